@@ -1,0 +1,3 @@
+//! The mcpmqtt program.
+
+fn main() {}
