@@ -12,6 +12,7 @@
 //! It opens no socket, reads no clock and draws no random number: those are the driver's.
 
 mod backoff;
+mod core;
 mod event;
 mod ids;
 mod keepalive;
@@ -22,8 +23,7 @@ mod packets;
 mod publishes;
 mod subscriptions;
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 pub use self::event::{
     Event, ListenError, Outcome, Output, ProtocolError, PublishError, Reason, Refusal, Ticket,
@@ -31,16 +31,9 @@ pub use self::event::{
 pub use self::listeners::Listen;
 pub use self::options::{BackoffOptions, LastWill, Options};
 
-use self::backoff::Backoff;
-use self::ids::{IdSet, PacketIds};
-use self::keepalive::{Due, KeepAlive};
-use self::listeners::Listeners;
-use self::outbox::Outbox;
-use self::publishes::Publishes;
-use self::subscriptions::Subscriptions;
-use crate::encode;
+use self::core::{Core, State};
 use crate::frame::{FrameBuffer, Receiver};
-use crate::limits::{DISCONNECT_TIMEOUT, OUTBOX_FULL, TAKEOVER_WINDOW};
+use crate::limits::OUTBOX_FULL;
 use crate::message::Message;
 
 /// One client, one broker. See the [module documentation](self) for how to drive it.
@@ -49,73 +42,13 @@ pub struct Client {
     core: Core,
 }
 
-/// Everything but the received bytes, so that a packet borrowed from those can be handled.
-struct Core {
-    options: Options,
-    state: State,
-    /// Why there is no connection, or was none before this one.
-    last_reason: Reason,
-    outbox: Outbox,
-    ids: PacketIds,
-    publishes: Publishes,
-    /// Inbound QoS 2 identifiers between PUBLISH and PUBREL ([MQTT-4.3.3-2]).
-    received: IdSet,
-    subscriptions: Subscriptions,
-    listeners: Listeners,
-    backoff: Backoff,
-    outputs: VecDeque<Output>,
-    next_ticket: u64,
-    /// Connections in a row that the broker ended soon after CONNACK.
-    short_lives: u32,
-    unmatched: u64,
-}
-
-enum State {
-    /// No transport until then.
-    Down {
-        retry_at: Instant,
-    },
-    /// The driver is opening a transport.
-    Opening {
-        deadline: Instant,
-    },
-    /// CONNECT is sent, and nothing else ([MQTT-3.1.0-1]).
-    Handshake {
-        deadline: Instant,
-    },
-    Up {
-        since: Instant,
-        keep: KeepAlive,
-    },
-    /// DISCONNECT is the last packet in the outbox.
-    Closing {
-        deadline: Instant,
-    },
-    Closed,
-}
-
 impl Client {
     /// A client that wants to connect at once. `seed` spreads reconnects; equal seeds behave alike.
     #[must_use]
     pub fn new(options: Options, seed: u64, now: Instant) -> Self {
         Self {
             frames: FrameBuffer::new(Receiver::Client, options.limits.packet_bytes),
-            core: Core {
-                state: State::Down { retry_at: now },
-                last_reason: Reason::NeverConnected,
-                outbox: Outbox::default(),
-                ids: PacketIds::new(),
-                publishes: Publishes::new(),
-                received: IdSet::new(),
-                subscriptions: Subscriptions::new(),
-                listeners: Listeners::new(),
-                backoff: Backoff::new(options.backoff.clone(), seed),
-                outputs: VecDeque::new(),
-                next_ticket: 0,
-                short_lives: 0,
-                unmatched: 0,
-                options,
-            },
+            core: Core::new(options, seed, now),
         }
     }
 
@@ -306,263 +239,5 @@ impl std::fmt::Debug for Client {
         f.debug_struct("Client")
             .field("usage", &self.usage())
             .finish_non_exhaustive()
-    }
-}
-
-impl Core {
-    /// After DISCONNECT nothing may be sent ([MQTT-3.14.4-2]), so nothing is answered either.
-    fn is_reading(&self) -> bool {
-        matches!(self.state, State::Handshake { .. } | State::Up { .. })
-    }
-
-    /// A call made while the first connection (or the first after a good one) is being set up may
-    /// wait for it. Once attempts fail, waiting would only hide the reason.
-    fn accepting(&self) -> Result<(), Reason> {
-        match self.state {
-            State::Up { .. } => Ok(()),
-            State::Closing { .. } | State::Closed => Err(Reason::ShuttingDown),
-            _ if self.backoff.failures() == 0 => Ok(()),
-            _ => Err(self.last_reason.clone()),
-        }
-    }
-
-    fn ticket(&mut self) -> Ticket {
-        self.next_ticket += 1;
-        Ticket(self.next_ticket)
-    }
-
-    fn listen(&mut self, listen: Listen) -> Ticket {
-        let ticket = self.ticket();
-        let joined = self
-            .subscriptions
-            .join(&listen.filter, listen.qos, listen.retained);
-        if let Err(granted) = joined {
-            let listening = Event::Listening { ticket, granted };
-            self.outputs.push_back(Output::Event(listening));
-        }
-        self.listeners.add(ticket, listen, joined.ok());
-        ticket
-    }
-
-    fn send_connect(&mut self) {
-        let Self {
-            options, outbox, ..
-        } = self;
-        let will = options.will.as_ref().map(|will| encode::Will {
-            topic: will.topic.as_str(),
-            payload: &will.payload,
-            qos: will.qos,
-            retain: will.retain,
-        });
-        let connect = encode::Connect {
-            client_id: &options.client_id,
-            clean_session: options.clean_session,
-            keep_alive: options.keep_alive,
-            username: options.username.as_deref(),
-            password: options.password.as_deref(),
-            will,
-        };
-        // Options that cannot be encoded leave the outbox empty and end in the connect timeout;
-        // `config` refuses them long before.
-        let encoded = encode::connect(outbox.buffer(), &connect);
-        debug_assert!(encoded.is_ok());
-    }
-
-    fn handle_written(&mut self, now: Instant, n: usize) {
-        self.outbox.advance(n);
-        let more = !self.outbox.pending().is_empty();
-        if let State::Up { keep, .. } = &mut self.state {
-            keep.sent(now, more);
-        }
-        let outputs = &mut self.outputs;
-        self.publishes.written(self.outbox.written(), &mut |event| {
-            outputs.push_back(Output::Event(event));
-        });
-        if matches!(self.state, State::Closing { .. }) && !more {
-            self.finish();
-        }
-    }
-
-    fn handle_closed(&mut self, now: Instant, words: String) {
-        let reason = match &self.state {
-            State::Handshake { .. } => Reason::ClosedBeforeConnack,
-            State::Up { since, .. } => {
-                let short = now.saturating_duration_since(*since) < TAKEOVER_WINDOW;
-                self.short_lives = if short { self.short_lives + 1 } else { 0 };
-                if self.short_lives >= 2 {
-                    Reason::Takeover
-                } else {
-                    Reason::Closed(words)
-                }
-            }
-            State::Closing { .. } => return self.finish(),
-            State::Opening { .. } => Reason::Transport(words),
-            State::Down { .. } | State::Closed => return,
-        };
-        self.fail(now, reason, false);
-    }
-
-    fn handle_timeout(&mut self, now: Instant) {
-        match &self.state {
-            State::Down { retry_at } if now >= *retry_at => {
-                let deadline = now + self.options.connect_timeout;
-                self.state = State::Opening { deadline };
-                self.outputs.push_back(Output::Connect);
-            }
-            State::Opening { deadline } | State::Handshake { deadline } if now >= *deadline => {
-                let reason = Reason::ConnectTimeout(self.options.connect_timeout);
-                self.fail(now, reason, true);
-            }
-            State::Closing { deadline } if now >= *deadline => self.finish(),
-            State::Up { .. } => self.check_life(now),
-            _ => {}
-        }
-        let why = (!matches!(self.state, State::Up { .. })).then_some(&self.last_reason);
-        let outputs = &mut self.outputs;
-        self.publishes.expire(now, why, &mut |event| {
-            outputs.push_back(Output::Event(event));
-        });
-    }
-
-    fn check_life(&mut self, now: Instant) {
-        if self
-            .subscriptions
-            .next_deadline()
-            .is_some_and(|at| now >= at)
-        {
-            return self.fail(now, Reason::NoSubscribeAck, true);
-        }
-        let State::Up { keep, .. } = &mut self.state else {
-            return;
-        };
-        match keep.due(now) {
-            Due::Nothing => {}
-            Due::Ping => {
-                keep.pinged(now);
-                encode::pingreq(self.outbox.buffer());
-            }
-            Due::Dead => self.fail(now, Reason::KeepAlive, true),
-            Due::Stalled => self.fail(now, Reason::WriteStalled, true),
-        }
-    }
-
-    /// Nothing but CONNECT goes out before CONNACK ([MQTT-3.1.0-1]).
-    fn pump(&mut self, now: Instant) {
-        let State::Up { keep, .. } = &mut self.state else {
-            return;
-        };
-        self.subscriptions
-            .pump(now, &mut self.outbox, &mut self.ids);
-        self.publishes
-            .pump(&mut self.outbox, &mut self.ids, &self.options.limits);
-        if !self.outbox.pending().is_empty() {
-            keep.waiting_to_send(now);
-        }
-    }
-
-    /// The connection, or the attempt, is over. `close` when the transport is still there.
-    fn fail(&mut self, now: Instant, reason: Reason, close: bool) {
-        if close {
-            self.outputs.push_back(Output::Close);
-        }
-        let lived = match &self.state {
-            State::Up { since, .. } => now.saturating_duration_since(*since),
-            _ => Duration::ZERO,
-        };
-        let wait = if reason.is_configuration() {
-            self.backoff.after_refusal()
-        } else {
-            self.backoff.after_failure(lived)
-        };
-        self.outbox.reset();
-        self.lose_connection(&reason);
-        self.outputs.push_back(Output::Event(Event::Disconnected {
-            reason: reason.clone(),
-            retry_in: Some(wait),
-        }));
-        self.last_reason = reason;
-        self.state = State::Down {
-            retry_at: now + wait,
-        };
-    }
-
-    fn lose_connection(&mut self, reason: &Reason) {
-        let clean = self.options.clean_session;
-        self.publishes.disconnected(&mut self.ids);
-        for filter in self.subscriptions.disconnected(clean, &mut self.ids) {
-            self.refuse_listeners(&filter, &Reason::FilterCutsConnection);
-        }
-        if clean {
-            self.lose_session(reason);
-        }
-    }
-
-    /// [MQTT-3.1.2-6]: nothing of a session that ended is used again.
-    fn lose_session(&mut self, reason: &Reason) {
-        self.received.clear();
-        let outputs = &mut self.outputs;
-        self.publishes
-            .session_lost(reason, &mut self.ids, &mut |event| {
-                outputs.push_back(Output::Event(event));
-            });
-    }
-
-    fn refuse_listeners(&mut self, filter: &crate::topic::SubscribeFilter, reason: &Reason) {
-        for ticket in self.listeners.of(filter) {
-            self.listeners.remove(ticket);
-            let reason = reason.clone();
-            self.outputs
-                .push_back(Output::Event(Event::ListenRefused { ticket, reason }));
-        }
-    }
-
-    fn disconnect(&mut self, now: Instant) {
-        let outputs = &mut self.outputs;
-        let events = &mut |event| outputs.push_back(Output::Event(event));
-        match self.state {
-            State::Closed | State::Closing { .. } => {}
-            State::Up { .. } => {
-                self.publishes.drop_queue(&Reason::ShuttingDown, events);
-                encode::disconnect(self.outbox.buffer());
-                let deadline = now + DISCONNECT_TIMEOUT;
-                self.state = State::Closing { deadline };
-            }
-            _ => self.finish(),
-        }
-    }
-
-    fn finish(&mut self) {
-        if !matches!(self.state, State::Down { .. }) {
-            self.outputs.push_back(Output::Close);
-        }
-        let outputs = &mut self.outputs;
-        self.publishes
-            .close(&Reason::ShuttingDown, &mut self.ids, &mut |event| {
-                outputs.push_back(Output::Event(event));
-            });
-        self.outbox.reset();
-        self.state = State::Closed;
-        self.outputs.push_back(Output::Event(Event::Disconnected {
-            reason: Reason::ShuttingDown,
-            retry_in: None,
-        }));
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        let own = match &self.state {
-            State::Down { retry_at } => Some(*retry_at),
-            State::Opening { deadline }
-            | State::Handshake { deadline }
-            | State::Closing { deadline } => Some(*deadline),
-            State::Up { keep, .. } => [keep.next(), self.subscriptions.next_deadline()]
-                .into_iter()
-                .flatten()
-                .min(),
-            State::Closed => None,
-        };
-        [own, self.publishes.next_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
     }
 }

@@ -4,11 +4,11 @@ use std::time::Instant;
 
 use mqttrs::{Connack, ConnectReturnCode, Packet, Pid, Publish, QosPid, SubscribeReturnCodes};
 
+use super::core::{Core, State};
 use super::event::{Event, Output, ProtocolError, Reason, Refusal};
 use super::keepalive::KeepAlive;
 use super::publishes::Acked;
 use super::subscriptions::Answer;
-use super::{Core, State};
 use crate::encode;
 
 impl Core {
