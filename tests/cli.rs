@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output, Stdio};
 
 use mcpmqtt::cli::{self, Command, Settings, Transport};
-use mcpmqtt::logger::Level;
+use mcpmqtt_config::LogLevel;
 
 fn parsed(args: &[&str]) -> Command {
     cli::parse(args.iter().map(OsString::from)).unwrap()
@@ -62,7 +62,7 @@ fn a_value_comes_after_a_blank_an_equals_sign_or_within_the_same_argument() {
 fn every_option_reaches_its_field() {
     let settings = Settings {
         config: Some("c".into()),
-        log_level: Some(Level::Debug),
+        log_level: Some(LogLevel::Debug),
         logfile: Some("l".into()),
     };
     let all = [
@@ -108,9 +108,9 @@ fn every_option_reaches_its_field() {
 #[test]
 fn level_names_are_taken_in_any_case() {
     for (name, level) in [
-        ("warning", Level::Warning),
-        ("WARN", Level::Warning),
-        ("eRRor", Level::Error),
+        ("warning", LogLevel::Warning),
+        ("WARN", LogLevel::Warning),
+        ("eRRor", LogLevel::Error),
     ] {
         let settings = Settings {
             log_level: Some(level),
@@ -179,11 +179,11 @@ fn what_is_not_understood_is_named() {
         ),
         (
             &["--transport", "sse"],
-            "`--transport` cannot be `sse`; allowed: stdio, remotehttp",
+            "`--transport` cannot be `sse`; allowed: `stdio` or `remotehttp`",
         ),
         (
             &["--log-level=trace"],
-            "`--log-level` cannot be `trace`; allowed: DEBUG, INFO, WARNING, ERROR, CRITICAL",
+            "`--log-level` cannot be `trace`; allowed: `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`",
         ),
     ] {
         assert_eq!(
