@@ -8,6 +8,7 @@
 //! * [`mcp`]: the dispatcher of both MCP eras, over a catalog of tools and resources.
 //! * [`tools`]: that catalog: four tools and two resources.
 //! * [`keyfile`]: a new API key in the configuration file.
+//! * [`run`]: which of them are needed, and for how long.
 //!
 //! Dependencies go one way: front doors → `mcp` → `tools` → `broker` ← `link` → `mcpmqtt_protocol`.
 
@@ -18,5 +19,6 @@ pub mod keyfile;
 pub mod link;
 pub mod logger;
 pub mod mcp;
+pub mod run;
 pub mod tools;
 pub mod transport;
