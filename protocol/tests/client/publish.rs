@@ -223,6 +223,22 @@ fn a_puback_for_qos_2_counts_as_delivered() {
     rig.still_connected();
 }
 
+/// [MQTT-3.3.5-2] A broker that does not allow a PUBLISH acknowledges it all the same, which proves
+/// nothing, or closes: then the outcome is `Unknown`, and the message is not tried again.
+#[test]
+fn a_publish_that_makes_the_broker_close_is_unknown_and_not_tried_again() {
+    let mut rig = Rig::up();
+    let ticket = rig.publish("forbidden", "x", AtLeastOnce);
+    rig.expect(publish1(1, "forbidden", "x"));
+    rig.cut();
+    let reason = Reason::Closed(String::new());
+    assert_eq!(rig.outcome(ticket), Outcome::Unknown(reason));
+    rig.ended();
+    rig.reconnect();
+    rig.accept();
+    rig.silence();
+}
+
 /// Pitfall 7: late duplicates of acknowledgements are legal after a resumption. PUBREC is answered,
 /// or the broker would wait for ever.
 #[test]
