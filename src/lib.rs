@@ -1,1 +1,3 @@
 //! The runtime of mcpmqtt.
+
+pub mod mcp;

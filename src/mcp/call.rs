@@ -1,0 +1,226 @@
+//! What the engine hands back for a message: an answer, or work that will yield one.
+//!
+//! Promises: every call ends in at most one answer; a cancelled or dropped call in none, and its
+//! handler is dropped with it; no progress follows the answer.
+//! Does not: run anything by itself; the front door does.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use smol::future::{self, BoxedLocal};
+
+use super::answer;
+use super::progress::Progress;
+use super::rpc::{INTERNAL_ERROR, RpcError};
+use super::session::Ticket;
+
+/// What to do about a message.
+#[derive(Debug)]
+pub enum Received {
+    /// Nothing: it was a notification, or the answer to a request of ours.
+    Nothing,
+    /// Send this.
+    Answer(Reply),
+    /// Run this, then send what it yields.
+    Call(Call),
+}
+
+/// An answer. Its request is in flight until this is dropped: keep it until it is written.
+#[derive(Debug)]
+pub struct Reply {
+    /// JSON text without a line end.
+    pub text: Vec<u8>,
+    /// The error code, when the request was refused before any handler saw it (an HTTP server
+    /// chooses its status by it); `None` for all that a handler produced.
+    pub refused: Option<i64>,
+    // Held, not read.
+    _tickets: Vec<Ticket>,
+}
+
+/// One request, or the requests of one batch, on the way.
+#[derive(Debug)]
+pub struct Call(Vec<Part>, Form);
+
+/// One message's share of a call.
+#[derive(Debug)]
+pub(super) enum Part {
+    Done(Vec<u8>),
+    Wait(Pending),
+}
+
+/// A handler at work for one request.
+pub(super) struct Pending {
+    ticket: Ticket,
+    progress: Progress,
+    work: BoxedLocal<Vec<u8>>,
+}
+
+/// An answer's text and its ticket.
+type Ended = (Vec<u8>, Ticket);
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Single,
+    Array,
+}
+
+impl Call {
+    pub(super) fn single(pending: Pending) -> Call {
+        Call(vec![Part::Wait(pending)], Form::Single)
+    }
+
+    /// How many requests it is.
+    #[must_use]
+    pub fn requests(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Runs it to its answer; `None` when all of it was cancelled. Requests of a batch run side by
+    /// side.
+    pub async fn run(self) -> Option<Reply> {
+        let Call(parts, form) = self;
+        let mut open: Vec<BoxedLocal<Option<Ended>>> = Vec::new();
+        let mut texts = Vec::new();
+        for part in parts {
+            match part {
+                Part::Done(text) => texts.push(text),
+                Part::Wait(pending) => open.push(Box::pin(pending.run())),
+            }
+        }
+        let mut tickets = Vec::new();
+        poll_fn(|context| {
+            open.retain_mut(|one| match one.as_mut().poll(context) {
+                Poll::Pending => true,
+                Poll::Ready(end) => {
+                    if let Some((text, ticket)) = end {
+                        texts.push(text);
+                        tickets.push(ticket);
+                    }
+                    false
+                }
+            });
+            if open.is_empty() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+        form.join(texts).map(|text| Reply {
+            text,
+            refused: None,
+            _tickets: tickets,
+        })
+    }
+
+    /// Answers it with an error instead of running it.
+    #[must_use]
+    pub fn refuse(self, reason: &str) -> Reply {
+        let Call(parts, form) = self;
+        let error = RpcError::new(INTERNAL_ERROR, reason);
+        let mut tickets = Vec::new();
+        let texts = parts.into_iter().map(|part| match part {
+            Part::Done(text) => text,
+            Part::Wait(pending) => {
+                let text = answer::failure(Some(pending.ticket.id()), &error, false);
+                tickets.push(pending.ticket);
+                text
+            }
+        });
+        let text = form.join(texts.collect()).unwrap_or_default();
+        Reply {
+            text,
+            refused: Some(INTERNAL_ERROR),
+            _tickets: tickets,
+        }
+    }
+}
+
+impl Pending {
+    pub(super) fn new(ticket: Ticket, progress: Progress, work: BoxedLocal<Vec<u8>>) -> Pending {
+        Pending {
+            ticket,
+            progress,
+            work,
+        }
+    }
+
+    async fn run(self) -> Option<Ended> {
+        let Pending {
+            ticket,
+            progress,
+            work,
+        } = self;
+        let _closing = Closing(progress);
+        let cancelled = async {
+            ticket.cancelled().await;
+            None
+        };
+        let text = future::or(cancelled, async { Some(work.await) }).await;
+        text.map(|text| (text, ticket))
+    }
+}
+
+impl Reply {
+    pub(super) fn now(text: Vec<u8>) -> Reply {
+        Reply {
+            text,
+            refused: None,
+            _tickets: Vec::new(),
+        }
+    }
+
+    pub(super) fn refused(text: Vec<u8>, code: i64) -> Reply {
+        Reply {
+            text,
+            refused: Some(code),
+            _tickets: Vec::new(),
+        }
+    }
+}
+
+/// A batch's parts as one thing to do.
+pub(super) fn batch(parts: Vec<Part>) -> Received {
+    if parts.iter().any(|part| matches!(part, Part::Wait(_))) {
+        return Received::Call(Call(parts, Form::Array));
+    }
+    let texts = parts.into_iter().filter_map(|part| match part {
+        Part::Done(text) => Some(text),
+        Part::Wait(_) => None,
+    });
+    match Form::Array.join(texts.collect()) {
+        Some(text) => Received::Answer(Reply::now(text)),
+        None => Received::Nothing,
+    }
+}
+
+impl Form {
+    /// No texts make no answer at all, not even an empty array.
+    fn join(self, mut texts: Vec<Vec<u8>>) -> Option<Vec<u8>> {
+        match self {
+            Form::Single => texts.pop(),
+            Form::Array if texts.is_empty() => None,
+            Form::Array => {
+                let mut whole = vec![b'['];
+                whole.extend(texts.join(&b','));
+                whole.push(b']');
+                Some(whole)
+            }
+        }
+    }
+}
+
+/// However a call ends, its progress ends with it.
+struct Closing(Progress);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Pending({:?})", self.ticket)
+    }
+}

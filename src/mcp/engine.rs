@@ -1,0 +1,148 @@
+//! One message in; an answer, or the work that yields it, out — for both eras and any front door.
+//!
+//! Promises: whatever the bytes, the outcome is an answer or a silence the protocol asks for;
+//! nothing here waits.
+//! Does not: read or write bytes, spawn, or know stdio, HTTP or MQTT.
+
+use std::rc::Rc;
+
+use super::admission::Caller;
+use super::call::{self, Call, Part, Received, Reply};
+use super::catalog::{Catalog, ServerInfo};
+use super::methods::{CatalogError, Methods};
+use super::progress::Outlet;
+use super::rpc::{
+    self, Batch, Fault, INVALID_REQUEST, Id, Message, Notification, Request, RpcError,
+};
+use super::session::Session;
+use super::{answer, legacy};
+
+/// Serves one catalog to any number of sessions. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine(Rc<Methods>);
+
+impl Engine {
+    /// An engine for this catalog.
+    ///
+    /// # Errors
+    /// See [`CatalogError`].
+    pub fn new(catalog: Catalog, info: ServerInfo) -> Result<Engine, CatalogError> {
+        Methods::new(catalog, info).map(|methods| Engine(Rc::new(methods)))
+    }
+
+    /// Takes the bytes of one message. Notifications that belong to a request go to `outlet`.
+    pub fn receive(&self, session: &Rc<Session>, bytes: &[u8], outlet: &Outlet) -> Received {
+        match rpc::parse(bytes) {
+            Ok(message) => self.handle(session, message, outlet),
+            Err(fault) => Received::Answer(refusal(session, &fault)),
+        }
+    }
+
+    /// Takes one message that is already parsed.
+    pub fn handle(&self, session: &Rc<Session>, message: Message<'_>, outlet: &Outlet) -> Received {
+        match message {
+            Message::Request(request) => match self.request(session, request, outlet) {
+                Ok(Part::Done(text)) => Received::Answer(Reply::now(text)),
+                Ok(Part::Wait(pending)) => Received::Call(Call::single(pending)),
+                Err(fault) => Received::Answer(refusal(session, &fault)),
+            },
+            Message::Notification(notification) => {
+                notify(session, &notification);
+                Received::Nothing
+            }
+            // We have not asked the client anything, so this answers nothing.
+            Message::Response(_) => Received::Nothing,
+            Message::Batch(batch) => self.batch(session, &batch, outlet),
+        }
+    }
+
+    fn batch(&self, session: &Rc<Session>, batch: &Batch<'_>, outlet: &Outlet) -> Received {
+        let refuse = |error| Received::Answer(refusal(session, &Fault { id: None, error }));
+        // MCP 2025-03-26 basic §Batching; every other version has single messages only.
+        if !session
+            .version()
+            .is_some_and(|version| version.shape().batches)
+        {
+            return refuse(batch.refuse("batches are not part of the protocol version spoken"));
+        }
+        let items = match batch.split(legacy::MAX_BATCH) {
+            Ok(items) => items,
+            Err(error) => return refuse(error),
+        };
+        let mut parts = Vec::new();
+        for item in items {
+            let part = rpc::parse(item.get().as_bytes())
+                .and_then(|message| self.batched(session, message, outlet));
+            match part {
+                Ok(part) => parts.extend(part),
+                Err(fault) => parts.push(Part::Done(refusal(session, &fault).text)),
+            }
+        }
+        call::batch(parts)
+    }
+
+    fn batched(
+        &self,
+        session: &Rc<Session>,
+        message: Message<'_>,
+        outlet: &Outlet,
+    ) -> Result<Option<Part>, Fault> {
+        let refuse = |id, text: &str| Err(RpcError::new(INVALID_REQUEST, text).about(id));
+        match message {
+            Message::Request(request) if request.method == "initialize" => {
+                refuse(Some(request.id), "`initialize` must not be part of a batch")
+            }
+            Message::Request(request) => self.request(session, request, outlet).map(Some),
+            Message::Notification(notification) => {
+                notify(session, &notification);
+                Ok(None)
+            }
+            Message::Response(_) => Ok(None),
+            Message::Batch(_) => refuse(None, "a batch within a batch"),
+        }
+    }
+
+    /// A request up to its handler. A fault means that no handler saw it.
+    fn request(
+        &self,
+        session: &Rc<Session>,
+        request: Request,
+        outlet: &Outlet,
+    ) -> Result<Part, Fault> {
+        let Request {
+            id,
+            method,
+            mut params,
+        } = request;
+        if session.is_in_flight(&id) {
+            let text = "a request with this `id` is still in flight";
+            return Err(RpcError::new(INVALID_REQUEST, text).about(Some(id)));
+        }
+        let caller = match Caller::admit(session, &id, &method, &mut params, outlet) {
+            Ok(caller) => caller,
+            Err(error) => return Err(error.about(Some(id))),
+        };
+        let failed = |error| Part::Done(answer::failure(Some(&id), &error, false));
+        Ok(self.0.dispatch(caller, params).unwrap_or_else(failed))
+    }
+}
+
+fn notify(session: &Session, notification: &Notification) {
+    if notification.method == "notifications/cancelled" {
+        let params = notification.params.as_ref();
+        let id = params
+            .and_then(|params| params.get("requestId"))
+            .and_then(Id::from_value);
+        if let Some(id) = id {
+            session.cancel(&id);
+        }
+    }
+}
+
+fn refusal(session: &Session, fault: &Fault) -> Reply {
+    let null_id = session
+        .version()
+        .is_some_and(|version| !version.shape().omits_unknown_id);
+    let text = answer::failure(fault.id.as_ref(), &fault.error, null_id);
+    Reply::refused(text, fault.error.code)
+}

@@ -1,0 +1,36 @@
+//! The eras with a handshake: which version `initialize` settles on, and what may come before it.
+//!
+//! Promises: a handshake with any version string succeeds, as the protocol wants, and may be
+//! repeated; `ping` is answered at any time.
+//! Does not: wait for `notifications/initialized`, which some clients send late.
+
+use super::rpc::{INVALID_PARAMS, INVALID_REQUEST, Params, RpcError};
+use super::version::Version;
+
+/// The version to speak: the one asked for when it has a handshake and we know it, otherwise the
+/// newest with one.
+///
+/// # Errors
+/// -32602 when `protocolVersion` is missing or no string.
+pub(super) fn negotiate(params: &Params) -> Result<Version, RpcError> {
+    let Some(asked) = params
+        .get("protocolVersion")
+        .and_then(|version| version.as_str())
+    else {
+        return Err(RpcError::new(
+            INVALID_PARAMS,
+            "`protocolVersion` must be a string",
+        ));
+    };
+    let known = Version::from_name(asked).filter(|version| *version <= Version::NEWEST_LEGACY);
+    Ok(known.unwrap_or(Version::NEWEST_LEGACY))
+}
+
+/// The error for a request that needs a handshake before there was one.
+pub(super) fn not_initialized() -> RpcError {
+    let text = "not initialized: send `initialize` first, or name the version in `params._meta`";
+    RpcError::new(INVALID_REQUEST, text)
+}
+
+/// Most messages in one batch (2025-03-26).
+pub(super) const MAX_BATCH: usize = 100;

@@ -1,0 +1,74 @@
+//! The envelope of 2026-07-28: every request says in `_meta` which version it speaks and what its
+//! client can do.
+//!
+//! Promises: nothing is inferred from earlier requests or from the connection.
+//! Does not: look at HTTP headers, which only repeat what is here.
+
+use serde_json::{Map, Value, json};
+
+use super::rpc::{INVALID_PARAMS, RpcError, UNSUPPORTED_VERSION};
+use super::version::Version;
+
+/// The key under which results carry the server's identity.
+pub(super) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
+/// Whether a request is of this era: it carries one of the era's own `_meta` keys, or asks for a
+/// method that no other era has. The choice is made for each message alone.
+pub(super) fn claims(method: &str, meta: Option<&Map<String, Value>>) -> bool {
+    let keys = [PROTOCOL_VERSION, CLIENT_CAPABILITIES];
+    method == "server/discover"
+        || meta.is_some_and(|meta| keys.iter().any(|key| meta.contains_key(*key)))
+}
+
+/// Checks the envelope: its members first, then the version, as the order of errors demands.
+///
+/// # Errors
+/// -32602 when a required member is missing or wrong, -32022 when the version is not served here.
+pub(super) fn envelope(meta: Option<&Map<String, Value>>) -> Result<Version, RpcError> {
+    let member = |key: &str| meta.and_then(|meta| meta.get(key));
+    let Some(version) = member(PROTOCOL_VERSION).and_then(Value::as_str) else {
+        return Err(missing(PROTOCOL_VERSION, "a string"));
+    };
+    if !member(CLIENT_CAPABILITIES).is_some_and(Value::is_object) {
+        return Err(missing(CLIENT_CAPABILITIES, "an object"));
+    }
+    if let Some(level) = member(LOG_LEVEL) {
+        if !level
+            .as_str()
+            .is_some_and(|level| LOG_LEVELS.contains(&level))
+        {
+            return Err(missing(LOG_LEVEL, "a log level"));
+        }
+    }
+    match Version::from_name(version) {
+        Some(Version::MODERN) => Ok(Version::MODERN),
+        _ => Err(unsupported(version)),
+    }
+}
+
+fn missing(key: &str, kind: &str) -> RpcError {
+    RpcError::new(
+        INVALID_PARAMS,
+        format!("`params._meta[\"{key}\"]` must be {kind}"),
+    )
+}
+
+fn unsupported(requested: &str) -> RpcError {
+    let text = "the protocol version is not supported in `_meta`; see `data.supported`";
+    RpcError::new(UNSUPPORTED_VERSION, text)
+        .with(json!({"supported": [Version::MODERN.name()], "requested": requested}))
+}
+
+const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+const LOG_LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+];

@@ -1,0 +1,288 @@
+//! Holds a call's arguments against the very schema that is published for them.
+//!
+//! Promises: a schema compiles only if this file implements every keyword in it, so that nothing
+//! published goes unchecked; all faults of a call are named together, each with what was found and
+//! what is allowed; defaults are filled in; an integer written `1.0` becomes `1`.
+//! Does not: fetch, reference or combine schemas; arrays are not needed yet and refused.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+
+use super::json::cut;
+use super::rule::{ANNOTATIONS, Found, Rule, unknown};
+
+/// A compiled input schema.
+#[derive(Debug)]
+pub struct Schema {
+    root: Object,
+}
+
+/// Why a schema is not one of ours: a path and a reason.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SchemaError {
+    /// Such as `properties.qos`; empty for the root.
+    pub path: String,
+    /// Such as "keyword `pattern` is not implemented".
+    pub reason: String,
+}
+
+#[derive(Debug)]
+struct Object {
+    properties: Vec<Property>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Property {
+    name: String,
+    required: bool,
+    default: Option<Value>,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Object(Object),
+    Value(Rule),
+}
+
+impl Schema {
+    /// Compiles the schema of an object.
+    ///
+    /// # Errors
+    /// A keyword or shape that is not implemented here, or a default that breaks its own rule.
+    pub fn compile(schema: &Value) -> Result<Schema, SchemaError> {
+        let root = Object::compile(schema, "")?;
+        Ok(Schema { root })
+    }
+
+    /// The arguments with defaults filled in, or all their faults in one text.
+    ///
+    /// # Errors
+    /// Faults, separated by semicolons. `tool` and `renamed` (tried name, right name) serve the
+    /// wording.
+    pub fn check(
+        &self,
+        mut arguments: Map<String, Value>,
+        tool: &str,
+        renamed: &[(&str, &str)],
+    ) -> Result<Map<String, Value>, String> {
+        let mut faults = Faults {
+            tool,
+            renamed,
+            found: Vec::new(),
+        };
+        self.root.check(&mut arguments, "", &mut faults);
+        if faults.found.is_empty() {
+            return Ok(arguments);
+        }
+        Err(faults.into_text())
+    }
+}
+
+struct Faults<'a> {
+    tool: &'a str,
+    renamed: &'a [(&'a str, &'a str)],
+    found: Vec<String>,
+}
+
+impl Faults<'_> {
+    fn into_text(mut self) -> String {
+        let more = self.found.len().saturating_sub(MAX_FAULTS);
+        self.found.truncate(MAX_FAULTS);
+        let mut text = self.found.join("; ");
+        if more > 0 {
+            text.push_str(&format!("; and {more} more"));
+        }
+        text
+    }
+}
+
+impl Object {
+    fn compile(schema: &Value, path: &str) -> Result<Object, SchemaError> {
+        let members = members(schema, path)?;
+        let mut object = Object {
+            properties: Vec::new(),
+            closed: false,
+        };
+        let mut required = Vec::new();
+        for (keyword, value) in members {
+            match (keyword.as_str(), value) {
+                ("type", Value::String(kind)) if kind == "object" => {}
+                ("properties", Value::Object(properties)) => {
+                    for (name, schema) in properties {
+                        let path = join(path, &format!("properties.{name}"));
+                        object
+                            .properties
+                            .push(Property::compile(name, schema, &path)?);
+                    }
+                }
+                ("required", Value::Array(names)) => {
+                    required.extend(names.iter().filter_map(Value::as_str));
+                }
+                ("additionalProperties", Value::Bool(open)) => object.closed = !open,
+                (word, _) if ANNOTATIONS.contains(&word) => {}
+                (word, value) => return Err(fault(path, &unknown(word, value))),
+            }
+        }
+        if !members.contains_key("type") {
+            return Err(fault(path, "`type` is missing"));
+        }
+        for name in required {
+            match object
+                .properties
+                .iter_mut()
+                .find(|property| property.name == name)
+            {
+                Some(property) => property.required = true,
+                None => return Err(fault(path, &format!("required `{name}` is no property"))),
+            }
+        }
+        Ok(object)
+    }
+
+    fn check(&self, given: &mut Map<String, Value>, path: &str, faults: &mut Faults<'_>) {
+        if self.closed {
+            for name in given.keys() {
+                if !self
+                    .properties
+                    .iter()
+                    .any(|property| property.name == *name)
+                {
+                    faults.found.push(self.stranger(name, path, faults));
+                }
+            }
+        }
+        for property in &self.properties {
+            let path = join(path, &property.name);
+            match (given.get_mut(&property.name), &property.default) {
+                (Some(value), _) => property.kind.check(value, &path, faults),
+                (None, Some(default)) => {
+                    given.insert(property.name.clone(), default.clone());
+                }
+                (None, None) if property.required => {
+                    let kind = &property.kind;
+                    faults
+                        .found
+                        .push(format!("missing argument `{path}` ({kind})"));
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    fn stranger(&self, name: &str, path: &str, faults: &Faults<'_>) -> String {
+        let shown = join(path, &cut(name, 40));
+        if let Some((_, right)) = faults.renamed.iter().find(|(tried, _)| *tried == name) {
+            return format!("unknown argument `{shown}`: use `{right}`");
+        }
+        let tool = faults.tool;
+        let known: Vec<String> = self
+            .properties
+            .iter()
+            .map(|property| format!("`{}`", property.name))
+            .collect();
+        if known.is_empty() {
+            return format!("unknown argument `{shown}`; `{tool}` takes none");
+        }
+        format!(
+            "unknown argument `{shown}`; `{tool}` takes {}",
+            known.join(", ")
+        )
+    }
+}
+
+impl Property {
+    fn compile(name: &str, schema: &Value, path: &str) -> Result<Property, SchemaError> {
+        let members = members(schema, path)?;
+        let kind = Kind::compile(schema, path)?;
+        let mut property = Property {
+            name: name.to_owned(),
+            required: false,
+            default: members.get("default").cloned(),
+            kind,
+        };
+        if let Some(default) = &mut property.default {
+            let mut faults = Faults {
+                tool: "",
+                renamed: &[],
+                found: Vec::new(),
+            };
+            property.kind.check(default, "default", &mut faults);
+            if !faults.found.is_empty() {
+                return Err(fault(path, &faults.into_text()));
+            }
+        }
+        Ok(property)
+    }
+}
+
+impl Kind {
+    fn compile(schema: &Value, path: &str) -> Result<Kind, SchemaError> {
+        let members = members(schema, path)?;
+        if members.get("type").is_some_and(|kind| kind == "object") {
+            return Object::compile(schema, path).map(Kind::Object);
+        }
+        let rule = Rule::compile(members).map_err(|reason| fault(path, &reason))?;
+        Ok(Kind::Value(rule))
+    }
+
+    fn check(&self, value: &mut Value, path: &str, faults: &mut Faults<'_>) {
+        match (self, &mut *value) {
+            (Kind::Object(object), Value::Object(given)) => object.check(given, path, faults),
+            (Kind::Object(_), _) => faults.found.push(format!("`{path}` must be an object")),
+            (Kind::Value(rule), value) => {
+                if !rule.accept(value) {
+                    let found = Found(value, rule);
+                    faults
+                        .found
+                        .push(format!("`{path}` must be {rule}; found {found}"));
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Object(_) => f.write_str("an object"),
+            Kind::Value(rule) => rule.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            return f.write_str(&self.reason);
+        }
+        write!(f, "`{}`: {}", self.path, self.reason)
+    }
+}
+
+impl std::error::Error for SchemaError {}
+
+fn members<'a>(schema: &'a Value, path: &str) -> Result<&'a Map<String, Value>, SchemaError> {
+    schema
+        .as_object()
+        .ok_or_else(|| fault(path, "a schema must be an object"))
+}
+
+fn fault(path: &str, reason: &str) -> SchemaError {
+    SchemaError {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        return name.to_owned();
+    }
+    format!("{path}.{name}")
+}
+
+/// More faults than this are only counted: an agent repairs the first ones first.
+const MAX_FAULTS: usize = 8;
