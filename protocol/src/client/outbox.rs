@@ -28,6 +28,12 @@ impl Outbox {
             self.taken = 0;
             self.bytes.clear();
             self.bytes.shrink_to(KEEP_BYTES);
+        } else if self.taken >= self.pending().len() {
+            // A stream that never runs dry must not keep all that ever passed; no more bytes are
+            // moved than were taken.
+            self.bytes.drain(..self.taken);
+            self.taken_before += self.taken as u64;
+            self.taken = 0;
         }
     }
 
@@ -49,3 +55,21 @@ impl Outbox {
 
 /// Capacity kept while idle: one full turn of small packets.
 const KEEP_BYTES: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_that_never_runs_dry_keeps_its_positions_and_does_not_grow() {
+        let mut out = Outbox::default();
+        for round in 1..=10_000_u64 {
+            out.buffer().extend_from_slice(&[7; 100]);
+            out.advance(if round == 1 { 50 } else { 100 });
+            assert_eq!(out.end(), round * 100);
+            assert_eq!(out.written(), round * 100 - 50);
+            assert_eq!(out.pending(), [7; 50]);
+        }
+        assert!(out.bytes.capacity() < 1000);
+    }
+}
