@@ -45,7 +45,7 @@ pub fn print(we: &Measured, they: &Measured, floor: &Floor) {
         4096.0,
     );
     smaller(
-        "peak RSS (KiB)",
+        "peak RSS, all calls (KiB)",
         median(&we.peak),
         median(&they.peak),
         0.0,
