@@ -1,3 +1,4 @@
 //! The runtime of mcpmqtt.
 
 pub mod mcp;
+pub mod stdio;
