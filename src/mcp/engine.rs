@@ -62,6 +62,12 @@ impl Engine {
         }
     }
 
+    /// The answer to bytes that never became a message, such as too many of them.
+    #[must_use]
+    pub fn refuse(&self, session: &Session, error: RpcError) -> Reply {
+        refusal(session, &error.about(None))
+    }
+
     fn batch(&self, session: &Rc<Session>, batch: &Batch<'_>, outlet: &Outlet) -> Received {
         let refuse = |error| Received::Answer(refusal(session, &Fault { id: None, error }));
         // MCP 2025-03-26 basic §Batching; every other version has single messages only.
