@@ -38,12 +38,6 @@ impl Engine {
         }
     }
 
-    /// The answer to something that cannot even be looked at, such as a line that is too long.
-    pub fn refuse(&self, session: &Session, reason: &str) -> Reply {
-        let error = RpcError::new(INVALID_REQUEST, reason);
-        refusal(session, &Fault { id: None, error })
-    }
-
     /// Takes one message that is already parsed.
     pub fn handle(&self, session: &Rc<Session>, message: Message<'_>, outlet: &Outlet) -> Received {
         match message {
