@@ -14,11 +14,9 @@
 mod backoff;
 mod core;
 mod event;
-mod ids;
 mod keepalive;
 mod listeners;
 mod options;
-mod outbox;
 mod packets;
 mod publishes;
 mod subscriptions;

@@ -13,8 +13,10 @@
 pub mod client;
 pub mod encode;
 pub mod frame;
+mod ids;
 pub mod limits;
 pub mod message;
+mod outbox;
 pub mod topic;
 
 pub use mqttrs::{

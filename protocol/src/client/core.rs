@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 
 use super::backoff::Backoff;
 use super::event::{Event, Output, Reason, Ticket};
-use super::ids::{IdSet, PacketIds};
 use super::keepalive::{Due, KeepAlive};
 use super::listeners::{Listen, Listeners};
 use super::options::Options;
-use super::outbox::Outbox;
 use super::publishes::Publishes;
 use super::subscriptions::Subscriptions;
 use crate::encode;
+use crate::ids::{IdSet, PacketIds};
 use crate::limits::{DISCONNECT_TIMEOUT, TAKEOVER_WINDOW};
+use crate::outbox::Outbox;
 use crate::topic::SubscribeFilter;
 
 /// Everything but the received bytes, so that a packet borrowed from those can be handled.

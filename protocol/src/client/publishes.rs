@@ -6,11 +6,11 @@ use std::time::Instant;
 use mqttrs::{Pid, QoS, QosPid};
 
 use super::event::{Event, Outcome, PublishError, Reason, Ticket};
-use super::ids::PacketIds;
-use super::outbox::Outbox;
 use crate::encode;
+use crate::ids::PacketIds;
 use crate::limits::{Limits, OUTBOX_HIGH_WATER};
 use crate::message::Message;
+use crate::outbox::Outbox;
 
 /// All publishes that are not finished. The in-flight window is the size of `flows`: there is no
 /// counter that could drift.

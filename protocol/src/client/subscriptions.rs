@@ -6,12 +6,12 @@ use std::time::Instant;
 use mqttrs::{Pid, QoS, SubscribeReturnCodes};
 
 use super::event::ProtocolError;
-use super::ids::PacketIds;
-use super::outbox::Outbox;
 use crate::encode;
+use crate::ids::PacketIds;
 use crate::limits::{
     OUTBOX_HIGH_WATER, SUBSCRIBE_ACK_TIMEOUT, SUBSCRIBE_BATCH, SUBSCRIBE_BATCH_BYTES,
 };
+use crate::outbox::Outbox;
 use crate::topic::SubscribeFilter;
 
 /// Numbers each wish to SUBSCRIBE, in order, so that a SUBACK is only taken as the answer to
