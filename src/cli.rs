@@ -12,7 +12,7 @@ use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use crate::logger::Level;
+use mcpmqtt_config::LogLevel;
 
 /// What the user asked the program to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +60,7 @@ pub struct Settings {
     /// `--config`: a file that must exist. `None`: the default path, which need not.
     pub config: Option<PathBuf>,
     /// `--log-level`.
-    pub log_level: Option<Level>,
+    pub log_level: Option<LogLevel>,
     /// `--logfile`.
     pub logfile: Option<PathBuf>,
 }
@@ -100,7 +100,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     }
     let config = value(&mut words, CONFIG)?.map(PathBuf::from);
     let logfile = value(&mut words, LOGFILE)?.map(PathBuf::from);
-    let log_level = parsed_value(&mut words, LOG_LEVEL, LEVELS, Level::from_name)?;
+    let log_level = parsed_value(&mut words, LOG_LEVEL, LogLevel::ALLOWED, LogLevel::parse)?;
     let transport = parsed_value(&mut words, TRANSPORT, TRANSPORTS, Transport::from_name)?;
     let version = flag(&mut words, "-V")? | flag(&mut words, VERSION)?;
     let genkey = flag(&mut words, GENKEY)?;
@@ -305,8 +305,7 @@ const CHECK: &str = "--check";
 const DEMO: &str = "--demo";
 const FLAGS: [&str; 5] = [VERSION, GENKEY, CHECK, DEMO, "--help"];
 
-const LEVELS: &str = "DEBUG, INFO, WARNING, ERROR, CRITICAL";
-const TRANSPORTS: &str = "stdio, remotehttp";
+const TRANSPORTS: &str = "`stdio` or `remotehttp`";
 
 /// The text of `--help`.
 pub const HELP: &str = "\

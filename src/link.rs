@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -223,19 +222,14 @@ impl Link {
 
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        loop {
-            let Wire::Open(stream) = &mut self.wire else {
-                break;
-            };
+        while let Wire::Open(stream) = &mut self.wire {
             let outgoing = self.client.outgoing();
             if outgoing.is_empty() {
                 break;
             }
             match Pin::new(stream).poll_write(cx, outgoing) {
                 Poll::Pending => break,
-                Poll::Ready(Ok(0)) => {
-                    self.closed(now, transport::words(&io::ErrorKind::WriteZero.into()))
-                }
+                Poll::Ready(Ok(0)) => self.closed(now, "it takes no more bytes".into()),
                 Poll::Ready(Ok(n)) => self.client.handle_written(now, n),
                 Poll::Ready(Err(error)) => self.closed(now, transport::words(&error)),
             }

@@ -13,12 +13,16 @@
 
 mod backoff;
 mod core;
+mod ending;
 mod event;
+mod flows;
 mod keepalive;
 mod listeners;
 mod options;
 mod packets;
 mod publishes;
+mod questions;
+mod subscription;
 mod subscriptions;
 
 use std::time::Instant;
@@ -51,12 +55,10 @@ impl Client {
     }
 
     /// The transport that `Output::Connect` asked for is open.
-    pub fn handle_connected(&mut self, _now: Instant) {
+    pub fn handle_connected(&mut self, now: Instant) {
         if let State::Opening { deadline } = self.core.state {
             self.frames.clear();
-            self.core.outbox.reset();
-            self.core.send_connect();
-            self.core.state = State::Handshake { deadline };
+            self.core.connect(now, deadline);
         }
     }
 
@@ -137,7 +139,7 @@ impl Client {
     }
 
     /// Sends DISCONNECT behind what is encoded already, then closes. What was not sent ends as
-    /// `NotSent`, what is unacknowledged as `Unknown`.
+    /// `NotSent`, what is unacknowledged as `Unknown`, and each listener as `ListenRefused`.
     pub fn disconnect(&mut self, now: Instant) {
         self.core.disconnect(now);
     }
@@ -148,24 +150,34 @@ impl Client {
             if let Some(output) = self.core.outputs.pop_front() {
                 return output;
             }
-            if !self.core.is_reading() || self.core.outbox.pending().len() >= OUTBOX_FULL {
-                break;
+            if self.read_packet(now) {
+                continue;
             }
-            match self.frames.next_packet() {
-                Ok(Some(packet)) => {
-                    if let Err(error) = self.core.handle_packet(now, packet) {
-                        self.core.fail(now, error, true);
-                    }
-                }
-                Ok(None) => break,
-                Err(error) => {
-                    let reason = Reason::Protocol(ProtocolError::Frame(error));
-                    self.core.fail(now, reason, true);
-                }
+            self.core.expire(now);
+            self.core.pump(now);
+            if self.core.outputs.is_empty() {
+                return Output::Wait(self.core.next_deadline());
             }
         }
-        self.core.pump(now);
-        Output::Wait(self.core.next_deadline())
+    }
+
+    /// Handles the next packet that is complete; false when there is none, or none is wanted now.
+    fn read_packet(&mut self, now: Instant) -> bool {
+        if !self.core.is_reading() {
+            self.frames.clear();
+        }
+        if !self.wants_bytes() {
+            return false;
+        }
+        let ended = match self.frames.next_packet() {
+            Ok(None) => return false,
+            Ok(Some(packet)) => self.core.handle_packet(now, packet).err(),
+            Err(error) => Some(Reason::Protocol(ProtocolError::Frame(error))),
+        };
+        if let Some(reason) = ended {
+            self.core.fail(now, reason, true);
+        }
+        true
     }
 
     /// Bytes for the socket, oldest first.

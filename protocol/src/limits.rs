@@ -96,6 +96,10 @@ pub(crate) const OUTBOX_FULL: usize = 256 * 1024;
 /// How long a SUBACK or UNSUBACK may take. After it the connection counts as broken.
 pub(crate) const SUBSCRIBE_ACK_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a broker may acknowledge none of the publishes in flight. Nothing is ever sent again on a
+/// live connection, so only ending it lets a window move that such a broker has filled.
+pub(crate) const PUBLISH_ACK_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// How long the socket may refuse to take a single byte of what is to be sent.
 pub(crate) const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 

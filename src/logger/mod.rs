@@ -13,15 +13,15 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime};
 
+use mcpmqtt_config::LogLevel;
 use outlet::{Log, Sink};
-pub use record::Level;
 
 mod outlet;
 mod record;
 
 /// Sets the level and, where one is named, the file to append to instead of standard error. Its
 /// directory is made. A file that cannot be opened costs a warning, not the program.
-pub fn start(level: Level, logfile: Option<&Path>) {
+pub fn start(level: LogLevel, logfile: Option<&Path>) {
     set_level(level);
     let Some(path) = logfile else { return };
     match Sink::append_to(path) {
@@ -40,38 +40,38 @@ pub fn started() {
 }
 
 /// Changes the level from now on.
-pub fn set_level(level: Level) {
+pub fn set_level(level: LogLevel) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
 /// Whether records of this level are logged; to be asked before costly preparations only.
-pub fn enabled(level: Level) -> bool {
+pub fn enabled(level: LogLevel) -> bool {
     level as u8 >= LEVEL.load(Ordering::Relaxed)
 }
 
 /// What the program does, step by step.
 pub fn debug(message: fmt::Arguments<'_>) {
-    log(Level::Debug, message);
+    log(LogLevel::Debug, message);
 }
 
 /// What an operator may like to know.
 pub fn info(message: fmt::Arguments<'_>) {
-    log(Level::Info, message);
+    log(LogLevel::Info, message);
 }
 
 /// What an operator should look at.
 pub fn warning(message: fmt::Arguments<'_>) {
-    log(Level::Warning, message);
+    log(LogLevel::Warning, message);
 }
 
 /// What failed, while the program goes on.
 pub fn error(message: fmt::Arguments<'_>) {
-    log(Level::Error, message);
+    log(LogLevel::Error, message);
 }
 
 /// Why the program ends.
 pub fn critical(message: fmt::Arguments<'_>) {
-    log(Level::Critical, message);
+    log(LogLevel::Critical, message);
 }
 
 /// Writes out what is buffered, as far as the reader takes it within 100 ms. For the end of the
@@ -80,13 +80,13 @@ pub fn flush() {
     LOG.flush(FLUSH_LIMIT);
 }
 
-fn log(level: Level, message: fmt::Arguments<'_>) {
+fn log(level: LogLevel, message: fmt::Arguments<'_>) {
     if enabled(level) {
         LOG.record(SystemTime::now(), level, message);
     }
 }
 
-static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
+static LEVEL: AtomicU8 = AtomicU8::new(LogLevel::Info as u8);
 static LOG: LazyLock<Log> = LazyLock::new(|| Log::new(Sink::standard_error()));
 
 const FLUSH_LIMIT: Duration = Duration::from_millis(100);

@@ -20,9 +20,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use mcpmqtt_config::LogLevel;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::record::{self, Level, Stamp};
+use super::record::{self, Stamp};
 
 /// A log with its buffer.
 #[derive(Debug, Clone)]
@@ -74,9 +75,9 @@ impl Log {
         })))
     }
 
-    pub(super) fn record(&self, now: SystemTime, level: Level, message: fmt::Arguments<'_>) {
+    pub(super) fn record(&self, now: SystemTime, level: LogLevel, message: fmt::Arguments<'_>) {
         let mut outlet = self.outlet();
-        if outlet.starting && level >= Level::Warning && outlet.sink.is_file() {
+        if outlet.starting && level >= LogLevel::Warning && outlet.sink.is_file() {
             Sink::standard_error().try_line(now, level, message);
         }
         let text = record::line(outlet.sink.stamp, now, level, message);
@@ -167,7 +168,7 @@ impl Outlet {
         let text = record::line(
             self.sink.stamp,
             SystemTime::now(),
-            Level::Warning,
+            LogLevel::Warning,
             format_args!(
                 "{} log records dropped: the log was not taken in time",
                 self.dropped
@@ -256,7 +257,7 @@ impl Sink {
     }
 
     /// Writes one line if it is taken at this moment.
-    fn try_line(&self, now: SystemTime, level: Level, message: fmt::Arguments<'_>) {
+    fn try_line(&self, now: SystemTime, level: LogLevel, message: fmt::Arguments<'_>) {
         let line = record::line(self.stamp, now, level, message);
         // A second copy: the first is in the file.
         let _ = self.try_write(line.as_bytes());
@@ -325,7 +326,7 @@ mod tests {
     }
 
     fn say(log: &Log, message: fmt::Arguments<'_>) {
-        log.record(SystemTime::UNIX_EPOCH, Level::Info, message);
+        log.record(SystemTime::UNIX_EPOCH, LogLevel::Info, message);
     }
 
     /// Runs `job` and fails, rather than hang, when it does not end.

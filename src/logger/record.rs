@@ -6,22 +6,9 @@
 use std::fmt::{self, Write};
 use std::time::SystemTime;
 
-use crate::clock;
+use mcpmqtt_config::LogLevel;
 
-/// How much a record matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Level {
-    /// What the program does, step by step.
-    Debug,
-    /// What an operator may like to know.
-    Info,
-    /// What an operator should look at.
-    Warning,
-    /// What failed, while the program goes on.
-    Error,
-    /// Why the program ends.
-    Critical,
-}
+use crate::clock;
 
 /// How a record begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,36 +19,11 @@ pub(super) enum Stamp {
     Journal,
 }
 
-impl Level {
-    /// The level of this name, in upper or lower case.
-    pub fn from_name(name: &str) -> Option<Self> {
-        let known = LEVELS
-            .iter()
-            .find(|(known, ..)| known.eq_ignore_ascii_case(name));
-        known.map(|(_, level, _)| *level)
-    }
-
-    fn name(self) -> &'static str {
-        LEVELS
-            .iter()
-            .find(|(_, level, _)| *level == self)
-            .map_or("", |(name, ..)| *name)
-    }
-
-    /// The priority syslog(3) has for it.
-    fn priority(self) -> u8 {
-        LEVELS
-            .iter()
-            .find(|(_, level, _)| *level == self)
-            .map_or(6, |(.., priority)| *priority)
-    }
-}
-
 /// The whole line, newline included.
 pub(super) fn line(
     stamp: Stamp,
     now: SystemTime,
-    level: Level,
+    level: LogLevel,
     message: fmt::Arguments<'_>,
 ) -> String {
     let mut line = Line {
@@ -70,14 +32,25 @@ pub(super) fn line(
     };
     // `Line` takes everything, and a `Display` that fails is its own loss.
     let _ = match stamp {
-        Stamp::Time => write!(line, "{} {} {message}", clock::rfc3339(now), level.name()),
-        Stamp::Journal => write!(line, "<{}>{message}", level.priority()),
+        Stamp::Time => write!(line, "{} {} {message}", clock::rfc3339(now), level),
+        Stamp::Journal => write!(line, "<{}>{message}", priority(level)),
     };
     if line.cut > 0 {
         let _ = write!(line.text, " … {} bytes cut", line.cut);
     }
     line.text.push('\n');
     line.text
+}
+
+/// What syslog(3) calls the level.
+fn priority(level: LogLevel) -> u8 {
+    match level {
+        LogLevel::Debug => 7,
+        LogLevel::Info => 6,
+        LogLevel::Warning => 4,
+        LogLevel::Error => 3,
+        LogLevel::Critical => 2,
+    }
 }
 
 /// Text with its control characters escaped and its end cut off.
@@ -109,15 +82,6 @@ pub(super) const RECORD_BYTES: usize = 4096;
 /// Room for the longest escape (`\u{10ffff}`), the note on what was cut, and the newline.
 const CUT_NOTE_BYTES: usize = 64;
 
-const LEVELS: [(&str, Level, u8); 6] = [
-    ("DEBUG", Level::Debug, 7),
-    ("INFO", Level::Info, 6),
-    ("WARNING", Level::Warning, 4),
-    ("WARN", Level::Warning, 4),
-    ("ERROR", Level::Error, 3),
-    ("CRITICAL", Level::Critical, 2),
-];
-
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, UNIX_EPOCH};
@@ -128,7 +92,7 @@ mod tests {
         line(
             Stamp::Time,
             UNIX_EPOCH + Duration::from_millis(1500),
-            Level::Warning,
+            LogLevel::Warning,
             message,
         )
     }
@@ -146,7 +110,7 @@ mod tests {
         let line = line(
             Stamp::Journal,
             UNIX_EPOCH,
-            Level::Error,
+            LogLevel::Error,
             format_args!("no broker"),
         );
         assert_eq!(line, "<3>no broker\n");
@@ -179,14 +143,5 @@ mod tests {
             let cut = (10_000 - kept / escaped) * char.len();
             assert_eq!(note, Some(format!("{cut} bytes cut")));
         }
-    }
-
-    #[test]
-    fn level_names_are_read_in_any_case_and_no_others() {
-        assert_eq!(Level::from_name("debug"), Some(Level::Debug));
-        assert_eq!(Level::from_name("Warn"), Some(Level::Warning));
-        assert_eq!(Level::from_name("CRITICAL"), Some(Level::Critical));
-        assert_eq!(Level::from_name("TRACE"), None);
-        assert_eq!(Level::from_name(""), None);
     }
 }

@@ -1,16 +1,16 @@
-//! JSON-RPC 2.0: one message from bytes, one answer to bytes.
+//! JSON-RPC 2.0: one message from bytes.
 //!
 //! Promises: whatever the bytes, [`parse`] returns a message or a fault ready to be answered, and
 //! the fault carries the request's id whenever one can be read. Ids are echoed with the same type
 //! and digits. A key named twice anywhere in a message is refused (-32600): the message would mean
 //! different things to different readers, and topics drive actuators.
-//! Does not: know methods, versions or sessions.
+//! Does not: know methods, versions or sessions, or write answers (see `answer`).
 
 use std::fmt;
 use std::rc::Rc;
 
+use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -126,42 +126,6 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Fault> {
     }
 }
 
-/// The answer to a request that succeeded, as JSON text without a line end.
-pub(super) fn success(id: &Id, result: &impl Serialize) -> Vec<u8> {
-    let mut text = opening(id);
-    text.extend_from_slice(br#""result":"#);
-    let start = text.len();
-    if let Err(why) = serde_json::to_writer(&mut text, result) {
-        text.truncate(start);
-        let error = RpcError::new(INTERNAL_ERROR, format!("the result is not JSON: {why}"));
-        return failure(Some(id), &error, false);
-    }
-    text.push(b'}');
-    text
-}
-
-/// The same from a result that is JSON text already.
-pub(super) fn success_text(id: &Id, result: &[u8]) -> Vec<u8> {
-    let mut text = opening(id);
-    text.extend_from_slice(br#""result":"#);
-    text.extend_from_slice(result);
-    text.push(b'}');
-    text
-}
-
-/// The answer to a request that failed. Without an id the member is `null` or left out.
-pub(super) fn failure(id: Option<&Id>, error: &RpcError, null_id: bool) -> Vec<u8> {
-    let mut text = match id {
-        Some(id) => opening(id),
-        None if null_id => br#"{"jsonrpc":"2.0","id":null,"#.to_vec(),
-        None => br#"{"jsonrpc":"2.0","#.to_vec(),
-    };
-    text.extend_from_slice(br#""error":"#);
-    text.extend_from_slice(error.to_value().to_string().as_bytes());
-    text.push(b'}');
-    text
-}
-
 impl Id {
     /// The id a value stands for. An integer beyond 64 bits is not recognised here, because
     /// [`Value`] does not keep its digits.
@@ -239,16 +203,6 @@ impl RpcError {
     /// The same error as the answer to that request.
     pub(super) fn about(self, id: Option<Id>) -> Fault {
         Fault { id, error: self }
-    }
-
-    fn to_value(&self) -> Value {
-        let mut error = Map::new();
-        error.insert("code".into(), self.code.into());
-        error.insert("message".into(), self.message.as_str().into());
-        if let Some(data) = &self.data {
-            error.insert("data".into(), data.clone());
-        }
-        Value::Object(error)
     }
 }
 
@@ -401,12 +355,4 @@ fn json_error(why: &serde_json::Error) -> RpcError {
     } else {
         RpcError::new(PARSE_ERROR, format!("invalid JSON: {text}"))
     }
-}
-
-fn opening(id: &Id) -> Vec<u8> {
-    let mut text = Vec::with_capacity(256);
-    text.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    text.extend_from_slice(id.as_json().as_bytes());
-    text.push(b',');
-    text
 }

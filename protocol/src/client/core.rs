@@ -1,11 +1,10 @@
-//! The connection from the first attempt to the last: states, deadlines, and what is lost when one
-//! ends.
+//! The connection from the first attempt to the last: its states, and their deadlines.
 //!
-//! It promises that every way out of a connection passes `fail` or `finish`, so that nobody who waits
-//! is forgotten. It does not know what the packets mean; `packets` does.
+//! It promises that each state has a time at which it ends by itself. It does not know what the
+//! packets mean; `packets` does. It does not know what is lost when a connection ends; `ending` does.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::backoff::Backoff;
 use super::event::{Event, Output, Reason, Ticket};
@@ -14,16 +13,16 @@ use super::listeners::{Listen, Listeners};
 use super::options::Options;
 use super::publishes::Publishes;
 use super::subscriptions::Subscriptions;
-use crate::encode;
+use crate::encode::{self, EncodeError};
 use crate::ids::{IdSet, PacketIds};
-use crate::limits::{DISCONNECT_TIMEOUT, TAKEOVER_WINDOW};
+use crate::limits::TAKEOVER_WINDOW;
 use crate::outbox::Outbox;
-use crate::topic::SubscribeFilter;
 
 /// Everything but the received bytes, so that a packet borrowed from those can be handled.
 pub(super) struct Core {
     pub(super) options: Options,
     pub(super) state: State,
+    pub(super) session: Session,
     /// Why there is no connection, or was none before this one.
     pub(super) last_reason: Reason,
     pub(super) outbox: Outbox,
@@ -58,23 +57,45 @@ pub(super) enum State {
         since: Instant,
         keep: KeepAlive,
     },
-    /// DISCONNECT is the last packet in the outbox.
+    /// DISCONNECT is the last packet in the outbox; the next connection follows at once.
+    Parting {
+        deadline: Instant,
+    },
+    /// DISCONNECT is the last packet in the outbox, and nothing follows.
     Closing {
         deadline: Instant,
     },
     Closed,
 }
 
+/// Whose session the broker has for our client identifier; only asked when sessions are kept.
+///
+/// The session lives in memory here ([MQTT-4.1.0-1]). One from before this process began knows packet
+/// identifiers that we do not: our first QoS 2 messages would be taken for old ones and swallowed.
+/// It is ended by a connection with a clean session, before anything is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Session {
+    /// Not known yet.
+    Unknown,
+    /// Not ours. The next connection is clean.
+    Foreign,
+    /// None: a clean connection has just ended it.
+    Wiped,
+    /// Ours, or lost since.
+    Ours,
+}
+
 impl Core {
     pub(super) fn new(options: Options, seed: u64, now: Instant) -> Self {
         Self {
             state: State::Down { retry_at: now },
+            session: Session::Unknown,
             last_reason: Reason::NeverConnected,
             outbox: Outbox::default(),
             ids: PacketIds::new(),
-            publishes: Publishes::new(),
+            publishes: Publishes::default(),
             received: IdSet::new(),
-            subscriptions: Subscriptions::new(),
+            subscriptions: Subscriptions::default(),
             listeners: Listeners::new(),
             backoff: Backoff::new(options.backoff.clone(), seed),
             outputs: VecDeque::new(),
@@ -119,10 +140,17 @@ impl Core {
         ticket
     }
 
-    pub(super) fn send_connect(&mut self) {
-        let Self {
-            options, outbox, ..
-        } = self;
+    /// The transport is there: CONNECT, or the reason why there is none.
+    pub(super) fn connect(&mut self, now: Instant, deadline: Instant) {
+        self.outbox.reset();
+        match self.send_connect() {
+            Ok(()) => self.state = State::Handshake { deadline },
+            Err(error) => self.fail(now, Reason::BadOptions(error), true),
+        }
+    }
+
+    fn send_connect(&mut self) -> Result<(), EncodeError> {
+        let options = &self.options;
         let will = options.will.as_ref().map(|will| encode::Will {
             topic: will.topic.as_str(),
             payload: &will.payload,
@@ -131,30 +159,32 @@ impl Core {
         });
         let connect = encode::Connect {
             client_id: &options.client_id,
-            clean_session: options.clean_session,
+            clean_session: options.clean_session || self.session == Session::Foreign,
             keep_alive: options.keep_alive,
             username: options.username.as_deref(),
             password: options.password.as_deref(),
             will,
         };
-        // Options that cannot be encoded leave the outbox empty and end in the connect timeout;
-        // `config` refuses them long before.
-        let encoded = encode::connect(outbox.buffer(), &connect);
-        debug_assert!(encoded.is_ok());
+        encode::connect(self.outbox.buffer(), &connect)
     }
 
     pub(super) fn handle_written(&mut self, now: Instant, n: usize) {
+        let before = self.outbox.written();
         self.outbox.advance(n);
+        let written = self.outbox.written();
         let more = !self.outbox.pending().is_empty();
+        self.subscriptions.written(now, written);
         if let State::Up { keep, .. } = &mut self.state {
-            keep.sent(now, more);
+            keep.sent(now, written, more);
         }
         let outputs = &mut self.outputs;
-        self.publishes.written(self.outbox.written(), &mut |event| {
+        self.publishes.written(now, before, written, &mut |event| {
             outputs.push_back(Output::Event(event));
         });
-        if matches!(self.state, State::Closing { .. }) && !more {
-            self.finish();
+        match self.state {
+            State::Closing { .. } if !more => self.finish(true),
+            State::Parting { .. } if !more => self.parted(now, true),
+            _ => {}
         }
     }
 
@@ -162,7 +192,9 @@ impl Core {
         let reason = match &self.state {
             State::Handshake { .. } => Reason::ClosedBeforeConnack,
             State::Up { since, .. } => {
-                let short = now.saturating_duration_since(*since) < TAKEOVER_WINDOW;
+                // A connection that ends while a filter is asked for may end because of the filter.
+                let short = now.saturating_duration_since(*since) < TAKEOVER_WINDOW
+                    && !self.subscriptions.is_asking();
                 self.short_lives = if short { self.short_lives + 1 } else { 0 };
                 if self.short_lives >= 2 {
                     Reason::Takeover
@@ -170,7 +202,8 @@ impl Core {
                     Reason::Closed(words)
                 }
             }
-            State::Closing { .. } => return self.finish(),
+            State::Closing { .. } => return self.finish(false),
+            State::Parting { .. } => return self.parted(now, false),
             State::Opening { .. } => Reason::Transport(words),
             State::Down { .. } | State::Closed => return,
         };
@@ -188,10 +221,15 @@ impl Core {
                 let reason = Reason::ConnectTimeout(self.options.connect_timeout);
                 self.fail(now, reason, true);
             }
-            State::Closing { deadline } if now >= *deadline => self.finish(),
+            State::Closing { deadline } if now >= *deadline => self.finish(true),
+            State::Parting { deadline } if now >= *deadline => self.parted(now, true),
             State::Up { .. } => self.check_life(now),
             _ => {}
         }
+    }
+
+    /// Ends the publishes whose time is over.
+    pub(super) fn expire(&mut self, now: Instant) {
         let why = (!matches!(self.state, State::Up { .. })).then_some(&self.last_reason);
         let outputs = &mut self.outputs;
         self.publishes.expire(now, why, &mut |event| {
@@ -200,12 +238,12 @@ impl Core {
     }
 
     fn check_life(&mut self, now: Instant) {
-        if self
-            .subscriptions
-            .next_deadline()
-            .is_some_and(|at| now >= at)
-        {
+        let over = |deadline: Option<Instant>| deadline.is_some_and(|at| now >= at);
+        if over(self.subscriptions.next_deadline()) {
             return self.fail(now, Reason::NoSubscribeAck, true);
+        }
+        if over(self.publishes.ack_deadline()) {
+            return self.fail(now, Reason::NoPublishAck, true);
         }
         let State::Up { keep, .. } = &mut self.state else {
             return;
@@ -213,8 +251,8 @@ impl Core {
         match keep.due(now) {
             Due::Nothing => {}
             Due::Ping => {
-                keep.pinged(now);
                 encode::pingreq(self.outbox.buffer());
+                keep.pinged(self.outbox.end());
             }
             Due::Dead => self.fail(now, Reason::KeepAlive, true),
             Due::Stalled => self.fail(now, Reason::WriteStalled, true),
@@ -226,8 +264,7 @@ impl Core {
         let State::Up { keep, .. } = &mut self.state else {
             return;
         };
-        self.subscriptions
-            .pump(now, &mut self.outbox, &mut self.ids);
+        self.subscriptions.pump(&mut self.outbox, &mut self.ids);
         self.publishes
             .pump(&mut self.outbox, &mut self.ids, &self.options.limits);
         if !self.outbox.pending().is_empty() {
@@ -235,104 +272,20 @@ impl Core {
         }
     }
 
-    /// The connection, or the attempt, is over. `close` when the transport is still there.
-    pub(super) fn fail(&mut self, now: Instant, reason: Reason, close: bool) {
-        if close {
-            self.outputs.push_back(Output::Close);
-        }
-        let lived = match &self.state {
-            State::Up { since, .. } => now.saturating_duration_since(*since),
-            _ => Duration::ZERO,
-        };
-        let wait = if reason.is_configuration() {
-            self.backoff.after_refusal()
-        } else {
-            self.backoff.after_failure(lived)
-        };
-        self.outbox.reset();
-        self.lose_connection(&reason);
-        self.outputs.push_back(Output::Event(Event::Disconnected {
-            reason: reason.clone(),
-            retry_in: Some(wait),
-        }));
-        self.last_reason = reason;
-        self.state = State::Down {
-            retry_at: now + wait,
-        };
-    }
-
-    fn lose_connection(&mut self, reason: &Reason) {
-        let clean = self.options.clean_session;
-        self.publishes.disconnected(&mut self.ids);
-        for filter in self.subscriptions.disconnected(clean, &mut self.ids) {
-            self.refuse_listeners(&filter, &Reason::FilterCutsConnection);
-        }
-        if clean {
-            self.lose_session(reason);
-        }
-    }
-
-    /// [MQTT-3.1.2-6]: nothing of a session that ended is used again.
-    pub(super) fn lose_session(&mut self, reason: &Reason) {
-        self.received.clear();
-        let outputs = &mut self.outputs;
-        self.publishes
-            .session_lost(reason, &mut self.ids, &mut |event| {
-                outputs.push_back(Output::Event(event));
-            });
-    }
-
-    pub(super) fn refuse_listeners(&mut self, filter: &SubscribeFilter, reason: &Reason) {
-        for ticket in self.listeners.of(filter) {
-            self.listeners.remove(ticket);
-            let reason = reason.clone();
-            self.outputs
-                .push_back(Output::Event(Event::ListenRefused { ticket, reason }));
-        }
-    }
-
-    pub(super) fn disconnect(&mut self, now: Instant) {
-        let outputs = &mut self.outputs;
-        let events = &mut |event| outputs.push_back(Output::Event(event));
-        match self.state {
-            State::Closed | State::Closing { .. } => {}
-            State::Up { .. } => {
-                self.publishes.drop_queue(&Reason::ShuttingDown, events);
-                encode::disconnect(self.outbox.buffer());
-                let deadline = now + DISCONNECT_TIMEOUT;
-                self.state = State::Closing { deadline };
-            }
-            _ => self.finish(),
-        }
-    }
-
-    fn finish(&mut self) {
-        if !matches!(self.state, State::Down { .. }) {
-            self.outputs.push_back(Output::Close);
-        }
-        let outputs = &mut self.outputs;
-        self.publishes
-            .close(&Reason::ShuttingDown, &mut self.ids, &mut |event| {
-                outputs.push_back(Output::Event(event));
-            });
-        self.outbox.reset();
-        self.state = State::Closed;
-        self.outputs.push_back(Output::Event(Event::Disconnected {
-            reason: Reason::ShuttingDown,
-            retry_in: None,
-        }));
-    }
-
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let own = match &self.state {
             State::Down { retry_at } => Some(*retry_at),
             State::Opening { deadline }
             | State::Handshake { deadline }
+            | State::Parting { deadline }
             | State::Closing { deadline } => Some(*deadline),
-            State::Up { keep, .. } => [keep.next(), self.subscriptions.next_deadline()]
-                .into_iter()
-                .flatten()
-                .min(),
+            State::Up { keep, .. } => {
+                let acks = [
+                    self.subscriptions.next_deadline(),
+                    self.publishes.ack_deadline(),
+                ];
+                acks.into_iter().chain([keep.next()]).flatten().min()
+            }
             State::Closed => None,
         };
         [own, self.publishes.next_deadline()]

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mqttrs::QoS;
 
+use crate::encode::EncodeError;
 use crate::frame::FrameError;
 use crate::message::Message;
 
@@ -54,7 +55,7 @@ pub enum Event {
         /// The broker's maximum QoS for it; it may be lower than asked ([MQTT-3.8.4-6]).
         granted: QoS,
     },
-    /// A listener is over: the broker does not take its filter.
+    /// A listener is over: the broker does not take its filter, or the client was disconnected.
     ListenRefused {
         /// Which listener; it is gone already.
         ticket: Ticket,
@@ -106,6 +107,10 @@ pub enum Reason {
     WriteStalled,
     /// SUBACK or UNSUBACK did not come in time.
     NoSubscribeAck,
+    /// No PUBLISH in flight was acknowledged for too long.
+    NoPublishAck,
+    /// The options make no CONNECT; the configuration is at fault.
+    BadOptions(EncodeError),
     /// The broker broke the protocol ([MQTT-4.8.0-1]).
     Protocol(ProtocolError),
     /// The call's own time was over; why it took so long, if that is known.
@@ -175,10 +180,14 @@ pub enum ListenError {
 }
 
 impl Reason {
-    /// True for refusals that a retry cannot cure soon.
+    /// True for what a retry cannot cure soon.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if *refusal != Refusal::Unavailable)
+        match self {
+            Self::Refused(refusal) => *refusal != Refusal::Unavailable,
+            Self::BadOptions(_) => true,
+            _ => false,
+        }
     }
 }
 
@@ -205,6 +214,8 @@ impl fmt::Display for Reason {
             Self::KeepAlive => f.write_str("the broker stopped answering (no reply to a ping)"),
             Self::WriteStalled => f.write_str("the broker stopped reading"),
             Self::NoSubscribeAck => f.write_str("the broker did not acknowledge a subscription"),
+            Self::NoPublishAck => f.write_str("the broker acknowledges no message"),
+            Self::BadOptions(error) => write!(f, "the connection cannot be asked for: {error}"),
             Self::Protocol(error) => error.fmt(f),
             Self::Timeout(None) => f.write_str("the time allowed was over"),
             Self::Timeout(Some(why)) => write!(f, "the time allowed was over; {why}"),

@@ -11,7 +11,10 @@ pub(super) struct KeepAlive {
     interval: Option<Duration>,
     last_sent: Instant,
     last_received: Instant,
-    ping_sent: Option<Instant>,
+    /// Where in the stream a ping ends that the socket has not taken yet.
+    ping_queued: Option<u64>,
+    /// Since when the oldest ping that was written waits for its answer.
+    ping_written: Option<Instant>,
     stalled_since: Option<Instant>,
 }
 
@@ -32,7 +35,8 @@ impl KeepAlive {
             interval: (seconds > 0).then(|| Duration::from_secs(seconds.into())),
             last_sent: now,
             last_received: now,
-            ping_sent: None,
+            ping_queued: None,
+            ping_written: None,
             stalled_since: None,
         }
     }
@@ -41,10 +45,14 @@ impl KeepAlive {
         self.last_received = now;
     }
 
-    /// The socket took bytes; `more` is whether some are still waiting.
-    pub(super) fn sent(&mut self, now: Instant, more: bool) {
+    /// The socket took the stream up to `written`; `more` is whether some is still waiting.
+    pub(super) fn sent(&mut self, now: Instant, written: u64, more: bool) {
         self.last_sent = now;
         self.stalled_since = more.then_some(now);
+        if self.ping_queued.is_some_and(|end| end <= written) {
+            self.ping_queued = None;
+            self.ping_written.get_or_insert(now);
+        }
     }
 
     /// Bytes are waiting for the socket.
@@ -52,49 +60,63 @@ impl KeepAlive {
         self.stalled_since.get_or_insert(now);
     }
 
-    pub(super) fn pinged(&mut self, now: Instant) {
-        self.ping_sent = Some(now);
+    /// A ping was encoded; it ends at `end` in the stream.
+    pub(super) fn pinged(&mut self, end: u64) {
+        self.ping_queued = Some(end);
     }
 
     pub(super) fn pong(&mut self) {
-        self.ping_sent = None;
+        self.ping_written = None;
     }
 
     /// What is due at `now`.
     pub(super) fn due(&self, now: Instant) -> Due {
-        if self.stall_deadline().is_some_and(|at| now >= at) {
-            return Due::Stalled;
-        }
-        match (self.reply_deadline(), self.ping_at()) {
-            (Some(at), _) if now >= at => Due::Dead,
-            (None, Some(at)) if now >= at => Due::Ping,
-            _ => Due::Nothing,
+        let over = |deadline: Option<Instant>| deadline.is_some_and(|at| now >= at);
+        if over(self.stall_deadline()) {
+            Due::Stalled
+        } else if over(self.reply_deadline()) {
+            Due::Dead
+        } else if over(self.ping_at()) {
+            Due::Ping
+        } else {
+            Due::Nothing
         }
     }
 
     /// When to ask again.
     pub(super) fn next(&self) -> Option<Instant> {
-        let ping = self.reply_deadline().or_else(|| self.ping_at());
-        [ping, self.stall_deadline()].into_iter().flatten().min()
+        let times = [self.ping_at(), self.reply_deadline(), self.stall_deadline()];
+        times.into_iter().flatten().min()
     }
 
-    /// [MQTT-3.1.2-23]: no longer silence from us than the keep alive.
+    /// [MQTT-3.1.2-23]: no longer silence from us than the keep alive, also while an answer is late
+    /// because the broker has much to send first.
     fn ping_at(&self) -> Option<Instant> {
         let interval = self.interval?;
-        Some(self.last_sent.min(self.last_received) + interval * 3 / 4)
+        if self.ping_queued.is_some() {
+            return None;
+        }
+        let quiet_since = match self.ping_written {
+            Some(_) => self.last_sent,
+            None => self.last_sent.min(self.last_received),
+        };
+        Some(quiet_since + interval * 3 / 4)
     }
 
-    /// Any inbound byte shows life and moves the deadline, up to a point: the ping itself must be
-    /// answered too.
+    /// Counted from when the ping was written: while it stands behind a long message, the stall of
+    /// writing is what shows a dead link. Any inbound byte shows life and moves the deadline, up to a
+    /// point: the ping itself must be answered too.
     fn reply_deadline(&self) -> Option<Instant> {
-        let (interval, pinged) = (self.interval?, self.ping_sent?);
+        let (interval, pinged) = (self.interval?, self.ping_written?);
         let life = self.last_received.max(pinged) + interval / 2;
         Some(life.min(pinged + interval * 2))
     }
 
+    /// As long as a ping would have waited to be sent: a link that takes nothing is found as soon as
+    /// one that takes everything.
     fn stall_deadline(&self) -> Option<Instant> {
         let limit = match self.interval {
-            Some(interval) => (interval * 5 / 4).min(WRITE_STALL_TIMEOUT),
+            Some(interval) => (interval * 3 / 4).min(WRITE_STALL_TIMEOUT),
             None => WRITE_STALL_TIMEOUT,
         };
         Some(self.stalled_since? + limit)
@@ -115,13 +137,14 @@ mod tests {
         let mut keep = KeepAlive::new(4, start);
         for tenth in 1..30 {
             let now = start + seconds(f64::from(tenth) / 10.0);
-            keep.sent(now, false);
+            keep.sent(now, 10, false);
             assert_eq!(keep.due(now), Due::Nothing, "{tenth}");
         }
         let ping = start + seconds(3.0);
         assert_eq!(keep.due(ping), Due::Ping);
-        keep.pinged(ping);
-        keep.sent(ping + seconds(1.9), false);
+        keep.pinged(12);
+        keep.sent(ping, 12, false);
+        keep.sent(ping + seconds(1.9), 20, false);
         assert_eq!(keep.due(ping + seconds(1.9)), Due::Nothing);
         assert_eq!(keep.due(ping + seconds(2.0)), Due::Dead);
         assert!(ping + seconds(2.0) <= start + seconds(6.0));
@@ -131,15 +154,27 @@ mod tests {
     fn bytes_show_life_but_the_ping_must_be_answered_too() {
         let start = Instant::now();
         let mut keep = KeepAlive::new(4, start);
-        keep.pinged(start);
+        keep.pinged(2);
+        keep.sent(start, 2, false);
         for second in 1..8 {
-            keep.received(start + seconds(f64::from(second)));
-            assert_eq!(
-                keep.due(start + seconds(f64::from(second) + 0.5)),
-                Due::Nothing
-            );
+            let now = start + seconds(f64::from(second));
+            keep.received(now);
+            keep.sent(now, 2, false);
+            assert_eq!(keep.due(now + seconds(0.5)), Due::Nothing);
         }
         assert_eq!(keep.due(start + seconds(8.0)), Due::Dead);
+    }
+
+    #[test]
+    fn a_ping_behind_other_bytes_is_not_late_and_not_repeated() {
+        let start = Instant::now();
+        let mut keep = KeepAlive::new(4, start);
+        keep.pinged(1000);
+        for second in 1..50 {
+            let now = start + seconds(f64::from(second));
+            keep.sent(now, 10, true);
+            assert_eq!(keep.due(now + seconds(0.9)), Due::Nothing);
+        }
     }
 
     #[test]
@@ -149,13 +184,13 @@ mod tests {
         assert_eq!(keep.next(), None);
         keep.waiting_to_send(start);
         assert_eq!(keep.next(), Some(start + WRITE_STALL_TIMEOUT));
-        keep.sent(start + seconds(5.0), true);
+        keep.sent(start + seconds(5.0), 1, true);
         assert_eq!(keep.due(start + WRITE_STALL_TIMEOUT), Due::Nothing);
         assert_eq!(
             keep.due(start + WRITE_STALL_TIMEOUT + seconds(5.0)),
             Due::Stalled
         );
-        keep.sent(start + seconds(6.0), false);
+        keep.sent(start + seconds(6.0), 2, false);
         assert_eq!(keep.next(), None);
     }
 }

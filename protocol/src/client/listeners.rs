@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mqttrs::QoS;
 
 use super::event::{Event, Ticket};
-use super::subscriptions::Ask;
+use super::questions::Ask;
 use crate::limits::SEEN_TOPICS;
 use crate::message::Message;
 use crate::topic::{FilterTree, SubscribeFilter, TopicName};
@@ -41,7 +41,8 @@ struct Listener {
 /// The last message of a topic that a listener was given.
 struct Seen {
     payload: u64,
-    connection: u64,
+    /// The connection on which the listener knows the topic's state from it.
+    known_on: Option<u64>,
 }
 
 impl Listeners {
@@ -157,13 +158,15 @@ impl Listener {
     /// The broker repeats retained messages to everybody whenever anyone subscribes to a filter that
     /// covers them, and nothing in them says for whom they are. But whoever has been given a message
     /// of that topic on this connection knows the topic's state: what is retained now it has been
-    /// sent, as a retained message or as a live one. After a reconnect a retained message is news
-    /// when it differs from the last one.
+    /// sent, as a retained message or as a live one. Two cases are different: after a reconnect, and
+    /// after a live message that passed before the listener's own SUBSCRIBE was answered, a retained
+    /// message is news when it differs from the last one.
     fn is_news(&mut self, (topic, payload): (u64, u64), retain: bool, connection: u64) -> bool {
         let room = self.seen.len() < SEEN_TOPICS;
+        let knows = retain || self.waiting_for.is_none();
         let now = Seen {
             payload,
-            connection,
+            known_on: knows.then_some(connection),
         };
         match self.seen.entry(topic) {
             Entry::Vacant(place) => {
@@ -173,11 +176,11 @@ impl Listener {
                 true
             }
             Entry::Occupied(mut last) => {
-                let seen = last.get();
-                let known = seen.connection == connection || seen.payload == payload;
-                let news = !(retain && known);
-                last.insert(now);
-                news
+                let seen = last.get_mut();
+                let known = seen.known_on == Some(connection) || seen.payload == payload;
+                seen.payload = payload;
+                seen.known_on = now.known_on.or(seen.known_on);
+                !(retain && known)
             }
         }
     }

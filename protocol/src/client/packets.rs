@@ -4,10 +4,9 @@ use std::time::Instant;
 
 use mqttrs::{Connack, ConnectReturnCode, Packet, Pid, Publish, QosPid, SubscribeReturnCodes};
 
-use super::core::{Core, State};
+use super::core::{Core, Session, State};
 use super::event::{Event, Output, ProtocolError, Reason, Refusal};
 use super::keepalive::KeepAlive;
-use super::publishes::Acked;
 use super::subscriptions::Answer;
 use crate::encode;
 
@@ -23,10 +22,10 @@ impl Core {
         }
         match packet {
             Packet::Publish(publish) => self.handle_publish(&publish),
-            Packet::Puback(pid) => self.handle_puback(pid)?,
-            Packet::Pubrec(pid) => self.handle_pubrec(pid)?,
+            Packet::Puback(pid) => self.handle_puback(now, pid)?,
+            Packet::Pubrec(pid) => self.handle_pubrec(now, pid)?,
             Packet::Pubrel(pid) => self.handle_pubrel(pid),
-            Packet::Pubcomp(pid) => self.handle_pubcomp(pid)?,
+            Packet::Pubcomp(pid) => self.handle_pubcomp(now, pid)?,
             Packet::Suback(suback) => self.handle_suback(suback.pid, &suback.return_codes)?,
             Packet::Unsuback(pid) => {
                 self.subscriptions
@@ -57,24 +56,54 @@ impl Core {
             return Err(Reason::Refused(refusal));
         }
         let session_present = connack.session_present;
+        if !self.options.clean_session && self.session != Session::Ours {
+            return self.claim_session(now, session_present);
+        }
         if session_present && self.options.clean_session {
             // [MQTT-3.2.2-1]
             return Err(Reason::Protocol(ProtocolError::SessionPresent));
         }
+        self.begin(now, session_present);
+        Ok(())
+    }
+
+    /// Makes sure that a kept session is ours before anything is said on it.
+    fn claim_session(&mut self, now: Instant, session_present: bool) -> Result<(), Reason> {
+        match (self.session, session_present) {
+            (Session::Unknown | Session::Wiped, false) => {
+                self.session = Session::Ours;
+                self.begin(now, false);
+            }
+            (Session::Unknown, true) => {
+                self.session = Session::Foreign;
+                self.part(now);
+            }
+            (Session::Foreign, false) => {
+                self.session = Session::Wiped;
+                self.part(now);
+            }
+            _ => {
+                self.session = Session::Unknown;
+                return Err(Reason::Protocol(ProtocolError::SessionPresent));
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, now: Instant, session_present: bool) {
         let keep = KeepAlive::new(self.options.keep_alive, now);
         self.state = State::Up { since: now, keep };
         self.listeners.connected();
         self.outputs
             .push_back(Output::Event(Event::Connected { session_present }));
         if session_present {
-            self.publishes.resume();
+            self.publishes.resume(now);
             self.subscriptions.resume();
         } else {
             let reason = self.last_reason.clone();
             self.lose_session(&reason);
             self.subscriptions.restart();
         }
-        Ok(())
     }
 
     /// [MQTT-4.5.0-2]: every PUBLISH is acknowledged, wanted or not. The acknowledgement is behind
@@ -111,16 +140,21 @@ impl Core {
         }
     }
 
-    fn handle_puback(&mut self, pid: Pid) -> Result<(), Reason> {
-        let outputs = &mut self.outputs;
-        let acked = self.publishes.puback(pid, &mut self.ids, &mut |event| {
+    fn handle_puback(&mut self, now: Instant, pid: Pid) -> Result<(), Reason> {
+        let Self {
+            publishes,
+            ids,
+            outputs,
+            ..
+        } = self;
+        let legal = publishes.puback(now, pid, ids, &mut |event| {
             outputs.push_back(Output::Event(event));
         });
-        legal(acked, "PUBACK")
+        expected(legal, "PUBACK")
     }
 
-    fn handle_pubrec(&mut self, pid: Pid) -> Result<(), Reason> {
-        legal(self.publishes.pubrec(pid), "PUBREC")?;
+    fn handle_pubrec(&mut self, now: Instant, pid: Pid) -> Result<(), Reason> {
+        expected(self.publishes.pubrec(now, pid), "PUBREC")?;
         // Also for an identifier we do not know: the broker waits for it.
         encode::pubrel(self.outbox.buffer(), pid);
         Ok(())
@@ -132,12 +166,17 @@ impl Core {
         encode::pubcomp(self.outbox.buffer(), pid);
     }
 
-    fn handle_pubcomp(&mut self, pid: Pid) -> Result<(), Reason> {
-        let outputs = &mut self.outputs;
-        let acked = self.publishes.pubcomp(pid, &mut self.ids, &mut |event| {
+    fn handle_pubcomp(&mut self, now: Instant, pid: Pid) -> Result<(), Reason> {
+        let Self {
+            publishes,
+            ids,
+            outputs,
+            ..
+        } = self;
+        let legal = publishes.pubcomp(now, pid, ids, &mut |event| {
             outputs.push_back(Output::Event(event));
         });
-        legal(acked, "PUBCOMP")
+        expected(legal, "PUBCOMP")
     }
 
     fn handle_suback(&mut self, pid: Pid, codes: &[SubscribeReturnCodes]) -> Result<(), Reason> {
@@ -160,9 +199,10 @@ impl Core {
     }
 }
 
-fn legal(acked: Acked, kind: &'static str) -> Result<(), Reason> {
-    match acked {
-        Acked::Yes | Acked::Unknown => Ok(()),
-        Acked::Wrong => Err(Reason::Protocol(ProtocolError::UnexpectedAck(kind))),
+fn expected(legal: bool, kind: &'static str) -> Result<(), Reason> {
+    if legal {
+        Ok(())
+    } else {
+        Err(Reason::Protocol(ProtocolError::UnexpectedAck(kind)))
     }
 }

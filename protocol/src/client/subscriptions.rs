@@ -1,56 +1,36 @@
 //! Which filters the broker should be sending us, and what is under way to make it so.
+//!
+//! It promises that each wish is spoken and answered, over any number of connections, that an answer
+//! is only taken for a wish spoken before it, and that a filter whose SUBSCRIBE ends connections is
+//! found out without harm to the others. It does not know who listens; `listeners` does.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
 use mqttrs::{Pid, QoS, SubscribeReturnCodes};
 
 use super::event::ProtocolError;
+use super::questions::{Ask, AskedFor, Questions};
+use super::subscription::{Subscription, Suspicion};
 use crate::encode;
 use crate::ids::PacketIds;
-use crate::limits::{
-    OUTBOX_HIGH_WATER, SUBSCRIBE_ACK_TIMEOUT, SUBSCRIBE_BATCH, SUBSCRIBE_BATCH_BYTES,
-};
+use crate::limits::{OUTBOX_HIGH_WATER, SUBSCRIBE_BATCH, SUBSCRIBE_BATCH_BYTES};
 use crate::outbox::Outbox;
 use crate::topic::SubscribeFilter;
 
-/// Numbers each wish to SUBSCRIBE, in order, so that a SUBACK is only taken as the answer to
-/// wishes that were spoken before it.
-pub(super) type Ask = u64;
-
 /// The desired subscriptions, keyed by the exact filter string ([MQTT-3.10.4-1]), recorded when
 /// they are wished for and kept over reconnects.
+#[derive(Default)]
 pub(super) struct Subscriptions {
     table: HashMap<SubscribeFilter, Subscription>,
     /// Packets to be sent, in order: an UNSUBSCRIBE must not overtake a later SUBSCRIBE.
     queue: VecDeque<Wish>,
-    waiting: BTreeMap<u16, Asked>,
-    next_ask: Ask,
-}
-
-struct Subscription {
-    qos: QoS,
-    listeners: usize,
-    granted: Option<QoS>,
-    /// A SUBSCRIBE for it went out, so the broker may know it.
-    asked: bool,
-    first_ask: Ask,
-    /// Connections that ended between the SUBSCRIBE for it and the SUBACK.
-    cuts: u8,
+    questions: Questions,
+    last_ask: Ask,
 }
 
 enum Wish {
     Subscribe(Ask, SubscribeFilter),
-    Unsubscribe(SubscribeFilter),
-}
-
-struct Asked {
-    deadline: Instant,
-    wish: AskedFor,
-}
-
-enum AskedFor {
-    Subscribe(Vec<(Ask, SubscribeFilter)>),
     Unsubscribe(SubscribeFilter),
 }
 
@@ -63,41 +43,28 @@ pub(super) enum Answer {
 }
 
 impl Subscriptions {
-    pub(super) fn new() -> Self {
-        Self {
-            table: HashMap::new(),
-            queue: VecDeque::new(),
-            waiting: BTreeMap::new(),
-            next_ask: 1,
-        }
-    }
-
-    /// A listener joins. `Err(granted)` when the filter is live already and nothing needs asking;
-    /// a listener that wants retained messages always asks, because only a SUBSCRIBE makes the
-    /// broker send them ([MQTT-3.8.4-3]).
+    /// A listener joins. `Err(granted)` when the filter is live already and asking gives no more;
+    /// else the ask whose answer it waits for. A listener that wants retained messages always asks,
+    /// because only a SUBSCRIBE makes the broker send them ([MQTT-3.8.4-3]).
     pub(super) fn join(
         &mut self,
         filter: &SubscribeFilter,
         qos: QoS,
         retained: bool,
     ) -> Result<Ask, QoS> {
-        let next_ask = self.next_ask;
-        let entry = self.table.entry(filter.clone()).or_insert(Subscription {
-            qos,
-            listeners: 0,
-            granted: None,
-            asked: false,
-            first_ask: next_ask,
-            cuts: 0,
-        });
+        let Some(entry) = self.table.get_mut(filter) else {
+            let entry = Subscription::new(qos, self.last_ask + 1);
+            self.table.insert(filter.clone(), entry);
+            return Ok(self.ask(filter));
+        };
         entry.listeners += 1;
-        if let Some(granted) = entry.granted {
-            if !retained && level(qos) <= level(entry.qos) {
-                return Err(granted);
-            }
-        }
         if level(qos) > level(entry.qos) {
             entry.qos = qos;
+        } else if !retained {
+            return match entry.granted {
+                Some(granted) if !entry.is_open() || level(qos) <= level(granted) => Err(granted),
+                _ => Ok(entry.last_ask),
+            };
         }
         Ok(self.ask(filter))
     }
@@ -119,8 +86,9 @@ impl Subscriptions {
     }
 
     /// Sends what may go out now.
-    pub(super) fn pump(&mut self, now: Instant, out: &mut Outbox, ids: &mut PacketIds) {
-        while !self.queue.is_empty() && !self.probing() && out.pending().len() < OUTBOX_HIGH_WATER {
+    pub(super) fn pump(&mut self, out: &mut Outbox, ids: &mut PacketIds) {
+        while !self.queue.is_empty() && !self.must_wait() && out.pending().len() < OUTBOX_HIGH_WATER
+        {
             let Some(pid) = ids.allocate() else { return };
             let batch = self.next_batch();
             let sent = if batch.is_empty() {
@@ -134,27 +102,36 @@ impl Subscriptions {
                 debug_assert!(encoded.is_ok());
                 Some(AskedFor::Subscribe(batch))
             };
-            match sent {
-                Some(wish) => {
-                    let deadline = now + SUBSCRIBE_ACK_TIMEOUT;
-                    self.waiting.insert(pid.get(), Asked { deadline, wish });
-                }
-                None => ids.release(pid),
-            }
+            let Some(wish) = sent else {
+                return ids.release(pid);
+            };
+            self.questions.ask(pid, wish, out.end());
         }
     }
 
-    /// Whether a filter that was being asked for when a connection ended is asked for again. It is
-    /// alone on its way, so that it can take no other with it and is known when it ends this one.
-    fn probing(&self) -> bool {
-        self.waiting.values().any(|asked| match &asked.wish {
-            AskedFor::Subscribe(list) => list.iter().any(|(_, filter)| self.is_suspect(filter)),
-            AskedFor::Unsubscribe(_) => false,
-        })
+    /// A filter under suspicion is alone on its way: it can take no other with it, and is known when
+    /// it ends the connection.
+    fn must_wait(&self) -> bool {
+        let next = match self.queue.front() {
+            Some(Wish::Subscribe(_, filter)) => self.is_suspect(filter),
+            _ => false,
+        };
+        let mut asking = self.questions.filters();
+        if next {
+            asking.next().is_some()
+        } else {
+            asking.any(|filter| self.is_suspect(filter))
+        }
     }
 
     fn is_suspect(&self, filter: &SubscribeFilter) -> bool {
-        self.table.get(filter).is_some_and(|entry| entry.cuts > 0)
+        let entry = self.table.get(filter);
+        entry.is_some_and(|entry| entry.suspicion != Suspicion::None)
+    }
+
+    /// Whether an answer to a SUBSCRIBE is owed.
+    pub(super) fn is_asking(&self) -> bool {
+        self.questions.filters().next().is_some()
     }
 
     /// The SUBSCRIBE wishes at the head of the queue that fit one packet.
@@ -190,6 +167,11 @@ impl Subscriptions {
         Some(AskedFor::Unsubscribe(filter))
     }
 
+    /// The socket took the stream up to `written`.
+    pub(super) fn written(&mut self, now: Instant, written: u64) {
+        self.questions.written(now, written);
+    }
+
     /// SUBACK ([MQTT-3.8.4-5]: one code for each filter, in order).
     pub(super) fn suback(
         &mut self,
@@ -197,17 +179,7 @@ impl Subscriptions {
         codes: &[SubscribeReturnCodes],
         ids: &mut PacketIds,
     ) -> Result<Vec<Answer>, ProtocolError> {
-        match self.waiting.get(&pid.get()).map(|asked| &asked.wish) {
-            Some(AskedFor::Subscribe(asked)) if asked.len() == codes.len() => {}
-            Some(AskedFor::Subscribe(_)) => return Err(ProtocolError::SubackCount),
-            // [MQTT-2.3.1-7]
-            _ => return Err(ProtocolError::UnexpectedAck("SUBACK")),
-        }
-        let Some(AskedFor::Subscribe(asked)) =
-            self.waiting.remove(&pid.get()).map(|asked| asked.wish)
-        else {
-            return Ok(Vec::new());
-        };
+        let asked = self.questions.suback(pid, codes.len())?;
         ids.release(pid);
         let answers = asked.into_iter().zip(codes);
         Ok(answers
@@ -226,14 +198,20 @@ impl Subscriptions {
             .table
             .get_mut(&filter)
             .filter(|entry| ask >= entry.first_ask)?;
-        entry.cuts = 0;
+        entry.suspicion = Suspicion::None;
+        entry.answered = entry.answered.max(ask);
         match code {
             SubscribeReturnCodes::Success(granted) => {
                 entry.granted = Some(granted);
                 Some(Answer::Granted(filter, ask, granted))
             }
             SubscribeReturnCodes::Failure => {
+                // What the broker granted before, or may still grant, nobody wants any more.
+                let may_live = entry.granted.is_some() || entry.is_open();
                 self.drop_filter(&filter);
+                if may_live {
+                    self.queue.push_back(Wish::Unsubscribe(filter.clone()));
+                }
                 Some(Answer::Refused(filter))
             }
         }
@@ -241,57 +219,54 @@ impl Subscriptions {
 
     /// UNSUBACK.
     pub(super) fn unsuback(&mut self, pid: Pid, ids: &mut PacketIds) -> Result<(), ProtocolError> {
-        match self.waiting.get(&pid.get()).map(|asked| &asked.wish) {
-            Some(AskedFor::Unsubscribe(_)) => {
-                self.waiting.remove(&pid.get());
-                ids.release(pid);
-                Ok(())
-            }
-            _ => Err(ProtocolError::UnexpectedAck("UNSUBACK")),
-        }
+        self.questions.unsuback(pid)?;
+        ids.release(pid);
+        Ok(())
     }
 
-    /// The connection is gone. Returns filters that ended it twice: asking again would only do it
-    /// a third time.
+    /// The connection is gone; if the broker ended it, it had heard the stream up to `heard`.
+    /// Returns filters that ended two connections while they alone were asked for: asking again
+    /// would only do it a third time.
     pub(super) fn disconnected(
         &mut self,
         clean_session: bool,
+        heard: u64,
         ids: &mut PacketIds,
     ) -> Vec<SubscribeFilter> {
-        let mut guilty = Vec::new();
+        let mut under_way = Vec::new();
         let mut unsubscribe = Vec::new();
-        for (pid, asked) in std::mem::take(&mut self.waiting) {
-            if let Ok(pid) = Pid::try_from(pid) {
-                ids.release(pid);
-            }
-            match asked.wish {
-                AskedFor::Unsubscribe(filter) => unsubscribe.push(Wish::Unsubscribe(filter)),
-                AskedFor::Subscribe(asked) => {
-                    let alone = asked.len() == 1;
-                    for (_, filter) in asked {
-                        let Some(entry) = self.table.get_mut(&filter) else {
-                            continue;
-                        };
-                        entry.cuts = entry.cuts.saturating_add(1);
-                        if alone && entry.cuts >= 2 && entry.granted.is_none() {
-                            guilty.push(filter);
-                        }
-                    }
-                }
+        for (end, wish) in self.questions.drain(ids) {
+            match wish {
+                AskedFor::Subscribe(asked) if end <= heard => under_way.extend(asked),
+                AskedFor::Subscribe(_) => {}
+                AskedFor::Unsubscribe(filter) => unsubscribe.push(filter),
             }
         }
-        for filter in &guilty {
+        let ended_twice = self.suspect(under_way);
+        for filter in &ended_twice {
             self.drop_filter(filter);
         }
         if clean_session {
             self.queue
                 .retain(|wish| !matches!(wish, Wish::Unsubscribe(_)));
         } else {
-            for wish in unsubscribe {
-                self.queue.push_front(wish);
+            for filter in unsubscribe {
+                self.queue.push_front(Wish::Unsubscribe(filter));
             }
         }
-        guilty
+        ended_twice
+    }
+
+    /// These were being asked for when the broker ended the connection.
+    fn suspect(&mut self, asked: Vec<(Ask, SubscribeFilter)>) -> Vec<SubscribeFilter> {
+        let alone = asked.len() == 1;
+        let filters = asked.into_iter().map(|(_, filter)| filter);
+        filters
+            .filter(|filter| {
+                let entry = self.table.get_mut(filter);
+                entry.is_some_and(|entry| entry.ended_a_connection(alone))
+            })
+            .collect()
     }
 
     /// A new session: the broker knows none of our filters.
@@ -313,30 +288,43 @@ impl Subscriptions {
     }
 
     fn ask_missing(&mut self) {
-        let mut missing: Vec<(u8, Ask, SubscribeFilter)> = self
+        let mut missing: Vec<(Suspicion, Ask, SubscribeFilter)> = self
             .table
             .iter()
-            .filter(|(_, entry)| entry.granted.is_none() || entry.cuts > 0)
-            .map(|(filter, entry)| (entry.cuts, entry.first_ask, filter.clone()))
+            .filter(|(_, entry)| entry.granted.is_none() || entry.is_open())
+            .map(|(filter, entry)| (entry.suspicion, entry.last_ask, filter.clone()))
             .collect();
         // Those under suspicion last, the others in the order they were wished for.
-        missing.sort_unstable_by_key(|(cuts, ask, _)| (*cuts, *ask));
-        for (_, _, filter) in missing {
+        missing.sort_unstable();
+        for (.., filter) in missing {
             self.ask(&filter);
         }
     }
 
     fn ask(&mut self, filter: &SubscribeFilter) -> Ask {
-        for wish in &self.queue {
-            match wish {
-                Wish::Subscribe(ask, queued) if queued == filter => return *ask,
-                _ => {}
-            }
+        let queued = self.queue.iter().find_map(|wish| match wish {
+            Wish::Subscribe(ask, queued) if queued == filter => Some(*ask),
+            _ => None,
+        });
+        if let Some(ask) = queued {
+            return ask;
         }
-        let ask = self.next_ask;
-        self.next_ask += 1;
-        self.queue.push_back(Wish::Subscribe(ask, filter.clone()));
-        ask
+        self.last_ask += 1;
+        if let Some(entry) = self.table.get_mut(filter) {
+            entry.last_ask = self.last_ask;
+        }
+        let wish = Wish::Subscribe(self.last_ask, filter.clone());
+        self.queue.push_back(wish);
+        self.last_ask
+    }
+
+    /// All is over. Returns the filters that were wished for.
+    pub(super) fn close(&mut self, ids: &mut PacketIds) -> Vec<SubscribeFilter> {
+        self.questions.drain(ids);
+        self.queue.clear();
+        let mut filters: Vec<_> = self.table.drain().map(|(filter, _)| filter).collect();
+        filters.sort_unstable();
+        filters
     }
 
     fn drop_filter(&mut self, filter: &SubscribeFilter) {
@@ -352,7 +340,7 @@ impl Subscriptions {
 
     /// When the oldest unanswered packet counts as lost.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.waiting.values().map(|asked| asked.deadline).min()
+        self.questions.next_deadline()
     }
 
     /// Filters wished for.
@@ -368,9 +356,5 @@ impl Wish {
 }
 
 fn level(qos: QoS) -> u8 {
-    match qos {
-        QoS::AtMostOnce => 0,
-        QoS::AtLeastOnce => 1,
-        QoS::ExactlyOnce => 2,
-    }
+    qos as u8
 }

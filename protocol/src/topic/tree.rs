@@ -23,7 +23,7 @@ impl<V> FilterTree<V> {
     /// An empty tree.
     pub fn new() -> Self {
         Self {
-            root: Node::new(),
+            root: Node::default(),
             len: 0,
         }
     }
@@ -48,11 +48,8 @@ impl<V> FilterTree<V> {
                     self.len += 1;
                     return;
                 }
-                "+" => node.any.get_or_insert_with(|| Box::new(Node::new())),
-                literal => node
-                    .literals
-                    .entry(literal.into())
-                    .or_insert_with(Node::new),
+                "+" => node.any.get_or_insert_default(),
+                literal => node.literals.entry(literal.into()).or_default(),
             };
         }
         node.here.push(value);
@@ -122,7 +119,8 @@ impl<V> Default for FilterTree<V> {
 
 #[derive(Clone, Debug)]
 struct Node<V> {
-    literals: BTreeMap<Box<str>, Node<V>>,
+    /// Boxed: a map makes room for eleven children at once, and most levels have one.
+    literals: BTreeMap<Box<str>, Box<Node<V>>>,
     /// The child for `+`.
     any: Option<Box<Node<V>>>,
     /// Values of filters that end at this level.
@@ -131,8 +129,8 @@ struct Node<V> {
     below: Vec<V>,
 }
 
-impl<V> Node<V> {
-    fn new() -> Self {
+impl<V> Default for Node<V> {
+    fn default() -> Self {
         Self {
             literals: BTreeMap::new(),
             any: None,
@@ -140,7 +138,9 @@ impl<V> Node<V> {
             below: Vec::new(),
         }
     }
+}
 
+impl<V> Node<V> {
     fn is_empty(&self) -> bool {
         self.literals.is_empty()
             && self.any.is_none()
