@@ -53,8 +53,9 @@ async fn serve(executor: Rc<LocalExecutor<'static>>, config: Config) -> Result<(
         line_bytes: config.limits.line_bytes,
         requests: config.limits.requests,
         request_bytes: config.limits.request_bytes,
+        ..stdio::Limits::default()
     };
-    stdio::serve(engine, &executor, limits, stop).await;
+    stdio::serve(engine, Rc::clone(&executor), limits, stop).await;
     broker.shut_down();
     // The client gives its DISCONNECT a second of its own; this only guards against a mistake there.
     future::or(link, async {

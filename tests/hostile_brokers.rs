@@ -121,7 +121,7 @@ fn a_broker_that_breaks_the_protocol_loses_the_connection_and_nothing_else() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut config = open_config(listener.local_addr().unwrap().port());
     config["mqtt"]["backoff"] = json!({
-        "initial": 0.001, "max": 0.002, "refused_initial": 0.001, "refused_max": 0.002,
+        "initial": 0.01, "max": 0.02, "refused_initial": 0.01, "refused_max": 0.02,
     });
     config["logging"] = json!({"level": "DEBUG"});
     let mut agent = Agent::start(&config);

@@ -7,8 +7,10 @@ mod support;
 use serde_json::{Value, json};
 use support::{Peer, VERSIONS, check_answer, check_notification, initialize, modern, request};
 
+type Write = fn(u64, &str, Value) -> Value;
+
 /// A client of that version and its way to write a request.
-fn peer(version: &str) -> (Peer, fn(u64, &str, Value) -> Value) {
+fn peer(version: &str) -> (Peer, Write) {
     if version == "2026-07-28" {
         return (Peer::new(), |id, method, params| modern(id, method, params));
     }

@@ -38,12 +38,6 @@ impl Engine {
         }
     }
 
-    /// The answer to something that cannot even be looked at, such as a line that is too long.
-    pub fn refuse(&self, session: &Session, reason: &str) -> Reply {
-        let error = RpcError::new(INVALID_REQUEST, reason);
-        refusal(session, &Fault { id: None, error })
-    }
-
     /// Takes one message that is already parsed.
     pub fn handle(&self, session: &Rc<Session>, message: Message<'_>, outlet: &Outlet) -> Received {
         match message {
@@ -60,6 +54,12 @@ impl Engine {
             Message::Response(_) => Received::Nothing,
             Message::Batch(batch) => self.batch(session, &batch, outlet),
         }
+    }
+
+    /// The answer to bytes that never became a message, such as too many of them.
+    #[must_use]
+    pub fn refuse(&self, session: &Session, error: RpcError) -> Reply {
+        refusal(session, &error.about(None))
     }
 
     fn batch(&self, session: &Rc<Session>, batch: &Batch<'_>, outlet: &Outlet) -> Received {

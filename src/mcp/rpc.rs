@@ -302,7 +302,10 @@ fn parse_object(text: &str) -> Result<Message<'_>, Fault> {
         (None, id) => match (id, members.result, members.error) {
             (Some(id), Some(result), None) => Ok(response(id, Ok(result))),
             (Some(id), None, Some(error)) => Ok(response(id, Err(error))),
-            (id, ..) => refuse(id, INVALID_REQUEST, "the message has no `method`"),
+            (id, ..) => {
+                let text = "a message has a `method`, or an `id` and one of `result` and `error`";
+                refuse(id, INVALID_REQUEST, text)
+            }
         },
     }
 }

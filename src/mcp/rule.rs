@@ -26,8 +26,11 @@ pub(super) struct Range {
     maximum: Option<Number>,
 }
 
-/// What was found, short; for a string where any string would do, its length.
-pub(super) struct Found<'a>(pub(super) &'a Value, pub(super) &'a Rule);
+/// What was found, short; for a string of the wrong length, just the length.
+pub(super) struct Found<'a> {
+    pub(super) value: &'a Value,
+    pub(super) by_length: bool,
+}
 
 impl Rule {
     /// The rule in a property's schema.
@@ -57,7 +60,12 @@ impl Rule {
         for (word, value) in members {
             let word = word.as_str();
             let idle = word == "type" || word == "default" || ANNOTATIONS.contains(&word);
-            let bound = words.contains(&word) && (value.is_number() || word == "enum");
+            let sound = match rule {
+                Rule::Text { .. } => value.is_u64(),
+                Rule::OneOf(_) => value.is_array(),
+                _ => value.is_number(),
+            };
+            let bound = sound && words.contains(&word);
             if !(idle || bound) {
                 return Err(unknown(word, value));
             }
@@ -126,6 +134,7 @@ impl fmt::Display for Rule {
             }
             Rule::Text { min, max } => match (min, max) {
                 (None, None) => f.write_str("a string"),
+                (Some(1), None) => f.write_str("a string that is not empty"),
                 (Some(min), None) => write!(f, "a string of at least {min} characters"),
                 (None, Some(max)) => write!(f, "a string of at most {max} characters"),
                 (Some(min), Some(max)) => write!(f, "a string of {min} to {max} characters"),
@@ -153,16 +162,14 @@ impl fmt::Display for Range {
 
 impl fmt::Display for Found<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.0, self.1) {
-            (Value::Null, _) => f.write_str("null"),
-            (Value::Bool(value), _) => write!(f, "{value}"),
-            (Value::Number(number), _) => write!(f, "{number}"),
-            (Value::String(text), Rule::Text { .. }) => write!(f, "one of {}", characters(text)),
-            (Value::String(text), _) => {
-                write!(f, "the string {}", Value::String(cut(text, 40)))
-            }
-            (Value::Array(_), _) => f.write_str("an array"),
-            (Value::Object(_), _) => f.write_str("an object"),
+        match self.value {
+            Value::Null => f.write_str("null"),
+            Value::Bool(value) => write!(f, "{value}"),
+            Value::Number(number) => write!(f, "{number}"),
+            Value::String(text) if self.by_length => write!(f, "one of {}", characters(text)),
+            Value::String(text) => write!(f, "the string {}", Value::String(cut(text, 40))),
+            Value::Array(_) => f.write_str("an array"),
+            Value::Object(_) => f.write_str("an object"),
         }
     }
 }

@@ -88,6 +88,12 @@ struct Faults<'a> {
 }
 
 impl Faults<'_> {
+    fn wrong(&mut self, path: &str, allowed: &Kind, value: &Value, by_length: bool) {
+        let found = Found { value, by_length };
+        self.found
+            .push(format!("`{path}` must be {allowed}; found {found}"));
+    }
+
     fn into_text(mut self) -> String {
         let more = self.found.len().saturating_sub(MAX_FAULTS);
         self.found.truncate(MAX_FAULTS);
@@ -118,7 +124,7 @@ impl Object {
                             .push(Property::compile(name, schema, &path)?);
                     }
                 }
-                ("required", Value::Array(names)) => {
+                ("required", Value::Array(names)) if names.iter().all(Value::is_string) => {
                     required.extend(names.iter().filter_map(Value::as_str));
                 }
                 ("additionalProperties", Value::Bool(open)) => object.closed = !open,
@@ -144,15 +150,7 @@ impl Object {
 
     fn check(&self, given: &mut Map<String, Value>, path: &str, faults: &mut Faults<'_>) {
         if self.closed {
-            for name in given.keys() {
-                if !self
-                    .properties
-                    .iter()
-                    .any(|property| property.name == *name)
-                {
-                    faults.found.push(self.stranger(name, path, faults));
-                }
-            }
+            self.check_names(given, path, faults);
         }
         for property in &self.properties {
             let path = join(path, &property.name);
@@ -172,24 +170,35 @@ impl Object {
         }
     }
 
-    fn stranger(&self, name: &str, path: &str, faults: &Faults<'_>) -> String {
-        let shown = join(path, &cut(name, 40));
-        if let Some((_, right)) = faults.renamed.iter().find(|(tried, _)| *tried == name) {
-            return format!("unknown argument `{shown}`: use `{right}`");
+    /// Arguments that do not exist are told together with those that do.
+    fn check_names(&self, given: &Map<String, Value>, path: &str, faults: &mut Faults<'_>) {
+        let mut strangers = Vec::new();
+        for name in given.keys() {
+            if self.properties.iter().any(|known| known.name == *name) {
+                continue;
+            }
+            let shown = join(path, &cut(name, 40));
+            match faults.renamed.iter().find(|(tried, _)| tried == name) {
+                Some((_, right)) => {
+                    faults
+                        .found
+                        .push(format!("unknown argument `{shown}`: use `{right}`"));
+                }
+                None => strangers.push(shown),
+            }
         }
-        let tool = faults.tool;
-        let known: Vec<String> = self
-            .properties
-            .iter()
-            .map(|property| format!("`{}`", property.name))
-            .collect();
-        if known.is_empty() {
-            return format!("unknown argument `{shown}`; `{tool}` takes none");
+        if strangers.is_empty() {
+            return;
         }
-        format!(
-            "unknown argument `{shown}`; `{tool}` takes {}",
-            known.join(", ")
-        )
+        let plural = if strangers.len() > 1 { "s" } else { "" };
+        let strangers = listed(strangers.into_iter());
+        let owner = if path.is_empty() { faults.tool } else { path };
+        let known = match self.properties.is_empty() {
+            true => "none".to_owned(),
+            false => listed(self.properties.iter().map(|known| known.name.clone())),
+        };
+        let text = format!("unknown argument{plural} {strangers}; `{owner}` takes {known}");
+        faults.found.push(text);
     }
 }
 
@@ -231,13 +240,11 @@ impl Kind {
     fn check(&self, value: &mut Value, path: &str, faults: &mut Faults<'_>) {
         match (self, &mut *value) {
             (Kind::Object(object), Value::Object(given)) => object.check(given, path, faults),
-            (Kind::Object(_), _) => faults.found.push(format!("`{path}` must be an object")),
+            (Kind::Object(_), value) => faults.wrong(path, self, value, false),
             (Kind::Value(rule), value) => {
                 if !rule.accept(value) {
-                    let found = Found(value, rule);
-                    faults
-                        .found
-                        .push(format!("`{path}` must be {rule}; found {found}"));
+                    let by_length = matches!(rule, Rule::Text { .. });
+                    faults.wrong(path, self, value, by_length);
                 }
             }
         }
@@ -277,6 +284,19 @@ fn fault(path: &str, reason: &str) -> SchemaError {
     }
 }
 
+/// At most [`MAX_NAMES`] names in backquotes and the number of the rest.
+fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(MAX_NAMES);
+    let shown: Vec<String> = names
+        .take(MAX_NAMES)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match more {
+        0 => shown.join(", "),
+        _ => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 fn join(path: &str, name: &str) -> String {
     if path.is_empty() {
         return name.to_owned();
@@ -286,3 +306,6 @@ fn join(path: &str, name: &str) -> String {
 
 /// More faults than this are only counted: an agent repairs the first ones first.
 const MAX_FAULTS: usize = 8;
+
+/// More names than this are only counted.
+const MAX_NAMES: usize = 16;

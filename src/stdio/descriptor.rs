@@ -1,125 +1,118 @@
-//! Reads and writes a descriptor that must stay in blocking mode.
+//! Standard input and output as the program was given them.
 //!
-//! `O_NONBLOCK` belongs to the open file, not to the descriptor: it is shared with the parent and
-//! with whoever else has the terminal or the socket, and it would outlive us. So it is never set;
-//! instead a system call is made only when the system says that it will not block.
-//! Promises: no thread, where the system can tell readiness. Where it cannot (regular files,
-//! `/dev/null`), a thread of the blocking pool does it.
-//! Does not: know lines.
+//! Promises: pipes, sockets and terminals are read and written on the caller's own thread and only
+//! when they are ready, and their O_NONBLOCK flag stays as it is, since it belongs to everyone who
+//! shares the open file and outlives us. What cannot be polled (regular files, `/dev/null`) goes
+//! through the blocking pool.
+//! Does not: frame or buffer.
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use async_io::Async;
-use rustix::buffer::spare_capacity;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use smol::Unblock;
 use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-/// The end that is read.
-pub(super) enum Source {
+pub(super) struct Input(Descriptor);
+
+pub(super) struct Output(Descriptor);
+
+enum Descriptor {
     Ready(Async<OwnedFd>),
     Blocking(Unblock<File>),
 }
 
-/// The end that is written.
-pub(super) enum Sink {
-    Ready(Async<OwnedFd>),
-    Blocking(Unblock<File>),
-}
-
-impl Source {
-    pub(super) fn open(descriptor: BorrowedFd<'_>) -> io::Result<Source> {
-        Ok(match register(descriptor)? {
-            Some(ready) => Source::Ready(ready),
-            None => Source::Blocking(unblock(descriptor)?),
-        })
-    }
-
-    /// Appends what is there, at most the spare capacity of `to`; waits until there is something.
-    /// Zero is the end.
-    pub(super) async fn read(&mut self, to: &mut Vec<u8>) -> io::Result<usize> {
-        match self {
-            Source::Ready(descriptor) => loop {
-                if !is_ready(descriptor, PollFlags::IN)? {
-                    descriptor.readable().await?;
-                    continue;
-                }
-                match rustix::io::read(&*descriptor, spare_capacity(to)) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    read => return Ok(read?),
-                }
-            },
-            Source::Blocking(file) => {
-                let old = to.len();
-                to.resize(to.capacity().min(old + FILE_CHUNK), 0);
-                let read = file.read(to.get_mut(old..).unwrap_or_default()).await;
-                to.truncate(old + *read.as_ref().unwrap_or(&0));
-                read
+impl Descriptor {
+    fn new(fd: OwnedFd) -> io::Result<Descriptor> {
+        let spare = fd.try_clone()?;
+        match Async::new_nonblocking(fd) {
+            Ok(ready) => Ok(Descriptor::Ready(ready)),
+            // epoll refuses what is always ready.
+            Err(why) if why.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
+                Ok(Descriptor::Blocking(Unblock::new(File::from(spare))))
             }
+            Err(why) => Err(why),
         }
     }
 }
 
-impl Sink {
-    pub(super) fn open(descriptor: BorrowedFd<'_>) -> io::Result<Sink> {
-        Ok(match register(descriptor)? {
-            Some(ready) => Sink::Ready(ready),
-            None => Sink::Blocking(unblock(descriptor)?),
-        })
+impl Input {
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Input> {
+        Descriptor::new(fd).map(Input)
     }
 
-    /// Writes a part of `bytes` and says how much; waits until it can.
-    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Sink::Ready(descriptor) => loop {
-                if !is_ready(descriptor, PollFlags::OUT)? {
-                    descriptor.writable().await?;
-                    continue;
+    /// Reads what is there, waiting if nothing is; 0 at the end.
+    pub(super) async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Descriptor::Blocking(file) => file.read(buffer).await,
+            Descriptor::Ready(fd) => loop {
+                if is_ready(&fd, PollFlags::IN)? {
+                    match rustix::io::read(&fd, &mut *buffer) {
+                        Err(Errno::AGAIN | Errno::INTR) => {}
+                        end => return end.map_err(io::Error::from),
+                    }
                 }
-                let part = bytes.get(..PIPE_BUF).unwrap_or(bytes);
-                match rustix::io::write(&*descriptor, part) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    written => return Ok(written?),
-                }
+                fd.readable().await?;
             },
-            Sink::Blocking(file) => {
+        }
+    }
+}
+
+impl Output {
+    pub(super) fn new(fd: OwnedFd) -> io::Result<Output> {
+        Descriptor::new(fd).map(Output)
+    }
+
+    /// Most bytes to give to one [`write`](Output::write).
+    pub(super) fn most(&self) -> usize {
+        match self.0 {
+            Descriptor::Ready(_) => PIPE_BUF,
+            Descriptor::Blocking(_) => FILE_BYTES,
+        }
+    }
+
+    /// Writes some of the bytes, at most [`most`](Output::most), waiting until there is room.
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Descriptor::Blocking(file) => {
                 file.write_all(bytes).await?;
-                // Without this the bytes may still lie in a buffer when the program exits.
+                // Without it the bytes stay in the pool's buffer.
                 file.flush().await?;
                 Ok(bytes.len())
             }
+            Descriptor::Ready(fd) => loop {
+                if is_ready(&fd, PollFlags::OUT)? {
+                    match rustix::io::write(&fd, bytes) {
+                        Err(Errno::AGAIN | Errno::INTR) => {}
+                        end => return end.map_err(io::Error::from),
+                    }
+                }
+                fd.writable().await?;
+            },
         }
     }
 }
 
-/// `None` where the system cannot tell readiness.
-fn register(descriptor: BorrowedFd<'_>) -> io::Result<Option<Async<OwnedFd>>> {
-    match Async::new_nonblocking(descriptor.try_clone_to_owned()?) {
-        Ok(ready) => Ok(Some(ready)),
-        // epoll(7): EPERM for files that do not support it.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(None),
-        Err(error) => Err(error),
+/// Asks the kernel without waiting: cheaper than a round through the reactor, and true at this
+/// moment, which a readiness event of a while ago is not.
+fn is_ready(fd: &impl AsFd, what: PollFlags) -> io::Result<bool> {
+    let mut fds = [PollFd::new(fd, what)];
+    match poll(
+        &mut fds,
+        Some(&Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        }),
+    ) {
+        Ok(count) => Ok(count > 0),
+        Err(Errno::INTR) => Ok(false),
+        Err(why) => Err(why.into()),
     }
 }
 
-fn unblock(descriptor: BorrowedFd<'_>) -> io::Result<Unblock<File>> {
-    let file = File::from(descriptor.try_clone_to_owned()?);
-    Ok(Unblock::with_capacity(FILE_CHUNK, file))
-}
-
-/// Asks the system directly, which is cheaper than a round through the reactor, and certain: a
-/// wake-up alone is no proof, when others have the same file open.
-fn is_ready(descriptor: &Async<OwnedFd>, wanted: PollFlags) -> io::Result<bool> {
-    let mut asked = [PollFd::new(descriptor, wanted)];
-    match poll(&mut asked, Some(&Timespec::default())) {
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
-        // Also ready after a hang-up or an error: the call will say which, without blocking.
-        ready => Ok(ready? > 0),
-    }
-}
-
-/// A pipe that is ready takes this much without blocking (poll(2), pipe(7): `PIPE_BUF`).
+/// A pipe that polls as writable takes this many bytes without blocking (POSIX, Linux `pipe(7)`).
 const PIPE_BUF: usize = 4096;
-const FILE_CHUNK: usize = 64 << 10;
+const FILE_BYTES: usize = 64 << 10;

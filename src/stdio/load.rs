@@ -1,100 +1,69 @@
-//! Counts the calls in flight.
+//! How much is in flight for the client.
 //!
-//! Promises: a [`Slot`] gives its share back when it is dropped, however its call ended.
-//! Does not: refuse anybody.
+//! Promises: what entered leaves again when its permit is dropped, which is after its answer was
+//! written, or when it was cancelled.
+//! Does not: queue.
 
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
 
-/// How much is in flight, and how much may be.
+use super::Limits;
+use super::bell::Bell;
+
+#[derive(Default)]
 pub(super) struct Load {
     requests: Cell<usize>,
     bytes: Cell<usize>,
-    max_requests: usize,
-    max_bytes: usize,
-    freed: Signal,
+    left: Bell,
 }
 
-/// One call's share.
-pub(super) struct Slot {
+/// Some requests' place.
+pub(super) struct Permit {
     load: Rc<Load>,
     requests: usize,
     bytes: usize,
 }
 
-/// Lets one task wait for a change that another task on the same thread makes.
-#[derive(Default)]
-pub(super) struct Signal(Cell<Option<Waker>>);
-
 impl Load {
-    pub(super) fn new(max_requests: usize, max_bytes: usize) -> Rc<Load> {
-        Rc::new(Load {
-            requests: Cell::new(0),
-            bytes: Cell::new(0),
-            max_requests,
-            max_bytes,
-            freed: Signal::default(),
-        })
-    }
-
     pub(super) fn requests(&self) -> usize {
         self.requests.get()
     }
 
-    pub(super) fn has_room(&self, requests: usize, bytes: usize) -> bool {
-        let used = self.bytes.get();
-        self.requests.get() + requests <= self.max_requests
-            && (used == 0 || used + bytes <= self.max_bytes)
+    /// Whether so much more may enter. When nothing is in flight anything may, so that no limit
+    /// makes a request impossible.
+    pub(super) fn has_room(&self, requests: usize, bytes: usize, limits: &Limits) -> bool {
+        let fits = self.requests.get() + requests <= limits.requests
+            && self.bytes.get() + bytes <= limits.request_bytes;
+        fits || self.requests.get() == 0
     }
 
-    /// Waits for room.
-    pub(super) async fn room(&self, requests: usize, bytes: usize) {
-        self.freed.until(|| self.has_room(requests, bytes)).await;
-    }
-
-    /// Waits until nothing is in flight.
-    pub(super) async fn empty(&self) {
-        self.freed.until(|| self.requests.get() == 0).await;
-    }
-
-    pub(super) fn take(self: &Rc<Self>, requests: usize, bytes: usize) -> Slot {
+    pub(super) fn enter(self: &Rc<Self>, requests: usize, bytes: usize) -> Permit {
         self.requests.set(self.requests.get() + requests);
         self.bytes.set(self.bytes.get() + bytes);
-        Slot {
-            load: self.clone(),
+        let load = self.clone();
+        Permit {
+            load,
             requests,
             bytes,
         }
     }
+
+    /// Waits until nothing is in flight.
+    pub(super) async fn idle(&self) {
+        self.until(|| self.requests.get() == 0).await;
+    }
+
+    /// Waits until the condition holds; looked at whenever something left.
+    pub(super) async fn until(&self, holds: impl Fn() -> bool) {
+        self.left.until(holds).await;
+    }
 }
 
-impl Drop for Slot {
+impl Drop for Permit {
     fn drop(&mut self) {
         let load = &self.load;
         load.requests.set(load.requests.get() - self.requests);
         load.bytes.set(load.bytes.get() - self.bytes);
-        load.freed.notify();
-    }
-}
-
-impl Signal {
-    /// Waits until `test` holds. It is asked again after each [`notify`](Self::notify).
-    pub(super) async fn until(&self, test: impl Fn() -> bool) {
-        poll_fn(|context| {
-            if test() {
-                return Poll::Ready(());
-            }
-            self.0.set(Some(context.waker().clone()));
-            Poll::Pending
-        })
-        .await;
-    }
-
-    pub(super) fn notify(&self) {
-        if let Some(waker) = self.0.take() {
-            waker.wake();
-        }
+        load.left.ring();
     }
 }

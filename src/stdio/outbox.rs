@@ -1,114 +1,123 @@
-//! The answers on their way out.
+//! The lines on their way to the client.
 //!
-//! Promises: whole lines, in the order they were pushed; what is ready together goes out together;
-//! an answer's request counts as in flight until its last byte is written; progress is dropped
-//! rather than queued when the peer does not keep up.
-//! Does not: bound what it is given: the reader stops asking for more (see `stdio`).
+//! Promises: lines go out whole and in order; what is ready at once goes out in one write; an
+//! answer's request stays in flight until its last byte is written.
+//! Does not: bound answers by itself; the reader stops taking requests (see [`Outbox::below`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
-use std::mem;
-use std::rc::Rc;
 
 use smol::future::yield_now;
 
-use super::descriptor::Sink;
-use super::load::{Signal, Slot};
+use super::bell::Bell;
+use super::descriptor::Output;
+use super::load::Permit;
 use crate::mcp::Reply;
 
-/// A queue with one writer.
 #[derive(Default)]
 pub(super) struct Outbox {
-    queued: RefCell<Queued>,
-    /// Bytes pushed and not yet written.
-    unwritten: Cell<usize>,
-    filled: Signal,
-    emptied: Signal,
+    lines: RefCell<VecDeque<Entry>>,
+    /// Bytes in `lines` that are not written.
+    pending: Cell<usize>,
+    /// Bytes of the first line that are written.
+    done: Cell<usize>,
+    filled: Bell,
+    drained: Bell,
 }
 
-#[derive(Default)]
-struct Queued {
-    bytes: Vec<u8>,
-    /// Requests that end when the bytes up to the mark are written.
-    ends: VecDeque<(usize, Reply, Slot)>,
+struct Entry {
+    line: Vec<u8>,
+    _flight: Option<(Reply, Option<Permit>)>,
 }
 
 impl Outbox {
-    pub(super) fn new() -> Rc<Outbox> {
-        Rc::default()
+    /// Queues an answer.
+    pub(super) fn push(&self, mut reply: Reply, permit: Option<Permit>) {
+        let text = std::mem::take(&mut reply.text);
+        self.enqueue(text, Some((reply, permit)));
     }
 
-    /// Takes an answer. With `slot`, its request counts as in flight until it is written.
-    pub(super) fn push(&self, mut reply: Reply, slot: Option<Slot>) {
-        self.append(&reply.text);
-        if let Some(slot) = slot {
-            reply.text = Vec::new();
-            let mut queued = self.queued.borrow_mut();
-            let end = queued.bytes.len();
-            queued.ends.push_back((end, reply, slot));
+    /// Queues a notification unless more than `max` bytes wait already.
+    pub(super) fn offer(&self, text: Vec<u8>, max: usize) -> bool {
+        if self.pending.get() > max {
+            return false;
         }
+        self.enqueue(text, None);
+        true
     }
 
-    /// Takes a notification that may as well be lost, if there is room.
-    pub(super) fn offer(&self, text: &[u8]) -> bool {
-        let room = self.unwritten.get() <= MAX_BACKLOG;
-        if room {
-            self.append(text);
-        }
-        room
+    /// Waits until at most `max` bytes are not written.
+    pub(super) async fn below(&self, max: usize) {
+        self.drained.until(|| self.pending.get() <= max).await;
     }
 
-    /// Waits until at most `bytes` are unwritten.
-    pub(super) async fn below(&self, bytes: usize) {
-        self.emptied.until(|| self.unwritten.get() <= bytes).await;
+    /// Waits until everything is written.
+    pub(super) async fn empty(&self) {
+        self.below(0).await;
     }
 
-    /// Writes what is pushed until that fails, and says why.
-    pub(super) async fn run(self: Rc<Self>, mut sink: Sink) -> io::Error {
-        let mut batch = Queued::default();
+    /// Writes whatever comes, until that fails.
+    pub(super) async fn write_to(&self, output: &mut Output) -> io::Error {
+        let mut chunk = Vec::with_capacity(output.most());
         loop {
-            self.filled.until(|| self.unwritten.get() > 0).await;
-            mem::swap(&mut batch, &mut *self.queued.borrow_mut());
-            if let Err(error) = self.write(&mut batch, &mut sink).await {
-                return error;
+            for _ in 0..WRITES_IN_A_ROW {
+                self.filled.until(|| self.pending.get() > 0).await;
+                self.gather(&mut chunk, output.most());
+                match output.write(&chunk).await {
+                    Ok(count) => self.advance(count),
+                    Err(why) => return why,
+                }
             }
-            batch.bytes.clear();
-            batch.bytes.shrink_to(MAX_BACKLOG);
+            yield_now().await;
         }
     }
 
-    async fn write(&self, batch: &mut Queued, sink: &mut Sink) -> io::Result<()> {
-        let mut start = 0;
-        while let Some(rest) = batch.bytes.get(start..).filter(|rest| !rest.is_empty()) {
-            let written = sink.write(rest).await?;
-            if written == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
-            start += written;
-            self.unwritten.set(self.unwritten.get() - written);
-            while batch.ends.front().is_some_and(|(end, ..)| *end <= start) {
-                batch.ends.pop_front();
-            }
-            self.emptied.notify();
-            if start < batch.bytes.len() && start % FAIR_SHARE < written {
-                yield_now().await;
-            }
-        }
-        Ok(())
+    fn enqueue(&self, mut line: Vec<u8>, flight: Option<(Reply, Option<Permit>)>) {
+        line.push(b'\n');
+        self.pending.set(self.pending.get() + line.len());
+        let entry = Entry {
+            line,
+            _flight: flight,
+        };
+        self.lines.borrow_mut().push_back(entry);
+        self.filled.ring();
     }
 
-    fn append(&self, text: &[u8]) {
-        let mut queued = self.queued.borrow_mut();
-        queued.bytes.reserve(text.len() + 1);
-        queued.bytes.extend_from_slice(text);
-        queued.bytes.push(b'\n');
-        self.unwritten.set(self.unwritten.get() + text.len() + 1);
-        self.filled.notify();
+    /// Copies the next bytes to write, at most `most`.
+    fn gather(&self, chunk: &mut Vec<u8>, most: usize) {
+        chunk.clear();
+        let mut start = self.done.get();
+        for entry in self.lines.borrow().iter() {
+            let room = most - chunk.len();
+            let rest = entry.line.get(start..).unwrap_or_default();
+            chunk.extend_from_slice(rest.get(..room).unwrap_or(rest));
+            start = 0;
+            if chunk.len() == most {
+                break;
+            }
+        }
+    }
+
+    /// So many more bytes are written.
+    fn advance(&self, count: usize) {
+        self.pending.set(self.pending.get().saturating_sub(count));
+        let mut done = self.done.get() + count;
+        loop {
+            let mut lines = self.lines.borrow_mut();
+            match lines.front() {
+                Some(entry) if entry.line.len() <= done => done -= entry.line.len(),
+                _ => break,
+            }
+            let written = lines.pop_front();
+            // Released before the entry is dropped, which rings bells.
+            drop(lines);
+            drop(written);
+        }
+        self.done.set(done);
+        self.drained.ring();
     }
 }
 
-/// With more unwritten than this, progress is dropped.
-const MAX_BACKLOG: usize = 64 << 10;
-/// Bytes written at a stretch before others get their turn.
-const FAIR_SHARE: usize = 64 << 10;
+/// After so many writes the rest of the program gets its turn, however fast the client reads.
+const WRITES_IN_A_ROW: usize = 16;

@@ -85,7 +85,7 @@ impl Mosquitto {
     /// Publishes with `mosquitto_pub` and waits until it is done.
     pub fn publish(&self, args: &[&str]) {
         assert!(
-            self.client("mosquitto_pub", args)
+            self.client("mosquitto_pub", &[], args)
                 .status()
                 .unwrap()
                 .success()
@@ -95,7 +95,7 @@ impl Mosquitto {
     /// Publishes one message for each line of `lines`.
     pub fn publish_lines(&self, topic: &str, lines: &str) {
         let mut child = self
-            .client("mosquitto_pub", &["-t", topic, "-l"])
+            .client("mosquitto_pub", &[], &["-t", topic, "-l"])
             .stdin(Stdio::piped())
             .spawn()
             .expect("mosquitto_pub is installed");
@@ -111,7 +111,8 @@ impl Mosquitto {
     /// Waits with `mosquitto_sub` for what the arguments say and returns what it printed. `then` is
     /// run when the subscription is in place.
     pub fn subscribe(&self, args: &[&str], then: impl FnOnce()) -> String {
-        let mut command = self.client("mosquitto_sub", args);
+        // Its standard output is a pipe, on which it would keep its lines back.
+        let mut command = self.client("stdbuf", &["-oL", "mosquitto_sub"], args);
         let child = command
             .arg("-d")
             .stdout(Stdio::piped())
@@ -136,9 +137,10 @@ impl Mosquitto {
         printed
     }
 
-    fn client(&self, program: &str, args: &[&str]) -> Command {
+    fn client(&self, program: &str, first: &[&str], args: &[&str]) -> Command {
         let mut command = Command::new(program);
         command
+            .args(first)
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
             .args(args);
         command

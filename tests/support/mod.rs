@@ -3,6 +3,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
+pub mod wire;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
