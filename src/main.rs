@@ -1,3 +1,7 @@
 //! The mcpmqtt program.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    mcpmqtt::run::run(std::env::args_os().skip(1))
+}

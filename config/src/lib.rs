@@ -1,1 +1,46 @@
-//! Configuration of mcpmqtt.
+//! The configuration file of mcpmqtt: what it says becomes types, once, at the start.
+//!
+//! # Layout
+//!
+//! * `settings`: the whole file, [`Config`]; `mqtt`, `topics`, `logging`, `remote`, `limits` read one section each;
+//! * `policy`: the topic permissions that every request is judged by;
+//! * `kdf`, `genkey`: API keys, how they are checked and how a new one is made;
+//! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
+//! * `describe`: the configuration in words, for `--check`.
+//!
+//! # Promises
+//!
+//! All faults of a file are reported together, each with its path, what was found and what is allowed; nothing in
+//! the file is ignored without a warning; no secret appears in a message or in `Debug`.
+//!
+//! # What it does not do
+//!
+//! It reads no file, no clock and no randomness: text and entropy are arguments.
+#![warn(clippy::indexing_slicing)]
+
+mod describe;
+mod document;
+mod finding;
+mod genkey;
+mod kdf;
+mod limits;
+mod logging;
+mod mqtt;
+mod policy;
+mod remote;
+mod secret;
+mod section;
+mod settings;
+mod topics;
+
+pub use document::MAX_FILE_BYTES;
+pub use finding::{Finding, Refused};
+pub use genkey::{GenkeyError, Rotation, rotate};
+pub use kdf::{KeyRecord, OutOfMemory};
+pub use limits::{LIMITS, Limit, Limits};
+pub use logging::{LogLevel, Logging};
+pub use mqtt::{Backoff, Credentials, Mqtt, Password};
+pub use policy::{Grant, Permissions, Policy, Refusal};
+pub use remote::{ApiKey, Listen, RemoteServer};
+pub use secret::Secret;
+pub use settings::Config;

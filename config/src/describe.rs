@@ -1,0 +1,137 @@
+//! The configuration in words: every rule as it was understood, no secret. For `--check`.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use mcpmqtt_protocol::topic::Shown;
+
+use crate::mqtt::{Credentials, Mqtt, Password};
+use crate::policy::Grant;
+use crate::remote::{ApiKey, Listen, RemoteServer};
+use crate::settings::Config;
+
+impl Config {
+    /// What this configuration means, one statement a line.
+    pub fn describe(&self) -> String {
+        let mut lines = broker(&self.mqtt);
+        lines.extend(self.policy.grants().map(topic));
+        if self.policy.grants().len() == 0 {
+            lines.push("topics: none; everything is refused".to_owned());
+        }
+        lines.push(match &self.logging.logfile {
+            Some(path) => format!(
+                "logging: {} and above to {}",
+                self.logging.level,
+                Shown(&path.to_string_lossy())
+            ),
+            None => format!(
+                "logging: {} and above to standard error",
+                self.logging.level
+            ),
+        });
+        lines.push(match &self.remote_server {
+            Some(server) => remote(server),
+            None => "remote server: not configured".to_owned(),
+        });
+        for (limit, value) in self
+            .limits
+            .iter()
+            .filter(|(limit, value)| *value != limit.default)
+        {
+            lines.push(format!(
+                "limit {}: {value} {} (default {})",
+                limit.name, limit.unit, limit.default
+            ));
+        }
+        lines.iter().fold(String::new(), |mut text, line| {
+            let _ = writeln!(text, "{line}");
+            text
+        })
+    }
+}
+
+fn broker(mqtt: &Mqtt) -> Vec<String> {
+    let address = address(&mqtt.host, mqtt.port);
+    let keepalive = match mqtt.keepalive {
+        0 => "off".to_owned(),
+        seconds => format!("{seconds} s"),
+    };
+    let session = if mqtt.clean_session {
+        "clean session"
+    } else {
+        "session kept by the broker"
+    };
+    let id = match &mqtt.client_id {
+        Some(id) => Shown(id).to_string(),
+        None => "generated".to_owned(),
+    };
+    let wait = &mqtt.backoff;
+    vec![
+        format!(
+            "broker: {address} without TLS, connect timeout {}, keep-alive {keepalive}",
+            seconds(mqtt.connect_timeout)
+        ),
+        format!("session: {session}, client id {id}"),
+        format!("credentials: {}", credentials(mqtt.credentials.as_ref())),
+        format!(
+            "reconnect: within {} up to {}; when refused, after {} up to {}; anew after {} connected",
+            seconds(wait.initial),
+            seconds(wait.max),
+            seconds(wait.refused_initial),
+            seconds(wait.refused_max),
+            seconds(wait.stable)
+        ),
+    ]
+}
+
+fn address(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
+fn credentials(credentials: Option<&Credentials>) -> String {
+    let Some(Credentials { username, password }) = credentials else {
+        return "none".to_owned();
+    };
+    let user = Shown(username);
+    match password {
+        Password::None => format!("user {user} without password"),
+        Password::Text(_) => format!("user {user} with the password of the file"),
+        Password::File(path) => format!(
+            "user {user} with the password in {}",
+            Shown(&path.to_string_lossy())
+        ),
+    }
+}
+
+fn topic(grant: &Grant) -> String {
+    let permissions: Vec<_> = grant.permissions.names().collect();
+    format!(
+        "topic {}: {}",
+        Shown(grant.pattern.as_str()),
+        permissions.join(", ")
+    )
+}
+
+fn remote(server: &RemoteServer) -> String {
+    let listen = match &server.listen {
+        Listen::Unix(path) => format!("Unix socket {}", Shown(&path.to_string_lossy())),
+        Listen::Tcp { host, port } => address(host, *port),
+    };
+    let key = match &server.api_key {
+        ApiKey::None => "no API key, so it cannot start; `--genkey` makes one".to_owned(),
+        ApiKey::Hashed(_) => "API key hashed".to_owned(),
+        ApiKey::Plain(_) => "API key in plain text".to_owned(),
+        ApiKey::Unusable(reason) => {
+            format!("no usable API key ({reason}), so it cannot start; `--genkey` makes one")
+        }
+    };
+    format!("remote server: {listen}, {key}")
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{} s", time.as_secs_f64())
+}

@@ -1,0 +1,212 @@
+//! The runtime limits an operator may change: one table drives reading, `--check` and the manual.
+
+use crate::section::Section;
+
+/// What one limit is.
+#[derive(Debug)]
+pub struct Limit {
+    /// Its key under `limits`.
+    pub name: &'static str,
+    /// What it is when the file says nothing.
+    pub default: usize,
+    /// The least value allowed.
+    pub min: usize,
+    /// The greatest value allowed.
+    pub max: usize,
+    /// What is counted.
+    pub unit: &'static str,
+    /// What it bounds.
+    pub meaning: &'static str,
+    /// What happens when it is reached.
+    pub at_limit: &'static str,
+    field: fn(&mut Limits) -> &mut usize,
+}
+
+/// The limits in force. Each field is explained by its entry in [`LIMITS`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Limits {
+    pub line_bytes: usize,
+    pub packet_bytes: usize,
+    pub publish_queue: usize,
+    pub publish_queue_bytes: usize,
+    pub inflight: usize,
+    pub listeners: usize,
+    pub inbox_messages: usize,
+    pub inbox_bytes: usize,
+    pub waiting_bytes: usize,
+    pub result_bytes: usize,
+    pub requests: usize,
+    pub request_bytes: usize,
+}
+
+impl Limits {
+    /// The limits with their names, in the order of [`LIMITS`].
+    pub fn iter(&self) -> impl Iterator<Item = (&'static Limit, usize)> {
+        let mut copy = self.clone();
+        LIMITS
+            .iter()
+            .map(move |limit| (limit, *(limit.field)(&mut copy)))
+    }
+
+    pub(crate) fn read(section: Section<'_>) -> Self {
+        let mut limits = Self::default();
+        for limit in &LIMITS {
+            *(limit.field)(&mut limits) =
+                section.whole(limit.name, limit.min..=limit.max, limit.default);
+        }
+        section.finish();
+        limits
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let mut limits = Self {
+            line_bytes: 0,
+            packet_bytes: 0,
+            publish_queue: 0,
+            publish_queue_bytes: 0,
+            inflight: 0,
+            listeners: 0,
+            inbox_messages: 0,
+            inbox_bytes: 0,
+            waiting_bytes: 0,
+            result_bytes: 0,
+            requests: 0,
+            request_bytes: 0,
+        };
+        for limit in &LIMITS {
+            *(limit.field)(&mut limits) = limit.default;
+        }
+        limits
+    }
+}
+
+/// Every limit, in the order of the manual. No maximum can be set so high that a 32-bit machine could not count it.
+pub const LIMITS: [Limit; 12] = [
+    Limit {
+        name: "line_bytes",
+        default: 4 * MIB,
+        min: 4 * KIB,
+        max: 256 * MIB,
+        unit: "bytes",
+        meaning: "the longest JSON-RPC line on stdio",
+        at_limit: "the line is answered with an error and skipped",
+        field: |limits| &mut limits.line_bytes,
+    },
+    Limit {
+        name: "packet_bytes",
+        default: 2 * MIB,
+        min: KIB,
+        max: 256 * MIB,
+        unit: "bytes",
+        meaning: "the largest packet taken from the broker",
+        at_limit: "the connection is closed with the reason and made again",
+        field: |limits| &mut limits.packet_bytes,
+    },
+    Limit {
+        name: "publish_queue",
+        default: 1000,
+        min: 1,
+        max: 65_535,
+        unit: "messages",
+        meaning: "publishes that wait or are not yet acknowledged",
+        at_limit: "the publish is refused at once",
+        field: |limits| &mut limits.publish_queue,
+    },
+    Limit {
+        name: "publish_queue_bytes",
+        default: 8 * MIB,
+        min: KIB,
+        max: GIB,
+        unit: "bytes",
+        meaning: "topics and payloads of those publishes together",
+        at_limit: "the publish is refused at once",
+        field: |limits| &mut limits.publish_queue_bytes,
+    },
+    Limit {
+        name: "inflight",
+        default: 100,
+        min: 1,
+        max: 65_535,
+        unit: "messages",
+        meaning: "QoS 1 and 2 publishes sent and not yet acknowledged",
+        at_limit: "further ones wait in the publish queue",
+        field: |limits| &mut limits.inflight,
+    },
+    Limit {
+        name: "listeners",
+        default: 256,
+        min: 1,
+        max: 65_535,
+        unit: "calls",
+        meaning: "calls that wait for messages at the same time",
+        at_limit: "the call is refused at once",
+        field: |limits| &mut limits.listeners,
+    },
+    Limit {
+        name: "inbox_messages",
+        default: 1000,
+        min: 1,
+        max: 1_000_000,
+        unit: "messages",
+        meaning: "messages received for one waiting call and not yet taken by it",
+        at_limit: "further messages are dropped for that call and counted as lost",
+        field: |limits| &mut limits.inbox_messages,
+    },
+    Limit {
+        name: "inbox_bytes",
+        default: 2 * MIB,
+        min: KIB,
+        max: GIB,
+        unit: "bytes",
+        meaning: "those messages of one waiting call together",
+        at_limit: "further messages are dropped for that call and counted as lost",
+        field: |limits| &mut limits.inbox_bytes,
+    },
+    Limit {
+        name: "waiting_bytes",
+        default: 16 * MIB,
+        min: KIB,
+        max: GIB,
+        unit: "bytes",
+        meaning: "those messages of all waiting calls together",
+        at_limit: "further messages are dropped and counted as lost",
+        field: |limits| &mut limits.waiting_bytes,
+    },
+    Limit {
+        name: "result_bytes",
+        default: MIB,
+        min: KIB,
+        max: 256 * MIB,
+        unit: "bytes",
+        meaning: "payloads in the result of one tool call",
+        at_limit: "the result is cut and says so (`truncated`)",
+        field: |limits| &mut limits.result_bytes,
+    },
+    Limit {
+        name: "requests",
+        default: 1024,
+        min: 1,
+        max: 65_535,
+        unit: "requests",
+        meaning: "requests being worked on for one client connection",
+        at_limit: "the request is answered with an error",
+        field: |limits| &mut limits.requests,
+    },
+    Limit {
+        name: "request_bytes",
+        default: 16 * MIB,
+        min: 4 * KIB,
+        max: GIB,
+        unit: "bytes",
+        meaning: "those requests of one client connection together",
+        at_limit: "no further request is read until one is done",
+        field: |limits| &mut limits.request_bytes,
+    },
+];
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+const GIB: usize = 1024 * MIB;

@@ -1,0 +1,92 @@
+//! The `logging` section.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::section::Section;
+
+/// What is logged, and where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Logging {
+    /// Records of this level and above are written.
+    pub level: LogLevel,
+    /// The file to append to instead of standard error, as written in the configuration.
+    pub logfile: Option<PathBuf>,
+}
+
+impl Logging {
+    pub(crate) fn read(section: Section<'_>) -> Self {
+        let mut level = LogLevel::default();
+        if let Some(value) = section.value("level") {
+            match value.as_str().and_then(LogLevel::parse) {
+                Some(parsed) => level = parsed,
+                None => section.refuse("level", value, LogLevel::ALLOWED),
+            }
+        }
+        // The original takes an empty string for "no file".
+        let logfile = section.text("logfile").filter(|path| !path.is_empty());
+        if logfile.is_some_and(|path| path.contains('\0')) {
+            section.refuse(
+                "logfile",
+                &Value::from(logfile),
+                "a path without the NUL character",
+            );
+        }
+        section.finish();
+        Self {
+            level,
+            logfile: logfile.map(PathBuf::from),
+        }
+    }
+}
+
+/// How important a log record is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// Every step.
+    Debug,
+    /// What a user may want to follow.
+    #[default]
+    Info,
+    /// Something was not as it should be; work goes on.
+    Warning,
+    /// Something failed.
+    Error,
+    /// The program cannot go on.
+    Critical,
+}
+
+impl LogLevel {
+    /// The names [`parse`](Self::parse) takes, in words for a message.
+    pub const ALLOWED: &str = "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`";
+
+    /// The level of that name, upper or lower case; `WARN` is `WARNING`.
+    pub fn parse(name: &str) -> Option<Self> {
+        let levels = [
+            ("DEBUG", Self::Debug),
+            ("INFO", Self::Info),
+            ("WARNING", Self::Warning),
+            ("WARN", Self::Warning),
+            ("ERROR", Self::Error),
+            ("CRITICAL", Self::Critical),
+        ];
+        levels
+            .into_iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, level)| level)
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Debug => "DEBUG",
+            Self::Info => "INFO",
+            Self::Warning => "WARNING",
+            Self::Error => "ERROR",
+            Self::Critical => "CRITICAL",
+        })
+    }
+}

@@ -1,0 +1,231 @@
+//! The `mqtt` section: the broker, and how to introduce ourselves to it.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::secret::Secret;
+use crate::section::Section;
+
+/// How to reach the broker and how to behave there.
+#[derive(Clone, Debug)]
+pub struct Mqtt {
+    /// Host name or IP address, without port and brackets.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// What to log in with.
+    pub credentials: Option<Credentials>,
+    /// The client identifier to send as written; `None`: one is to be generated. Always given when `clean_session`
+    /// is false.
+    pub client_id: Option<String>,
+    /// Whether the broker forgets our session when the connection ends.
+    pub clean_session: bool,
+    /// Keep-alive in seconds as CONNECT carries it; 0 is off.
+    pub keepalive: u16,
+    /// One deadline over name resolution, TCP and CONNACK.
+    pub connect_timeout: Duration,
+    /// How long to wait before connecting again.
+    pub backoff: Backoff,
+}
+
+/// A user name, and perhaps a password ([MQTT-3.1.2-22]: never a password alone).
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// Sent as written.
+    pub username: String,
+    /// Where the password comes from.
+    pub password: Password,
+}
+
+/// The password beside a user name.
+#[derive(Clone, Debug)]
+pub enum Password {
+    /// The user name goes alone.
+    None,
+    /// Written in the configuration.
+    Text(Secret),
+    /// To be read from this file at start; one final newline is not part of it.
+    File(PathBuf),
+}
+
+/// Waiting times of reconnection. Each wait is drawn between zero and a ceiling that doubles from the first value to
+/// the second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first ceiling after a lost or failed connection.
+    pub initial: Duration,
+    /// The last.
+    pub max: Duration,
+    /// The first wait after the broker refused us in a way that repeating will hardly cure (CONNACK 1, 2, 4, 5).
+    pub refused_initial: Duration,
+    /// The last ceiling then.
+    pub refused_max: Duration,
+    /// A connection that held this long starts the series anew.
+    pub stable: Duration,
+}
+
+impl Mqtt {
+    pub(crate) fn read(section: Section<'_>) -> Self {
+        let clean_session = section.flag("clean_session", true);
+        let mqtt = Self {
+            host: host(&section),
+            port: section.whole("port", 1..=u16::MAX, 1883),
+            credentials: credentials(&section),
+            client_id: client_id(&section, clean_session),
+            clean_session,
+            keepalive: section.whole("keepalive", 0..=u16::MAX, 60),
+            connect_timeout: section.seconds("connect_timeout", 0.001..=3600.0, 10.0),
+            backoff: Backoff::read(section.section("backoff")),
+        };
+        if section.value("tls").is_some() {
+            // Without TLS the program would send the password in the clear to an operator who asked for TLS.
+            section.problem(
+                "tls",
+                "TLS is not supported by this version; remove the key to connect without TLS",
+            );
+        }
+        section.finish();
+        mqtt
+    }
+}
+
+impl Backoff {
+    fn read(section: Section<'_>) -> Self {
+        let backoff = Self {
+            initial: section.seconds("initial", WAIT, 0.25),
+            max: section.seconds("max", WAIT, 8.0),
+            refused_initial: section.seconds("refused_initial", WAIT, 5.0),
+            refused_max: section.seconds("refused_max", WAIT, 60.0),
+            stable: section.seconds("stable", 0.0..=86_400.0, 10.0),
+        };
+        for (first, last, names) in [
+            (backoff.initial, backoff.max, ("initial", "max")),
+            (
+                backoff.refused_initial,
+                backoff.refused_max,
+                ("refused_initial", "refused_max"),
+            ),
+        ] {
+            if first > last {
+                let (first, last) = (first.as_secs_f64(), last.as_secs_f64());
+                section.problem(
+                    names.0,
+                    format!(
+                        "is {first} s and more than `{}`, which is {last} s",
+                        names.1
+                    ),
+                );
+            }
+        }
+        section.finish();
+        backoff
+    }
+}
+
+fn host(section: &Section<'_>) -> String {
+    let host = section.text("host").unwrap_or(DEFAULT_HOST);
+    let remedy = if host.is_empty() {
+        "the name or address of the broker"
+    } else if host.contains("://") {
+        "the host alone, without `://`; the port has its own key"
+    } else if host.starts_with('[') {
+        "an IPv6 address without brackets"
+    } else if host.matches(':').count() == 1 {
+        "the host alone; the port has its own key"
+    } else if host.len() > MAX_HOST_BYTES
+        || host.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/')
+    {
+        "a host name or IP address"
+    } else {
+        return host.to_owned();
+    };
+    section.refuse("host", &Value::from(host), remedy);
+    DEFAULT_HOST.to_owned()
+}
+
+fn credentials(section: &Section<'_>) -> Option<Credentials> {
+    // The original takes an empty string for "not given".
+    let username = wire_text(section, "username").filter(|name| !name.is_empty());
+    let text = section
+        .secret("password")
+        .filter(|password| !password.expose().is_empty());
+    let file = section
+        .text("password_file")
+        .filter(|path| !path.is_empty());
+    if text
+        .as_ref()
+        .is_some_and(|password| password.expose().len() > MAX_WIRE_BYTES)
+    {
+        section.problem(
+            "password",
+            format!("is too long; allowed: at most {MAX_WIRE_BYTES} bytes"),
+        );
+    }
+    if let Some(path) = file.filter(|path| path.contains('\0')) {
+        section.refuse(
+            "password_file",
+            &Value::from(path),
+            "a path without the NUL character",
+        );
+    }
+    let (key, password) = match (text, file) {
+        (Some(_), Some(_)) => {
+            section.problem(
+                "password_file",
+                "is given together with `password`; keep one of them",
+            );
+            return None;
+        }
+        (Some(password), None) => ("password", Password::Text(password)),
+        (None, Some(path)) => ("password_file", Password::File(path.into())),
+        (None, None) => ("", Password::None),
+    };
+    let Some(username) = username else {
+        if !key.is_empty() {
+            // [MQTT-3.1.2-22]: no password flag without the user name flag.
+            section.problem(
+                key,
+                "is given without `username`, which MQTT does not allow; add one or remove it",
+            );
+        }
+        return None;
+    };
+    Some(Credentials {
+        username: username.to_owned(),
+        password,
+    })
+}
+
+fn client_id(section: &Section<'_>, clean_session: bool) -> Option<String> {
+    let id = wire_text(section, "client_id").filter(|id| !id.is_empty());
+    if id.is_none() && !clean_session {
+        // [MQTT-3.1.3-7], and a generated one would never find its session again.
+        section.problem(
+            "client_id",
+            "is missing; `clean_session` false needs a client id that stays the same",
+        );
+    }
+    id.map(str::to_owned)
+}
+
+/// A string of the CONNECT packet: [MQTT-1.5.3-2] and the 16-bit length of §1.5.3.
+fn wire_text<'a>(section: &Section<'a>, key: &'static str) -> Option<&'a str> {
+    let text = section.text(key)?;
+    if text.len() > MAX_WIRE_BYTES || text.contains('\0') {
+        let allowed = format!("at most {MAX_WIRE_BYTES} bytes without the NUL character");
+        section.refuse(key, &Value::from(text), &allowed);
+    }
+    Some(text)
+}
+
+const DEFAULT_HOST: &str = "localhost";
+
+/// The longest name DNS can carry, in its text form.
+const MAX_HOST_BYTES: usize = 253;
+
+const MAX_WIRE_BYTES: usize = 65_535;
+
+/// Seconds between attempts. Below, a dead broker would be hammered; above, nobody would wait.
+const WAIT: std::ops::RangeInclusive<f64> = 0.01..=3600.0;

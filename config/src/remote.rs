@@ -1,0 +1,117 @@
+//! The `remote_server` section: where the HTTP front door listens, and who may come in.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::kdf::KeyRecord;
+use crate::secret::Secret;
+use crate::section::Section;
+
+/// Settings of the HTTP front door. Stdio does not need them, and is not stopped by a key that cannot be used.
+#[derive(Clone, Debug)]
+pub struct RemoteServer {
+    /// Where to listen.
+    pub listen: Listen,
+    /// What clients must present.
+    pub api_key: ApiKey,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A Unix domain socket at this path.
+    Unix(PathBuf),
+    /// A TCP port.
+    Tcp {
+        /// Name or address of the interface.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+}
+
+/// How API keys are checked.
+#[derive(Clone, Debug)]
+pub enum ApiKey {
+    /// None is set: the HTTP front door must not open.
+    None,
+    /// By its hash.
+    Hashed(KeyRecord),
+    /// By the key itself, written in the file: taken as the original does, and warned of.
+    Plain(Secret),
+    /// What is there can check no key, for this reason: the HTTP front door must not open.
+    Unusable(String),
+}
+
+impl RemoteServer {
+    pub(crate) fn read(section: Section<'_>) -> Self {
+        let server = Self {
+            listen: listen(&section),
+            api_key: api_key(&section),
+        };
+        section.finish();
+        server
+    }
+}
+
+/// A port means TCP; without one it is the Unix socket.
+fn listen(section: &Section<'_>) -> Listen {
+    let host = section
+        .text("host")
+        .filter(|host| !host.is_empty())
+        .unwrap_or(DEFAULT_HOST);
+    let uds = section.text("uds").unwrap_or(DEFAULT_SOCKET);
+    if uds.is_empty() || uds.contains('\0') {
+        section.refuse("uds", &Value::from(uds), "the path of a socket");
+    }
+    if section.value("port").is_some() {
+        return Listen::Tcp {
+            host: host.to_owned(),
+            port: section.whole("port", 1..=u16::MAX, 1),
+        };
+    }
+    Listen::Unix(uds.into())
+}
+
+fn api_key(section: &Section<'_>) -> ApiKey {
+    let plain = section.secret("api_key");
+    if plain.as_ref().is_some_and(|key| key.expose().is_empty()) {
+        section.problem(
+            "api_key",
+            "is empty; allowed: a key of at least one character",
+        );
+    }
+    if section.value("api_key_kdf").is_none() {
+        return match plain {
+            Some(key) => {
+                section.warn(
+                    "api_key",
+                    "the key is in plain text; replace it by a hash with `--genkey`",
+                );
+                ApiKey::Plain(key)
+            }
+            None => ApiKey::None,
+        };
+    }
+    if plain.is_some() {
+        section.warn(
+            "api_key",
+            "not used beside `api_key_kdf`, and in plain text; remove it",
+        );
+    }
+    match KeyRecord::read(section.section("api_key_kdf")) {
+        Ok(record) => ApiKey::Hashed(record),
+        Err(reason) => {
+            section.warn(
+                "api_key_kdf",
+                format!("no key can be checked: {reason}; `--genkey` makes a new key"),
+            );
+            ApiKey::Unusable(reason)
+        }
+    }
+}
+
+/// As the original: all interfaces, but only when a port is given.
+const DEFAULT_HOST: &str = "0.0.0.0";
+const DEFAULT_SOCKET: &str = "/var/run/mcpmqtt.sock";

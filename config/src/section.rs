@@ -1,0 +1,283 @@
+//! Reading one JSON object of the file.
+//!
+//! Every read names its key, its rule and its default. A fault is reported and the default returned, so that reading
+//! goes on and all faults come out together. `null` is the same as absent. Numbers are taken where the original took
+//! them (`"1883"`, `1883.0`, `true`), with a warning.
+
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use mcpmqtt_protocol::topic::Shown;
+use serde_json::{Map, Value};
+
+use crate::finding::Report;
+use crate::secret::Secret;
+
+/// One object, and the keys asked of it so far: what nobody asked for is unknown.
+#[derive(Debug)]
+pub(crate) struct Section<'a> {
+    path: String,
+    /// `None` stands for an absent object: everything in it is absent.
+    keys: Option<&'a Map<String, Value>>,
+    report: &'a Report,
+    known: RefCell<Vec<&'static str>>,
+}
+
+impl<'a> Section<'a> {
+    /// The object `value` at `path`; anything else is a fault.
+    pub(crate) fn new(path: String, value: Option<&'a Value>, report: &'a Report) -> Self {
+        let keys = match value {
+            None => None,
+            Some(Value::Object(keys)) => Some(keys),
+            Some(other) => {
+                report.problem(&path, format!("found {}; allowed: an object", found(other)));
+                None
+            }
+        };
+        Self {
+            path,
+            keys,
+            report,
+            known: RefCell::default(),
+        }
+    }
+
+    /// Warns of every key that was never asked for.
+    pub(crate) fn finish(self) {
+        let known = self.known.borrow();
+        for key in self.keys.into_iter().flat_map(Map::keys) {
+            if known.contains(&key.as_str()) {
+                continue;
+            }
+            let hint = match known.iter().find(|name| near(key, name)) {
+                Some(name) => format!("; did you mean `{name}`?"),
+                None => String::new(),
+            };
+            self.report
+                .warning(join(&self.path, key), format!("unknown key, ignored{hint}"));
+        }
+    }
+
+    /// The value of a key, if it is there and not `null`.
+    pub(crate) fn value(&self, key: &'static str) -> Option<&'a Value> {
+        self.known.borrow_mut().push(key);
+        self.keys?.get(key).filter(|value| !value.is_null())
+    }
+
+    /// The object under a key; an empty one when it is absent.
+    pub(crate) fn section(&self, key: &'static str) -> Section<'a> {
+        Section::new(self.path_of(key), self.value(key), self.report)
+    }
+
+    pub(crate) fn text(&self, key: &'static str) -> Option<&'a str> {
+        let value = self.value(key)?;
+        let text = value.as_str();
+        if text.is_none() {
+            self.refuse(key, value, "a string");
+        }
+        text
+    }
+
+    /// Like [`text`](Self::text), but no message shows what was found.
+    pub(crate) fn secret(&self, key: &'static str) -> Option<Secret> {
+        let value = self.value(key)?;
+        if let Some(text) = value.as_str() {
+            return Some(Secret::new(text));
+        }
+        self.problem(key, "found something that is no string; allowed: a string");
+        None
+    }
+
+    pub(crate) fn flag(&self, key: &'static str, default: bool) -> bool {
+        let Some(value) = self.value(key) else {
+            return default;
+        };
+        value.as_bool().unwrap_or_else(|| {
+            self.refuse(key, value, "true or false");
+            default
+        })
+    }
+
+    /// A whole number in `range`.
+    pub(crate) fn whole<T>(&self, key: &'static str, range: RangeInclusive<T>, default: T) -> T
+    where
+        T: TryFrom<i64> + PartialOrd + Display + Copy,
+    {
+        let Some(value) = self.value(key) else {
+            return default;
+        };
+        let number = whole_number(value)
+            .and_then(|(number, exact)| Some((T::try_from(number).ok()?, exact)));
+        match number {
+            Some((number, exact)) if range.contains(&number) => {
+                if !exact {
+                    self.warn(
+                        key,
+                        format!("found {}, read as the number {number}", found(value)),
+                    );
+                }
+                number
+            }
+            _ => {
+                self.refuse(
+                    key,
+                    value,
+                    &format!("a whole number from {} to {}", range.start(), range.end()),
+                );
+                default
+            }
+        }
+    }
+
+    /// A time in seconds, fractions allowed.
+    pub(crate) fn seconds(
+        &self,
+        key: &'static str,
+        range: RangeInclusive<f64>,
+        default: f64,
+    ) -> Duration {
+        let mut seconds = default;
+        if let Some(value) = self.value(key) {
+            let text = value.as_str().and_then(|text| text.trim().parse().ok());
+            match value
+                .as_f64()
+                .or(text)
+                .filter(|number| range.contains(number))
+            {
+                Some(number) => {
+                    if value.is_string() {
+                        self.warn(
+                            key,
+                            format!("found {}, read as the number {number}", found(value)),
+                        );
+                    }
+                    seconds = number;
+                }
+                None => {
+                    let allowed = format!(
+                        "a number of seconds from {} to {}",
+                        range.start(),
+                        range.end()
+                    );
+                    self.refuse(key, value, &allowed);
+                }
+            }
+        }
+        Duration::try_from_secs_f64(seconds).unwrap_or_default()
+    }
+
+    /// Reports a value that breaks its rule.
+    pub(crate) fn refuse(&self, key: &str, value: &Value, allowed: &str) {
+        self.problem(key, format!("found {}; allowed: {allowed}", found(value)));
+    }
+
+    pub(crate) fn problem(&self, key: &str, text: impl Into<String>) {
+        self.report.problem(self.path_of(key), text);
+    }
+
+    pub(crate) fn warn(&self, key: &str, text: impl Into<String>) {
+        self.report.warning(self.path_of(key), text);
+    }
+
+    pub(crate) fn report(&self) -> &'a Report {
+        self.report
+    }
+
+    pub(crate) fn path_of(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+}
+
+/// The path of a key inside the object at `path`. A key that is no plain word is shown in backticks.
+pub(crate) fn join(path: &str, key: &str) -> String {
+    let plain = (1..=64).contains(&key.len())
+        && key
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    let key = if plain {
+        key.to_owned()
+    } else {
+        Shown(key).to_string()
+    };
+    if path.is_empty() {
+        key
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+/// A value as a message names it.
+pub(crate) fn found(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
+        Value::String(text) => format!("the string {}", Shown(text)),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
+/// The whole number a value stands for, and whether it is written as one.
+fn whole_number(value: &Value) -> Option<(i64, bool)> {
+    match value {
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => Some((number, true)),
+            None => Some((without_fraction(number.as_f64()?)?, false)),
+        },
+        Value::String(text) => {
+            let text = text.trim();
+            let number = text
+                .parse()
+                .ok()
+                .or_else(|| without_fraction(text.parse().ok()?))?;
+            Some((number, false))
+        }
+        Value::Bool(flag) => Some((i64::from(*flag), false)),
+        _ => None,
+    }
+}
+
+#[allow(clippy::cast_possible_truncation)]
+fn without_fraction(number: f64) -> Option<i64> {
+    // Beyond 2^53 a double no longer counts in ones, and no setting is that large.
+    (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
+}
+
+/// Whether an unknown key looks like a mistyped `name`: the same but for case or the order of letters, or a few
+/// letters off.
+fn near(key: &str, name: &str) -> bool {
+    let allowed = if name.len() > 4 { 2 } else { 1 };
+    // First, so that a hostile key costs nothing.
+    key.len().abs_diff(name.len()) <= allowed
+        && (key.eq_ignore_ascii_case(name)
+            || sorted(key) == sorted(name)
+            || edits(key, name) <= allowed)
+}
+
+fn sorted(text: &str) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    bytes.sort_unstable();
+    bytes
+}
+
+/// Levenshtein distance in bytes.
+fn edits(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
+            let here = (diagonal + usize::from(x != y))
+                .min(left + 1)
+                .min(*cell + 1);
+            diagonal = std::mem::replace(cell, here);
+            left = here;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}

@@ -1,0 +1,75 @@
+//! The configuration file as a whole.
+
+use serde_json::{Value, json};
+
+use crate::document;
+use crate::finding::{Finding, Refused, Report};
+use crate::limits::Limits;
+use crate::logging::Logging;
+use crate::mqtt::Mqtt;
+use crate::policy::Policy;
+use crate::remote::RemoteServer;
+use crate::section::{Section, found};
+use crate::topics;
+
+/// Everything a configuration file says, defaults filled in.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The broker and our account there.
+    pub mqtt: Mqtt,
+    /// What agents may do.
+    pub policy: Policy,
+    /// What is logged.
+    pub logging: Logging,
+    /// The HTTP front door, if the file has the section.
+    pub remote_server: Option<RemoteServer>,
+    /// Bounds of memory and work.
+    pub limits: Limits,
+}
+
+impl Config {
+    /// Reads the text of a configuration file: the configuration and what is doubtful in it, or everything that is
+    /// wrong with it.
+    pub fn parse(text: &str) -> Result<(Self, Vec<Finding>), Refused> {
+        let report = Report::default();
+        match document::parse(text, &report) {
+            Some(value) if value.is_object() => {
+                let config = Self::read(&value, &report);
+                report.conclude(config)
+            }
+            Some(other) => {
+                report.problem(
+                    "",
+                    format!(
+                        "the file must hold one JSON object, found {}",
+                        found(&other)
+                    ),
+                );
+                Err(report.refuse())
+            }
+            None => Err(report.refuse()),
+        }
+    }
+
+    /// What runs when there is no configuration file: the broker of this machine, and the topics `test/+`.
+    pub fn without_file() -> Self {
+        let value =
+            json!({ "topics": [{ "pattern": "test/+", "permissions": ["read", "write"] }] });
+        Self::read(&value, &Report::default())
+    }
+
+    fn read(value: &Value, report: &Report) -> Self {
+        let root = Section::new(String::new(), Some(value), report);
+        let config = Self {
+            mqtt: Mqtt::read(root.section("mqtt")),
+            policy: Policy::new(topics::read(&root)),
+            logging: Logging::read(root.section("logging")),
+            remote_server: root
+                .value("remote_server")
+                .map(|_| RemoteServer::read(root.section("remote_server"))),
+            limits: Limits::read(root.section("limits")),
+        };
+        root.finish();
+        config
+    }
+}

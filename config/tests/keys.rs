@@ -1,0 +1,209 @@
+//! API keys: how they are checked, and how a new one gets into the file.
+#![allow(clippy::unwrap_used)]
+
+use mcpmqtt_config::{ApiKey, Config, GenkeyError, KeyRecord, Rotation, rotate};
+use serde_json::Value;
+
+const ENTROPY: [u8; 48] = {
+    let mut bytes = [0; 48];
+    let mut i = 0;
+    while i < 48 {
+        bytes[i] = (7 * i % 256) as u8;
+        i += 1;
+    }
+    bytes
+};
+
+fn record(text: &str) -> KeyRecord {
+    match Config::parse(text)
+        .unwrap()
+        .0
+        .remote_server
+        .unwrap()
+        .api_key
+    {
+        ApiKey::Hashed(record) => record,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The costs are the least, where a test is not about them: a debug build takes its time over 64 MiB.
+fn cheap(rest: &str) -> String {
+    format!(r#"{{"remote_server": {{"api_key_kdf": {{"memory_cost": 8, "time_cost": 1{rest}}}}}}}"#)
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect()
+}
+
+#[test]
+fn the_hash_of_the_original_program_verifies() {
+    let record = record(include_str!("valid/every_key.json"));
+    assert_eq!(record.verify("test-key-0123"), Ok(true));
+    assert_eq!(record.verify("test-key-0124"), Ok(false));
+    assert_eq!(record.memory_cost(), 65_536);
+}
+
+#[test]
+fn a_new_key_verifies_and_no_other_does() {
+    let Rotation { text, key } = rotate(&cheap(""), ENTROPY).unwrap();
+    assert_eq!(key.expose().len(), 43);
+    assert!(
+        key.expose()
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    );
+    let record = record(&text);
+    assert_eq!(record.verify(key.expose()), Ok(true));
+    assert_eq!(record.verify(&key.expose()[1..]), Ok(false));
+    assert_eq!(record.verify(""), Ok(false));
+    assert!(
+        !text.contains(key.expose()),
+        "the key itself is not in the file"
+    );
+}
+
+#[test]
+fn every_byte_of_entropy_counts() {
+    let first = rotate(&cheap(""), ENTROPY).unwrap();
+    for changed in 0..48 {
+        let mut entropy = ENTROPY;
+        entropy[changed] ^= 1;
+        let other = rotate(&cheap(""), entropy).unwrap();
+        assert_eq!(
+            other.key.matches(first.key.expose()),
+            changed >= 32,
+            "byte {changed}"
+        );
+        assert_ne!(other.text, first.text, "byte {changed}");
+    }
+}
+
+#[test]
+fn a_rotation_makes_a_new_salt_and_keeps_valid_costs() {
+    let block = r#", "salt": "AAECAwQFBgcICQoLDA0ODw==", "hash": "AAECAwQFBgcICQoLDA0ODxAREhM=", "hash_len": 20, "note": 1"#;
+    let text = rotate(&cheap(block), ENTROPY).unwrap().text;
+    let file: Value = serde_json::from_str(&text).unwrap();
+    let block = &file["remote_server"]["api_key_kdf"];
+    assert_eq!(block["salt"], "4Ofu9fwDChEYHyYtNDtCSQ==");
+    assert_eq!(
+        (
+            &block["memory_cost"],
+            &block["time_cost"],
+            &block["hash_len"]
+        ),
+        (&8.into(), &1.into(), &20.into())
+    );
+    assert_eq!(
+        keys(block),
+        [
+            "memory_cost",
+            "time_cost",
+            "salt",
+            "hash",
+            "hash_len",
+            "note",
+            "algorithm",
+            "parallelism"
+        ],
+        "what was there stays where it was"
+    );
+}
+
+#[test]
+fn everything_else_in_the_file_stays_where_it_was() {
+    let before = r#"{"zeta": [1, 2.5, "ä", null], "remote_server": {"port": 99, "api_key": "old", "more": {}},
+                     "alpha": {"b": [], "a": {"x": true}}, "mqtt": {"password": "p"}}"#;
+    let text = rotate(before, ENTROPY).unwrap().text;
+    let (mut after, mut expected): (Value, Value) = (
+        serde_json::from_str(&text).unwrap(),
+        serde_json::from_str(before).unwrap(),
+    );
+    assert_eq!(keys(&after), ["zeta", "remote_server", "alpha", "mqtt"]);
+    assert_eq!(
+        keys(&after["remote_server"]),
+        ["port", "more", "api_key_kdf"]
+    );
+    assert_eq!(
+        keys(&after["remote_server"]["api_key_kdf"]),
+        [
+            "algorithm",
+            "time_cost",
+            "memory_cost",
+            "parallelism",
+            "hash_len",
+            "salt",
+            "hash"
+        ]
+    );
+    after["remote_server"]
+        .as_object_mut()
+        .unwrap()
+        .remove("api_key_kdf");
+    expected["remote_server"]
+        .as_object_mut()
+        .unwrap()
+        .remove("api_key");
+    assert_eq!(after, expected);
+    let head = "{\n  \"zeta\": [\n    1,\n    2.5,\n    \"ä\",\n    null\n  ],\n  \"remote_server\": {\n    \"port\": 99,\n";
+    assert!(text.starts_with(head), "{text}");
+    assert!(text.ends_with("\n}\n"));
+}
+
+#[test]
+fn a_block_is_made_where_none_is() {
+    for before in [
+        "{}",
+        r#"{"remote_server": null}"#,
+        r#"{"remote_server": {"api_key_kdf": null}}"#,
+    ] {
+        let Rotation { text, key } = rotate(before, ENTROPY).unwrap();
+        assert_eq!(record(&text).verify(key.expose()), Ok(true), "{before}");
+    }
+}
+
+#[test]
+fn placeholders_and_impossible_costs_are_repaired() {
+    let manual = include_str!("valid/original_manual_example.json");
+    let silly = r#"{"remote_server": {"api_key_kdf": {"algorithm": "md5", "memory_cost": 4000000000, "time_cost": 1}}}"#;
+    let string = r#"{"remote_server": {"api_key_kdf": "<run genkey>"}}"#;
+    for before in [manual, silly, string] {
+        let Rotation { text, key } = rotate(before, ENTROPY).unwrap();
+        let (config, warnings) = Config::parse(&text).unwrap();
+        assert!(
+            warnings
+                .iter()
+                .all(|warning| !warning.path.starts_with("remote_server")),
+            "{warnings:?}"
+        );
+        assert!(matches!(
+            config.remote_server.unwrap().api_key,
+            ApiKey::Hashed(_)
+        ));
+        let record = record(&text);
+        assert_eq!(
+            (record.verify(key.expose()), record.memory_cost()),
+            (Ok(true), 65_536)
+        );
+    }
+}
+
+#[test]
+fn what_is_no_object_is_left_to_a_human() {
+    assert!(matches!(rotate("{", ENTROPY), Err(GenkeyError::NotJson(_))));
+    assert_eq!(
+        rotate("[]", ENTROPY).unwrap_err().to_string(),
+        "the file must be a JSON object to hold an API key"
+    );
+    assert_eq!(
+        rotate(r#"{"remote_server": 5}"#, ENTROPY)
+            .unwrap_err()
+            .to_string(),
+        "`remote_server` must be a JSON object to hold an API key"
+    );
+}

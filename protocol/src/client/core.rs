@@ -1,0 +1,296 @@
+//! The connection from the first attempt to the last: its states, and their deadlines.
+//!
+//! It promises that each state has a time at which it ends by itself. It does not know what the
+//! packets mean; `packets` does. It does not know what is lost when a connection ends; `ending` does.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::backoff::Backoff;
+use super::event::{Event, Output, Reason, Ticket};
+use super::keepalive::{Due, KeepAlive};
+use super::listeners::{Listen, Listeners};
+use super::options::Options;
+use super::publishes::Publishes;
+use super::subscriptions::Subscriptions;
+use crate::encode::{self, EncodeError};
+use crate::ids::{IdSet, PacketIds};
+use crate::limits::TAKEOVER_WINDOW;
+use crate::outbox::Outbox;
+
+/// Everything but the received bytes, so that a packet borrowed from those can be handled.
+pub(super) struct Core {
+    pub(super) options: Options,
+    pub(super) state: State,
+    pub(super) session: Session,
+    /// Why there is no connection, or was none before this one.
+    pub(super) last_reason: Reason,
+    pub(super) outbox: Outbox,
+    pub(super) ids: PacketIds,
+    pub(super) publishes: Publishes,
+    /// Inbound QoS 2 identifiers between PUBLISH and PUBREL ([MQTT-4.3.3-2]).
+    pub(super) received: IdSet,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) listeners: Listeners,
+    pub(super) backoff: Backoff,
+    pub(super) outputs: VecDeque<Output>,
+    pub(super) next_ticket: u64,
+    /// Connections in a row that the broker ended soon after CONNACK.
+    pub(super) short_lives: u32,
+    pub(super) unmatched: u64,
+}
+
+pub(super) enum State {
+    /// No transport until then.
+    Down {
+        retry_at: Instant,
+    },
+    /// The driver is opening a transport.
+    Opening {
+        deadline: Instant,
+    },
+    /// CONNECT is sent, and nothing else ([MQTT-3.1.0-1]).
+    Handshake {
+        deadline: Instant,
+    },
+    Up {
+        since: Instant,
+        keep: KeepAlive,
+    },
+    /// DISCONNECT is the last packet in the outbox; the next connection follows at once.
+    Parting {
+        deadline: Instant,
+    },
+    /// DISCONNECT is the last packet in the outbox, and nothing follows.
+    Closing {
+        deadline: Instant,
+    },
+    Closed,
+}
+
+/// Whose session the broker has for our client identifier; only asked when sessions are kept.
+///
+/// The session lives in memory here ([MQTT-4.1.0-1]). One from before this process began knows packet
+/// identifiers that we do not: our first QoS 2 messages would be taken for old ones and swallowed.
+/// It is ended by a connection with a clean session, before anything is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Session {
+    /// Not known yet.
+    Unknown,
+    /// Not ours. The next connection is clean.
+    Foreign,
+    /// None: a clean connection has just ended it.
+    Wiped,
+    /// Ours, or lost since.
+    Ours,
+}
+
+impl Core {
+    pub(super) fn new(options: Options, seed: u64, now: Instant) -> Self {
+        Self {
+            state: State::Down { retry_at: now },
+            session: Session::Unknown,
+            last_reason: Reason::NeverConnected,
+            outbox: Outbox::default(),
+            ids: PacketIds::new(),
+            publishes: Publishes::default(),
+            received: IdSet::new(),
+            subscriptions: Subscriptions::default(),
+            listeners: Listeners::new(),
+            backoff: Backoff::new(options.backoff.clone(), seed),
+            outputs: VecDeque::new(),
+            next_ticket: 0,
+            short_lives: 0,
+            unmatched: 0,
+            options,
+        }
+    }
+
+    /// After DISCONNECT nothing may be sent ([MQTT-3.14.4-2]), so nothing is answered either.
+    pub(super) fn is_reading(&self) -> bool {
+        matches!(self.state, State::Handshake { .. } | State::Up { .. })
+    }
+
+    /// A call made while the first connection (or the first after a good one) is being set up may
+    /// wait for it. Once attempts fail, waiting would only hide the reason.
+    pub(super) fn accepting(&self) -> Result<(), Reason> {
+        match self.state {
+            State::Up { .. } => Ok(()),
+            State::Closing { .. } | State::Closed => Err(Reason::ShuttingDown),
+            _ if self.backoff.failures() == 0 => Ok(()),
+            _ => Err(self.last_reason.clone()),
+        }
+    }
+
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    pub(super) fn listen(&mut self, listen: Listen) -> Ticket {
+        let ticket = self.ticket();
+        let joined = self
+            .subscriptions
+            .join(&listen.filter, listen.qos, listen.retained);
+        if let Err(granted) = joined {
+            let listening = Event::Listening { ticket, granted };
+            self.outputs.push_back(Output::Event(listening));
+        }
+        self.listeners.add(ticket, listen, joined.ok());
+        ticket
+    }
+
+    /// The transport is there: CONNECT, or the reason why there is none.
+    pub(super) fn connect(&mut self, now: Instant, deadline: Instant) {
+        self.outbox.reset();
+        match self.send_connect() {
+            Ok(()) => self.state = State::Handshake { deadline },
+            Err(error) => self.fail(now, Reason::BadOptions(error), true),
+        }
+    }
+
+    fn send_connect(&mut self) -> Result<(), EncodeError> {
+        let options = &self.options;
+        let will = options.will.as_ref().map(|will| encode::Will {
+            topic: will.topic.as_str(),
+            payload: &will.payload,
+            qos: will.qos,
+            retain: will.retain,
+        });
+        let connect = encode::Connect {
+            client_id: &options.client_id,
+            clean_session: options.clean_session || self.session == Session::Foreign,
+            keep_alive: options.keep_alive,
+            username: options.username.as_deref(),
+            password: options.password.as_deref(),
+            will,
+        };
+        encode::connect(self.outbox.buffer(), &connect)
+    }
+
+    pub(super) fn handle_written(&mut self, now: Instant, n: usize) {
+        let before = self.outbox.written();
+        self.outbox.advance(n);
+        let written = self.outbox.written();
+        let more = !self.outbox.pending().is_empty();
+        self.subscriptions.written(now, written);
+        if let State::Up { keep, .. } = &mut self.state {
+            keep.sent(now, written, more);
+        }
+        let outputs = &mut self.outputs;
+        self.publishes.written(now, before, written, &mut |event| {
+            outputs.push_back(Output::Event(event));
+        });
+        match self.state {
+            State::Closing { .. } if !more => self.finish(true),
+            State::Parting { .. } if !more => self.parted(now, true),
+            _ => {}
+        }
+    }
+
+    pub(super) fn handle_closed(&mut self, now: Instant, words: String) {
+        let reason = match &self.state {
+            State::Handshake { .. } => Reason::ClosedBeforeConnack,
+            State::Up { since, .. } => {
+                // A connection that ends while a filter is asked for may end because of the filter.
+                let short = now.saturating_duration_since(*since) < TAKEOVER_WINDOW
+                    && !self.subscriptions.is_asking();
+                self.short_lives = if short { self.short_lives + 1 } else { 0 };
+                if self.short_lives >= 2 {
+                    Reason::Takeover
+                } else {
+                    Reason::Closed(words)
+                }
+            }
+            State::Closing { .. } => return self.finish(false),
+            State::Parting { .. } => return self.parted(now, false),
+            State::Opening { .. } => Reason::Transport(words),
+            State::Down { .. } | State::Closed => return,
+        };
+        self.fail(now, reason, false);
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        match &self.state {
+            State::Down { retry_at } if now >= *retry_at => {
+                let deadline = now + self.options.connect_timeout;
+                self.state = State::Opening { deadline };
+                self.outputs.push_back(Output::Connect);
+            }
+            State::Opening { deadline } | State::Handshake { deadline } if now >= *deadline => {
+                let reason = Reason::ConnectTimeout(self.options.connect_timeout);
+                self.fail(now, reason, true);
+            }
+            State::Closing { deadline } if now >= *deadline => self.finish(true),
+            State::Parting { deadline } if now >= *deadline => self.parted(now, true),
+            State::Up { .. } => self.check_life(now),
+            _ => {}
+        }
+    }
+
+    /// Ends the publishes whose time is over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let why = (!matches!(self.state, State::Up { .. })).then_some(&self.last_reason);
+        let outputs = &mut self.outputs;
+        self.publishes.expire(now, why, &mut |event| {
+            outputs.push_back(Output::Event(event));
+        });
+    }
+
+    fn check_life(&mut self, now: Instant) {
+        let over = |deadline: Option<Instant>| deadline.is_some_and(|at| now >= at);
+        if over(self.subscriptions.next_deadline()) {
+            return self.fail(now, Reason::NoSubscribeAck, true);
+        }
+        if over(self.publishes.ack_deadline()) {
+            return self.fail(now, Reason::NoPublishAck, true);
+        }
+        let State::Up { keep, .. } = &mut self.state else {
+            return;
+        };
+        match keep.due(now) {
+            Due::Nothing => {}
+            Due::Ping => {
+                encode::pingreq(self.outbox.buffer());
+                keep.pinged(self.outbox.end());
+            }
+            Due::Dead => self.fail(now, Reason::KeepAlive, true),
+            Due::Stalled => self.fail(now, Reason::WriteStalled, true),
+        }
+    }
+
+    /// Nothing but CONNECT goes out before CONNACK ([MQTT-3.1.0-1]).
+    pub(super) fn pump(&mut self, now: Instant) {
+        let State::Up { keep, .. } = &mut self.state else {
+            return;
+        };
+        self.subscriptions.pump(&mut self.outbox, &mut self.ids);
+        self.publishes
+            .pump(&mut self.outbox, &mut self.ids, &self.options.limits);
+        if !self.outbox.pending().is_empty() {
+            keep.waiting_to_send(now);
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let own = match &self.state {
+            State::Down { retry_at } => Some(*retry_at),
+            State::Opening { deadline }
+            | State::Handshake { deadline }
+            | State::Parting { deadline }
+            | State::Closing { deadline } => Some(*deadline),
+            State::Up { keep, .. } => {
+                let acks = [
+                    self.subscriptions.next_deadline(),
+                    self.publishes.ack_deadline(),
+                ];
+                acks.into_iter().chain([keep.next()]).flatten().min()
+            }
+            State::Closed => None,
+        };
+        [own, self.publishes.next_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}

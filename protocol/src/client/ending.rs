@@ -1,0 +1,131 @@
+//! How a connection ends, and what becomes of what was under way on it.
+//!
+//! It promises that every way out of a connection passes `fail`, `part` or `finish`, so that nobody who
+//! waits is forgotten.
+
+use std::time::{Duration, Instant};
+
+use super::core::{Core, State};
+use super::event::{Event, Output, Reason};
+use crate::encode;
+use crate::limits::DISCONNECT_TIMEOUT;
+use crate::topic::SubscribeFilter;
+
+impl Core {
+    /// The connection, or the attempt, is over. `close` when the transport is still there.
+    pub(super) fn fail(&mut self, now: Instant, reason: Reason, close: bool) {
+        if close {
+            self.outputs.push_back(Output::Close);
+        }
+        let lived = match &self.state {
+            State::Up { since, .. } => now.saturating_duration_since(*since),
+            _ => Duration::ZERO,
+        };
+        let wait = if reason.is_configuration() {
+            self.backoff.after_refusal()
+        } else {
+            self.backoff.after_failure(lived)
+        };
+        self.lose_connection(&reason);
+        self.outbox.reset();
+        self.outputs.push_back(Output::Event(Event::Disconnected {
+            reason: reason.clone(),
+            retry_in: Some(wait),
+        }));
+        self.last_reason = reason;
+        self.state = State::Down {
+            retry_at: now + wait,
+        };
+    }
+
+    fn lose_connection(&mut self, reason: &Reason) {
+        let clean = self.options.clean_session;
+        self.publishes.disconnected(&mut self.ids);
+        // What a network did is no filter's fault, nor what was not written.
+        let heard = match reason {
+            Reason::Closed(_) | Reason::Takeover | Reason::Protocol(_) | Reason::NoSubscribeAck => {
+                self.outbox.written()
+            }
+            _ => 0,
+        };
+        let ended_twice = self.subscriptions.disconnected(clean, heard, &mut self.ids);
+        for filter in ended_twice {
+            self.refuse_listeners(&filter, &Reason::FilterCutsConnection);
+        }
+        if clean {
+            self.lose_session(reason);
+        }
+    }
+
+    /// [MQTT-3.1.2-6]: nothing of a session that ended is used again.
+    pub(super) fn lose_session(&mut self, reason: &Reason) {
+        self.received.clear();
+        let outputs = &mut self.outputs;
+        self.publishes
+            .session_lost(reason, &mut self.ids, &mut |event| {
+                outputs.push_back(Output::Event(event));
+            });
+    }
+
+    pub(super) fn refuse_listeners(&mut self, filter: &SubscribeFilter, reason: &Reason) {
+        for ticket in self.listeners.of(filter) {
+            self.listeners.remove(ticket);
+            let reason = reason.clone();
+            self.outputs
+                .push_back(Output::Event(Event::ListenRefused { ticket, reason }));
+        }
+    }
+
+    pub(super) fn disconnect(&mut self, now: Instant) {
+        let outputs = &mut self.outputs;
+        let events = &mut |event| outputs.push_back(Output::Event(event));
+        match self.state {
+            State::Closed | State::Closing { .. } => {}
+            State::Up { .. } => {
+                self.publishes.drop_queue(&Reason::ShuttingDown, events);
+                encode::disconnect(self.outbox.buffer());
+                let deadline = now + DISCONNECT_TIMEOUT;
+                self.state = State::Closing { deadline };
+            }
+            State::Down { .. } => self.finish(false),
+            _ => self.finish(true),
+        }
+    }
+
+    /// All is over. `close` when the transport is still there.
+    pub(super) fn finish(&mut self, close: bool) {
+        if close {
+            self.outputs.push_back(Output::Close);
+        }
+        let outputs = &mut self.outputs;
+        let reason = Reason::ShuttingDown;
+        self.publishes.close(&reason, &mut self.ids, &mut |event| {
+            outputs.push_back(Output::Event(event));
+        });
+        for filter in self.subscriptions.close(&mut self.ids) {
+            self.refuse_listeners(&filter, &reason);
+        }
+        self.received.clear();
+        self.outbox.reset();
+        self.state = State::Closed;
+        self.outputs.push_back(Output::Event(Event::Disconnected {
+            reason,
+            retry_in: None,
+        }));
+    }
+
+    /// Takes leave from a broker whose session is not ours, to come back at once.
+    pub(super) fn part(&mut self, now: Instant) {
+        encode::disconnect(self.outbox.buffer());
+        let deadline = now + DISCONNECT_TIMEOUT;
+        self.state = State::Parting { deadline };
+    }
+
+    pub(super) fn parted(&mut self, now: Instant, close: bool) {
+        if close {
+            self.outputs.push_back(Output::Close);
+        }
+        self.outbox.reset();
+        self.state = State::Down { retry_at: now };
+    }
+}

@@ -1,0 +1,211 @@
+//! Who gets which message.
+
+use std::collections::HashMap;
+use std::collections::hash_map::{DefaultHasher, Entry};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use mqttrs::QoS;
+
+use super::event::{Event, Ticket};
+use super::questions::Ask;
+use crate::limits::SEEN_TOPICS;
+use crate::message::Message;
+use crate::topic::{FilterTree, SubscribeFilter, TopicName};
+
+/// What a listener asks for.
+#[derive(Debug, Clone)]
+pub struct Listen {
+    /// Which messages.
+    pub filter: SubscribeFilter,
+    /// The highest QoS they may come with.
+    pub qos: QoS,
+    /// Whether the retained messages of the filter come first, each once.
+    pub retained: bool,
+}
+
+pub(super) struct Listeners {
+    by_ticket: HashMap<Ticket, Listener>,
+    by_filter: FilterTree<Ticket>,
+    /// Counts connections, so that a listener can tell a retained message that changed while we
+    /// were away from one it has seen.
+    connection: u64,
+}
+
+struct Listener {
+    listen: Listen,
+    waiting_for: Option<Ask>,
+    seen: HashMap<u64, Seen>,
+}
+
+/// The last message of a topic that a listener was given.
+struct Seen {
+    payload: u64,
+    /// The connection on which the listener knows the topic's state from it.
+    known_on: Option<u64>,
+}
+
+impl Listeners {
+    pub(super) fn new() -> Self {
+        Self {
+            by_ticket: HashMap::new(),
+            by_filter: FilterTree::default(),
+            connection: 0,
+        }
+    }
+
+    pub(super) fn add(&mut self, ticket: Ticket, listen: Listen, waiting_for: Option<Ask>) {
+        self.by_filter.insert(listen.filter.filter(), ticket);
+        let seen = HashMap::new();
+        self.by_ticket.insert(
+            ticket,
+            Listener {
+                listen,
+                waiting_for,
+                seen,
+            },
+        );
+    }
+
+    /// Takes a listener out and returns its filter.
+    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<SubscribeFilter> {
+        let filter = self.by_ticket.remove(&ticket)?.listen.filter;
+        self.by_filter
+            .remove(filter.filter(), |held| *held == ticket);
+        Some(filter)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.by_ticket.len()
+    }
+
+    /// All listeners of exactly this filter.
+    pub(super) fn of(&self, filter: &SubscribeFilter) -> Vec<Ticket> {
+        let mut tickets: Vec<Ticket> = self
+            .by_ticket
+            .iter()
+            .filter(|(_, listener)| listener.listen.filter == *filter)
+            .map(|(ticket, _)| *ticket)
+            .collect();
+        tickets.sort_unstable();
+        tickets
+    }
+
+    /// Listeners of this filter that waited for `ask` or an earlier one; they wait no more.
+    pub(super) fn granted(&mut self, filter: &SubscribeFilter, ask: Ask) -> Vec<Ticket> {
+        let mut tickets = Vec::new();
+        for (ticket, listener) in &mut self.by_ticket {
+            let waited = listener.waiting_for.is_some_and(|waits| waits <= ask);
+            if waited && listener.listen.filter == *filter {
+                listener.waiting_for = None;
+                tickets.push(*ticket);
+            }
+        }
+        tickets.sort_unstable();
+        tickets
+    }
+
+    /// A new connection: retained messages that come now may be news.
+    pub(super) fn connected(&mut self) {
+        self.connection += 1;
+    }
+
+    /// Hands one inbound message to everyone it is for. Returns false when that is nobody.
+    pub(super) fn dispatch(
+        &mut self,
+        topic: &str,
+        payload: &[u8],
+        qos: QoS,
+        retain: bool,
+        events: &mut impl FnMut(Event),
+    ) -> bool {
+        let Self {
+            by_ticket,
+            by_filter,
+            connection,
+        } = self;
+        let mut message: Option<Message> = None;
+        let mut hashes: Option<(u64, u64)> = None;
+        let mut matched = false;
+        by_filter.for_each_match(topic, &mut |ticket| {
+            matched = true;
+            let Some(listener) = by_ticket.get_mut(ticket) else {
+                return;
+            };
+            if listener.listen.retained {
+                let hashes = *hashes.get_or_insert_with(|| (hash(topic.as_bytes()), hash(payload)));
+                if !listener.is_news(hashes, retain, *connection) {
+                    return;
+                }
+            } else if retain {
+                return;
+            }
+            let Some(message) = shared(&mut message, topic, payload, qos, retain) else {
+                return;
+            };
+            events(Event::Message {
+                ticket: *ticket,
+                message,
+            });
+        });
+        matched
+    }
+}
+
+impl Listener {
+    /// Is this message news to a listener that takes retained ones?
+    ///
+    /// The broker repeats retained messages to everybody whenever anyone subscribes to a filter that
+    /// covers them, and nothing in them says for whom they are. But whoever has been given a message
+    /// of that topic on this connection knows the topic's state: what is retained now it has been
+    /// sent, as a retained message or as a live one. Two cases are different: after a reconnect, and
+    /// after a live message that passed before the listener's own SUBSCRIBE was answered, a retained
+    /// message is news when it differs from the last one.
+    fn is_news(&mut self, (topic, payload): (u64, u64), retain: bool, connection: u64) -> bool {
+        let room = self.seen.len() < SEEN_TOPICS;
+        let knows = retain || self.waiting_for.is_none();
+        let now = Seen {
+            payload,
+            known_on: knows.then_some(connection),
+        };
+        match self.seen.entry(topic) {
+            Entry::Vacant(place) => {
+                if room {
+                    place.insert(now);
+                }
+                true
+            }
+            Entry::Occupied(mut last) => {
+                let seen = last.get_mut();
+                let known = seen.known_on == Some(connection) || seen.payload == payload;
+                seen.payload = payload;
+                seen.known_on = now.known_on.or(seen.known_on);
+                !(retain && known)
+            }
+        }
+    }
+}
+
+fn shared(
+    message: &mut Option<Message>,
+    topic: &str,
+    payload: &[u8],
+    qos: QoS,
+    retain: bool,
+) -> Option<Message> {
+    if message.is_none() {
+        *message = Some(Message {
+            topic: TopicName::parse(topic).ok()?,
+            payload: Arc::from(payload),
+            qos,
+            retain,
+        });
+    }
+    message.clone()
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    bytes.hash(&mut hasher);
+    hasher.finish()
+}

@@ -1,0 +1,108 @@
+//! What a client is told once: who it is and how patient it is.
+
+use std::fmt;
+use std::time::Duration;
+
+use mqttrs::QoS;
+
+use crate::limits::Limits;
+use crate::topic::TopicName;
+
+/// The identity and the timing of a [`Client`](super::Client).
+#[derive(Clone)]
+pub struct Options {
+    /// The client identifier, the same over all reconnects ([MQTT-3.1.3-2]).
+    pub client_id: String,
+    /// True: the broker forgets us at each disconnect, and so do we ([MQTT-3.1.2-6]).
+    pub clean_session: bool,
+    /// Longest silence in seconds before a ping; 0 turns pings off ([MQTT-3.1.2-23]).
+    pub keep_alive: u16,
+    /// User name, if any.
+    pub username: Option<String>,
+    /// Password; needs a user name ([MQTT-3.1.2-22]).
+    pub password: Option<Vec<u8>>,
+    /// What the broker publishes when we vanish without a DISCONNECT.
+    pub will: Option<LastWill>,
+    /// One deadline over name lookup, transport and CONNACK.
+    pub connect_timeout: Duration,
+    /// The waits between attempts.
+    pub backoff: BackoffOptions,
+    /// The bounds on what is held.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// A clean session for `client_id` with the defaults of every other setting.
+    #[must_use]
+    pub fn new(client_id: impl Into<String>) -> Self {
+        Self {
+            client_id: client_id.into(),
+            clean_session: true,
+            keep_alive: 60,
+            username: None,
+            password: None,
+            will: None,
+            connect_timeout: Duration::from_secs(10),
+            backoff: BackoffOptions::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("client_id", &self.client_id)
+            .field("clean_session", &self.clean_session)
+            .field("keep_alive", &self.keep_alive)
+            .field("username", &self.username.as_ref().map(|_| "…"))
+            .field("password", &self.password.as_ref().map(|_| "…"))
+            .finish_non_exhaustive()
+    }
+}
+
+/// A message the broker sends in our name when the connection ends without a DISCONNECT.
+#[derive(Clone)]
+pub struct LastWill {
+    /// Where it goes.
+    pub topic: TopicName,
+    /// What it says.
+    pub payload: Vec<u8>,
+    /// How it is delivered to its subscribers.
+    pub qos: QoS,
+    /// Whether it stays as the topic's retained message.
+    pub retain: bool,
+}
+
+impl fmt::Debug for LastWill {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LastWill({}, {} bytes)", self.topic, self.payload.len())
+    }
+}
+
+/// How long to wait between connection attempts: a random time between 0 and a bound that doubles.
+#[derive(Debug, Clone)]
+pub struct BackoffOptions {
+    /// The bound after the first failure.
+    pub initial: Duration,
+    /// The bound never exceeds this.
+    pub max: Duration,
+    /// The first wait after the broker refused us for who we are (CONNACK 1, 2, 4, 5).
+    pub refused_initial: Duration,
+    /// The longest wait after such refusals.
+    pub refused_max: Duration,
+    /// A connection that lived this long makes the bound start over.
+    pub stable: Duration,
+}
+
+impl Default for BackoffOptions {
+    fn default() -> Self {
+        Self {
+            initial: Duration::from_millis(250),
+            max: Duration::from_secs(8),
+            refused_initial: Duration::from_secs(5),
+            refused_max: Duration::from_secs(60),
+            stable: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! What each packet from the broker does.
+
+use std::time::Instant;
+
+use mqttrs::{Connack, ConnectReturnCode, Packet, Pid, Publish, QosPid, SubscribeReturnCodes};
+
+use super::core::{Core, Session, State};
+use super::event::{Event, Output, ProtocolError, Reason, Refusal};
+use super::keepalive::KeepAlive;
+use super::subscriptions::Answer;
+use crate::encode;
+
+impl Core {
+    /// Handles one packet; an error ends the connection.
+    pub(super) fn handle_packet(&mut self, now: Instant, packet: Packet<'_>) -> Result<(), Reason> {
+        if let State::Handshake { .. } = self.state {
+            // [MQTT-3.2.0-1]
+            return match packet {
+                Packet::Connack(connack) => self.handle_connack(now, connack),
+                _ => Err(Reason::Protocol(ProtocolError::NotConnack)),
+            };
+        }
+        match packet {
+            Packet::Publish(publish) => self.handle_publish(&publish),
+            Packet::Puback(pid) => self.handle_puback(now, pid)?,
+            Packet::Pubrec(pid) => self.handle_pubrec(now, pid)?,
+            Packet::Pubrel(pid) => self.handle_pubrel(pid),
+            Packet::Pubcomp(pid) => self.handle_pubcomp(now, pid)?,
+            Packet::Suback(suback) => self.handle_suback(suback.pid, &suback.return_codes)?,
+            Packet::Unsuback(pid) => {
+                self.subscriptions
+                    .unsuback(pid, &mut self.ids)
+                    .map_err(Reason::Protocol)?;
+            }
+            Packet::Pingresp => {
+                if let State::Up { keep, .. } = &mut self.state {
+                    keep.pong();
+                }
+            }
+            Packet::Connack(_) => return Err(Reason::Protocol(ProtocolError::SecondConnack)),
+            _ => return Err(Reason::Protocol(ProtocolError::ClientPacket)),
+        }
+        Ok(())
+    }
+
+    fn handle_connack(&mut self, now: Instant, connack: Connack) -> Result<(), Reason> {
+        let refusal = match connack.code {
+            ConnectReturnCode::Accepted => None,
+            ConnectReturnCode::RefusedProtocolVersion => Some(Refusal::ProtocolVersion),
+            ConnectReturnCode::RefusedIdentifierRejected => Some(Refusal::ClientId),
+            ConnectReturnCode::ServerUnavailable => Some(Refusal::Unavailable),
+            ConnectReturnCode::BadUsernamePassword => Some(Refusal::Credentials),
+            ConnectReturnCode::NotAuthorized => Some(Refusal::NotAuthorized),
+        };
+        if let Some(refusal) = refusal {
+            return Err(Reason::Refused(refusal));
+        }
+        let session_present = connack.session_present;
+        if !self.options.clean_session && self.session != Session::Ours {
+            return self.claim_session(now, session_present);
+        }
+        if session_present && self.options.clean_session {
+            // [MQTT-3.2.2-1]
+            return Err(Reason::Protocol(ProtocolError::SessionPresent));
+        }
+        self.begin(now, session_present);
+        Ok(())
+    }
+
+    /// Makes sure that a kept session is ours before anything is said on it.
+    fn claim_session(&mut self, now: Instant, session_present: bool) -> Result<(), Reason> {
+        match (self.session, session_present) {
+            (Session::Unknown | Session::Wiped, false) => {
+                self.session = Session::Ours;
+                self.begin(now, false);
+            }
+            (Session::Unknown, true) => {
+                self.session = Session::Foreign;
+                self.part(now);
+            }
+            (Session::Foreign, false) => {
+                self.session = Session::Wiped;
+                self.part(now);
+            }
+            _ => {
+                self.session = Session::Unknown;
+                return Err(Reason::Protocol(ProtocolError::SessionPresent));
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, now: Instant, session_present: bool) {
+        let keep = KeepAlive::new(self.options.keep_alive, now);
+        self.state = State::Up { since: now, keep };
+        self.listeners.connected();
+        self.outputs
+            .push_back(Output::Event(Event::Connected { session_present }));
+        if session_present {
+            self.publishes.resume(now);
+            self.subscriptions.resume();
+        } else {
+            let reason = self.last_reason.clone();
+            self.lose_session(&reason);
+            self.subscriptions.restart();
+        }
+    }
+
+    /// [MQTT-4.5.0-2]: every PUBLISH is acknowledged, wanted or not. The acknowledgement is behind
+    /// the delivery: the events are out before the next packet is read.
+    fn handle_publish(&mut self, publish: &Publish<'_>) {
+        match publish.qospid {
+            QosPid::AtMostOnce => self.deliver(publish),
+            QosPid::AtLeastOnce(pid) => {
+                self.deliver(publish);
+                // [MQTT-3.3.4-1]
+                encode::puback(self.outbox.buffer(), pid);
+            }
+            QosPid::ExactlyOnce(pid) => {
+                // DUP says nothing: brokers resend without it. The identifier decides.
+                if self.received.insert(pid.get()) {
+                    self.deliver(publish);
+                }
+                encode::pubrec(self.outbox.buffer(), pid);
+            }
+        }
+    }
+
+    fn deliver(&mut self, publish: &Publish<'_>) {
+        let outputs = &mut self.outputs;
+        let matched = self.listeners.dispatch(
+            publish.topic_name,
+            publish.payload,
+            publish.qospid.qos(),
+            publish.retain,
+            &mut |event| outputs.push_back(Output::Event(event)),
+        );
+        if !matched {
+            self.unmatched += 1;
+        }
+    }
+
+    fn handle_puback(&mut self, now: Instant, pid: Pid) -> Result<(), Reason> {
+        let Self {
+            publishes,
+            ids,
+            outputs,
+            ..
+        } = self;
+        let legal = publishes.puback(now, pid, ids, &mut |event| {
+            outputs.push_back(Output::Event(event));
+        });
+        expected(legal, "PUBACK")
+    }
+
+    fn handle_pubrec(&mut self, now: Instant, pid: Pid) -> Result<(), Reason> {
+        expected(self.publishes.pubrec(now, pid), "PUBREC")?;
+        // Also for an identifier we do not know: the broker waits for it.
+        encode::pubrel(self.outbox.buffer(), pid);
+        Ok(())
+    }
+
+    /// [MQTT-4.3.3-2]: PUBCOMP always, or a broker that lost it would ask for ever.
+    fn handle_pubrel(&mut self, pid: Pid) {
+        self.received.remove(pid.get());
+        encode::pubcomp(self.outbox.buffer(), pid);
+    }
+
+    fn handle_pubcomp(&mut self, now: Instant, pid: Pid) -> Result<(), Reason> {
+        let Self {
+            publishes,
+            ids,
+            outputs,
+            ..
+        } = self;
+        let legal = publishes.pubcomp(now, pid, ids, &mut |event| {
+            outputs.push_back(Output::Event(event));
+        });
+        expected(legal, "PUBCOMP")
+    }
+
+    fn handle_suback(&mut self, pid: Pid, codes: &[SubscribeReturnCodes]) -> Result<(), Reason> {
+        let answers = self
+            .subscriptions
+            .suback(pid, codes, &mut self.ids)
+            .map_err(Reason::Protocol)?;
+        for answer in answers {
+            match answer {
+                Answer::Refused(filter) => self.refuse_listeners(&filter, &Reason::FilterRefused),
+                Answer::Granted(filter, ask, granted) => {
+                    for ticket in self.listeners.granted(&filter, ask) {
+                        let listening = Event::Listening { ticket, granted };
+                        self.outputs.push_back(Output::Event(listening));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn expected(legal: bool, kind: &'static str) -> Result<(), Reason> {
+    if legal {
+        Ok(())
+    } else {
+        Err(Reason::Protocol(ProtocolError::UnexpectedAck(kind)))
+    }
+}

@@ -1,0 +1,372 @@
+//! Outbound messages: waiting, being written, in flight, and the one outcome each of them gets.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Instant;
+
+use mqttrs::{Pid, QoS, QosPid};
+
+use super::event::{Event, Outcome, PublishError, Reason, Ticket};
+use super::flows::{self, Acked, Flow, Flows, Step};
+use crate::ids::PacketIds;
+use crate::limits::{Limits, OUTBOX_HIGH_WATER};
+use crate::message::Message;
+use crate::outbox::Outbox;
+
+/// All publishes that are not finished.
+#[derive(Default)]
+pub(super) struct Publishes {
+    /// Accepted, in order, not encoded on this connection.
+    queue: VecDeque<Publish>,
+    /// Encoded and not taken whole by the socket, in stream order.
+    writing: VecDeque<Writing>,
+    flows: Flows,
+    deadlines: BTreeSet<(Instant, Ticket)>,
+    bytes: usize,
+    next_order: u64,
+}
+
+struct Publish {
+    /// `None` when nobody waits for the outcome any more.
+    ticket: Option<Ticket>,
+    message: Message,
+    deadline: Option<Instant>,
+    order: u64,
+}
+
+struct Writing {
+    end: u64,
+    publish: Publish,
+    pid: Option<Pid>,
+}
+
+impl Publishes {
+    /// Puts a message in line.
+    pub(super) fn accept(
+        &mut self,
+        ticket: Ticket,
+        message: Message,
+        deadline: Option<Instant>,
+        limits: &Limits,
+    ) -> Result<(), PublishError> {
+        let size = message.size();
+        if self.unfinished() >= limits.publish_queue {
+            return Err(PublishError::QueueFull(limits.publish_queue));
+        }
+        if self.bytes > 0 && self.bytes + size > limits.publish_queue_bytes {
+            return Err(PublishError::QueueBytesFull(limits.publish_queue_bytes));
+        }
+        if size > MAX_MESSAGE {
+            return Err(PublishError::TooLarge);
+        }
+        self.bytes += size;
+        if let Some(at) = deadline {
+            self.deadlines.insert((at, ticket));
+        }
+        let order = self.next_order;
+        self.next_order += 1;
+        self.queue.push_back(Publish {
+            ticket: Some(ticket),
+            message,
+            deadline,
+            order,
+        });
+        Ok(())
+    }
+
+    /// Encodes what may go out now.
+    pub(super) fn pump(&mut self, out: &mut Outbox, ids: &mut PacketIds, limits: &Limits) {
+        while out.pending().len() < OUTBOX_HIGH_WATER {
+            if self.flows.send_again(out) {
+                continue;
+            }
+            let Some(next) = self.queue.front() else {
+                break;
+            };
+            let pid = match next.message.qos {
+                QoS::AtMostOnce => None,
+                _ if self.in_window() >= limits.inflight => break,
+                _ => match ids.allocate() {
+                    Some(pid) => Some(pid),
+                    None => break,
+                },
+            };
+            if let Some(publish) = self.queue.pop_front() {
+                self.send(publish, pid, out);
+            }
+        }
+    }
+
+    fn send(&mut self, publish: Publish, pid: Option<Pid>, out: &mut Outbox) {
+        let qospid = match (publish.message.qos, pid) {
+            (QoS::AtLeastOnce, Some(pid)) => QosPid::AtLeastOnce(pid),
+            (QoS::ExactlyOnce, Some(pid)) => QosPid::ExactlyOnce(pid),
+            _ => QosPid::AtMostOnce,
+        };
+        flows::write(out, false, qospid, &publish.message);
+        self.writing.push_back(Writing {
+            end: out.end(),
+            publish,
+            pid,
+        });
+    }
+
+    /// The socket took the stream from `before` to `written`.
+    pub(super) fn written(
+        &mut self,
+        now: Instant,
+        before: u64,
+        written: u64,
+        events: &mut impl FnMut(Event),
+    ) {
+        self.flows.written(now, before);
+        while self.writing.front().is_some_and(|w| w.end <= written) {
+            let Some(Writing { publish, pid, .. }) = self.writing.pop_front() else {
+                break;
+            };
+            self.took(now, publish, pid, events);
+        }
+    }
+
+    fn took(
+        &mut self,
+        now: Instant,
+        publish: Publish,
+        pid: Option<Pid>,
+        events: &mut impl FnMut(Event),
+    ) {
+        let Some(pid) = pid else {
+            self.bytes -= publish.message.size();
+            return self.finish(publish.ticket, publish.deadline, Outcome::Sent, events);
+        };
+        let step = match publish.message.qos {
+            QoS::ExactlyOnce => Step::Pubrec(publish.message),
+            _ => Step::Puback(publish.message),
+        };
+        let flow = Flow {
+            ticket: publish.ticket,
+            deadline: publish.deadline,
+            order: publish.order,
+            step,
+        };
+        self.flows.begin(now, pid, flow);
+    }
+
+    /// PUBACK. False when it must not come now.
+    pub(super) fn puback(
+        &mut self,
+        now: Instant,
+        pid: Pid,
+        ids: &mut PacketIds,
+        events: &mut impl FnMut(Event),
+    ) -> bool {
+        let acked = self.flows.puback(now, pid);
+        self.acked(acked, pid, ids, events)
+    }
+
+    /// PUBREC: the payload is the broker's now. False when it must not come now; else PUBREL is owed.
+    pub(super) fn pubrec(&mut self, now: Instant, pid: Pid) -> bool {
+        match self.flows.pubrec(now, pid) {
+            Acked::Next(size) => self.bytes -= size,
+            Acked::Wrong => return false,
+            Acked::Unknown | Acked::Done(_) => {}
+        }
+        true
+    }
+
+    /// PUBCOMP. False when it must not come now.
+    pub(super) fn pubcomp(
+        &mut self,
+        now: Instant,
+        pid: Pid,
+        ids: &mut PacketIds,
+        events: &mut impl FnMut(Event),
+    ) -> bool {
+        let acked = self.flows.pubcomp(now, pid);
+        self.acked(acked, pid, ids, events)
+    }
+
+    fn acked(
+        &mut self,
+        acked: Acked,
+        pid: Pid,
+        ids: &mut PacketIds,
+        events: &mut impl FnMut(Event),
+    ) -> bool {
+        match acked {
+            Acked::Done(flow) => self.end_flow(pid, flow, Outcome::Delivered, ids, events),
+            Acked::Unknown | Acked::Next(_) => {}
+            Acked::Wrong => return false,
+        }
+        true
+    }
+
+    fn end_flow(
+        &mut self,
+        pid: Pid,
+        flow: Flow,
+        outcome: Outcome,
+        ids: &mut PacketIds,
+        events: &mut impl FnMut(Event),
+    ) {
+        ids.release(pid);
+        self.bytes -= flow.step.size();
+        self.finish(flow.ticket, flow.deadline, outcome, events);
+    }
+
+    /// The connection is gone: what the socket did not take whole never reached the broker and goes
+    /// back in line, as if it had not been encoded.
+    pub(super) fn disconnected(&mut self, ids: &mut PacketIds) {
+        self.flows.disconnected();
+        while let Some(Writing { publish, pid, .. }) = self.writing.pop_back() {
+            if let Some(pid) = pid {
+                ids.release(pid);
+            }
+            if publish.ticket.is_some() {
+                self.queue.push_front(publish);
+            } else {
+                self.bytes -= publish.message.size();
+            }
+        }
+    }
+
+    /// The session is gone: what may have been sent can never be acknowledged. It ends as unknown
+    /// and is not published as new, because the broker may have it.
+    pub(super) fn session_lost(
+        &mut self,
+        reason: &Reason,
+        ids: &mut PacketIds,
+        events: &mut impl FnMut(Event),
+    ) {
+        for (pid, flow) in self.flows.drain() {
+            self.end_flow(pid, flow, Outcome::Unknown(reason.clone()), ids, events);
+        }
+    }
+
+    /// The broker kept the session: everything in flight goes out again.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.flows.resume(now);
+    }
+
+    /// Ends everything that is not finished.
+    pub(super) fn close(
+        &mut self,
+        reason: &Reason,
+        ids: &mut PacketIds,
+        events: &mut impl FnMut(Event),
+    ) {
+        self.disconnected(ids);
+        self.session_lost(reason, ids, events);
+        self.drop_queue(reason, events);
+    }
+
+    /// Ends what was accepted and not encoded.
+    pub(super) fn drop_queue(&mut self, reason: &Reason, events: &mut impl FnMut(Event)) {
+        while let Some(publish) = self.queue.pop_front() {
+            self.bytes -= publish.message.size();
+            let outcome = Outcome::NotSent(reason.clone());
+            self.finish(publish.ticket, publish.deadline, outcome, events);
+        }
+    }
+
+    /// Tells the outcome of every publish whose time is over. A message that is on its way stays in
+    /// its flow: its identifier is taken until the broker answers.
+    pub(super) fn expire(
+        &mut self,
+        now: Instant,
+        why: Option<&Reason>,
+        events: &mut impl FnMut(Event),
+    ) {
+        while let Some(&(at, ticket)) = self.deadlines.first() {
+            if at > now {
+                break;
+            }
+            self.deadlines.remove(&(at, ticket));
+            let reason = Reason::Timeout(why.cloned().map(Box::new));
+            let outcome = if self.forget(ticket).was_encoded {
+                Outcome::Unknown(reason)
+            } else {
+                Outcome::NotSent(reason)
+            };
+            events(Event::Published { ticket, outcome });
+        }
+    }
+
+    /// Nobody waits for this publish any more: what was not sent is not sent. Gives no outcome.
+    pub(super) fn cancel(&mut self, ticket: Ticket) {
+        if let Some(at) = self.forget(ticket).deadline {
+            self.deadlines.remove(&(at, ticket));
+        }
+    }
+
+    /// Takes the ticket off its message, and the message out of the queue if it is still there.
+    fn forget(&mut self, ticket: Ticket) -> Forgotten {
+        let held = |publish: &Publish| publish.ticket == Some(ticket);
+        if let Some(publish) = self.queue.iter().position(held) {
+            let publish = self.queue.remove(publish);
+            self.bytes -= publish.as_ref().map_or(0, |p| p.message.size());
+            return Forgotten {
+                was_encoded: false,
+                deadline: publish.and_then(|p| p.deadline),
+            };
+        }
+        let mut writing = self.writing.iter_mut().map(|w| &mut w.publish);
+        let deadline = match writing.find(|publish| held(publish)) {
+            Some(publish) => {
+                publish.ticket = None;
+                publish.deadline.take()
+            }
+            None => self.flows.forget(ticket).flatten(),
+        };
+        Forgotten {
+            was_encoded: true,
+            deadline,
+        }
+    }
+
+    /// The earliest time at which a call's own time is over.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(at, _)| *at)
+    }
+
+    /// When a broker that acknowledges nothing counts as lost.
+    pub(super) fn ack_deadline(&self) -> Option<Instant> {
+        self.flows.ack_deadline()
+    }
+
+    /// Publishes accepted and not finished.
+    pub(super) fn unfinished(&self) -> usize {
+        self.queue.len() + self.writing.len() + self.flows.len()
+    }
+
+    /// Their bytes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn in_window(&self) -> usize {
+        self.flows.len() + self.writing.iter().filter(|w| w.pid.is_some()).count()
+    }
+
+    fn finish(
+        &mut self,
+        ticket: Option<Ticket>,
+        deadline: Option<Instant>,
+        outcome: Outcome,
+        events: &mut impl FnMut(Event),
+    ) {
+        let Some(ticket) = ticket else { return };
+        if let Some(at) = deadline {
+            self.deadlines.remove(&(at, ticket));
+        }
+        events(Event::Published { ticket, outcome });
+    }
+}
+
+struct Forgotten {
+    /// The broker may get it or have it.
+    was_encoded: bool,
+    deadline: Option<Instant>,
+}
+
+/// Room for the fixed header, the topic's length and a packet identifier in 268,435,455 bytes.
+const MAX_MESSAGE: usize = 268_435_455 - 4;

@@ -1,0 +1,124 @@
+//! SUBSCRIBE and UNSUBSCRIBE packets that are under way, until they are answered.
+//!
+//! It promises that each is answered once or taken back, and that the time for an answer counts from
+//! when the question was written. It does not know what an answer means.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use mqttrs::Pid;
+
+use super::event::ProtocolError;
+use crate::ids::PacketIds;
+use crate::limits::SUBSCRIBE_ACK_TIMEOUT;
+use crate::topic::SubscribeFilter;
+
+/// Numbers each wish to SUBSCRIBE, in order, so that a SUBACK is only taken as the answer to
+/// wishes that were spoken before it.
+pub(super) type Ask = u64;
+
+#[derive(Default)]
+pub(super) struct Questions {
+    by_pid: BTreeMap<u16, Question>,
+    /// Those that the socket has not taken whole, and where they end in the stream.
+    writing: VecDeque<(u64, u16)>,
+}
+
+struct Question {
+    end: u64,
+    deadline: Option<Instant>,
+    wish: AskedFor,
+}
+
+pub(super) enum AskedFor {
+    Subscribe(Vec<(Ask, SubscribeFilter)>),
+    Unsubscribe(SubscribeFilter),
+}
+
+impl Questions {
+    /// A packet was encoded; it ends at `end` in the stream.
+    pub(super) fn ask(&mut self, pid: Pid, wish: AskedFor, end: u64) {
+        let deadline = None;
+        let question = Question {
+            end,
+            deadline,
+            wish,
+        };
+        self.writing.push_back((end, pid.get()));
+        self.by_pid.insert(pid.get(), question);
+    }
+
+    /// The socket took the stream up to `written`: from now on an answer is owed.
+    pub(super) fn written(&mut self, now: Instant, written: u64) {
+        while let Some((end, pid)) = self.writing.front() {
+            if *end > written {
+                return;
+            }
+            if let Some(question) = self.by_pid.get_mut(pid) {
+                question.deadline = Some(now + SUBSCRIBE_ACK_TIMEOUT);
+            }
+            self.writing.pop_front();
+        }
+    }
+
+    /// SUBACK with so many codes. Returns what it answers, in the order of the codes.
+    pub(super) fn suback(
+        &mut self,
+        pid: Pid,
+        codes: usize,
+    ) -> Result<Vec<(Ask, SubscribeFilter)>, ProtocolError> {
+        match self.by_pid.get(&pid.get()).map(|asked| &asked.wish) {
+            Some(AskedFor::Subscribe(filters)) if filters.len() == codes => {}
+            Some(AskedFor::Subscribe(_)) => return Err(ProtocolError::SubackCount),
+            // [MQTT-2.3.1-7]
+            _ => return Err(ProtocolError::UnexpectedAck("SUBACK")),
+        }
+        match self.by_pid.remove(&pid.get()).map(|asked| asked.wish) {
+            Some(AskedFor::Subscribe(filters)) => Ok(filters),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// UNSUBACK.
+    pub(super) fn unsuback(&mut self, pid: Pid) -> Result<(), ProtocolError> {
+        match self.by_pid.get(&pid.get()).map(|asked| &asked.wish) {
+            Some(AskedFor::Unsubscribe(_)) => {
+                self.by_pid.remove(&pid.get());
+                Ok(())
+            }
+            _ => Err(ProtocolError::UnexpectedAck("UNSUBACK")),
+        }
+    }
+
+    /// The connection is gone, and with it every answer. Returns what was asked for and where in the
+    /// stream each question ended.
+    pub(super) fn drain(&mut self, ids: &mut PacketIds) -> Vec<(u64, AskedFor)> {
+        self.writing.clear();
+        let questions = std::mem::take(&mut self.by_pid).into_iter();
+        questions
+            .map(|(pid, question)| {
+                if let Ok(pid) = Pid::try_from(pid) {
+                    ids.release(pid);
+                }
+                (question.end, question.wish)
+            })
+            .collect()
+    }
+
+    /// The filters being asked for.
+    pub(super) fn filters(&self) -> impl Iterator<Item = &SubscribeFilter> {
+        self.by_pid
+            .values()
+            .flat_map(|question| match &question.wish {
+                AskedFor::Subscribe(filters) => filters.as_slice(),
+                AskedFor::Unsubscribe(_) => &[],
+            })
+            .map(|(_, filter)| filter)
+    }
+
+    /// When the oldest unanswered packet counts as lost.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let questions = self.by_pid.values();
+        questions.filter_map(|question| question.deadline).min()
+    }
+}

@@ -1,0 +1,360 @@
+//! Which filters the broker should be sending us, and what is under way to make it so.
+//!
+//! It promises that each wish is spoken and answered, over any number of connections, that an answer
+//! is only taken for a wish spoken before it, and that a filter whose SUBSCRIBE ends connections is
+//! found out without harm to the others. It does not know who listens; `listeners` does.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+use mqttrs::{Pid, QoS, SubscribeReturnCodes};
+
+use super::event::ProtocolError;
+use super::questions::{Ask, AskedFor, Questions};
+use super::subscription::{Subscription, Suspicion};
+use crate::encode;
+use crate::ids::PacketIds;
+use crate::limits::{OUTBOX_HIGH_WATER, SUBSCRIBE_BATCH, SUBSCRIBE_BATCH_BYTES};
+use crate::outbox::Outbox;
+use crate::topic::SubscribeFilter;
+
+/// The desired subscriptions, keyed by the exact filter string ([MQTT-3.10.4-1]), recorded when
+/// they are wished for and kept over reconnects.
+#[derive(Default)]
+pub(super) struct Subscriptions {
+    table: HashMap<SubscribeFilter, Subscription>,
+    /// Packets to be sent, in order: an UNSUBSCRIBE must not overtake a later SUBSCRIBE.
+    queue: VecDeque<Wish>,
+    questions: Questions,
+    last_ask: Ask,
+}
+
+enum Wish {
+    Subscribe(Ask, SubscribeFilter),
+    Unsubscribe(SubscribeFilter),
+}
+
+/// What is to be told to the listeners of one filter.
+pub(super) enum Answer {
+    /// To those that wait for this ask or an earlier one.
+    Granted(SubscribeFilter, Ask, QoS),
+    /// To all; the subscription is gone.
+    Refused(SubscribeFilter),
+}
+
+impl Subscriptions {
+    /// A listener joins. `Err(granted)` when the filter is live already and asking gives no more;
+    /// else the ask whose answer it waits for. A listener that wants retained messages always asks,
+    /// because only a SUBSCRIBE makes the broker send them ([MQTT-3.8.4-3]).
+    pub(super) fn join(
+        &mut self,
+        filter: &SubscribeFilter,
+        qos: QoS,
+        retained: bool,
+    ) -> Result<Ask, QoS> {
+        let Some(entry) = self.table.get_mut(filter) else {
+            let entry = Subscription::new(qos, self.last_ask + 1);
+            self.table.insert(filter.clone(), entry);
+            return Ok(self.ask(filter));
+        };
+        entry.listeners += 1;
+        if level(qos) > level(entry.qos) {
+            entry.qos = qos;
+        } else if !retained {
+            return match entry.granted {
+                Some(granted) if !entry.is_open() || level(qos) <= level(granted) => Err(granted),
+                _ => Ok(entry.last_ask),
+            };
+        }
+        Ok(self.ask(filter))
+    }
+
+    /// A listener leaves; the last one takes the subscription with it.
+    pub(super) fn leave(&mut self, filter: &SubscribeFilter) {
+        let Some(entry) = self.table.get_mut(filter) else {
+            return;
+        };
+        entry.listeners = entry.listeners.saturating_sub(1);
+        if entry.listeners > 0 {
+            return;
+        }
+        let asked = entry.asked;
+        self.drop_filter(filter);
+        if asked {
+            self.queue.push_back(Wish::Unsubscribe(filter.clone()));
+        }
+    }
+
+    /// Sends what may go out now.
+    pub(super) fn pump(&mut self, out: &mut Outbox, ids: &mut PacketIds) {
+        while !self.queue.is_empty() && !self.must_wait() && out.pending().len() < OUTBOX_HIGH_WATER
+        {
+            let Some(pid) = ids.allocate() else { return };
+            let batch = self.next_batch();
+            let sent = if batch.is_empty() {
+                self.send_unsubscribe(pid, out)
+            } else {
+                let filters: Vec<(&str, QoS)> = batch
+                    .iter()
+                    .map(|(_, filter)| (filter.as_str(), self.qos(filter)))
+                    .collect();
+                let encoded = encode::subscribe(out.buffer(), pid, &filters);
+                debug_assert!(encoded.is_ok());
+                Some(AskedFor::Subscribe(batch))
+            };
+            let Some(wish) = sent else {
+                return ids.release(pid);
+            };
+            self.questions.ask(pid, wish, out.end());
+        }
+    }
+
+    /// A filter under suspicion is alone on its way: it can take no other with it, and is known when
+    /// it ends the connection.
+    fn must_wait(&self) -> bool {
+        let next = match self.queue.front() {
+            Some(Wish::Subscribe(_, filter)) => self.is_suspect(filter),
+            _ => false,
+        };
+        let mut asking = self.questions.filters();
+        if next {
+            asking.next().is_some()
+        } else {
+            asking.any(|filter| self.is_suspect(filter))
+        }
+    }
+
+    fn is_suspect(&self, filter: &SubscribeFilter) -> bool {
+        let entry = self.table.get(filter);
+        entry.is_some_and(|entry| entry.suspicion != Suspicion::None)
+    }
+
+    /// Whether an answer to a SUBSCRIBE is owed.
+    pub(super) fn is_asking(&self) -> bool {
+        self.questions.filters().next().is_some()
+    }
+
+    /// The SUBSCRIBE wishes at the head of the queue that fit one packet.
+    fn next_batch(&mut self) -> Vec<(Ask, SubscribeFilter)> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while let Some(Wish::Subscribe(_, filter)) = self.queue.front() {
+            let alone = self.is_suspect(filter);
+            bytes += filter.as_str().len();
+            let full = batch.len() == SUBSCRIBE_BATCH || bytes > SUBSCRIBE_BATCH_BYTES;
+            if !batch.is_empty() && (alone || full) {
+                break;
+            }
+            if let Some(Wish::Subscribe(ask, filter)) = self.queue.pop_front() {
+                if let Some(entry) = self.table.get_mut(&filter) {
+                    entry.asked = true;
+                }
+                batch.push((ask, filter));
+            }
+            if alone {
+                break;
+            }
+        }
+        batch
+    }
+
+    fn send_unsubscribe(&mut self, pid: Pid, out: &mut Outbox) -> Option<AskedFor> {
+        let Some(Wish::Unsubscribe(filter)) = self.queue.pop_front() else {
+            return None;
+        };
+        let encoded = encode::unsubscribe(out.buffer(), pid, &[filter.as_str()]);
+        debug_assert!(encoded.is_ok());
+        Some(AskedFor::Unsubscribe(filter))
+    }
+
+    /// The socket took the stream up to `written`.
+    pub(super) fn written(&mut self, now: Instant, written: u64) {
+        self.questions.written(now, written);
+    }
+
+    /// SUBACK ([MQTT-3.8.4-5]: one code for each filter, in order).
+    pub(super) fn suback(
+        &mut self,
+        pid: Pid,
+        codes: &[SubscribeReturnCodes],
+        ids: &mut PacketIds,
+    ) -> Result<Vec<Answer>, ProtocolError> {
+        let asked = self.questions.suback(pid, codes.len())?;
+        ids.release(pid);
+        let answers = asked.into_iter().zip(codes);
+        Ok(answers
+            .filter_map(|((ask, filter), code)| self.answer(ask, filter, *code))
+            .collect())
+    }
+
+    fn answer(
+        &mut self,
+        ask: Ask,
+        filter: SubscribeFilter,
+        code: SubscribeReturnCodes,
+    ) -> Option<Answer> {
+        // An answer to a subscription that was left, even if it was wished for again since.
+        let entry = self
+            .table
+            .get_mut(&filter)
+            .filter(|entry| ask >= entry.first_ask)?;
+        entry.suspicion = Suspicion::None;
+        entry.answered = entry.answered.max(ask);
+        match code {
+            SubscribeReturnCodes::Success(granted) => {
+                entry.granted = Some(granted);
+                Some(Answer::Granted(filter, ask, granted))
+            }
+            SubscribeReturnCodes::Failure => {
+                // What the broker granted before, or may still grant, nobody wants any more.
+                let may_live = entry.granted.is_some() || entry.is_open();
+                self.drop_filter(&filter);
+                if may_live {
+                    self.queue.push_back(Wish::Unsubscribe(filter.clone()));
+                }
+                Some(Answer::Refused(filter))
+            }
+        }
+    }
+
+    /// UNSUBACK.
+    pub(super) fn unsuback(&mut self, pid: Pid, ids: &mut PacketIds) -> Result<(), ProtocolError> {
+        self.questions.unsuback(pid)?;
+        ids.release(pid);
+        Ok(())
+    }
+
+    /// The connection is gone; if the broker ended it, it had heard the stream up to `heard`.
+    /// Returns filters that ended two connections while they alone were asked for: asking again
+    /// would only do it a third time.
+    pub(super) fn disconnected(
+        &mut self,
+        clean_session: bool,
+        heard: u64,
+        ids: &mut PacketIds,
+    ) -> Vec<SubscribeFilter> {
+        let mut under_way = Vec::new();
+        let mut unsubscribe = Vec::new();
+        for (end, wish) in self.questions.drain(ids) {
+            match wish {
+                AskedFor::Subscribe(asked) if end <= heard => under_way.extend(asked),
+                AskedFor::Subscribe(_) => {}
+                AskedFor::Unsubscribe(filter) => unsubscribe.push(filter),
+            }
+        }
+        let ended_twice = self.suspect(under_way);
+        for filter in &ended_twice {
+            self.drop_filter(filter);
+        }
+        if clean_session {
+            self.queue
+                .retain(|wish| !matches!(wish, Wish::Unsubscribe(_)));
+        } else {
+            for filter in unsubscribe {
+                self.queue.push_front(Wish::Unsubscribe(filter));
+            }
+        }
+        ended_twice
+    }
+
+    /// These were being asked for when the broker ended the connection.
+    fn suspect(&mut self, asked: Vec<(Ask, SubscribeFilter)>) -> Vec<SubscribeFilter> {
+        let alone = asked.len() == 1;
+        let filters = asked.into_iter().map(|(_, filter)| filter);
+        filters
+            .filter(|filter| {
+                let entry = self.table.get_mut(filter);
+                entry.is_some_and(|entry| entry.ended_a_connection(alone))
+            })
+            .collect()
+    }
+
+    /// A new session: the broker knows none of our filters.
+    pub(super) fn restart(&mut self) {
+        self.queue.clear();
+        for entry in self.table.values_mut() {
+            entry.granted = None;
+            entry.asked = false;
+        }
+        self.ask_missing();
+    }
+
+    /// The broker kept our session: only what it did not acknowledge is asked for again, so that
+    /// retained messages do not come a second time.
+    pub(super) fn resume(&mut self) {
+        self.queue
+            .retain(|wish| matches!(wish, Wish::Unsubscribe(_)));
+        self.ask_missing();
+    }
+
+    fn ask_missing(&mut self) {
+        let mut missing: Vec<(Suspicion, Ask, SubscribeFilter)> = self
+            .table
+            .iter()
+            .filter(|(_, entry)| entry.granted.is_none() || entry.is_open())
+            .map(|(filter, entry)| (entry.suspicion, entry.last_ask, filter.clone()))
+            .collect();
+        // Those under suspicion last, the others in the order they were wished for.
+        missing.sort_unstable();
+        for (.., filter) in missing {
+            self.ask(&filter);
+        }
+    }
+
+    fn ask(&mut self, filter: &SubscribeFilter) -> Ask {
+        let queued = self.queue.iter().find_map(|wish| match wish {
+            Wish::Subscribe(ask, queued) if queued == filter => Some(*ask),
+            _ => None,
+        });
+        if let Some(ask) = queued {
+            return ask;
+        }
+        self.last_ask += 1;
+        if let Some(entry) = self.table.get_mut(filter) {
+            entry.last_ask = self.last_ask;
+        }
+        let wish = Wish::Subscribe(self.last_ask, filter.clone());
+        self.queue.push_back(wish);
+        self.last_ask
+    }
+
+    /// All is over. Returns the filters that were wished for.
+    pub(super) fn close(&mut self, ids: &mut PacketIds) -> Vec<SubscribeFilter> {
+        self.questions.drain(ids);
+        self.queue.clear();
+        let mut filters: Vec<_> = self.table.drain().map(|(filter, _)| filter).collect();
+        filters.sort_unstable();
+        filters
+    }
+
+    fn drop_filter(&mut self, filter: &SubscribeFilter) {
+        self.table.remove(filter);
+        self.queue.retain(|wish| !wish.subscribes(filter));
+    }
+
+    fn qos(&self, filter: &SubscribeFilter) -> QoS {
+        self.table
+            .get(filter)
+            .map_or(QoS::AtMostOnce, |entry| entry.qos)
+    }
+
+    /// When the oldest unanswered packet counts as lost.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.questions.next_deadline()
+    }
+
+    /// Filters wished for.
+    pub(super) fn len(&self) -> usize {
+        self.table.len()
+    }
+}
+
+impl Wish {
+    fn subscribes(&self, filter: &SubscribeFilter) -> bool {
+        matches!(self, Self::Subscribe(_, wished) if wished == filter)
+    }
+}
+
+fn level(qos: QoS) -> u8 {
+    qos as u8
+}

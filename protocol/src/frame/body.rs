@@ -1,0 +1,243 @@
+//! The body of one packet, complete and cut out: is it shaped as its type demands?
+//!
+//! It promises that every field lies within the packet, that strings are UTF-8 without U+0000, that
+//! ids are not 0, and that reserved bits and codes have legal values. It does not build anything:
+//! `mqttrs` reads the fields once more from what passed here.
+
+use mqttrs::PacketType;
+
+use super::{Field, FrameError, header::Header};
+
+pub(super) fn judge(header: &Header, body: &[u8]) -> Result<(), FrameError> {
+    use PacketType::*;
+    let mut fields = Fields {
+        kind: header.kind,
+        rest: body,
+    };
+    match header.kind {
+        Pingreq | Pingresp | Disconnect => {}
+        Puback | Pubrec | Pubrel | Pubcomp | Unsuback => fields.packet_id()?,
+        Publish => return publish(header.flags, fields),
+        Connack => connack(&mut fields)?,
+        Suback => suback(&mut fields)?,
+        Subscribe => subscribe(&mut fields)?,
+        Unsubscribe => unsubscribe(&mut fields)?,
+        Connect => connect(&mut fields)?,
+    }
+    fields.done()
+}
+
+fn publish(flags: u8, mut fields: Fields<'_>) -> Result<(), FrameError> {
+    fields.topic(Field::Topic)?;
+    if flags & 0b0110 != 0 {
+        fields.packet_id()?;
+    }
+    Ok(())
+}
+
+fn connack(fields: &mut Fields<'_>) -> Result<(), FrameError> {
+    let flags = fields.byte(Field::Flags)?;
+    let code = fields.byte(Field::Code)?;
+    match (flags, code) {
+        (0 | 1, 0) | (0, 1..=5) => Ok(()),
+        // [MQTT-3.2.2-4]
+        (1, 1..=5) => Err(FrameError::SessionPresentWithRefusal(code)),
+        (0 | 1, _) => Err(FrameError::ConnackCode(code)),
+        (_, _) => Err(FrameError::ConnackFlags(flags)),
+    }
+}
+
+fn suback(fields: &mut Fields<'_>) -> Result<(), FrameError> {
+    fields.packet_id()?;
+    while let Some(code) = fields.next_byte() {
+        // [MQTT-3.9.3-2]
+        if !matches!(code, 0..=2 | 0x80) {
+            return Err(FrameError::SubackCode(code));
+        }
+    }
+    Ok(())
+}
+
+fn subscribe(fields: &mut Fields<'_>) -> Result<(), FrameError> {
+    fields.packet_id()?;
+    while !fields.rest.is_empty() {
+        fields.filter()?;
+        let qos = fields.byte(Field::Qos)?;
+        // [MQTT-3-8.3-4]
+        if qos > 2 {
+            return Err(FrameError::SubscribeQos(qos));
+        }
+    }
+    Ok(())
+}
+
+fn unsubscribe(fields: &mut Fields<'_>) -> Result<(), FrameError> {
+    fields.packet_id()?;
+    while !fields.rest.is_empty() {
+        fields.filter()?;
+    }
+    Ok(())
+}
+
+fn connect(fields: &mut Fields<'_>) -> Result<(), FrameError> {
+    let name = fields.bytes(Field::ProtocolName)?;
+    let level = fields.byte(Field::ProtocolLevel)?;
+    match (name, level) {
+        (b"MQTT", 4) => {}
+        // [MQTT-3.1.2-2]: another MQTT, whose fields we cannot judge.
+        (b"MQTT" | b"MQIsdp", _) => return Err(FrameError::ProtocolLevel(level)),
+        // [MQTT-3.1.2-1]
+        _ => return Err(FrameError::ProtocolName),
+    }
+    let flags = ConnectFlags(fields.byte(Field::Flags)?);
+    flags.judge()?;
+    fields.u16(Field::KeepAlive)?;
+    // [MQTT-3.1.3-1]: the order of the payload.
+    fields.text(Field::ClientId)?;
+    if flags.will() {
+        fields.topic(Field::WillTopic)?;
+        fields.bytes(Field::WillMessage)?;
+    }
+    if flags.user_name() {
+        fields.text(Field::UserName)?;
+    }
+    if flags.password() {
+        fields.bytes(Field::Password)?;
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy)]
+struct ConnectFlags(u8);
+
+impl ConnectFlags {
+    fn judge(self) -> Result<(), FrameError> {
+        // [MQTT-3.1.2-3]
+        if self.0 & 0b0000_0001 != 0 {
+            return Err(FrameError::ConnectReservedFlag);
+        }
+        match (self.will(), (self.0 >> 3) & 0b11, self.0 & 0b0010_0000) {
+            // [MQTT-3.1.2-14]
+            (true, 3, _) => return Err(FrameError::WillQos3),
+            (true, _, _) | (false, 0, 0) => {}
+            // [MQTT-3.1.2-11], [MQTT-3.1.2-13], [MQTT-3.1.2-15]
+            _ => return Err(FrameError::WillBitsWithoutWill),
+        }
+        // [MQTT-3.1.2-22]
+        if self.password() && !self.user_name() {
+            return Err(FrameError::PasswordWithoutUserName);
+        }
+        Ok(())
+    }
+
+    fn will(self) -> bool {
+        self.0 & 0b0000_0100 != 0
+    }
+
+    fn password(self) -> bool {
+        self.0 & 0b0100_0000 != 0
+    }
+
+    fn user_name(self) -> bool {
+        self.0 & 0b1000_0000 != 0
+    }
+}
+
+/// The part of a body not read yet.
+struct Fields<'a> {
+    kind: PacketType,
+    rest: &'a [u8],
+}
+
+impl<'a> Fields<'a> {
+    fn next_byte(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(byte)
+    }
+
+    fn byte(&mut self, field: Field) -> Result<u8, FrameError> {
+        self.next_byte().ok_or(self.runs_past_end(field))
+    }
+
+    fn u16(&mut self, field: Field) -> Result<u16, FrameError> {
+        let high = self.byte(field)?;
+        let low = self.byte(field)?;
+        Ok(u16::from_be_bytes([high, low]))
+    }
+
+    /// A packet id: never 0 [MQTT-2.3.1-1].
+    fn packet_id(&mut self) -> Result<(), FrameError> {
+        match self.u16(Field::PacketId)? {
+            0 => Err(FrameError::ZeroPacketId(self.kind)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes with their length in front.
+    fn bytes(&mut self, field: Field) -> Result<&'a [u8], FrameError> {
+        let length = usize::from(self.u16(field)?);
+        let Some((bytes, rest)) = self.rest.split_at_checked(length) else {
+            return Err(self.runs_past_end(field));
+        };
+        self.rest = rest;
+        Ok(bytes)
+    }
+
+    fn text(&mut self, field: Field) -> Result<&'a str, FrameError> {
+        let kind = self.kind;
+        let bytes = self.bytes(field)?;
+        // [MQTT-1.5.3-1]; [MQTT-1.5.3-3] is kept by doing nothing about U+FEFF.
+        let text = std::str::from_utf8(bytes).map_err(|_| FrameError::NotUtf8 { kind, field })?;
+        // [MQTT-1.5.3-2]
+        if bytes.contains(&0) {
+            return Err(FrameError::Nul { kind, field });
+        }
+        Ok(text)
+    }
+
+    /// A topic filter as far as it is a string: at least one character [MQTT-4.7.3-1].
+    fn filter(&mut self) -> Result<&'a str, FrameError> {
+        self.nonempty(Field::Filter)
+    }
+
+    /// A topic name: a string without wildcards [MQTT-3.3.2-2].
+    fn topic(&mut self, field: Field) -> Result<(), FrameError> {
+        let topic = self.nonempty(field)?;
+        if topic.bytes().any(|byte| matches!(byte, b'+' | b'#')) {
+            return Err(FrameError::Wildcard {
+                kind: self.kind,
+                field,
+            });
+        }
+        Ok(())
+    }
+
+    fn nonempty(&mut self, field: Field) -> Result<&'a str, FrameError> {
+        let text = self.text(field)?;
+        if text.is_empty() {
+            return Err(FrameError::Empty {
+                kind: self.kind,
+                field,
+            });
+        }
+        Ok(text)
+    }
+
+    fn done(&self) -> Result<(), FrameError> {
+        match self.rest.len() {
+            0 => Ok(()),
+            bytes => Err(FrameError::TrailingBytes {
+                kind: self.kind,
+                bytes,
+            }),
+        }
+    }
+
+    fn runs_past_end(&self, field: Field) -> FrameError {
+        FrameError::RunsPastEnd {
+            kind: self.kind,
+            field,
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The bounds of the protocol machines: every queue has one in items and one in bytes.
+
+use std::time::Duration;
+
+/// What a [`Client`](crate::client::Client) may hold at once.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Largest inbound packet in bytes, its header included. Range 128 to 268,435,460; default
+    /// 2 MiB. A larger packet closes the connection as soon as its header is read.
+    pub packet_bytes: usize,
+    /// Publishes accepted and not finished. Range 1 to 65,535; default 1,000. At the limit a
+    /// publish is refused with [`PublishError::QueueFull`](crate::client::PublishError).
+    pub publish_queue: usize,
+    /// Payload and topic bytes of those publishes. Range 1 KiB and up; default 8 MiB. At the limit
+    /// a publish is refused; one publish alone may be larger than the limit.
+    pub publish_queue_bytes: usize,
+    /// QoS 1 and 2 publishes sent and not acknowledged. Range 1 to 65,000; default 100. At the
+    /// limit later publishes wait in the queue.
+    pub inflight: usize,
+    /// Listeners at once. Range 1 to 65,535; default 256. At the limit a listen is refused.
+    pub listeners: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            packet_bytes: 2 * 1024 * 1024,
+            publish_queue: 1000,
+            publish_queue_bytes: 8 * 1024 * 1024,
+            inflight: 100,
+            listeners: 256,
+        }
+    }
+}
+
+/// What a [`Broker`](crate::broker::Broker) may hold at once.
+#[derive(Debug, Clone)]
+pub struct BrokerLimits {
+    /// Largest inbound packet in bytes, its header included. Range 128 to 268,435,460; default
+    /// 2 MiB. A larger packet closes its connection as soon as its header is read.
+    pub packet_bytes: usize,
+    /// Connections. Range 1 and up; default 64. At the limit a new one is closed at once.
+    pub connections: usize,
+    /// Sessions, connected or kept for their return. Range 1 and up; default 256. At the limit a
+    /// client that has none is refused as "server unavailable".
+    pub sessions: usize,
+    /// Subscriptions of one session. Range 1 and up; default 1,000. At the limit a filter is
+    /// refused in its SUBACK.
+    pub subscriptions: usize,
+    /// Retained messages. Range 0 and up; default 10,000. At the limit a message on a new topic is
+    /// delivered and not kept.
+    pub retained: usize,
+    /// Payload and topic bytes of the retained messages. Range 0 and up; default 8 MiB. At the
+    /// limit a message is delivered and not kept, and what its topic had before is forgotten.
+    pub retained_bytes: usize,
+    /// QoS 1 and 2 messages sent to one client and not acknowledged. Range 1 to 65,535; default
+    /// 100. At the limit later messages wait.
+    pub inflight: usize,
+    /// Messages waiting for one client, connected or away. Range 1 and up; default 4,096. At the
+    /// limit a message is dropped for this client and counted.
+    pub queue: usize,
+    /// Payload and topic bytes waiting for one client or unacknowledged by it. Range 1 and up;
+    /// default 4 MiB. At the limit a message is dropped for this client and counted; one message
+    /// alone may be larger than the limit.
+    pub queue_bytes: usize,
+    /// Bytes for one connection that its socket has not taken. Keep it above `packet_bytes`;
+    /// default 4 MiB. A client that goes on asking for answers without reading them is closed.
+    pub output_bytes: usize,
+}
+
+impl Default for BrokerLimits {
+    fn default() -> Self {
+        Self {
+            packet_bytes: 2 * 1024 * 1024,
+            connections: 64,
+            sessions: 256,
+            subscriptions: 1000,
+            retained: 10_000,
+            retained_bytes: 8 * 1024 * 1024,
+            inflight: 100,
+            queue: 4096,
+            queue_bytes: 4 * 1024 * 1024,
+            output_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// Unwritten bytes above which no further publish is encoded: enough for one large write, little
+/// enough that acknowledgements and pings never stand far behind.
+pub(crate) const OUTBOX_HIGH_WATER: usize = 64 * 1024;
+
+/// Unwritten bytes above which no further inbound packet is parsed: each may ask for an
+/// acknowledgement, and a broker that does not read must not make them pile up.
+pub(crate) const OUTBOX_FULL: usize = 256 * 1024;
+
+/// How long a SUBACK or UNSUBACK may take. After it the connection counts as broken.
+pub(crate) const SUBSCRIBE_ACK_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a broker may acknowledge none of the publishes in flight. Nothing is ever sent again on a
+/// live connection, so only ending it lets a window move that such a broker has filled.
+pub(crate) const PUBLISH_ACK_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long the socket may refuse to take a single byte of what is to be sent.
+pub(crate) const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a DISCONNECT may take to leave.
+pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Bytes of filters in one SUBSCRIBE packet after a reconnect.
+pub(crate) const SUBSCRIBE_BATCH_BYTES: usize = 16 * 1024;
+
+/// Filters in one SUBSCRIBE packet after a reconnect; small brokers refuse long ones.
+pub(crate) const SUBSCRIBE_BATCH: usize = 32;
+
+/// Topics a listener remembers so that a retained message reaches it once. Beyond it a retained
+/// message may come twice when another caller subscribes.
+pub(crate) const SEEN_TOPICS: usize = 4096;
+
+/// A connection that the broker ends within this time of its CONNACK, twice running, looks like
+/// two clients taking one client identifier from each other.
+pub(crate) const TAKEOVER_WINDOW: Duration = Duration::from_secs(5);
+
+/// How long the broker waits for the CONNECT of a new connection (MQTT 3.1.1 §3.1: a reasonable
+/// time).
+pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the last bytes for a connection that the broker ends may take to leave.
+pub(crate) const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,0 +1,20 @@
+//! Topic names and topic filters of MQTT 3.1.1 as types: what parses is valid, and nothing needs checking again.
+//!
+//! Promises: matching, containment and overlap are exact, `$` topics and empty levels included; a topic is compared
+//! byte for byte (no case folding, no Unicode normalisation, no trimming); no input can exhaust the stack.
+//!
+//! Does not know who may do what: that is the policy's business.
+
+mod error;
+mod filter;
+mod name;
+mod shared;
+mod shown;
+mod tree;
+
+pub use error::{TopicError, TopicFault};
+pub use filter::{MAX_LEVELS, TopicFilter};
+pub use name::TopicName;
+pub use shared::SubscribeFilter;
+pub use shown::Shown;
+pub use tree::FilterTree;

@@ -1,0 +1,54 @@
+//! The topic one message is published to.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use super::error::{TopicError, TopicFault, check_text};
+
+/// A valid topic name: 1 to 65,535 bytes of UTF-8 without U+0000, `+` and `#`; as many levels as fit. Cheap to clone.
+///
+/// Other control characters are valid in MQTT and kept; [`Shown`](super::Shown) escapes them for display.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TopicName(Arc<str>);
+
+impl TopicName {
+    /// Parses a topic name; says what is wrong and where otherwise.
+    pub fn parse(text: &str) -> Result<Self, TopicError> {
+        match check_name(text) {
+            Ok(()) => Ok(Self(text.into())),
+            Err(fault) => Err(TopicError::new("topic name", text, fault)),
+        }
+    }
+
+    /// The name as it goes over the wire.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Borrow<str> for TopicName {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+fn check_name(text: &str) -> Result<(), TopicFault> {
+    check_text(text)?;
+    for (index, level) in text.split('/').enumerate() {
+        // [MQTT-3.3.2-2]: a PUBLISH topic name has no wildcard characters.
+        if let Some(wildcard) = level.chars().find(|c| matches!(c, '+' | '#')) {
+            return Err(TopicFault::WildcardInName {
+                wildcard,
+                level: index + 1,
+            });
+        }
+    }
+    Ok(())
+}

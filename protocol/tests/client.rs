@@ -1,0 +1,19 @@
+//! The client state machine in dialogue with a scripted broker: every statement of MQTT 3.1.1 that
+//! binds a client or a receiver, and every way in which other clients are known to fail.
+
+#![allow(clippy::unwrap_used)]
+
+mod rig;
+
+mod client {
+    mod closing;
+    mod connect;
+    mod deadlines;
+    mod hostile;
+    mod keepalive;
+    mod publish;
+    mod receive;
+    mod resume;
+    mod retained;
+    mod subscribe;
+}

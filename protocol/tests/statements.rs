@@ -1,0 +1,131 @@
+//! Does every statement of the standard that binds a client or a receiver have a test that names it?
+//!
+//! A test names a statement, as `[MQTT-x.y.z-n]`, in its documentation. The statements are listed in
+//! `data/statements.txt`.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Statements that are not shown here, each with where they are.
+const ELSEWHERE: [(&str, &str); 8] = [
+    ("MQTT-3.1.2-5", BROKER),
+    (
+        "MQTT-3.1.3-5",
+        "generated client identifiers are made by the program",
+    ),
+    ("MQTT-3.3.1-5", BROKER),
+    ("MQTT-3.3.1-7", BROKER),
+    ("MQTT-3.3.1-10", BROKER),
+    ("MQTT-3.3.1-11", BROKER),
+    ("MQTT-3.3.1-12", BROKER),
+    ("MQTT-7.0.0-2", "interoperation is shown with other brokers"),
+];
+
+const BROKER: &str = "binds a broker, and a client sees nothing of it";
+
+#[test]
+fn every_statement_has_a_test_that_names_it() {
+    let statements = statements();
+    assert!(statements.len() > 90, "{} statements", statements.len());
+    let named = named_by_tests();
+    let elsewhere: BTreeSet<&str> = ELSEWHERE.iter().map(|(statement, _)| *statement).collect();
+    let missing: Vec<&String> = statements
+        .iter()
+        .filter(|statement| !named.contains_key(*statement))
+        .filter(|statement| !elsewhere.contains(statement.as_str()))
+        .collect();
+    assert!(missing.is_empty(), "without a test: {missing:#?}");
+    for statement in elsewhere {
+        assert!(
+            !named.contains_key(statement),
+            "`{statement}` is shown here"
+        );
+    }
+}
+
+/// A statement with a typing error would count for nothing and never be missed.
+#[test]
+fn no_test_names_a_statement_that_does_not_exist() {
+    let mut sections: BTreeMap<String, u32> = BTreeMap::new();
+    for statement in statements() {
+        let (section, number) = statement.rsplit_once('-').unwrap();
+        let highest = sections.entry(section.to_owned()).or_default();
+        *highest = number.parse::<u32>().unwrap().max(*highest);
+    }
+    // Statements that bind only a server are in no list here, but some tests show them.
+    let servers = [
+        "MQTT-3.1.4",
+        "MQTT-3.10.4",
+        "MQTT-3.3.1",
+        "MQTT-4.5.0",
+        "MQTT-4.6.0",
+    ];
+    for (statement, test) in named_by_tests() {
+        let (section, _) = statement.rsplit_once('-').unwrap();
+        let known = sections.contains_key(section) || servers.contains(&section);
+        assert!(known, "`{statement}`, named by `{test}`");
+    }
+}
+
+fn statements() -> BTreeSet<String> {
+    let list = include_str!("data/statements.txt");
+    let lines = list.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| line.split_once(' ').unwrap().0.to_owned())
+        .collect()
+}
+
+/// Each statement that the documentation of a test names, and one such test.
+fn named_by_tests() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for directory in ["src", "tests"] {
+        collect(&root.join(directory), &mut files);
+    }
+    assert!(files.len() > 20, "{files:?}");
+    let mut named = BTreeMap::new();
+    let mut tests = 0;
+    for file in files {
+        let source = std::fs::read_to_string(&file).unwrap();
+        let mut documentation = String::new();
+        let mut is_test = false;
+        for line in source.lines().map(str::trim) {
+            if let Some(words) = line.strip_prefix("///") {
+                documentation.push_str(words);
+            } else if line == "#[test]" {
+                is_test = true;
+            } else if !line.starts_with("#[") {
+                if is_test {
+                    tests += 1;
+                    for statement in in_brackets(&documentation) {
+                        named.insert(statement, line.to_owned());
+                    }
+                }
+                documentation.clear();
+                is_test = false;
+            }
+        }
+    }
+    assert!(tests > 100, "{tests} tests");
+    named
+}
+
+fn in_brackets(text: &str) -> Vec<String> {
+    let starts = text.match_indices("[MQTT-");
+    starts
+        .filter_map(|(at, _)| Some(text[at + 1..].split_once(']')?.0.to_owned()))
+        .collect()
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}

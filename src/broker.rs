@@ -1,0 +1,374 @@
+//! The handle through which every room uses the broker connection.
+//!
+//! It promises: a publish returns its one definite outcome, a listener is live when [`Broker::listen`]
+//! returns, and dropping a future or an [`Inbox`] takes back what it asked for. It owns no socket:
+//! [`link`](crate::link) does, at the other end of one bounded channel.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::Instant;
+
+use async_channel::{Receiver, Sender};
+use mcpmqtt_protocol::client::{Listen, ListenError, Outcome, PublishError, Reason};
+use mcpmqtt_protocol::message::Message;
+
+/// A cheap handle; clones share the connection.
+#[derive(Clone)]
+pub struct Broker {
+    requests: Sender<Request>,
+    gone: Sender<CallId>,
+    shared: Rc<Shared>,
+}
+
+/// Bounds on what waits in inboxes.
+#[derive(Debug, Clone, Copy)]
+pub struct InboxLimits {
+    /// Messages in one inbox.
+    pub messages: usize,
+    /// Payload and topic bytes in one inbox.
+    pub bytes: usize,
+    /// Payload and topic bytes over all inboxes.
+    pub total_bytes: usize,
+}
+
+/// Names one call at the link, before the protocol has a ticket for it.
+pub(crate) type CallId = u64;
+
+/// What the link is asked for.
+pub(crate) enum Request {
+    Publish {
+        id: CallId,
+        message: Message,
+        deadline: Instant,
+        reply: Sender<Result<Outcome, PublishError>>,
+    },
+    Listen {
+        id: CallId,
+        listen: Listen,
+        mailbox: Rc<Mailbox>,
+        reply: Sender<Result<(), ListenFailure>>,
+    },
+}
+
+/// The link's ends of the channels.
+pub(crate) struct LinkEnd {
+    pub(crate) requests: Receiver<Request>,
+    pub(crate) gone: Receiver<CallId>,
+    pub(crate) shared: Rc<Shared>,
+}
+
+/// What both ends see.
+pub(crate) struct Shared {
+    pub(crate) limits: InboxLimits,
+    pub(crate) connected: Cell<bool>,
+    /// Bytes waiting in all inboxes.
+    pub(crate) waiting_bytes: Cell<usize>,
+    /// Why `connected` is false, or was before.
+    reason: RefCell<Reason>,
+    last_id: Cell<CallId>,
+}
+
+/// Why a listener could not be set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenFailure {
+    /// Not accepted at once.
+    Refused(ListenError),
+    /// The broker did not take the filter.
+    Broker(Reason),
+    /// The link has ended.
+    Ended,
+}
+
+/// What an [`Inbox`] yields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Arrival {
+    /// A message.
+    Message(Message),
+    /// No more will come, for this reason.
+    Ended(Reason),
+}
+
+/// The messages of one listener. Dropping it ends the listener.
+pub struct Inbox {
+    mailbox: Rc<Mailbox>,
+    shared: Rc<Shared>,
+    _presence: Presence,
+}
+
+/// Where the link puts what comes for one listener.
+#[derive(Default)]
+pub(crate) struct Mailbox {
+    state: RefCell<MailboxState>,
+}
+
+#[derive(Default)]
+struct MailboxState {
+    queue: VecDeque<Message>,
+    bytes: usize,
+    lost: u64,
+    interruptions: u64,
+    ended: Option<Reason>,
+    waker: Option<Waker>,
+}
+
+/// Tells the link, when dropped, that nobody waits for this call any more.
+struct Presence {
+    id: CallId,
+    gone: Sender<CallId>,
+}
+
+impl Broker {
+    /// A handle and the ends that the link takes.
+    pub(crate) fn pair(limits: InboxLimits) -> (Self, LinkEnd) {
+        let (requests, requests_end) = async_channel::bounded(REQUESTS);
+        // Not bounded by a number: each call leaves at most once, and calls are bounded.
+        let (gone, gone_end) = async_channel::unbounded();
+        let shared = Rc::new(Shared {
+            limits,
+            connected: Cell::new(false),
+            waiting_bytes: Cell::new(0),
+            reason: RefCell::new(Reason::NeverConnected),
+            last_id: Cell::new(0),
+        });
+        let handle = Self {
+            requests,
+            gone,
+            shared: Rc::clone(&shared),
+        };
+        let end = LinkEnd {
+            requests: requests_end,
+            gone: gone_end,
+            shared,
+        };
+        (handle, end)
+    }
+
+    /// Publishes and waits for the outcome, until `deadline` at the latest. Dropping the future takes
+    /// the message back if it was not sent yet.
+    ///
+    /// # Errors
+    /// When the message was not accepted; nothing was or will be sent.
+    pub async fn publish(
+        &self,
+        message: Message,
+        deadline: Instant,
+    ) -> Result<Outcome, PublishError> {
+        let presence = self.presence();
+        let (reply, answer) = async_channel::bounded(1);
+        let request = Request::Publish {
+            id: presence.id,
+            message,
+            deadline,
+            reply,
+        };
+        if self.requests.send(request).await.is_err() {
+            return Err(PublishError::NotConnected(Reason::ShuttingDown));
+        }
+        let outcome = answer.recv().await;
+        outcome.unwrap_or(Ok(Outcome::Unknown(Reason::ShuttingDown)))
+    }
+
+    /// Sets up a listener; when this returns, the broker has granted it.
+    ///
+    /// # Errors
+    /// When it was not accepted or the broker refused the filter.
+    pub async fn listen(&self, listen: Listen) -> Result<Inbox, ListenFailure> {
+        let presence = self.presence();
+        let mailbox = Rc::new(Mailbox::default());
+        let (reply, answer) = async_channel::bounded(1);
+        let request = Request::Listen {
+            id: presence.id,
+            listen,
+            mailbox: Rc::clone(&mailbox),
+            reply,
+        };
+        if self.requests.send(request).await.is_err() {
+            return Err(ListenFailure::Ended);
+        }
+        let inbox = Inbox {
+            mailbox,
+            shared: Rc::clone(&self.shared),
+            _presence: presence,
+        };
+        answer.recv().await.unwrap_or(Err(ListenFailure::Ended))?;
+        Ok(inbox)
+    }
+
+    /// Whether the broker has accepted us and the connection is up.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.shared.connected.get()
+    }
+
+    /// Why there is no connection, or was none before this one.
+    #[must_use]
+    pub fn last_reason(&self) -> Reason {
+        self.shared.reason.borrow().clone()
+    }
+
+    /// Ends the link: it disconnects in good order and its future returns.
+    pub fn shut_down(&self) {
+        self.requests.close();
+    }
+
+    fn presence(&self) -> Presence {
+        let id = self.shared.last_id.get() + 1;
+        self.shared.last_id.set(id);
+        Presence {
+            id,
+            gone: self.gone.clone(),
+        }
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    pub(crate) fn set_up(&self) {
+        self.connected.set(true);
+    }
+
+    pub(crate) fn set_down(&self, reason: Reason) {
+        self.connected.set(false);
+        *self.reason.borrow_mut() = reason;
+    }
+}
+
+impl Inbox {
+    /// The next message, or why there will be none. Waits as long as it takes.
+    pub async fn next(&mut self) -> Arrival {
+        poll_fn(|cx| {
+            let mut state = self.mailbox.state.borrow_mut();
+            if let Some(message) = state.queue.pop_front() {
+                state.bytes -= message.size();
+                self.shared.release(message.size());
+                return Poll::Ready(Arrival::Message(message));
+            }
+            if let Some(reason) = &state.ended {
+                return Poll::Ready(Arrival::Ended(reason.clone()));
+            }
+            state.waker = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Throws away what has come so far: messages older than a request are not its reply.
+    pub fn clear(&mut self) {
+        let mut state = self.mailbox.state.borrow_mut();
+        self.shared.release(state.bytes);
+        state.bytes = 0;
+        state.queue.clear();
+    }
+
+    /// Messages that came and are still waiting here.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.mailbox.state.borrow().queue.len()
+    }
+
+    /// Messages that came and found no room here.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.mailbox.state.borrow().lost
+    }
+
+    /// How often the connection was lost while listening; messages sent meanwhile may be missing.
+    #[must_use]
+    pub fn interruptions(&self) -> u64 {
+        self.mailbox.state.borrow().interruptions
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("waiting", &self.waiting())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        // Fails only when the link has ended, and then there is nobody to tell.
+        let _ = self.gone.try_send(self.id);
+    }
+}
+
+impl Shared {
+    fn release(&self, bytes: usize) {
+        self.waiting_bytes
+            .set(self.waiting_bytes.get().saturating_sub(bytes));
+    }
+}
+
+impl Mailbox {
+    /// Takes a message in, or counts it as lost when there is no room.
+    pub(crate) fn put(&self, message: Message, shared: &Shared) {
+        let mut state = self.state.borrow_mut();
+        let size = message.size();
+        let limits = &shared.limits;
+        let total = shared.waiting_bytes.get() + size;
+        // An empty inbox takes one message of any size: the packet cap bounds it.
+        let fits = state.queue.is_empty()
+            || (state.queue.len() < limits.messages && state.bytes + size <= limits.bytes);
+        if !fits || total > limits.total_bytes {
+            state.lost += 1;
+            return;
+        }
+        shared.waiting_bytes.set(total);
+        state.bytes += size;
+        state.queue.push_back(message);
+        state.wake();
+    }
+
+    pub(crate) fn interrupt(&self) {
+        self.state.borrow_mut().interruptions += 1;
+    }
+
+    pub(crate) fn end(&self, reason: Reason) {
+        let mut state = self.state.borrow_mut();
+        state.ended.get_or_insert(reason);
+        state.wake();
+    }
+}
+
+impl MailboxState {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl fmt::Display for ListenFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => error.fmt(f),
+            Self::Broker(reason) => reason.fmt(f),
+            Self::Ended => Reason::ShuttingDown.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ListenFailure {}
+
+/// Requests the link has not looked at yet. It looks at them all in each turn; a sender that finds
+/// the channel full waits for the next.
+const REQUESTS: usize = 256;

@@ -1,0 +1,96 @@
+//! What the program offers to agents: four tools and two resources over one broker connection.
+//!
+//! It promises: every filter and topic passes the policy before it reaches the broker, and every
+//! message that comes passes it again; whatever goes wrong is told in a sentence that says what
+//! happened to the caller's message. It does not know who calls, or over what.
+
+mod arguments;
+mod describe;
+mod message;
+mod publish;
+mod query;
+mod resources;
+mod subscribe;
+mod turns;
+mod wait;
+
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+
+use mcpmqtt_config::Policy;
+use smol::future::FutureExt as _;
+
+use self::turns::Turns;
+use crate::broker::Broker;
+use crate::mcp::catalog::{Catalog, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult};
+
+pub use self::resources::BrokerInfo;
+
+/// Everything the tools need.
+#[derive(Clone)]
+pub struct Access {
+    broker: Broker,
+    policy: Rc<Policy>,
+    result_bytes: usize,
+    turns: Turns,
+}
+
+impl Access {
+    /// Access to `broker` within `policy`; one result holds `result_bytes` of topics and payloads.
+    #[must_use]
+    pub fn new(broker: Broker, policy: Rc<Policy>, result_bytes: usize) -> Self {
+        Self {
+            broker,
+            policy,
+            result_bytes,
+            turns: Turns::default(),
+        }
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access")
+            .field("broker", &self.broker)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The catalog that the dispatcher serves.
+#[must_use]
+pub fn catalog(access: &Access, broker: BrokerInfo) -> Catalog {
+    Catalog {
+        tools: vec![
+            tool(access, describe::publish(), publish::call),
+            tool(access, describe::subscribe(), subscribe::subscribe),
+            tool(access, describe::read(), subscribe::read),
+            tool(access, describe::query(), query::call),
+        ],
+        resources: resources::all(&access.policy, broker),
+        ..Catalog::default()
+    }
+}
+
+/// Who the server is, and what a model should know before it reads anything else.
+#[must_use]
+pub fn server_info(policy: &Policy) -> ServerInfo {
+    ServerInfo {
+        name: env!("CARGO_PKG_NAME").into(),
+        title: "MQTT broker access".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        instructions: describe::instructions(policy),
+    }
+}
+
+fn tool<F>(access: &Access, tool: Tool, call: fn(Rc<Access>, ToolCall) -> F) -> Tool
+where
+    F: Future<Output = Result<ToolResult, String>> + 'static,
+{
+    let access = Rc::new(access.clone());
+    let handler: ToolHandler = Box::new(move |arguments| {
+        let called = call(Rc::clone(&access), arguments);
+        async move { called.await.unwrap_or_else(ToolResult::Error) }.boxed_local()
+    });
+    Tool { handler, ..tool }
+}

@@ -1,0 +1,230 @@
+//! How a message looks in a tool's result, and how much of it fits.
+
+use std::time::SystemTime;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mcpmqtt_protocol::message::Message;
+use serde::Serialize;
+
+use crate::clock;
+
+/// One received message, as JSON.
+#[derive(Debug, Serialize)]
+pub(super) struct Received {
+    topic: String,
+    payload: String,
+    encoding: Encoding,
+    qos: u8,
+    retain: bool,
+    /// When it arrived here, RFC 3339 in UTC.
+    timestamp: String,
+    /// The payload's whole size in bytes, when only its beginning is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload_bytes: Option<usize>,
+}
+
+/// How a payload stands in a JSON string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Encoding {
+    /// As it is.
+    Utf8,
+    /// Standard alphabet with padding.
+    Base64,
+}
+
+/// Bytes of topics and payloads that one result may still take.
+#[derive(Debug)]
+pub(super) struct Budget {
+    left: usize,
+    empty: bool,
+}
+
+/// Whether a message found room in a result.
+#[derive(Debug)]
+pub(super) enum Fit {
+    Whole(Received),
+    /// Only its beginning: it is the first, and larger than a whole result may be.
+    Cut(Received),
+    No,
+}
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self {
+            left: bytes,
+            empty: true,
+        }
+    }
+
+    /// Takes `message` into the result as far as there is room.
+    pub(super) fn take(&mut self, message: &Message) -> Fit {
+        let topic = message.topic.as_str();
+        let (encoding, cost) = measure(&message.payload);
+        let cost = cost + topic.len();
+        if cost <= self.left {
+            self.left -= cost;
+            self.empty = false;
+            let text = encode(&message.payload, encoding);
+            return Fit::Whole(Received::new(message, text, encoding, None));
+        }
+        if !self.empty {
+            return Fit::No;
+        }
+        let room = self.left.saturating_sub(topic.len());
+        let text = encode(beginning(&message.payload, encoding, room), encoding);
+        self.left = 0;
+        self.empty = false;
+        let whole = Some(message.payload.len());
+        Fit::Cut(Received::new(message, text, encoding, whole))
+    }
+}
+
+impl Received {
+    fn new(
+        message: &Message,
+        payload: String,
+        encoding: Encoding,
+        payload_bytes: Option<usize>,
+    ) -> Self {
+        Self {
+            topic: message.topic.to_string(),
+            payload,
+            encoding,
+            qos: message.qos as u8,
+            retain: message.retain,
+            timestamp: clock::rfc3339(SystemTime::now()),
+            payload_bytes,
+        }
+    }
+}
+
+/// The bytes a caller means by `payload` in `encoding`.
+pub(super) fn decode(payload: String, encoding: Encoding) -> Result<Vec<u8>, String> {
+    match encoding {
+        Encoding::Utf8 => Ok(payload.into_bytes()),
+        Encoding::Base64 => STANDARD.decode(payload.as_bytes()).map_err(|error| {
+            format!("`payload` is not base64 (standard alphabet, with padding): {error}")
+                .to_lowercase()
+        }),
+    }
+}
+
+fn encode(payload: &[u8], encoding: Encoding) -> String {
+    match (encoding, std::str::from_utf8(payload)) {
+        (Encoding::Utf8, Ok(text)) => text.to_owned(),
+        _ => STANDARD.encode(payload),
+    }
+}
+
+/// The encoding a payload needs, and what it costs in a result: its bytes, or half of what JSON
+/// makes of them when that is more (control characters become six bytes each, in two places).
+fn measure(payload: &[u8]) -> (Encoding, usize) {
+    if std::str::from_utf8(payload).is_err() {
+        return (Encoding::Base64, payload.len());
+    }
+    (Encoding::Utf8, payload.len().max(escaped_len(payload) / 2))
+}
+
+fn escaped_len(text: &[u8]) -> usize {
+    text.iter().map(|byte| escaped_byte_len(*byte)).sum()
+}
+
+fn escaped_byte_len(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' | b'\n' | b'\r' | b'\t' | 8 | 12 => 2,
+        0..=31 => 6,
+        _ => 1,
+    }
+}
+
+/// The longest beginning that costs no more than `room`, cut between characters.
+fn beginning(payload: &[u8], encoding: Encoding, room: usize) -> &[u8] {
+    let mut end = match encoding {
+        Encoding::Base64 => room.min(payload.len()),
+        Encoding::Utf8 => {
+            let mut cost = 0;
+            let fits = payload.iter().take(room).take_while(|byte| {
+                cost += escaped_byte_len(**byte);
+                cost / 2 <= room
+            });
+            fits.count()
+        }
+    };
+    if encoding == Encoding::Utf8 {
+        // A byte that continues a character must not be the first one left out.
+        while payload.get(end).is_some_and(|byte| byte & 0xC0 == 0x80) {
+            end -= 1;
+        }
+    }
+    payload.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::sync::Arc;
+
+    use mcpmqtt_protocol::QoS;
+    use mcpmqtt_protocol::topic::TopicName;
+
+    use super::*;
+
+    fn message(payload: &[u8]) -> Message {
+        Message {
+            topic: TopicName::parse("t").unwrap(),
+            payload: Arc::from(payload),
+            qos: QoS::AtMostOnce,
+            retain: false,
+        }
+    }
+
+    #[test]
+    fn what_is_not_utf8_comes_as_base64_and_says_so() {
+        let Fit::Whole(received) = Budget::new(100).take(&message(&[0xFF, 0xFE, 0])) else {
+            panic!("there is room");
+        };
+        assert_eq!(
+            (received.payload.as_str(), received.encoding),
+            ("//4A", Encoding::Base64)
+        );
+    }
+
+    #[test]
+    fn the_first_message_is_cut_between_characters_and_later_ones_are_left_out() {
+        let mut budget = Budget::new(6);
+        let Fit::Cut(received) = budget.take(&message("ééé".as_bytes())) else {
+            panic!("six bytes and the topic do not fit in six");
+        };
+        assert_eq!(
+            (received.payload.as_str(), received.payload_bytes),
+            ("éé", Some(6))
+        );
+        assert!(matches!(budget.take(&message(b"")), Fit::No));
+        let mut budget = Budget::new(6);
+        assert!(matches!(budget.take(&message(b"abc")), Fit::Whole(_)));
+        assert!(matches!(budget.take(&message(b"abc")), Fit::No));
+        assert!(matches!(budget.take(&message(b"a")), Fit::Whole(_)));
+    }
+
+    #[test]
+    fn control_characters_cost_what_json_makes_of_them() {
+        let payload = [1_u8; 1000];
+        let Fit::Cut(received) = Budget::new(1001).take(&message(&payload)) else {
+            panic!("a thousand of them become six thousand");
+        };
+        assert_eq!(received.payload.len(), 333);
+    }
+
+    #[test]
+    fn base64_is_taken_strictly() {
+        assert_eq!(
+            decode("//4A".into(), Encoding::Base64).unwrap(),
+            [0xFF, 0xFE, 0]
+        );
+        for bad in ["//4", "__4A", "//4A\n", "//4A=", "/", "//5="] {
+            assert!(decode(bad.into(), Encoding::Base64).is_err(), "{bad:?}");
+        }
+    }
+}

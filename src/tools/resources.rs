@@ -1,0 +1,168 @@
+//! `mcpmqtt://topics/allowed` and `mcpmqtt://topics/examples`: what an agent may use, and how.
+
+use std::rc::Rc;
+
+use mcpmqtt_config::{Grant, Policy};
+use serde_json::{Value, json};
+
+use crate::mcp::catalog::{Body, Contents, Resource};
+
+/// What an agent may know of the broker.
+#[derive(Debug, Clone)]
+pub struct BrokerInfo {
+    /// As configured.
+    pub host: String,
+    /// As configured.
+    pub port: u16,
+    /// Whether we log in with a user name.
+    pub requires_auth: bool,
+}
+
+pub(super) fn all(policy: &Rc<Policy>, broker: BrokerInfo) -> Vec<Resource> {
+    let (allowed, examples) = (Rc::clone(policy), Rc::clone(policy));
+    vec![
+        resource(
+            "mcpmqtt://topics/allowed",
+            "allowed_topics",
+            "Allowed topics",
+            "The topic patterns that may be used, with their permissions and descriptions.",
+            move || allowed_topics(&allowed, &broker),
+        ),
+        resource(
+            "mcpmqtt://topics/examples",
+            "topic_examples",
+            "Topic examples",
+            "For each allowed pattern, topics that match it and how to use them.",
+            move || topic_examples(&examples),
+        ),
+    ]
+}
+
+fn resource(
+    uri: &'static str,
+    name: &str,
+    title: &str,
+    description: &str,
+    content: impl Fn() -> Value + 'static,
+) -> Resource {
+    Resource {
+        uri: uri.into(),
+        name: name.into(),
+        title: title.into(),
+        description: description.into(),
+        mime_type: JSON.into(),
+        reader: Box::new(move |_| {
+            let contents = Contents {
+                uri: uri.into(),
+                mime_type: JSON.into(),
+                body: Body::Text(content().to_string()),
+            };
+            Box::pin(async { Ok(vec![contents]) })
+        }),
+    }
+}
+
+fn allowed_topics(policy: &Policy, broker: &BrokerInfo) -> Value {
+    let topics: Vec<Value> = policy.grants().map(described).collect();
+    json!({
+        "topics": topics,
+        "mqtt_info": {
+            "host": broker.host,
+            "port": broker.port,
+            "requires_auth": broker.requires_auth,
+        },
+    })
+}
+
+fn topic_examples(policy: &Policy) -> Value {
+    let examples: Vec<Value> = policy
+        .grants()
+        .map(|grant| {
+            let mut example = described(grant);
+            example["examples"] = examples_of(grant).into();
+            example
+        })
+        .collect();
+    json!({
+        "examples": examples,
+        "wildcard_info": {
+            "+": "stands for exactly one level: `a/+` covers `a/b`, not `a` and not `a/b/c`",
+            "#": "stands for all further levels, last only: `a/#` covers `a`, `a/b` and `a/b/c`",
+        },
+    })
+}
+
+fn described(grant: &Grant) -> Value {
+    let description = grant
+        .description
+        .as_deref()
+        .unwrap_or("No description provided");
+    json!({
+        "pattern": grant.pattern.as_str(),
+        "permissions": grant.permissions.names().collect::<Vec<_>>(),
+        "description": description,
+    })
+}
+
+/// One topic for an exact pattern; for a pattern with wildcards a topic that it matches and, where
+/// it may be read, the pattern itself as a filter.
+fn examples_of(grant: &Grant) -> Vec<Value> {
+    let pattern = grant.pattern.as_str();
+    let topic = example_topic(pattern);
+    let (read, write) = (grant.permissions.read, grant.permissions.write);
+    let tools = match (read, write) {
+        (true, true) => "read it with mqtt_read, send to it with mqtt_publish",
+        (true, false) => "read it with mqtt_read",
+        _ => "send to it with mqtt_publish",
+    };
+    if topic == pattern {
+        return vec![json!({"topic": topic, "usage": format!("exactly this topic: {tools}")})];
+    }
+    let mut examples =
+        vec![json!({"topic": topic, "usage": format!("one topic of the pattern: {tools}")})];
+    if read {
+        let usage = "all topics of the pattern at once: watch them with mqtt_subscribe";
+        examples.push(json!({"topic": pattern, "usage": usage}));
+    }
+    examples
+}
+
+fn example_topic(pattern: &str) -> String {
+    let levels = pattern.split('/').map(|level| match level {
+        "+" => "example",
+        "#" => "example/data",
+        literal => literal,
+    });
+    levels.collect::<Vec<_>>().join("/")
+}
+
+const JSON: &str = "application/json";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use mcpmqtt_protocol::topic::{TopicFilter, TopicName};
+
+    use super::*;
+
+    #[test]
+    fn every_example_is_a_topic_that_matches_its_pattern() {
+        for pattern in [
+            "a",
+            "#",
+            "+",
+            "/",
+            "+/#",
+            "a/+/b/#",
+            "sensors/+/temperature",
+            "$SYS/#",
+            "a//+",
+        ] {
+            let topic = TopicName::parse(&example_topic(pattern)).unwrap();
+            assert!(
+                TopicFilter::parse(pattern).unwrap().matches(topic.as_str()),
+                "{pattern} {topic}"
+            );
+        }
+    }
+}

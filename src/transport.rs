@@ -1,0 +1,101 @@
+//! Opening the byte stream to the broker.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use async_io::Timer;
+use async_net::TcpStream;
+use smol::future;
+
+/// Where the broker is.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// Host name or literal address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// How long sent bytes may go unacknowledged by the peer's system before the connection counts
+    /// as broken; zero leaves it to the system.
+    pub user_timeout: Duration,
+    /// How long opening may take, names included. The protocol's own deadline is the same.
+    pub connect_timeout: Duration,
+}
+
+/// Opens a connection, trying each address of the host in turn.
+///
+/// # Errors
+/// A sentence that names the place and the cause.
+pub async fn open(target: Target) -> Result<TcpStream, String> {
+    let place = format!("`{}:{}`", target.host, target.port);
+    let addresses = resolve(&target).await.map_err(|error| {
+        format!(
+            "the broker's name in {place} cannot be resolved: {}",
+            words(&error)
+        )
+    })?;
+    let share = target.connect_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(1);
+    let mut failure = String::from("the name has no address");
+    for address in addresses {
+        match connect(address, share).await {
+            Ok(stream) => return prepare(stream, &target).map_err(|error| words(&error)),
+            Err(error) => failure = words(&error),
+        }
+    }
+    Err(format!(
+        "cannot connect to the broker at {place}: {failure}"
+    ))
+}
+
+/// Literal addresses and `localhost` (RFC 6761) need no lookup, no thread and no `/etc/hosts`.
+async fn resolve(target: &Target) -> io::Result<Vec<SocketAddr>> {
+    let literal = target.host.trim_start_matches('[').trim_end_matches(']');
+    if let Ok(ip) = literal.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, target.port)]);
+    }
+    if target.host.eq_ignore_ascii_case("localhost") {
+        let loopback = [
+            IpAddr::V4(Ipv4Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ];
+        return Ok(loopback.map(|ip| SocketAddr::new(ip, target.port)).to_vec());
+    }
+    async_net::resolve((target.host.as_str(), target.port)).await
+}
+
+async fn connect(address: SocketAddr, limit: Duration) -> io::Result<TcpStream> {
+    future::or(TcpStream::connect(address), async {
+        Timer::after(limit).await;
+        Err(io::ErrorKind::TimedOut.into())
+    })
+    .await
+}
+
+/// Without TCP_NODELAY a small packet waits for the acknowledgement of the one before, up to 40 ms.
+fn prepare(stream: TcpStream, target: &Target) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    let millis = u32::try_from(target.user_timeout.as_millis()).unwrap_or(u32::MAX);
+    if millis > 0 {
+        rustix::net::sockopt::set_tcp_user_timeout(&stream, millis)?;
+    }
+    Ok(stream)
+}
+
+/// An I/O error in a few lower-case words, without the number.
+pub(crate) fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => "connection refused (is the broker running?)".into(),
+        io::ErrorKind::ConnectionReset => "connection reset by the peer".into(),
+        io::ErrorKind::BrokenPipe => "broken pipe".into(),
+        io::ErrorKind::TimedOut => "no answer in time".into(),
+        io::ErrorKind::HostUnreachable => "no route to the host".into(),
+        io::ErrorKind::NetworkUnreachable => "the network is unreachable".into(),
+        _ => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            text.strip_prefix("failed to lookup address information: ")
+                .unwrap_or(text)
+                .to_lowercase()
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! `keyfile::rotate_key` on real files.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mcpmqtt::keyfile::rotate_key;
+use mcpmqtt_config::{ApiKey, Config};
+
+/// Least costs, so that a key takes no time.
+const CHEAP: &str =
+    r#"{"remote_server": {"api_key": "old", "api_key_kdf": {"memory_cost": 8, "time_cost": 1}}}"#;
+
+/// A folder of this test, removed with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!(
+            "mcpmqtt-keyfile-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str, text: &str, mode: u32) -> PathBuf {
+        let path = self.0.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        path
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names = fs::read_dir(&self.0)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::set_permissions(&self.0, Permissions::from_mode(0o700));
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn verifies(file: &Path, key: &str) -> bool {
+    match Config::parse(&fs::read_to_string(file).unwrap())
+        .unwrap()
+        .0
+        .remote_server
+        .unwrap()
+        .api_key
+    {
+        ApiKey::Hashed(record) => record.verify(key).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn each_call_puts_another_key_in_force() {
+    let folder = Folder::new();
+    let file = folder.file("config.json", CHEAP, 0o600);
+    let first = rotate_key(&file).unwrap();
+    assert!(verifies(&file, first.key.expose()));
+    let second = rotate_key(&file).unwrap();
+    assert!(verifies(&file, second.key.expose()) && !verifies(&file, first.key.expose()));
+    assert_eq!(second.warnings, [""; 0]);
+    assert_eq!(folder.names(), ["config.json"], "no temporary file stays");
+    assert!(!fs::read_to_string(&file).unwrap().contains("\"old\""));
+}
+
+#[test]
+fn mode_owner_and_group_are_kept_and_a_readable_file_is_warned_of() {
+    for (mode, warned) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+        let folder = Folder::new();
+        let file = folder.file("config.json", CHEAP, mode);
+        if is_root() {
+            chown(&file, Some(12_345), Some(23_456)).unwrap();
+        }
+        let before = fs::metadata(&file).unwrap();
+        let warnings = rotate_key(&file).unwrap().warnings;
+        let after = fs::metadata(&file).unwrap();
+        assert_eq!(
+            (after.mode(), after.uid(), after.gid()),
+            (before.mode(), before.uid(), before.gid())
+        );
+        assert_ne!(
+            after.ino(),
+            before.ino(),
+            "the file is replaced, not overwritten"
+        );
+        assert_eq!(warnings.len(), usize::from(warned), "{warnings:?}");
+        assert!(
+            warnings
+                .iter()
+                .all(|warning| warning.contains(&format!("(mode {mode:04o})"))),
+            "{warnings:?}"
+        );
+    }
+}
+
+#[test]
+fn a_symlink_stays_and_its_target_gets_the_key() {
+    let (folder, elsewhere) = (Folder::new(), Folder::new());
+    let target = elsewhere.file("real.json", CHEAP, 0o600);
+    let link = folder.0.join("config.json");
+    symlink(&target, &link).unwrap();
+    let rotated = rotate_key(&link).unwrap();
+    assert_eq!(fs::read_link(&link).unwrap(), target);
+    assert_eq!(rotated.file, target.canonicalize().unwrap());
+    assert!(verifies(&target, rotated.key.expose()));
+    assert_eq!((folder.names().len(), elsewhere.names().len()), (1, 1));
+}
+
+#[test]
+fn a_file_that_cannot_hold_a_key_is_unchanged() {
+    let folder = Folder::new();
+    for text in [
+        "",
+        "{\"mqtt\": ",
+        "[]",
+        r#"{"remote_server": 7}"#,
+        &" ".repeat(1024 * 1024 + 1),
+    ] {
+        let file = folder.file("config.json", text, 0o600);
+        let error = rotate_key(&file).unwrap_err().to_string();
+        assert!(
+            error.ends_with("; the file is unchanged") && error.contains("config.json"),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&file).unwrap(), text);
+        assert_eq!(folder.names(), ["config.json"]);
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused_in_words() {
+    let folder = Folder::new();
+    let missing = rotate_key(&folder.0.join("none.json"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        missing.starts_with("cannot find `") && missing.contains("No such file"),
+        "{missing}"
+    );
+    for other in [folder.0.as_path(), Path::new("/dev/null")] {
+        let error = rotate_key(other).unwrap_err().to_string();
+        assert!(error.contains("not a regular file"), "{error}");
+    }
+    let latin1 = folder.file("latin1.json", "", 0o600);
+    fs::write(&latin1, b"{\"a\": \"\xe4\"}").unwrap();
+    assert!(rotate_key(&latin1).is_err());
+}
+
+/// Permissions do not bind root, so root has this test run by `nobody`.
+#[test]
+fn without_the_right_to_write_nothing_is_lost() {
+    if is_root() {
+        return run_as_nobody("without_the_right_to_write_nothing_is_lost");
+    }
+    let folder = Folder::new();
+    let file = folder.file("config.json", CHEAP, 0o444);
+    let protected_file = rotate_key(&file).unwrap_err().to_string();
+    fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+    fs::set_permissions(&folder.0, Permissions::from_mode(0o500)).unwrap();
+    let protected_folder = rotate_key(&file).unwrap_err().to_string();
+    assert!(
+        protected_file.starts_with("cannot read `"),
+        "{protected_file}"
+    );
+    assert!(
+        protected_folder.starts_with("cannot write `"),
+        "{protected_folder}"
+    );
+    assert!(
+        protected_folder.contains("Permission denied"),
+        "{protected_folder}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), CHEAP);
+    assert_eq!(folder.names(), ["config.json"]);
+}
+
+fn run_as_nobody(test: &str) {
+    let folder = Folder::new();
+    fs::set_permissions(&folder.0, Permissions::from_mode(0o777)).unwrap();
+    let program = folder.0.join("test");
+    // A copy, since the build folder may be closed to others.
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&program);
+    command
+        .args(["--exact", test])
+        .env("TMPDIR", &folder.0)
+        .current_dir("/");
+    let output = command.uid(65_534).gid(65_534).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && said.contains("1 passed"),
+        "{said}"
+    );
+}
