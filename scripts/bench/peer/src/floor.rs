@@ -93,18 +93,21 @@ pub fn rumqttc_throughput(port: u16, count: usize) -> f64 {
     count as f64 / start.elapsed().as_secs_f64()
 }
 
-/// A device that answers every message on `bench/request` at once on `bench/response`. It runs
+/// A value that the broker keeps, and a device that answers every message on `bench/request` at once on `bench/response`. It runs
 /// until the program ends.
 pub fn start_responder(port: u16) {
     let (client, mut connection) = rumqttc_client(port, "bench-responder");
     client
         .try_subscribe("bench/request", QoS::AtMostOnce)
         .expect("room");
+    client
+        .try_publish("bench/retained", QoS::AtLeastOnce, true, "21.5")
+        .expect("room");
     let (ready, is_ready) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for event in connection.iter() {
             match event.expect("a broker") {
-                Event::Incoming(Packet::SubAck(_)) => ready.send(()).expect("a listener"),
+                Event::Incoming(Packet::PubAck(_)) => ready.send(()).expect("a listener"),
                 Event::Incoming(Packet::Publish(_)) => client
                     .try_publish("bench/response", QoS::AtMostOnce, false, "21.5")
                     .expect("room"),

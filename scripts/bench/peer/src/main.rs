@@ -24,6 +24,7 @@ struct Load {
     publishes: usize,
     pipelined: usize,
     queries: usize,
+    reads: usize,
 }
 
 /// What one server did, over all rounds.
@@ -36,6 +37,7 @@ pub struct Measured {
     pub publish_qos0: Samples,
     pub publish_qos1: Samples,
     pub query: Samples,
+    pub read: Samples,
     pub pipelined: Vec<f64>,
     pub cpu_per_call: Vec<f64>,
     pub waits_per_call: Vec<f64>,
@@ -133,6 +135,9 @@ impl Measured {
         server.call("mqtt_subscribe", response);
         self.query
             .extend(server.call_repeatedly(load.queries, "mqtt_query", &query()));
+        let retained = json!({"topic": "bench/retained", "timeout": 5});
+        self.read
+            .extend(server.call_repeatedly(load.reads, "mqtt_read", &retained));
         self.peak.push(server.usage().peak_kib as f64);
         server.end();
     }
@@ -155,6 +160,7 @@ const OURS: Load = Load {
     publishes: 10_000,
     pipelined: 40_000,
     queries: 1000,
+    reads: 200,
 };
 
 /// Fewer calls where they are slow, but as many before the look at the memory.
@@ -163,4 +169,6 @@ const ORIGINAL: Load = Load {
     publishes: 10_000,
     pipelined: 5000,
     queries: 20,
+    // It loses some of them, and each would have to be told from a failure.
+    reads: 0,
 };

@@ -20,7 +20,7 @@ pub fn print(we: &Measured, they: &Measured, floor: &Floor) {
     println!("  {:<34} {throughput:>10.0}/s", "QoS 0 publishes, rumqttc");
 
     println!(
-        "\n{:<32} {:>10} {:>10} {:>8}   aim",
+        "\n{:<34} {:>10} {:>10} {:>8}   aim",
         "", "mcpmqtt", "original", "ratio"
     );
     smaller(
@@ -92,6 +92,13 @@ pub fn print(we: &Measured, they: &Measured, floor: &Floor) {
         "query, p99 (us)",
         we.query.percentile(99),
         they.query.percentile(99),
+        0.0,
+        f64::INFINITY,
+    );
+    smaller(
+        "read of a retained value, p50 (us)",
+        we.read.median(),
+        they.read.median(),
         0.0,
         f64::INFINITY,
     );
@@ -167,11 +174,19 @@ fn verdict(aim: String, met: bool) -> String {
 }
 
 fn row(name: &str, we: f64, they: f64, ratio: f64, aims: &[String]) {
-    let digits = |value: f64| if value < 100.0 { 1 } else { 0 };
     println!(
-        "{name:<32} {we:>10.*} {they:>10.*} {ratio:>8.1}   {}",
-        digits(we),
-        digits(they),
+        "{name:<34} {:>10} {:>10} {:>8}   {}",
+        figure(we),
+        figure(they),
+        figure(ratio),
         aims.join("; ")
     );
+}
+
+fn figure(value: f64) -> String {
+    match value {
+        value if value.is_nan() => "-".into(),
+        value if value < 100.0 => format!("{value:.1}"),
+        value => format!("{value:.0}"),
+    }
 }
