@@ -6,19 +6,19 @@
 
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_channel::{Receiver, Sender};
-use async_io::Timer;
-use async_net::TcpStream;
+use async_io::{Async, Timer};
 use mcpmqtt_protocol::client::{
     Client, Event, Options, Outcome, Output, PublishError, Reason, Ticket,
 };
 use smol::future::BoxedLocal;
-use smol::io::{AsyncRead, AsyncWrite};
 use smol::stream::Stream;
 
 use crate::broker::{
@@ -74,8 +74,8 @@ struct Link {
 
 enum Wire {
     None,
-    Opening(BoxedLocal<Result<TcpStream, String>>),
-    Open(TcpStream),
+    Opening(BoxedLocal<Result<Async<TcpStream>, String>>),
+    Open(Async<TcpStream>),
 }
 
 /// The calls under way, by the protocol's tickets and by the callers' numbers.
@@ -197,22 +197,32 @@ impl Link {
                 }
                 true
             }
-            Wire::Open(stream) => {
-                if !self.client.wants_bytes() {
-                    return false;
-                }
-                match Pin::new(stream).poll_read(cx, &mut self.buffer) {
-                    Poll::Pending => return false,
-                    Poll::Ready(Ok(0)) => self.closed(now, String::new()),
-                    Poll::Ready(Ok(n)) => {
-                        let bytes = self.buffer.get(..n).unwrap_or_default();
-                        self.client.handle_bytes(now, bytes);
-                    }
-                    Poll::Ready(Err(error)) => self.closed(now, transport::words(&error)),
-                }
-                true
-            }
+            Wire::Open(_) => self.read(now, cx),
         }
+    }
+
+    /// Reads once when the system says that there is something: asking the socket itself in every
+    /// turn would cost a system call each.
+    fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let Wire::Open(stream) = &self.wire else {
+            return false;
+        };
+        if !self.client.wants_bytes() || stream.poll_readable(cx).is_pending() {
+            return false;
+        }
+        match stream.get_ref().read(&mut self.buffer) {
+            Ok(0) => self.closed(now, String::new()),
+            Ok(n) => {
+                let bytes = self.buffer.get(..n).unwrap_or_default();
+                self.client.handle_bytes(now, bytes);
+                if !self.calls.listeners.is_empty() {
+                    transport::acknowledge_now(stream);
+                }
+            }
+            Err(error) if is_transient(&error) => {}
+            Err(error) => self.closed(now, transport::words(&error)),
+        }
+        true
     }
 
     fn closed(&mut self, now: Instant, words: String) {
@@ -222,16 +232,21 @@ impl Link {
 
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        while let Wire::Open(stream) = &mut self.wire {
+        while let Wire::Open(stream) = &self.wire {
             let outgoing = self.client.outgoing();
             if outgoing.is_empty() {
                 break;
             }
-            match Pin::new(stream).poll_write(cx, outgoing) {
-                Poll::Pending => break,
-                Poll::Ready(Ok(0)) => self.closed(now, "it takes no more bytes".into()),
-                Poll::Ready(Ok(n)) => self.client.handle_written(now, n),
-                Poll::Ready(Err(error)) => self.closed(now, transport::words(&error)),
+            match stream.get_ref().write(outgoing) {
+                Ok(0) => self.closed(now, "it takes no more bytes".into()),
+                Ok(n) => self.client.handle_written(now, n),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if stream.poll_writable(cx).is_pending() {
+                        break;
+                    }
+                }
+                Err(error) if is_transient(&error) => {}
+                Err(error) => self.closed(now, transport::words(&error)),
             }
             moved = true;
         }
@@ -373,6 +388,13 @@ impl ConnectionLog {
         }
         self.last = Some(reason.clone());
     }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
 }
 
 /// A caller that is gone needs no answer.

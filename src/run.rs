@@ -46,7 +46,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), St
     if demo {
         start_log(settings, None);
         logger::started();
-        return Err("demo".into());
+        return serve::demo_over_stdio();
     }
     let loaded = startup::load(settings.config.as_deref())?;
     start_log(settings, Some(&loaded.config));

@@ -14,7 +14,7 @@ use smol::stream::StreamExt as _;
 
 use crate::mcp::Engine;
 use crate::tools::{self, Access, BrokerInfo};
-use crate::{link, logger, startup, stdio};
+use crate::{demo, link, logger, startup, stdio};
 
 /// Serves one agent on standard input and output until it leaves or a signal comes.
 ///
@@ -23,6 +23,25 @@ use crate::{link, logger, startup, stdio};
 pub fn over_stdio(config: Config) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
     async_io::block_on(executor.run(serve(Rc::clone(&executor), config)))
+}
+
+/// As [`over_stdio`], with the broker and the plant inside.
+///
+/// # Errors
+/// What kept it from starting.
+pub fn demo_over_stdio() -> Result<(), String> {
+    let executor = Rc::new(LocalExecutor::new());
+    async_io::block_on(executor.run(async {
+        let running = demo::start(&executor).await;
+        let demo = running.map_err(|error| format!("cannot start the demo broker: {error}"))?;
+        let text = demo::config_text(demo.port());
+        let loaded = startup::parse(&text, "of the demo")?;
+        logger::info(format_args!(
+            "demo broker on 127.0.0.1:{port}; watch it: mosquitto_sub -p {port} -v -t '#'",
+            port = demo.port()
+        ));
+        serve(Rc::clone(&executor), loaded.config).await
+    }))
 }
 
 async fn serve(executor: Rc<LocalExecutor<'static>>, config: Config) -> Result<(), String> {

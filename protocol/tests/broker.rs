@@ -516,6 +516,72 @@ fn at_most_a_window_is_in_flight_and_acknowledgements_make_room() {
     world.send(to, &puback(1));
     world.send(to, &puback(3));
     assert_eq!(world.hear(to), ["a=3 q1 #4"]);
+    world.send(to, &puback(4));
+    let usage = world.usage();
+    assert_eq!((usage.queued, usage.queued_bytes), (0, 0));
+}
+
+#[test]
+fn the_brokers_packet_ids_go_round_and_are_used_again() {
+    let mut world = World::with(|limits| limits.inflight = 1);
+    let to = world.join("to", true);
+    world.subscribe(to, "a", Q1);
+    for n in 0..70_000_u32 {
+        let id = n % 65_535 + 1;
+        let local = message("a", "x", Q1, false);
+        world.broker.publish_local(world.now, local);
+        world.drain();
+        assert_eq!(world.hear(to), [format!("a=x q1 #{id}")]);
+        world.send(to, &puback(id as u16));
+    }
+}
+
+#[test]
+fn overlapping_filters_deliver_at_the_highest_qos_in_whatever_order_they_came() {
+    let filters = ["#", "a/+", "a/b"];
+    for highest in 0..3 {
+        for reversed in [false, true] {
+            let mut world = World::new();
+            let to = world.join("to", true);
+            let qos = |n| if n == highest { Q2 } else { Q0 };
+            let mut asked: Vec<_> = (0..3).map(|n| (filters[n], qos(n))).collect();
+            if reversed {
+                asked.reverse();
+            }
+            world.send(to, &subscribe(1, &asked));
+            world.hear(to);
+            world.send(to, &publish("a/b", "x", Q2, 1));
+            assert_eq!(world.hear(to), ["a/b=x q2 #1", "PUBREC #1"]);
+        }
+    }
+}
+
+#[test]
+fn qos_0_that_waits_dies_with_the_connection_and_the_rest_does_not() {
+    let mut world = World::with(|limits| limits.inflight = 1);
+    let conn = world.join("c", false);
+    world.subscribe(conn, "a", Q1);
+    for (n, qos) in [Q1, Q1, Q0, Q1].into_iter().enumerate() {
+        let local = message("a", &n.to_string(), qos, false);
+        world.broker.publish_local(world.now, local);
+    }
+    world.drain();
+    assert_eq!(world.hear(conn), ["a=0 q1 #1"]);
+    world.broker.handle_closed(world.now, conn);
+    world.drain();
+    let conn = world.open();
+    world.send(conn, &connect("c", false));
+    world.send(conn, &puback(1));
+    world.send(conn, &puback(2));
+    assert_eq!(
+        world.hear(conn),
+        [
+            "CONNACK 0 session",
+            "a=0 q1 #1 dup",
+            "a=1 q1 #2",
+            "a=3 q1 #3"
+        ]
+    );
 }
 
 #[test]

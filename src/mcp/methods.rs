@@ -97,26 +97,18 @@ impl Methods {
         mut params: Params,
     ) -> Result<Part, RpcError> {
         let name = take_text(&mut params, "name")?;
-        let tools = self.catalog.tools.iter().zip(&self.schemas).enumerate();
-        let Some((index, (tool, schema))) = tools.into_iter().find(|(_, (it, _))| it.name == name)
-        else {
-            let name = cut(&name, 64);
-            return Err(RpcError::new(
-                INVALID_PARAMS,
-                format!("unknown tool `{name}`"),
-            ));
+        let mut tools = self.catalog.tools.iter().zip(&self.schemas).enumerate();
+        let Some((index, (tool, schema))) = tools.find(|(_, (tool, _))| tool.name == name) else {
+            return Err(unknown("tool", &name));
         };
         let arguments = take_arguments(&mut params)?;
         // MCP 2025-11-25 (SEP-1303): the model can repair wrong arguments, so it gets to see them.
         let arguments = match schema.check(arguments, &tool.name, &tool.renamed) {
             Ok(arguments) => arguments,
             Err(faults) => {
-                let result = ToolResult::Error(faults);
-                return Ok(Part::Done(self.results.tool(
-                    &caller.id,
-                    caller.version,
-                    &result,
-                )));
+                let faults = ToolResult::Error(faults);
+                let text = self.results.tool(&caller.id, caller.version, &faults);
+                return Ok(Part::Done(text));
             }
         };
         let methods = self.clone();
@@ -183,11 +175,7 @@ impl Methods {
         let arguments = take_arguments(&mut params)?;
         let mut prompts = self.catalog.prompts.iter().enumerate();
         let Some((index, prompt)) = prompts.find(|(_, prompt)| prompt.name == name) else {
-            let name = cut(&name, 64);
-            return Err(RpcError::new(
-                INVALID_PARAMS,
-                format!("unknown prompt `{name}`"),
-            ));
+            return Err(unknown("prompt", &name));
         };
         for argument in prompt.arguments.iter().filter(|argument| argument.required) {
             if !arguments.get(&argument.name).is_some_and(Value::is_string) {
@@ -251,6 +239,11 @@ fn first_page(params: &Params) -> Result<(), RpcError> {
             "unknown `cursor`: the list has one page",
         )),
     }
+}
+
+fn unknown(kind: &str, name: &str) -> RpcError {
+    let name = cut(name, 64);
+    RpcError::new(INVALID_PARAMS, format!("unknown {kind} `{name}`"))
 }
 
 fn no_resource(version: Version, uri: &str) -> RpcError {

@@ -47,7 +47,7 @@ pub enum Message<'a> {
     Notification(Notification),
     /// The answer to a request of ours.
     Response(Response),
-    /// An array of messages, not yet looked into; see [`Batch::split`].
+    /// An array of messages, not yet looked into.
     Batch(Batch<'a>),
 }
 
@@ -266,31 +266,19 @@ fn parse_object(text: &str) -> Result<Message<'_>, Fault> {
         id: readable_id(text),
         error: json_error(&why),
     })?;
-    let (id, id_fault) = match members.id {
-        None => (None, false),
-        Some(raw) => {
-            let id = Id::from_json(raw.get());
-            let fault = id.is_none();
-            (id, fault)
-        }
-    };
-    let refuse = |id: Option<Id>, code, message: &str| {
-        let error = RpcError::new(code, message);
-        Err(Fault { id, error })
-    };
+    let id = members.id.map(|raw| Id::from_json(raw.get()));
+    let known = id.clone().flatten();
     if members.jsonrpc.as_deref() != Some("2.0") {
-        return refuse(id, INVALID_REQUEST, "`jsonrpc` must be \"2.0\"");
+        return refuse(known, INVALID_REQUEST, "`jsonrpc` must be \"2.0\"");
     }
-    if id_fault {
+    if id.is_some() && known.is_none() {
         return refuse(None, INVALID_REQUEST, "`id` must be a string or an integer");
     }
-    let answers = members.result.is_some() || members.error.is_some();
-    match (members.method, id) {
-        (Some(_), id) if answers => refuse(
-            id,
-            INVALID_REQUEST,
-            "a message has a `method` or a `result`, not both",
-        ),
+    if members.method.is_some() && (members.result.is_some() || members.error.is_some()) {
+        let text = "a message has a `method` or a `result`, not both";
+        return refuse(known, INVALID_REQUEST, text);
+    }
+    match (members.method, known) {
         (Some(method), Some(id)) => match object(members.params) {
             Some(params) => Ok(Message::Request(Request { id, method, params })),
             None => refuse(Some(id), INVALID_PARAMS, "`params` must be an object"),
@@ -299,19 +287,28 @@ fn parse_object(text: &str) -> Result<Message<'_>, Fault> {
             let params = object(members.params);
             Ok(Message::Notification(Notification { method, params }))
         }
-        (None, id) => match (id, members.result, members.error) {
-            (Some(id), Some(result), None) => Ok(response(id, Ok(result))),
-            (Some(id), None, Some(error)) => Ok(response(id, Err(error))),
-            (id, ..) => {
-                let text = "a message has a `method`, or an `id` and one of `result` and `error`";
-                refuse(id, INVALID_REQUEST, text)
-            }
-        },
+        (None, id) => response(id, members.result, members.error),
     }
 }
 
-fn response(id: Id, outcome: Result<Value, Value>) -> Message<'static> {
-    Message::Response(Response { id, outcome })
+fn response(
+    id: Option<Id>,
+    result: Option<Value>,
+    error: Option<Value>,
+) -> Result<Message<'static>, Fault> {
+    let (id, outcome) = match (id, result, error) {
+        (Some(id), Some(result), None) => (id, Ok(result)),
+        (Some(id), None, Some(error)) => (id, Err(error)),
+        (id, ..) => {
+            let text = "a message has a `method`, or an `id` and one of `result` and `error`";
+            return refuse(id, INVALID_REQUEST, text);
+        }
+    };
+    Ok(Message::Response(Response { id, outcome }))
+}
+
+fn refuse<T>(id: Option<Id>, code: i64, text: &str) -> Result<T, Fault> {
+    Err(RpcError::new(code, text).about(id))
 }
 
 /// `params` that are absent or null are an empty object.

@@ -119,9 +119,8 @@ impl Object {
                 ("properties", Value::Object(properties)) => {
                     for (name, schema) in properties {
                         let path = join(path, &format!("properties.{name}"));
-                        object
-                            .properties
-                            .push(Property::compile(name, schema, &path)?);
+                        let property = Property::compile(name, schema, &path)?;
+                        object.properties.push(property);
                     }
                 }
                 ("required", Value::Array(names)) if names.iter().all(Value::is_string) => {
@@ -136,16 +135,17 @@ impl Object {
             return Err(fault(path, "`type` is missing"));
         }
         for name in required {
-            match object
-                .properties
-                .iter_mut()
-                .find(|property| property.name == name)
-            {
-                Some(property) => property.required = true,
-                None => return Err(fault(path, &format!("required `{name}` is no property"))),
-            }
+            object.require(name, path)?;
         }
         Ok(object)
+    }
+
+    fn require(&mut self, name: &str, path: &str) -> Result<(), SchemaError> {
+        match self.properties.iter_mut().find(|known| known.name == name) {
+            Some(property) => property.required = true,
+            None => return Err(fault(path, &format!("required `{name}` is no property"))),
+        }
+        Ok(())
     }
 
     fn check(&self, given: &mut Map<String, Value>, path: &str, faults: &mut Faults<'_>) {

@@ -121,3 +121,29 @@ impl Outbox {
 
 /// After so many writes the rest of the program gets its turn, however fast the client reads.
 const WRITES_IN_A_ROW: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notification_is_dropped_when_the_client_is_behind() {
+        let outbox = Outbox::default();
+        assert!(outbox.offer(vec![b'a'; 9], 10), "nothing waits");
+        assert!(
+            outbox.offer(vec![b'b'; 9], 10),
+            "ten bytes wait, line end included"
+        );
+        assert!(!outbox.offer(vec![b'c'; 9], 10), "twenty bytes wait");
+        let mut chunk = Vec::new();
+        outbox.gather(&mut chunk, 4096);
+        assert_eq!(chunk, b"aaaaaaaaa\nbbbbbbbbb\n");
+        outbox.advance(15);
+        assert!(outbox.offer(vec![b'd'; 2], 10), "five bytes wait");
+        outbox.gather(&mut chunk, 7);
+        assert_eq!(chunk, b"bbbb\ndd");
+        outbox.advance(8);
+        assert_eq!(outbox.pending.get(), 0);
+        assert!(outbox.lines.borrow().is_empty());
+    }
+}

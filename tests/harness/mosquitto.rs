@@ -84,21 +84,52 @@ impl Mosquitto {
 
     /// Publishes with `mosquitto_pub` and waits until it is done.
     pub fn publish(&self, args: &[&str]) {
+        Clients(self.port).publish(args);
+    }
+
+    /// Publishes one message for each line of `lines`.
+    pub fn publish_lines(&self, topic: &str, lines: &str) {
+        Clients(self.port).publish_lines(&["-t", topic], lines);
+    }
+
+    /// Waits with `mosquitto_sub` for what the arguments say and returns what it printed. `then` is
+    /// run when the subscription is in place.
+    pub fn subscribe(&self, args: &[&str], then: impl FnOnce()) -> String {
+        Clients(self.port).subscribe(args, then)
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// The command line clients, for the broker at a port of loopback.
+#[derive(Clone, Copy)]
+pub struct Clients(pub u16);
+
+impl Clients {
+    /// Publishes with `mosquitto_pub` and waits until it is done.
+    pub fn publish(&self, args: &[&str]) {
         assert!(
             self.client("mosquitto_pub", &[], args)
                 .status()
-                .unwrap()
+                .expect(REMEDY)
                 .success()
         );
     }
 
     /// Publishes one message for each line of `lines`.
-    pub fn publish_lines(&self, topic: &str, lines: &str) {
+    pub fn publish_lines(&self, args: &[&str], lines: &str) {
         let mut child = self
-            .client("mosquitto_pub", &[], &["-t", topic, "-l"])
+            .client("mosquitto_pub", &["-l"], args)
             .stdin(Stdio::piped())
             .spawn()
-            .expect("mosquitto_pub is installed");
+            .expect(REMEDY);
         child
             .stdin
             .take()
@@ -117,7 +148,7 @@ impl Mosquitto {
             .arg("-d")
             .stdout(Stdio::piped())
             .spawn()
-            .expect("mosquitto_sub is installed");
+            .expect(REMEDY);
         let mut child = child;
         let mut then = Some(then);
         let mut printed = String::new();
@@ -133,7 +164,8 @@ impl Mosquitto {
                 printed.push('\n');
             }
         }
-        child.wait().unwrap();
+        let ended = child.wait().unwrap().code();
+        assert_ne!(ended, Some(NOT_FOUND), "{REMEDY}");
         printed
     }
 
@@ -141,18 +173,9 @@ impl Mosquitto {
         let mut command = Command::new(program);
         command
             .args(first)
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
+            .args(["-h", "127.0.0.1", "-p", &self.0.to_string()])
             .args(args);
         command
-    }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
     }
 }
 
@@ -172,3 +195,8 @@ pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
         std::thread::park_timeout(Duration::from_millis(5));
     }
 }
+
+const REMEDY: &str = "the clients are missing; install them: apt-get install mosquitto-clients";
+
+/// What `stdbuf` ends with when it does not find the program.
+const NOT_FOUND: i32 = 127;

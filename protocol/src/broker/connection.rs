@@ -1,5 +1,6 @@
 //! One transport: what it is waiting for, and the bytes on their way to its socket.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use super::CloseReason;
@@ -57,6 +58,12 @@ impl Connection {
             Phase::Ending { reason, .. } if self.outbox.pending().is_empty() => Some(reason),
             _ => None,
         }
+    }
+}
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connection {}", self.0)
     }
 }
 

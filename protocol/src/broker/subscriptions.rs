@@ -124,3 +124,31 @@ impl Group {
         self.members.get(chosen)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_of_filters_that_nobody_has_any_more() {
+        let mut subscriptions = Subscriptions::default();
+        let clients: [ClientId; 2] = ["a".into(), "b".into()];
+        let filters = ["x/+", "$share/g/x/+", "$share/h/x/+"];
+        let filters = filters.map(|filter| SubscribeFilter::parse(filter).unwrap());
+        for client in &clients {
+            for filter in &filters {
+                subscriptions.add(client, filter, QoS::AtMostOnce);
+            }
+        }
+        assert_eq!(subscriptions.tree.len(), 4);
+        for client in &clients {
+            for filter in &filters {
+                subscriptions.remove(client, filter);
+                subscriptions.remove(client, filter);
+            }
+        }
+        assert!(subscriptions.tree.is_empty() && subscriptions.groups.is_empty());
+    }
+}
