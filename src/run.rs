@@ -4,28 +4,132 @@
 //! or 2 (wrong arguments).
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::{self, Command};
+use mcpmqtt_config::{ApiKey, Config};
+
+use crate::cli::{self, Command, Settings, Transport};
+use crate::startup::{self, Loaded};
+use crate::{keyfile, logger, serve};
 
 /// Runs the program with the arguments after its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match cli::parse(args) {
+    let done = match cli::parse(args) {
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(concat!("mcpmqtt ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(_) => complain("not there yet", FAILED),
-        Err(error) => complain(&error.to_string(), WRONG_ARGUMENTS),
+        Ok(Command::GenKey { config }) => new_key(config.as_deref()),
+        Ok(Command::Check {
+            transport,
+            settings,
+        }) => check(transport, &settings),
+        Ok(Command::Serve {
+            transport,
+            demo,
+            settings,
+        }) => serve(transport, demo, &settings),
+        Err(error) => return complain(&error.to_string(), WRONG_ARGUMENTS),
+    };
+    logger::flush();
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(words) => complain(&words, FAILED),
     }
 }
 
-fn print(text: &str) -> ExitCode {
+fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), String> {
+    if transport == Transport::RemoteHttp {
+        return Err(NO_REMOTE.into());
+    }
+    if demo {
+        start_log(settings, None);
+        logger::started();
+        return serve::demo_over_stdio();
+    }
+    let loaded = startup::load(settings.config.as_deref())?;
+    start_log(settings, Some(&loaded.config));
+    tell(&loaded);
+    logger::started();
+    serve::over_stdio(loaded.config)
+}
+
+fn start_log(settings: &Settings, config: Option<&Config>) {
+    let level = settings
+        .log_level
+        .or_else(|| config.map(|config| config.logging.level));
+    let file = config.and_then(|config| config.logging.logfile.clone());
+    let file = settings.logfile.clone().or(file);
+    logger::start(level.unwrap_or_default(), file.as_deref());
+}
+
+fn tell(loaded: &Loaded) {
+    for warning in &loaded.warnings {
+        logger::warning(format_args!("{warning}"));
+    }
+    logger::info(format_args!(
+        "mcpmqtt {} with {}",
+        env!("CARGO_PKG_VERSION"),
+        loaded.origin
+    ));
+}
+
+/// Prints the configuration as it was understood.
+fn check(transport: Transport, settings: &Settings) -> Result<(), String> {
+    let loaded = startup::load(settings.config.as_deref())?;
+    let mut text = format!(
+        "configuration: {}\n{}",
+        loaded.origin,
+        loaded.config.describe()
+    );
+    for warning in &loaded.warnings {
+        let _ = writeln!(text, "warning: {warning}");
+    }
+    print(&text)?;
+    if transport == Transport::RemoteHttp {
+        return remote_is_ready(&loaded.config);
+    }
+    Ok(())
+}
+
+/// The remote server must not open without a key.
+fn remote_is_ready(config: &Config) -> Result<(), String> {
+    let remedy = "run `mcpmqtt --genkey` to make a key";
+    match config.remote_server.as_ref().map(|server| &server.api_key) {
+        None => Err(format!("there is no `remote_server` section; {remedy}")),
+        Some(ApiKey::None) => Err(format!("remote_server: there is no API key; {remedy}")),
+        Some(ApiKey::Unusable(why)) => Err(format!("remote_server: {why}; {remedy}")),
+        Some(ApiKey::Hashed(_) | ApiKey::Plain(_)) => Ok(()),
+    }
+}
+
+/// Puts a new key into the file and prints it: the key alone, on standard output, once.
+fn new_key(named: Option<&Path>) -> Result<(), String> {
+    let path = named.map(Path::to_path_buf).or_else(startup::default_path);
+    let path =
+        path.ok_or("neither XDG_CONFIG_HOME nor HOME is set; name the file with --config")?;
+    let rotated = keyfile::rotate_key(&path).map_err(|error| error.to_string())?;
+    let mut notes = String::new();
+    for warning in &rotated.warnings {
+        let _ = writeln!(notes, "warning: {warning}");
+    }
+    let _ = writeln!(
+        notes,
+        "`{}` now holds the hash of the new API key",
+        path.display()
+    );
+    let _ = io::stderr().write_all(notes.as_bytes());
+    print(&format!("{}\n", rotated.key.expose()))
+}
+
+/// `mcpmqtt --help | head -1` is no failure.
+fn print(text: &str) -> Result<(), String> {
     match io::stdout().write_all(text.as_bytes()) {
-        // `mcpmqtt --help | head -1` is no failure.
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            complain(&format!("cannot write to standard output: {error}"), FAILED)
+            Err(format!("cannot write to standard output: {error}"))
         }
-        _ => ExitCode::SUCCESS,
+        _ => Ok(()),
     }
 }
 
@@ -35,5 +139,6 @@ fn complain(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+const NO_REMOTE: &str = "the transport `remotehttp` is not in this version yet; use `stdio`";
 const FAILED: u8 = 1;
 const WRONG_ARGUMENTS: u8 = 2;

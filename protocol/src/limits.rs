@@ -33,6 +33,58 @@ impl Default for Limits {
     }
 }
 
+/// What a [`Broker`](crate::broker::Broker) may hold at once.
+#[derive(Debug, Clone)]
+pub struct BrokerLimits {
+    /// Largest inbound packet in bytes, its header included. Range 128 to 268,435,460; default
+    /// 2 MiB. A larger packet closes its connection as soon as its header is read.
+    pub packet_bytes: usize,
+    /// Connections. Range 1 and up; default 64. At the limit a new one is closed at once.
+    pub connections: usize,
+    /// Sessions, connected or kept for their return. Range 1 and up; default 256. At the limit a
+    /// client that has none is refused as "server unavailable".
+    pub sessions: usize,
+    /// Subscriptions of one session. Range 1 and up; default 1,000. At the limit a filter is
+    /// refused in its SUBACK.
+    pub subscriptions: usize,
+    /// Retained messages. Range 0 and up; default 10,000. At the limit a message on a new topic is
+    /// delivered and not kept.
+    pub retained: usize,
+    /// Payload and topic bytes of the retained messages. Range 0 and up; default 8 MiB. At the
+    /// limit a message is delivered and not kept, and what its topic had before is forgotten.
+    pub retained_bytes: usize,
+    /// QoS 1 and 2 messages sent to one client and not acknowledged. Range 1 to 65,535; default
+    /// 100. At the limit later messages wait.
+    pub inflight: usize,
+    /// Messages waiting for one client, connected or away. Range 1 and up; default 4,096. At the
+    /// limit a message is dropped for this client and counted.
+    pub queue: usize,
+    /// Payload and topic bytes waiting for one client or unacknowledged by it. Range 1 and up;
+    /// default 4 MiB. At the limit a message is dropped for this client and counted; one message
+    /// alone may be larger than the limit.
+    pub queue_bytes: usize,
+    /// Bytes for one connection that its socket has not taken. Keep it above `packet_bytes`;
+    /// default 4 MiB. A client that goes on asking for answers without reading them is closed.
+    pub output_bytes: usize,
+}
+
+impl Default for BrokerLimits {
+    fn default() -> Self {
+        Self {
+            packet_bytes: 2 * 1024 * 1024,
+            connections: 64,
+            sessions: 256,
+            subscriptions: 1000,
+            retained: 10_000,
+            retained_bytes: 8 * 1024 * 1024,
+            inflight: 100,
+            queue: 4096,
+            queue_bytes: 4 * 1024 * 1024,
+            output_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
 /// Unwritten bytes above which no further publish is encoded: enough for one large write, little
 /// enough that acknowledgements and pings never stand far behind.
 pub(crate) const OUTBOX_HIGH_WATER: usize = 64 * 1024;
@@ -67,3 +119,10 @@ pub(crate) const SEEN_TOPICS: usize = 4096;
 /// A connection that the broker ends within this time of its CONNACK, twice running, looks like
 /// two clients taking one client identifier from each other.
 pub(crate) const TAKEOVER_WINDOW: Duration = Duration::from_secs(5);
+
+/// How long the broker waits for the CONNECT of a new connection (MQTT 3.1.1 §3.1: a reasonable
+/// time).
+pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);
+
+/// How long the last bytes for a connection that the broker ends may take to leave.
+pub(crate) const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);

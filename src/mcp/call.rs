@@ -7,10 +7,11 @@
 use std::future::poll_fn;
 use std::task::Poll;
 
-use smol::future::{self, BoxedLocal, FutureExt as _};
+use smol::future::{self, BoxedLocal};
 
+use super::answer;
 use super::progress::Progress;
-use super::rpc::{self, INTERNAL_ERROR, RpcError};
+use super::rpc::{INTERNAL_ERROR, RpcError};
 use super::session::Ticket;
 
 /// What to do about a message.
@@ -32,7 +33,8 @@ pub struct Reply {
     /// The error code, when the request was refused before any handler saw it (an HTTP server
     /// chooses its status by it); `None` for all that a handler produced.
     pub refused: Option<i64>,
-    tickets: Vec<Ticket>,
+    // Held, not read.
+    _tickets: Vec<Ticket>,
 }
 
 /// One request, or the requests of one batch, on the way.
@@ -52,6 +54,9 @@ pub(super) struct Pending {
     progress: Progress,
     work: BoxedLocal<Vec<u8>>,
 }
+
+/// An answer's text and its ticket.
+type Ended = (Vec<u8>, Ticket);
 
 #[derive(Clone, Copy, Debug)]
 enum Form {
@@ -74,7 +79,7 @@ impl Call {
     /// side.
     pub async fn run(self) -> Option<Reply> {
         let Call(parts, form) = self;
-        let mut open: Vec<BoxedLocal<Option<(Vec<u8>, Ticket)>>> = Vec::new();
+        let mut open: Vec<BoxedLocal<Option<Ended>>> = Vec::new();
         let mut texts = Vec::new();
         for part in parts {
             match part {
@@ -104,7 +109,7 @@ impl Call {
         form.join(texts).map(|text| Reply {
             text,
             refused: None,
-            tickets,
+            _tickets: tickets,
         })
     }
 
@@ -117,7 +122,7 @@ impl Call {
         let texts = parts.into_iter().map(|part| match part {
             Part::Done(text) => text,
             Part::Wait(pending) => {
-                let text = rpc::failure(Some(pending.ticket.id()), &error, false);
+                let text = answer::failure(Some(pending.ticket.id()), &error, false);
                 tickets.push(pending.ticket);
                 text
             }
@@ -126,7 +131,7 @@ impl Call {
         Reply {
             text,
             refused: Some(INTERNAL_ERROR),
-            tickets,
+            _tickets: tickets,
         }
     }
 }
@@ -140,7 +145,7 @@ impl Pending {
         }
     }
 
-    async fn run(self) -> Option<(Vec<u8>, Ticket)> {
+    async fn run(self) -> Option<Ended> {
         let Pending {
             ticket,
             progress,
@@ -161,7 +166,7 @@ impl Reply {
         Reply {
             text,
             refused: None,
-            tickets: Vec::new(),
+            _tickets: Vec::new(),
         }
     }
 
@@ -169,7 +174,7 @@ impl Reply {
         Reply {
             text,
             refused: Some(code),
-            tickets: Vec::new(),
+            _tickets: Vec::new(),
         }
     }
 }

@@ -5,26 +5,32 @@
 //! Does not: do I/O, spawn tasks, or know stdio, HTTP and MQTT. A front door gives it bytes, a
 //! [`Session`] and an [`Outlet`], runs the [`Call`]s and writes the [`Reply`]s.
 //!
-//! From the outside in: `engine` (one method table) over `rpc` (messages), `modern` and `legacy`
-//! (the eras' envelopes), `schema` (arguments), `results` (shapes by `version`), `call`, `session`
-//! and `progress` (a request's life).
+//! From the outside in: `engine` over `rpc` (messages) and `answer`; `admission` (the one method
+//! table) with `modern` and `legacy` (the eras' envelopes); `methods` over `catalog`, `schema` and
+//! `rule` (arguments) and `results` (shapes by `version`); `call`, `session` and `progress` are a
+//! request's life.
 
 pub mod catalog;
 pub mod rpc;
 pub mod schema;
 
+mod admission;
+mod answer;
 mod call;
 mod engine;
 mod json;
 mod legacy;
+mod methods;
 mod modern;
 mod progress;
 mod results;
+mod rule;
 mod session;
 mod version;
 
 pub use call::{Call, Received, Reply};
-pub use engine::{CatalogError, Engine};
+pub use engine::Engine;
+pub use methods::CatalogError;
 pub use progress::{Outlet, Progress};
 pub use session::Session;
 pub use version::{Shape, Version};

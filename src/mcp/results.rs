@@ -11,11 +11,12 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
+use super::answer;
 use super::catalog::{
     Body, Catalog, Contents, Prompt, Resource, ServerInfo, Template, Tool, ToolResult,
 };
 use super::modern::SERVER_INFO;
-use super::rpc::{self, Id};
+use super::rpc::Id;
 use super::version::{ALL, Shape, Version};
 
 /// Makes results; holds the ones that never change.
@@ -103,11 +104,11 @@ impl Results {
             .get(which as usize)
             .and_then(|row| row.get(version as usize));
         let Some(slot) = slot else {
-            return rpc::success(id, &self.make_list(which, version, all));
+            return answer::success(id, &self.make_list(which, version, all));
         };
         let text =
             slot.get_or_init(|| self.make_list(which, version, all).to_string().into_bytes());
-        rpc::success_text(id, text)
+        answer::success_text(id, text)
     }
 
     /// The answer to `tools/call`.
@@ -140,7 +141,7 @@ impl Results {
             result_type: shape.stateless.then_some("complete"),
             meta: shape.stateless.then_some(&self.meta),
         };
-        rpc::success(id, &result)
+        answer::success(id, &result)
     }
 
     /// The answer to `resources/read`. What a read yields may change at any time: no caching.
@@ -148,14 +149,14 @@ impl Results {
         let contents: Vec<Value> = contents.into_iter().map(contents_item).collect();
         let mut result = Map::new();
         result.insert("contents".into(), contents.into());
-        rpc::success(id, &self.finish(result, version, Some(0)))
+        answer::success(id, &self.finish(result, version, Some(0)))
     }
 
     /// The answer to `prompts/get`.
     pub(super) fn prompt(&self, id: &Id, version: Version, messages: Vec<Value>) -> Vec<u8> {
         let mut result = Map::new();
         result.insert("messages".into(), messages.into());
-        rpc::success(id, &self.finish(result, version, None))
+        answer::success(id, &self.finish(result, version, None))
     }
 
     fn make_list(&self, which: List, version: Version, all: &Catalog) -> Value {

@@ -1,16 +1,16 @@
-//! JSON-RPC 2.0: one message from bytes, one answer to bytes.
+//! JSON-RPC 2.0: one message from bytes.
 //!
 //! Promises: whatever the bytes, [`parse`] returns a message or a fault ready to be answered, and
 //! the fault carries the request's id whenever one can be read. Ids are echoed with the same type
 //! and digits. A key named twice anywhere in a message is refused (-32600): the message would mean
 //! different things to different readers, and topics drive actuators.
-//! Does not: know methods, versions or sessions.
+//! Does not: know methods, versions or sessions, or write answers (see `answer`).
 
 use std::fmt;
 use std::rc::Rc;
 
+use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -47,7 +47,7 @@ pub enum Message<'a> {
     Notification(Notification),
     /// The answer to a request of ours.
     Response(Response),
-    /// An array of messages, not yet looked into; see [`Batch::split`].
+    /// An array of messages, not yet looked into.
     Batch(Batch<'a>),
 }
 
@@ -124,42 +124,6 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Fault> {
         Some(b'[') => Ok(Message::Batch(Batch(text))),
         _ => Err(no_message(text)),
     }
-}
-
-/// The answer to a request that succeeded, as JSON text without a line end.
-pub(super) fn success(id: &Id, result: &impl Serialize) -> Vec<u8> {
-    let mut text = opening(id);
-    text.extend_from_slice(br#""result":"#);
-    let start = text.len();
-    if let Err(why) = serde_json::to_writer(&mut text, result) {
-        text.truncate(start);
-        let error = RpcError::new(INTERNAL_ERROR, format!("the result is not JSON: {why}"));
-        return failure(Some(id), &error, false);
-    }
-    text.push(b'}');
-    text
-}
-
-/// The same from a result that is JSON text already.
-pub(super) fn success_text(id: &Id, result: &[u8]) -> Vec<u8> {
-    let mut text = opening(id);
-    text.extend_from_slice(br#""result":"#);
-    text.extend_from_slice(result);
-    text.push(b'}');
-    text
-}
-
-/// The answer to a request that failed. Without an id the member is `null` or left out.
-pub(super) fn failure(id: Option<&Id>, error: &RpcError, null_id: bool) -> Vec<u8> {
-    let mut text = match id {
-        Some(id) => opening(id),
-        None if null_id => br#"{"jsonrpc":"2.0","id":null,"#.to_vec(),
-        None => br#"{"jsonrpc":"2.0","#.to_vec(),
-    };
-    text.extend_from_slice(br#""error":"#);
-    text.extend_from_slice(error.to_value().to_string().as_bytes());
-    text.push(b'}');
-    text
 }
 
 impl Id {
@@ -240,16 +204,6 @@ impl RpcError {
     pub(super) fn about(self, id: Option<Id>) -> Fault {
         Fault { id, error: self }
     }
-
-    fn to_value(&self) -> Value {
-        let mut error = Map::new();
-        error.insert("code".into(), self.code.into());
-        error.insert("message".into(), self.message.as_str().into());
-        if let Some(data) = &self.data {
-            error.insert("data".into(), data.clone());
-        }
-        Value::Object(error)
-    }
 }
 
 /// A message's members; unknown ones are ignored, one named twice is an error of serde's.
@@ -312,31 +266,19 @@ fn parse_object(text: &str) -> Result<Message<'_>, Fault> {
         id: readable_id(text),
         error: json_error(&why),
     })?;
-    let (id, id_fault) = match members.id {
-        None => (None, false),
-        Some(raw) => {
-            let id = Id::from_json(raw.get());
-            let fault = id.is_none();
-            (id, fault)
-        }
-    };
-    let refuse = |id: Option<Id>, code, message: &str| {
-        let error = RpcError::new(code, message);
-        Err(Fault { id, error })
-    };
+    let id = members.id.map(|raw| Id::from_json(raw.get()));
+    let known = id.clone().flatten();
     if members.jsonrpc.as_deref() != Some("2.0") {
-        return refuse(id, INVALID_REQUEST, "`jsonrpc` must be \"2.0\"");
+        return refuse(known, INVALID_REQUEST, "`jsonrpc` must be \"2.0\"");
     }
-    if id_fault {
+    if id.is_some() && known.is_none() {
         return refuse(None, INVALID_REQUEST, "`id` must be a string or an integer");
     }
-    let answers = members.result.is_some() || members.error.is_some();
-    match (members.method, id) {
-        (Some(_), id) if answers => refuse(
-            id,
-            INVALID_REQUEST,
-            "a message has a `method` or a `result`, not both",
-        ),
+    if members.method.is_some() && (members.result.is_some() || members.error.is_some()) {
+        let text = "a message has a `method` or a `result`, not both";
+        return refuse(known, INVALID_REQUEST, text);
+    }
+    match (members.method, known) {
         (Some(method), Some(id)) => match object(members.params) {
             Some(params) => Ok(Message::Request(Request { id, method, params })),
             None => refuse(Some(id), INVALID_PARAMS, "`params` must be an object"),
@@ -345,16 +287,28 @@ fn parse_object(text: &str) -> Result<Message<'_>, Fault> {
             let params = object(members.params);
             Ok(Message::Notification(Notification { method, params }))
         }
-        (None, id) => match (id, members.result, members.error) {
-            (Some(id), Some(result), None) => Ok(response(id, Ok(result))),
-            (Some(id), None, Some(error)) => Ok(response(id, Err(error))),
-            (id, ..) => refuse(id, INVALID_REQUEST, "the message has no `method`"),
-        },
+        (None, id) => response(id, members.result, members.error),
     }
 }
 
-fn response(id: Id, outcome: Result<Value, Value>) -> Message<'static> {
-    Message::Response(Response { id, outcome })
+fn response(
+    id: Option<Id>,
+    result: Option<Value>,
+    error: Option<Value>,
+) -> Result<Message<'static>, Fault> {
+    let (id, outcome) = match (id, result, error) {
+        (Some(id), Some(result), None) => (id, Ok(result)),
+        (Some(id), None, Some(error)) => (id, Err(error)),
+        (id, ..) => {
+            let text = "a message has a `method`, or an `id` and one of `result` and `error`";
+            return refuse(id, INVALID_REQUEST, text);
+        }
+    };
+    Ok(Message::Response(Response { id, outcome }))
+}
+
+fn refuse<T>(id: Option<Id>, code: i64, text: &str) -> Result<T, Fault> {
+    Err(RpcError::new(code, text).about(id))
 }
 
 /// `params` that are absent or null are an empty object.
@@ -401,12 +355,4 @@ fn json_error(why: &serde_json::Error) -> RpcError {
     } else {
         RpcError::new(PARSE_ERROR, format!("invalid JSON: {text}"))
     }
-}
-
-fn opening(id: &Id) -> Vec<u8> {
-    let mut text = Vec::with_capacity(256);
-    text.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
-    text.extend_from_slice(id.as_json().as_bytes());
-    text.push(b',');
-    text
 }

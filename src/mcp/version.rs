@@ -79,7 +79,7 @@ impl fmt::Display for Version {
 }
 
 /// Every version, oldest first.
-pub const ALL: [Version; 5] = [
+pub(super) const ALL: [Version; 5] = [
     Version::V2024_11_05,
     Version::V2025_03_26,
     Version::V2025_06_18,

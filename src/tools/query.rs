@@ -76,7 +76,7 @@ impl Query {
             // A retained message is older than the request.
             retained: false,
         };
-        let listening = self.wait.listen(&access, listen).await;
+        let listening = self.wait.listen(access, listen).await;
         let mut inbox = listening.map_err(|why| format!("no query: {why}. Nothing was sent."))?;
         // What came while the subscription was set up is older than the request, too.
         inbox.clear();

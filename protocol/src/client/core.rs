@@ -8,15 +8,15 @@ use std::time::Instant;
 
 use super::backoff::Backoff;
 use super::event::{Event, Output, Reason, Ticket};
-use super::ids::{IdSet, PacketIds};
 use super::keepalive::{Due, KeepAlive};
 use super::listeners::{Listen, Listeners};
 use super::options::Options;
-use super::outbox::Outbox;
 use super::publishes::Publishes;
 use super::subscriptions::Subscriptions;
 use crate::encode::{self, EncodeError};
+use crate::ids::{IdSet, PacketIds};
 use crate::limits::TAKEOVER_WINDOW;
+use crate::outbox::Outbox;
 
 /// Everything but the received bytes, so that a packet borrowed from those can be handled.
 pub(super) struct Core {

@@ -10,10 +10,10 @@ use std::time::Instant;
 use mqttrs::{Pid, QosPid};
 
 use super::event::Ticket;
-use super::outbox::Outbox;
 use crate::encode;
 use crate::limits::PUBLISH_ACK_TIMEOUT;
 use crate::message::Message;
+use crate::outbox::Outbox;
 
 #[derive(Default)]
 pub(super) struct Flows {

@@ -7,10 +7,10 @@ use mqttrs::{Pid, QoS, QosPid};
 
 use super::event::{Event, Outcome, PublishError, Reason, Ticket};
 use super::flows::{self, Acked, Flow, Flows, Step};
-use super::ids::PacketIds;
-use super::outbox::Outbox;
+use crate::ids::PacketIds;
 use crate::limits::{Limits, OUTBOX_HIGH_WATER};
 use crate::message::Message;
+use crate::outbox::Outbox;
 
 /// All publishes that are not finished.
 #[derive(Default)]

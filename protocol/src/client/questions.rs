@@ -9,7 +9,7 @@ use std::time::Instant;
 use mqttrs::Pid;
 
 use super::event::ProtocolError;
-use super::ids::PacketIds;
+use crate::ids::PacketIds;
 use crate::limits::SUBSCRIBE_ACK_TIMEOUT;
 use crate::topic::SubscribeFilter;
 

@@ -10,12 +10,12 @@ use std::time::Instant;
 use mqttrs::{Pid, QoS, SubscribeReturnCodes};
 
 use super::event::ProtocolError;
-use super::ids::PacketIds;
-use super::outbox::Outbox;
 use super::questions::{Ask, AskedFor, Questions};
 use super::subscription::{Subscription, Suspicion};
 use crate::encode;
+use crate::ids::PacketIds;
 use crate::limits::{OUTBOX_HIGH_WATER, SUBSCRIBE_BATCH, SUBSCRIBE_BATCH_BYTES};
+use crate::outbox::Outbox;
 use crate::topic::SubscribeFilter;
 
 /// The desired subscriptions, keyed by the exact filter string ([MQTT-3.10.4-1]), recorded when

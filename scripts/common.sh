@@ -1,0 +1,82 @@
+# What the scripts share; to be sourced from the repository's root.
+
+# Everything that is downloaded or built for development only, outside the repository.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/mcpmqtt-dev
+
+# Debian puts daemons where only root looks.
+PATH=$PATH:/usr/sbin:/sbin
+
+die() {
+  echo "$(basename "$0"): $*" >&2
+  exit 1
+}
+
+missing=()
+
+# need COMMAND PACKAGE: the command, or the Debian package that has it, is needed.
+need() {
+  command -v "$1" >/dev/null || missing+=("$2")
+}
+
+# Installs what `need` did not find: as root; others are told the command.
+install_missing() {
+  ((${#missing[@]})) || return 0
+  command -v apt-get >/dev/null || die "please install: ${missing[*]}"
+  [[ $(id -u) == 0 ]] || die "please run: sudo apt-get install ${missing[*]}"
+  echo "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; } >/dev/null 2>&1 ||
+    die "cannot install ${missing[*]}; try: apt-get install ${missing[*]}"
+  missing=()
+}
+
+target_directory() {
+  cargo metadata --locked --no-deps --format-version 1 |
+    python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
+}
+
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+# wait_for NAME COMMAND...: repeats the command until it succeeds, for at most 20 s.
+wait_for() {
+  local name=$1 end=$((SECONDS + 20))
+  shift
+  until "$@" >/dev/null 2>&1; do
+    ((SECONDS < end)) || die "$name does not come up"
+    sleep 0.05
+  done
+}
+
+# made_from FILE DIRECTORY COMMAND...: makes the directory by the command, unless it was made from
+# the same file before.
+made_from() {
+  local file=$1 directory=$2
+  shift 2
+  cmp -s "$file" "$directory/.made-from" && return
+  rm -rf "$directory"
+  mkdir -p "$directory"
+  "$@" >&2 || die "cannot make $directory"
+  cp "$file" "$directory/.made-from"
+}
+
+# Prints the Python that has the SDK.
+sdk_python() {
+  make_venv() {
+    python3 -m venv "$cache/sdk-python" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
+    "$cache/sdk-python/bin/pip" install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
+  }
+  made_from tests/sdk/requirements.txt "$cache/sdk-python" make_venv
+  echo "$cache/sdk-python/bin/python"
+}
+
+# Prints the directory in which the TypeScript SDKs are installed.
+sdk_node() {
+  make_modules() {
+    cp tests/sdk/package.json tests/sdk/package-lock.json "$cache/sdk-node/"
+    npm --prefix "$cache/sdk-node" ci --ignore-scripts --no-audit --no-fund --silent
+  }
+  made_from tests/sdk/package-lock.json "$cache/sdk-node" make_modules
+  echo "$cache/sdk-node"
+}

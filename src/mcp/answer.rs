@@ -1,0 +1,63 @@
+//! JSON-RPC 2.0: one answer to bytes, written straight into the buffer that is sent.
+//!
+//! Promises: compact JSON on one line; never both a result and an error.
+//! Does not: end the line; that is the front door's framing.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::rpc::{INTERNAL_ERROR, Id, RpcError};
+
+/// The answer to a request that succeeded, as JSON text without a line end.
+pub(super) fn success(id: &Id, result: &impl Serialize) -> Vec<u8> {
+    let mut text = opening(id);
+    text.extend_from_slice(br#""result":"#);
+    let start = text.len();
+    if let Err(why) = serde_json::to_writer(&mut text, result) {
+        text.truncate(start);
+        let error = RpcError::new(INTERNAL_ERROR, format!("the result is not JSON: {why}"));
+        return failure(Some(id), &error, false);
+    }
+    text.push(b'}');
+    text
+}
+
+/// The same from a result that is JSON text already.
+pub(super) fn success_text(id: &Id, result: &[u8]) -> Vec<u8> {
+    let mut text = opening(id);
+    text.extend_from_slice(br#""result":"#);
+    text.extend_from_slice(result);
+    text.push(b'}');
+    text
+}
+
+/// The answer to a request that failed. Without an id the member is `null` or left out.
+pub(super) fn failure(id: Option<&Id>, error: &RpcError, null_id: bool) -> Vec<u8> {
+    let mut text = match id {
+        Some(id) => opening(id),
+        None if null_id => br#"{"jsonrpc":"2.0","id":null,"#.to_vec(),
+        None => br#"{"jsonrpc":"2.0","#.to_vec(),
+    };
+    text.extend_from_slice(br#""error":"#);
+    text.extend_from_slice(error_member(error).to_string().as_bytes());
+    text.push(b'}');
+    text
+}
+
+fn error_member(from: &RpcError) -> Value {
+    let mut error = Map::new();
+    error.insert("code".into(), from.code.into());
+    error.insert("message".into(), from.message.as_str().into());
+    if let Some(data) = &from.data {
+        error.insert("data".into(), data.clone());
+    }
+    Value::Object(error)
+}
+
+fn opening(id: &Id) -> Vec<u8> {
+    let mut text = Vec::with_capacity(256);
+    text.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
+    text.extend_from_slice(id.as_json().as_bytes());
+    text.push(b',');
+    text
+}

@@ -1,0 +1,236 @@
+//! From the command line to a configuration in force.
+//!
+//! It promises: every fault and every warning of the file is told; a file that was named and is not
+//! there is an error, the default file may be missing and it is said what runs then.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mcpmqtt_config::{Config, MAX_FILE_BYTES, Password};
+use mcpmqtt_protocol::client::{BackoffOptions, Options};
+use mcpmqtt_protocol::limits::Limits;
+
+use crate::broker::InboxLimits;
+use crate::cli;
+use crate::transport::Target;
+
+/// A configuration and where it came from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What is in force.
+    pub config: Config,
+    /// In words: a path, or what stands in for it.
+    pub origin: String,
+    /// What an operator should look at.
+    pub warnings: Vec<String>,
+}
+
+/// Loads the file that `named` names, or the default one.
+///
+/// # Errors
+/// All that is wrong, a line each.
+pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
+    let Some(path) = named.map(Path::to_path_buf).or_else(default_path) else {
+        return Ok(without_file(
+            "neither XDG_CONFIG_HOME nor HOME is set, so there is no configuration file",
+        ));
+    };
+    match read(&path) {
+        Ok(text) => parse(&text, &format!("`{}`", path.display())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
+            Ok(without_file(&format!(
+                "there is no configuration file `{}`",
+                path.display()
+            )))
+        }
+        Err(error) => Err(format!(
+            "cannot read the configuration `{}`: {}",
+            path.display(),
+            words(&error)
+        )),
+    }
+}
+
+/// Takes `text` for the configuration.
+///
+/// # Errors
+/// All that is wrong, a line each.
+pub fn parse(text: &str, origin: &str) -> Result<Loaded, String> {
+    match Config::parse(text) {
+        Ok((config, warnings)) => Ok(Loaded {
+            config,
+            origin: origin.to_owned(),
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+        }),
+        Err(refused) => {
+            let mut lines = format!("the configuration {origin} cannot be used:");
+            for problem in &refused.problems {
+                let _ = write!(lines, "\n  error: {problem}");
+            }
+            for warning in &refused.warnings {
+                let _ = write!(lines, "\n  warning: {warning}");
+            }
+            Err(lines)
+        }
+    }
+}
+
+/// Where the configuration is looked for when none is named.
+#[must_use]
+pub fn default_path() -> Option<PathBuf> {
+    let (xdg, home) = (
+        std::env::var_os("XDG_CONFIG_HOME"),
+        std::env::var_os("HOME"),
+    );
+    cli::default_config_path(xdg.as_deref(), home.as_deref())
+}
+
+/// The protocol client's options.
+///
+/// # Errors
+/// A password file that cannot be read, or no random numbers for a client identifier.
+pub fn client_options(config: &Config) -> Result<Options, String> {
+    let mqtt = &config.mqtt;
+    let client_id = match &mqtt.client_id {
+        Some(id) => id.clone(),
+        None => generate_client_id()?,
+    };
+    let mut options = Options::new(client_id);
+    options.clean_session = mqtt.clean_session;
+    options.keep_alive = mqtt.keepalive;
+    if let Some(credentials) = &mqtt.credentials {
+        options.username = Some(credentials.username.clone());
+        options.password = password(&credentials.password)?;
+    }
+    options.connect_timeout = mqtt.connect_timeout;
+    options.backoff = BackoffOptions {
+        initial: mqtt.backoff.initial,
+        max: mqtt.backoff.max,
+        refused_initial: mqtt.backoff.refused_initial,
+        refused_max: mqtt.backoff.refused_max,
+        stable: mqtt.backoff.stable,
+    };
+    options.limits = Limits {
+        packet_bytes: config.limits.packet_bytes,
+        publish_queue: config.limits.publish_queue,
+        publish_queue_bytes: config.limits.publish_queue_bytes,
+        inflight: config.limits.inflight,
+        listeners: config.limits.listeners,
+    };
+    Ok(options)
+}
+
+/// Where the broker is.
+#[must_use]
+pub fn target(config: &Config) -> Target {
+    let keepalive = Duration::from_secs(config.mqtt.keepalive.into());
+    Target {
+        host: config.mqtt.host.clone(),
+        port: config.mqtt.port,
+        // The same patience as the protocol's own, which sees what the system does not.
+        user_timeout: keepalive * 3 / 2,
+        connect_timeout: config.mqtt.connect_timeout,
+    }
+}
+
+/// The bounds on messages that wait for calls.
+#[must_use]
+pub fn inbox_limits(config: &Config) -> InboxLimits {
+    InboxLimits {
+        messages: config.limits.inbox_messages,
+        bytes: config.limits.inbox_bytes,
+        total_bytes: config.limits.waiting_bytes,
+    }
+}
+
+/// A number from the operating system, different at each start.
+///
+/// # Errors
+/// When it has none.
+pub fn seed() -> Result<u64, String> {
+    getrandom::u64()
+        .map_err(|error| format!("the operating system gives no random numbers: {error}"))
+}
+
+fn without_file(why: &str) -> Loaded {
+    Loaded {
+        config: Config::without_file(),
+        origin: "the built-in defaults".into(),
+        warnings: vec![format!(
+            "{why}; using the broker at localhost:1883, with `test/+` to read and write"
+        )],
+    }
+}
+
+/// Reads one byte more than is allowed at most, so that `Config::parse` can say that it is too much.
+fn read(path: &Path) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    let limit = MAX_FILE_BYTES as u64 + 1;
+    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
+}
+
+fn password(password: &Password) -> Result<Option<Vec<u8>>, String> {
+    let path = match password {
+        Password::None => return Ok(None),
+        Password::Text(secret) => return Ok(Some(secret.expose().as_bytes().to_vec())),
+        Password::File(path) => path,
+    };
+    let fault = |words: String| {
+        format!(
+            "mqtt.password_file: cannot use `{}`: {words}",
+            path.display()
+        )
+    };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| fault(words(&error)))?;
+    let limit = MAX_PASSWORD_BYTES as u64 + 3;
+    file.take(limit)
+        .read_to_end(&mut bytes)
+        .map_err(|error| fault(words(&error)))?;
+    // Editors and `echo` end a file with one newline, which nobody means.
+    let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    if text.len() > MAX_PASSWORD_BYTES {
+        return Err(fault(format!(
+            "a password has at most {MAX_PASSWORD_BYTES} bytes"
+        )));
+    }
+    Ok(Some(text.to_vec()))
+}
+
+/// Letters and digits, 23 of them: every broker must take such an identifier ([MQTT-3.1.3-5]).
+fn generate_client_id() -> Result<String, String> {
+    let mut random = fastrand::Rng::with_seed(seed()?);
+    let tail = std::iter::repeat_with(|| random.alphanumeric());
+    Ok("mcpmqtt"
+        .chars()
+        .chain(tail)
+        .take(CLIENT_ID_CHARS)
+        .collect())
+}
+
+fn words(error: &io::Error) -> String {
+    crate::transport::words(error)
+}
+
+const MAX_PASSWORD_BYTES: usize = 65_535;
+const CLIENT_ID_CHARS: usize = 23;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_generated_client_id_is_one_that_every_broker_must_take() {
+        let id = generate_client_id().unwrap();
+        assert_eq!(id.len(), 23);
+        assert!(id.chars().all(|c| c.is_ascii_alphanumeric()));
+        assert_ne!(id, generate_client_id().unwrap());
+    }
+}

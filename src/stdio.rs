@@ -1,0 +1,267 @@
+//! The front door on standard input and output: one JSON-RPC message a line, in and out.
+//!
+//! Promises: nothing but whole lines of JSON-RPC is written; requests run side by side, so that
+//! `ping` and `notifications/cancelled` overtake a slow tool; memory is bounded whatever the client
+//! sends or does not read; the descriptors' shared O_NONBLOCK flag is never touched.
+//! Does not: know tools, versions or the broker; decide when the program stops.
+
+mod bell;
+mod descriptor;
+mod lines;
+mod load;
+mod outbox;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_io::Timer;
+use smol::future::{self, yield_now};
+use smol::{LocalExecutor, Task};
+
+use crate::mcp::rpc::{INVALID_REQUEST, RpcError};
+use crate::mcp::{Call, Engine, Outlet, Received, Session};
+
+use descriptor::{Input, Output};
+use lines::{Line, Lines};
+use load::Load;
+use outbox::Outbox;
+
+/// What one client may ask of us at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Longest line read, in bytes. A longer one is answered with an error and skipped in constant
+    /// memory. Default 4 MiB.
+    pub line_bytes: usize,
+    /// Most requests in flight, that is, accepted and not yet answered *and written*. At the limit
+    /// reading pauses for [`patience`](Limits::patience). Default 1024.
+    pub requests: usize,
+    /// Most bytes of lines of requests in flight; one request is always admitted. Default 16 MiB.
+    pub request_bytes: usize,
+    /// How long reading pauses for room. After that, calls are refused until there is room, while
+    /// everything that needs none is served. Default 250 ms.
+    pub patience: Duration,
+    /// Most bytes of answers the client has not read yet; above it reading pauses until it has.
+    /// Default 4 MiB.
+    pub output_bytes: usize,
+    /// Above so many unread bytes progress is dropped instead of queued. Default 64 KiB.
+    pub progress_bytes: usize,
+    /// How long calls in flight may go on after the end of input or a stop. Default 1 s.
+    pub grace: Duration,
+}
+
+/// Why [`serve`] returned.
+#[derive(Debug)]
+pub enum Ending {
+    /// The client closed our standard input: it is done.
+    EndOfInput,
+    /// The `stop` future completed.
+    Stopped,
+    /// The client no longer reads our standard output.
+    OutputBroken(io::Error),
+    /// Standard input or output cannot be used.
+    Failed(io::Error),
+}
+
+/// Serves the client on standard input and output until it leaves or `stop` completes; then calls
+/// in flight are given the grace to finish and what is left is dropped.
+pub async fn serve(
+    engine: Engine,
+    executor: Rc<LocalExecutor<'static>>,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) -> Ending {
+    let input = io::stdin().as_fd().try_clone_to_owned();
+    let output = io::stdout().as_fd().try_clone_to_owned();
+    match (input, output) {
+        (Ok(input), Ok(output)) => serve_on(input, output, engine, executor, limits, stop).await,
+        (Err(why), _) | (_, Err(why)) => Ending::Failed(why),
+    }
+}
+
+/// The same on any two descriptors.
+pub async fn serve_on(
+    input: OwnedFd,
+    output: OwnedFd,
+    engine: Engine,
+    executor: Rc<LocalExecutor<'static>>,
+    limits: Limits,
+    stop: impl Future<Output = ()>,
+) -> Ending {
+    let (mut input, mut output) = match (Input::new(input), Output::new(output)) {
+        (Ok(input), Ok(output)) => (input, output),
+        (Err(why), _) | (_, Err(why)) => return Ending::Failed(why),
+    };
+    let desk = Desk::new(engine, executor, limits);
+    let _calls = DropCalls(desk.calls.clone());
+    let mut writing = pin!(desk.outbox.write_to(&mut output));
+    let stopping = async {
+        stop.await;
+        Ending::Stopped
+    };
+    let broken = async { Ending::OutputBroken(writing.as_mut().await) };
+    let ending = future::or(stopping, future::or(broken, desk.read(&mut input))).await;
+    if matches!(ending, Ending::OutputBroken(_)) {
+        return ending;
+    }
+    let finished = async {
+        desk.load.idle().await;
+        desk.outbox.empty().await;
+    };
+    let late = async {
+        Timer::after(limits.grace).await;
+    };
+    let broken = async {
+        writing.await;
+    };
+    future::or(finished, future::or(late, broken)).await;
+    ending
+}
+
+/// One client and all that is under way for it.
+struct Desk {
+    engine: Engine,
+    executor: Rc<LocalExecutor<'static>>,
+    limits: Limits,
+    session: Rc<Session>,
+    outlet: Outlet,
+    outbox: Rc<Outbox>,
+    load: Rc<Load>,
+    calls: Rc<Calls>,
+    /// The last wait for room was in vain: do not wait again until there is some.
+    impatient: Cell<bool>,
+}
+
+/// The tasks of calls in flight; a task takes itself out when it is done.
+#[derive(Default)]
+struct Calls {
+    tasks: RefCell<HashMap<u64, Task<()>>>,
+    next: Cell<u64>,
+}
+
+/// Cancels what is still in flight, however [`serve_on`] ends.
+struct DropCalls(Rc<Calls>);
+
+impl Desk {
+    fn new(engine: Engine, executor: Rc<LocalExecutor<'static>>, limits: Limits) -> Desk {
+        let outbox = Rc::<Outbox>::default();
+        let sink = outbox.clone();
+        Desk {
+            engine,
+            executor,
+            limits,
+            session: Session::new(),
+            outlet: Outlet::new(move |text| sink.offer(text, limits.progress_bytes)),
+            outbox,
+            load: Rc::default(),
+            calls: Rc::default(),
+            impatient: Cell::new(false),
+        }
+    }
+
+    async fn read(&self, input: &mut Input) -> Ending {
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut lines = Lines::new(self.limits.line_bytes);
+        loop {
+            let mut rest = match input.read(&mut chunk).await {
+                Ok(0) => break,
+                Ok(count) => chunk.get(..count).unwrap_or_default(),
+                Err(why) => return Ending::Failed(why),
+            };
+            while let Some(line) = lines.next(&mut rest) {
+                self.take(line).await;
+            }
+            // A client that never stops writing must not keep its own calls from running.
+            yield_now().await;
+        }
+        if let Some(line) = lines.last() {
+            self.take(line).await;
+        }
+        Ending::EndOfInput
+    }
+
+    async fn take(&self, line: Line<'_>) {
+        self.outbox.below(self.limits.output_bytes).await;
+        let bytes = match line {
+            Line::Whole(bytes) => bytes,
+            Line::TooLong => {
+                let cap = self.limits.line_bytes;
+                let text = format!("the line is longer than {cap} bytes and was skipped");
+                let error = RpcError::new(INVALID_REQUEST, text);
+                return self
+                    .outbox
+                    .push(self.engine.refuse(&self.session, error), None);
+            }
+        };
+        match self.engine.receive(&self.session, bytes, &self.outlet) {
+            Received::Nothing => {}
+            Received::Answer(reply) => self.outbox.push(reply, None),
+            Received::Call(call) => self.start(call, bytes.len()).await,
+        }
+    }
+
+    async fn start(&self, call: Call, bytes: usize) {
+        let requests = call.requests();
+        let room = || self.load.has_room(requests, bytes, &self.limits);
+        if !room() {
+            // Calls that were cancelled a line ago get the chance to leave.
+            yield_now().await;
+        }
+        if !room() && !self.impatient.get() {
+            let late = async {
+                Timer::after(self.limits.patience).await;
+            };
+            future::or(self.load.until(room), late).await;
+        }
+        self.impatient.set(!room());
+        if self.impatient.get() {
+            let busy = format!(
+                "the server is busy: {} requests are in flight; try again after an answer",
+                self.load.requests()
+            );
+            return self.outbox.push(call.refuse(&busy), None);
+        }
+        let permit = self.load.enter(requests, bytes);
+        let (outbox, calls) = (self.outbox.clone(), self.calls.clone());
+        let key = calls.next.replace(calls.next.get().wrapping_add(1));
+        let task = self.executor.spawn(async move {
+            if let Some(reply) = call.run().await {
+                outbox.push(reply, Some(permit));
+            }
+            if let Some(done) = calls.tasks.borrow_mut().remove(&key) {
+                done.detach();
+            }
+        });
+        self.calls.tasks.borrow_mut().insert(key, task);
+    }
+}
+
+impl Drop for DropCalls {
+    fn drop(&mut self) {
+        // Taken out first: a dropped task must not find the table borrowed.
+        let tasks = self.0.tasks.take();
+        drop(tasks);
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            line_bytes: 4 << 20,
+            requests: 1024,
+            request_bytes: 16 << 20,
+            patience: Duration::from_millis(250),
+            output_bytes: 4 << 20,
+            progress_bytes: 64 << 10,
+            grace: Duration::from_secs(1),
+        }
+    }
+}
+
+/// How much is read at once: what a pipe holds on Linux.
+const CHUNK_BYTES: usize = 64 << 10;

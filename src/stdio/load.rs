@@ -1,0 +1,69 @@
+//! How much is in flight for the client.
+//!
+//! Promises: what entered leaves again when its permit is dropped, which is after its answer was
+//! written, or when it was cancelled.
+//! Does not: queue.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::Limits;
+use super::bell::Bell;
+
+#[derive(Default)]
+pub(super) struct Load {
+    requests: Cell<usize>,
+    bytes: Cell<usize>,
+    left: Bell,
+}
+
+/// Some requests' place.
+pub(super) struct Permit {
+    load: Rc<Load>,
+    requests: usize,
+    bytes: usize,
+}
+
+impl Load {
+    pub(super) fn requests(&self) -> usize {
+        self.requests.get()
+    }
+
+    /// Whether so much more may enter. When nothing is in flight anything may, so that no limit
+    /// makes a request impossible.
+    pub(super) fn has_room(&self, requests: usize, bytes: usize, limits: &Limits) -> bool {
+        let fits = self.requests.get() + requests <= limits.requests
+            && self.bytes.get() + bytes <= limits.request_bytes;
+        fits || self.requests.get() == 0
+    }
+
+    pub(super) fn enter(self: &Rc<Self>, requests: usize, bytes: usize) -> Permit {
+        self.requests.set(self.requests.get() + requests);
+        self.bytes.set(self.bytes.get() + bytes);
+        let load = self.clone();
+        Permit {
+            load,
+            requests,
+            bytes,
+        }
+    }
+
+    /// Waits until nothing is in flight.
+    pub(super) async fn idle(&self) {
+        self.until(|| self.requests.get() == 0).await;
+    }
+
+    /// Waits until the condition holds; looked at whenever something left.
+    pub(super) async fn until(&self, holds: impl Fn() -> bool) {
+        self.left.until(holds).await;
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        let load = &self.load;
+        load.requests.set(load.requests.get() - self.requests);
+        load.bytes.set(load.bytes.get() - self.bytes);
+        load.left.ring();
+    }
+}

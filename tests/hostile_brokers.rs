@@ -1,0 +1,166 @@
+//! Brokers that break the protocol: each ends its connection with a reason, never the program.
+
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use harness::agent::Agent;
+use harness::{PATIENCE, open_config};
+use serde_json::json;
+
+const ACCEPTED: &[u8] = &[0x20, 2, 0, 0];
+
+/// What the broker says behind CONNACK 0 (or instead of it, where the bytes begin the connection),
+/// and words of the reason in the log.
+fn cases() -> Vec<(Vec<u8>, &'static str)> {
+    let after = |bytes: &[u8]| [ACCEPTED, bytes].concat();
+    let mut cases = vec![
+        (vec![0x20, 2, 0, 1], "does not speak MQTT 3.1.1"),
+        (vec![0x20, 2, 0, 2], "refused the client id"),
+        (vec![0x20, 2, 0, 3], "unavailable"),
+        (vec![0x20, 2, 0, 4], "refused the user name or password"),
+        (vec![0x20, 2, 0, 5], "does not authorize"),
+        (vec![0x20, 2, 0, 6], "broke the protocol"),
+        (vec![0x20, 2, 1, 0], "claims a session"),
+        (vec![0x20, 2, 1, 5], "broke the protocol"),
+        (vec![0x20, 2, 2, 0], "broke the protocol"),
+        (vec![0x20, 0], "broke the protocol"),
+        (vec![0x20, 3, 0, 0, 0], "broke the protocol"),
+        (vec![0x21, 2, 0, 0], "broke the protocol"),
+        (vec![0xD0, 0], "first packet was not CONNACK"),
+        (
+            vec![0x30, 4, 0, 1, b'a', b'x'],
+            "first packet was not CONNACK",
+        ),
+        (
+            b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
+            "broke the protocol",
+        ),
+        (vec![], "without an answer to CONNECT"),
+        (after(ACCEPTED), "second CONNACK"),
+        (after(&[0x90, 3, 0, 9, 0]), "packet id"),
+        (after(&[0xB0, 2, 0, 9]), "packet id"),
+    ];
+    let malformed: &[&[u8]] = &[
+        &[0x40, 0],
+        &[0x40, 2, 0, 0],
+        &[0x41, 2, 0, 1],
+        &[0x40, 3, 0, 1, 0],
+        &[0x50, 0],
+        &[0x60, 2, 0, 1],
+        &[0x62, 0],
+        &[0x70, 1, 0],
+        &[0x90, 0],
+        &[0x90, 2, 0, 1],
+        &[0x90, 3, 0, 1, 3],
+        &[0x90, 3, 0, 1, 0x81],
+        &[0xB0, 0],
+        &[0xD0, 1, 0],
+        &[0xD1, 0],
+        &[0x30, 0],
+        &[0x30, 2, 0, 0],
+        &[0x30, 3, 0, 0, 1],
+        &[0x30, 4, 0, 9, b'a', b'x'],
+        &[0x30, 4, 0, 1, 0, b'x'],
+        &[0x30, 5, 0, 2, b'a', b'#', b'x'],
+        &[0x30, 5, 0, 2, b'+', b'/', b'x'],
+        &[0x30, 3, 0, 1, 0xFF],
+        &[0x30, 5, 0, 3, 0xED, 0xA0, 0x80],
+        &[0x32, 5, 0, 1, b'a', 0, 0],
+        &[0x32, 2, 0, 0],
+        &[0x36, 6, 0, 1, b'a', 0, 1, b'x'],
+        &[0x38, 4, 0, 1, b'a', b'x'],
+        &[0x30, 0xFF, 0xFF, 0xFF, 0xFF],
+        &[0x30, 0xFF, 0xFF, 0xFF, 0x7F],
+        &[0x00, 0xFF, 0xFF, 0xFF, 0x7F],
+        &[0xF0, 0],
+        &[0x10, 0],
+        &[0x82, 0],
+        &[0xA2, 0],
+        &[0xC0, 0],
+        &[0xE0, 0],
+    ];
+    cases.extend(
+        malformed
+            .iter()
+            .map(|bytes| (after(bytes), "broke the protocol")),
+    );
+    cases
+}
+
+/// Reads the CONNECT and says `bytes`, then reads until the client has closed.
+fn serve(stream: &mut TcpStream, bytes: &[u8]) {
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    read_packet(stream).expect("CONNECT");
+    stream.write_all(bytes).unwrap();
+    if bytes.is_empty() {
+        return;
+    }
+    let mut rest = Vec::new();
+    let closed = stream.read_to_end(&mut rest);
+    assert!(
+        closed.is_ok() || rest.is_empty(),
+        "the client does not close on {bytes:02x?}"
+    );
+}
+
+fn read_packet(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).ok()?;
+    assert!(head[1] < 0x80, "packets of this test are short");
+    let mut body = vec![0; head[1].into()];
+    stream.read_exact(&mut body).ok()?;
+    Some([&head[..], &body].concat())
+}
+
+#[test]
+fn a_broker_that_breaks_the_protocol_loses_the_connection_and_nothing_else() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = open_config(listener.local_addr().unwrap().port());
+    config["mqtt"]["backoff"] = json!({
+        "initial": 0.01, "max": 0.02, "refused_initial": 0.01, "refused_max": 0.02,
+    });
+    config["logging"] = json!({"level": "DEBUG"});
+    let mut agent = Agent::start(&config);
+    let cases = cases();
+    assert!(cases.len() > 50);
+    for (bytes, _) in &cases {
+        let (mut stream, _) = listener.accept().unwrap();
+        serve(&mut stream, bytes);
+    }
+    // The next broker is a decent one.
+    let (mut stream, _) = listener.accept().unwrap();
+    read_packet(&mut stream).expect("CONNECT");
+    stream.write_all(ACCEPTED).unwrap();
+    let publish = loop {
+        // Until it is connected, calls tell the last reason.
+        let call = agent.tool(
+            "mqtt_publish",
+            json!({"topic": "t/a", "payload": "x", "qos": 1, "timeout": 60}),
+        );
+        stream
+            .set_read_timeout(Some(std::time::Duration::from_millis(200)))
+            .unwrap();
+        if let Some(packet) = read_packet(&mut stream) {
+            assert_eq!(packet[0], 0x32);
+            let id = &packet[packet.len() - 3..packet.len() - 1];
+            stream.write_all(&[0x40, 2, id[0], id[1]]).unwrap();
+            break call;
+        }
+        assert!(call.error().contains("not connected"));
+    };
+    assert_eq!(publish.structured()["outcome"], "delivered");
+    let (code, log) = agent.finish();
+    assert_eq!(code, Some(0));
+    let reasons: Vec<&str> = log
+        .lines()
+        .filter(|line| line.contains("next attempt in"))
+        .collect();
+    assert_eq!(reasons.len(), cases.len(), "{log}");
+    for ((bytes, words), reason) in cases.iter().zip(reasons) {
+        assert!(reason.contains(words), "{bytes:02x?}: {reason}");
+    }
+}

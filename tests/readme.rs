@@ -1,0 +1,449 @@
+//! The manual says what the program does: its JSON, its commands, its tables and its messages are
+//! held against the code, so that neither can change alone.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use mcpmqtt::cli::{self, UsageError};
+use mcpmqtt_config::{Config, LIMITS};
+use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
+use serde_json::{Value, json};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn readme() -> String {
+    fs::read_to_string(root().join("README.md")).unwrap()
+}
+
+/// The fenced blocks of one language.
+fn blocks(language: &str) -> Vec<String> {
+    let text = readme();
+    let mut found = Vec::new();
+    let mut open: Option<(&str, Vec<&str>)> = None;
+    for line in text.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (None, Some(language)) => open = Some((language, Vec::new())),
+            (Some(_), Some("")) => {
+                let (kind, lines) = open.take().unwrap();
+                if kind == language {
+                    found.push(lines.join("\n"));
+                }
+            }
+            (Some((_, lines)), _) => lines.push(line),
+            (None, None) => {}
+        }
+    }
+    assert!(open.is_none(), "a block is not closed");
+    found
+}
+
+fn json_blocks() -> Vec<Value> {
+    let blocks = blocks("json");
+    let parse = |text: &String| {
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{error} in\n{text}"))
+    };
+    blocks.iter().map(parse).collect()
+}
+
+/// The rows of the table whose header begins with `header`: their cells.
+fn table(header: &str) -> Vec<Vec<String>> {
+    let text = readme();
+    let lines = text.lines().skip_while(|line| !line.starts_with(header));
+    let rows = lines.skip(2).take_while(|line| line.starts_with('|'));
+    let cells = |row: &str| {
+        let cells = row.trim_matches('|').split('|');
+        cells.map(|cell| cell.trim().to_owned()).collect()
+    };
+    let rows: Vec<_> = rows.map(cells).collect();
+    assert!(!rows.is_empty(), "no table `{header}`");
+    rows
+}
+
+/// What stands in backticks.
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// The tools as the program lists them.
+fn tools() -> Vec<Value> {
+    let initialize = json!({"protocolVersion": "2025-06-18", "capabilities": {},
+        "clientInfo": {"name": "readme", "version": "1"}});
+    let requests = [
+        json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": initialize}),
+        json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}),
+    ];
+    let lines: String = requests
+        .iter()
+        .map(|request| format!("{request}\n"))
+        .collect();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_mcpmqtt"))
+        .arg("--config")
+        .arg(root().join("config/examples/example_config.json"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    program
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(lines.as_bytes())
+        .unwrap();
+    let output = program.wait_with_output().unwrap();
+    let answers = String::from_utf8(output.stdout).unwrap();
+    let answers = answers
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let listed = answers
+        .into_iter()
+        .find(|answer| answer["id"] == 2)
+        .unwrap();
+    listed["result"]["tools"].as_array().unwrap().clone()
+}
+
+#[test]
+fn the_manual_can_be_read_at_a_sitting() {
+    assert!(readme().lines().count() <= 600);
+}
+
+#[test]
+fn configurations_load_without_a_fault() {
+    let mut loaded = 0;
+    for block in json_blocks() {
+        if block.get("mqtt").is_none() && block.get("topics").is_none() {
+            continue;
+        }
+        let (_, warnings) = Config::parse(&block.to_string()).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?} in {block:#}");
+        loaded += 1;
+    }
+    assert!(loaded >= 5, "only {loaded} configurations were found");
+}
+
+#[test]
+fn every_example_file_is_shown_as_it_is() {
+    let shown = json_blocks();
+    let mut seen = 0;
+    for entry in fs::read_dir(root().join("config/examples")).unwrap() {
+        let path = entry.unwrap().path();
+        let file: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        assert!(
+            shown.contains(&file),
+            "{} is not in the README",
+            path.display()
+        );
+        let name = path.strip_prefix(root()).unwrap().display().to_string();
+        assert!(
+            readme().contains(&format!("]({name})")),
+            "no link to {name}"
+        );
+        seen += 1;
+    }
+    assert!(seen >= 4);
+}
+
+#[test]
+fn the_defaults_shown_are_the_defaults() {
+    let block = json_blocks()
+        .into_iter()
+        .find(|block| block.get("limits").is_some())
+        .unwrap();
+    let (shown, _) = Config::parse(&block.to_string()).unwrap();
+    assert_eq!(
+        format!("{shown:?}"),
+        format!("{:?}", Config::without_file())
+    );
+    for section in ["mqtt", "logging"] {
+        for key in block[section].as_object().unwrap().keys() {
+            let header = format!("| `{section}` |");
+            let rows = table(&header);
+            let explained = rows
+                .iter()
+                .any(|row| quoted(&row[0]).contains(&key.as_str()));
+            assert!(explained, "`{section}.{key}` is not explained");
+        }
+    }
+}
+
+#[test]
+fn every_explained_key_is_known() {
+    for (section, given) in [
+        ("mqtt", json!({})),
+        ("logging", json!({})),
+        ("remote_server", json!({})),
+    ] {
+        for row in table(&format!("| `{section}` |")) {
+            for key in quoted(&row[0]) {
+                let mut section_value = given.clone();
+                section_value[key] = Value::Null;
+                let text = json!({ section: section_value, "topics": [] }).to_string();
+                let (_, warnings) = Config::parse(&text).unwrap();
+                let unknown = warnings
+                    .iter()
+                    .find(|warning| warning.text.contains("unknown key"));
+                assert!(unknown.is_none(), "{unknown:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_table_of_limits_is_that_of_the_code() {
+    let text = readme();
+    for limit in &LIMITS {
+        let row = format!(
+            "| `{}` | {} | {}–{} {} | {} | {} |",
+            limit.name,
+            limit.default,
+            limit.min,
+            limit.max,
+            limit.unit,
+            limit.meaning,
+            limit.at_limit
+        );
+        assert!(text.contains(&row), "the README should have the row\n{row}");
+    }
+    assert_eq!(table("| key |").len(), LIMITS.len());
+}
+
+#[test]
+fn the_table_of_permissions_is_what_the_policy_says() {
+    for row in table("| granted |") {
+        let (granted, asked, answer) = (&row[0], &row[1], &row[2]);
+        let (permission, _) = granted.split_once(' ').unwrap();
+        let topics: Vec<_> = quoted(granted)
+            .iter()
+            .map(|pattern| json!({"pattern": pattern, "permissions": [permission]}))
+            .collect();
+        let (config, _) = Config::parse(&json!({ "topics": topics }).to_string()).unwrap();
+        let topic = quoted(asked)[0];
+        let permitted = match asked.split_once(' ').unwrap().0 {
+            "subscribe" => config
+                .policy
+                .may_subscribe(&SubscribeFilter::parse(topic).unwrap())
+                .is_ok(),
+            "publish" => config
+                .policy
+                .may_publish(&TopicName::parse(topic).unwrap(), false)
+                .is_ok(),
+            other => panic!("`{other}` is not asked for"),
+        };
+        let expected = if permitted { "permitted" } else { "refused" };
+        assert_eq!(answer, expected, "{granted}: {asked}");
+    }
+}
+
+#[test]
+fn the_example_calls_and_answers_fit_their_schemas() {
+    let tools = tools();
+    let blocks = json_blocks();
+    let mut called = BTreeSet::new();
+    for (call, answer) in blocks.iter().zip(blocks.iter().skip(1)) {
+        let (Some(name), Some(arguments)) = (call.get("name"), call.get("arguments")) else {
+            continue;
+        };
+        let tool = tools.iter().find(|tool| tool["name"] == *name).unwrap();
+        for (schema, value) in [("inputSchema", arguments), ("outputSchema", answer)] {
+            let validator = jsonschema::validator_for(&tool[schema]).unwrap();
+            if let Err(error) = validator.validate(value) {
+                panic!("{schema} of {name}: {error}");
+            }
+        }
+        let known = tool["outputSchema"]["properties"].as_object().unwrap();
+        for key in answer.as_object().unwrap().keys() {
+            assert!(known.contains_key(key), "{name} answers no `{key}`");
+        }
+        called.insert(name.as_str().unwrap().to_owned());
+    }
+    let names: BTreeSet<_> = tools
+        .iter()
+        .map(|tool| tool["name"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(called, names);
+}
+
+#[test]
+fn every_option_is_in_the_manual_and_in_the_help() {
+    let options = |text: &str| -> BTreeSet<String> {
+        let words = text.split(|char: char| !char.is_ascii_lowercase() && char != '-');
+        let long = words.filter(|word| word.len() > 3 && word.starts_with("--"));
+        long.map(str::to_owned).collect()
+    };
+    let listed: String = table("| option |")
+        .into_iter()
+        .map(|row| row[0].clone())
+        .collect();
+    assert_eq!(options(&listed), options(cli::HELP));
+}
+
+/// The commands of the shell blocks, without comments.
+fn commands() -> Vec<Vec<String>> {
+    let mut found = Vec::new();
+    for block in blocks("sh") {
+        for line in block.lines() {
+            let command = line.split(" #").next().unwrap();
+            let words: Vec<_> = command.split_whitespace().map(str::to_owned).collect();
+            if !words.is_empty() {
+                found.push(words);
+            }
+        }
+    }
+    found
+}
+
+/// Arguments of ours that someone else's command or file holds.
+fn understood(arguments: &[String]) {
+    let parsed = cli::parse(arguments.iter().map(OsString::from));
+    assert!(parsed.is_ok(), "{arguments:?}: {parsed:?}");
+}
+
+#[test]
+fn every_command_can_be_given() {
+    let mut ours = 0;
+    for words in commands() {
+        let words = if words[0] == "sudo" {
+            &words[1..]
+        } else {
+            &words[..]
+        };
+        let arguments = &words[1..];
+        match words[0].as_str() {
+            "mcpmqtt" => {
+                understood(arguments);
+                ours += 1;
+            }
+            "claude" | "codex" => {
+                let start = words.iter().position(|word| word == "mcpmqtt").unwrap();
+                understood(&words[start + 1..]);
+                ours += 1;
+            }
+            "cargo" => assert!(
+                ["build", "test"].contains(&arguments[0].as_str()),
+                "{words:?}"
+            ),
+            "install" | "ln" => {}
+            script => assert!(is_executable(&root().join(script)), "{words:?}"),
+        }
+    }
+    assert!(ours >= 8, "only {ours} commands were found");
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+#[test]
+fn every_client_starts_the_program_with_arguments_that_it_understands() {
+    let mut seen = 0;
+    for block in json_blocks() {
+        let servers = block.get("mcpServers").or_else(|| block.get("servers"));
+        let Some(servers) = servers.and_then(Value::as_object) else {
+            continue;
+        };
+        for server in servers.values() {
+            let command = server["command"].as_str().unwrap();
+            assert!(["mcpmqtt", "mcpMQTT", "/usr/local/bin/mcpmqtt"].contains(&command));
+            let arguments: Vec<String> = serde_json::from_value(server["args"].clone()).unwrap();
+            understood(&arguments);
+            seen += 1;
+        }
+    }
+    for block in blocks("toml") {
+        let arguments = block
+            .lines()
+            .find_map(|line| line.strip_prefix("args = "))
+            .unwrap();
+        understood(&serde_json::from_str::<Vec<String>>(arguments).unwrap());
+        seen += 1;
+    }
+    assert!(seen >= 7, "only {seen} clients were found");
+}
+
+#[test]
+fn every_message_to_be_looked_up_is_one_that_the_program_writes() {
+    let mut sources = String::new();
+    for folder in ["src", "config/src", "protocol/src"] {
+        read_all(&root().join(folder), &mut sources);
+    }
+    // Long messages are broken in the source, and their placeholders are what differs.
+    let sources: String = sources.split("\\\n").map(str::trim_start).collect();
+    let mut fragments = 0;
+    for row in table("| message |") {
+        let message = row[0]
+            .strip_prefix("``")
+            .and_then(|cell| cell.strip_suffix("``"));
+        let message = message
+            .or_else(|| row[0].strip_prefix('`')?.strip_suffix('`'))
+            .unwrap();
+        for fragment in message
+            .split('…')
+            .map(str::trim)
+            .filter(|part| part.len() > 1)
+        {
+            assert!(sources.contains(fragment), "nothing writes `{fragment}`");
+            fragments += 1;
+        }
+    }
+    assert!(fragments >= 10);
+}
+
+fn read_all(folder: &Path, into: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path: PathBuf = entry.unwrap().path();
+        if path.is_dir() {
+            read_all(&path, into);
+        } else {
+            into.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let text = readme();
+    let headings: BTreeSet<String> = text
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("#")?
+                .trim_start_matches('#')
+                .strip_prefix(' ')
+        })
+        .map(|heading| {
+            let kept = heading.to_lowercase().replace(' ', "-");
+            kept.chars()
+                .filter(|char| char.is_alphanumeric() || "-_".contains(*char))
+                .collect()
+        })
+        .collect();
+    let mut links = 0;
+    for target in text
+        .split("](")
+        .skip(1)
+        .map(|rest| rest.split(')').next().unwrap())
+    {
+        if let Some(anchor) = target.strip_prefix('#') {
+            assert!(headings.contains(anchor), "no heading #{anchor}");
+        } else if !target.starts_with("https://") {
+            assert!(root().join(target).exists(), "no file {target}");
+        }
+        links += 1;
+    }
+    assert!(links >= 15);
+}
+
+#[test]
+fn an_option_that_does_not_exist_would_be_noticed() {
+    let error = cli::parse([OsString::from("--demonstrate")]).unwrap_err();
+    assert_eq!(error, UsageError::Unknown("--demonstrate".into()));
+}
