@@ -96,6 +96,8 @@ pub enum Arrival {
 pub struct Inbox {
     mailbox: Rc<Mailbox>,
     shared: Rc<Shared>,
+    /// Bytes that were taken out and are still kept by the caller.
+    held: usize,
     _presence: Presence,
 }
 
@@ -119,6 +121,8 @@ struct MailboxState {
 struct Presence {
     id: CallId,
     gone: Sender<CallId>,
+    /// The call is over; the link has forgotten it.
+    done: bool,
 }
 
 impl Broker {
@@ -157,7 +161,7 @@ impl Broker {
         message: Message,
         deadline: Instant,
     ) -> Result<Outcome, PublishError> {
-        let presence = self.presence();
+        let mut presence = self.presence();
         let (reply, answer) = async_channel::bounded(1);
         let request = Request::Publish {
             id: presence.id,
@@ -169,6 +173,7 @@ impl Broker {
             return Err(PublishError::NotConnected(Reason::ShuttingDown));
         }
         let outcome = answer.recv().await;
+        presence.done = true;
         outcome.unwrap_or(Ok(Outcome::Unknown(Reason::ShuttingDown)))
     }
 
@@ -192,6 +197,7 @@ impl Broker {
         let inbox = Inbox {
             mailbox,
             shared: Rc::clone(&self.shared),
+            held: 0,
             _presence: presence,
         };
         answer.recv().await.unwrap_or(Err(ListenFailure::Ended))?;
@@ -221,6 +227,7 @@ impl Broker {
         Presence {
             id,
             gone: self.gone.clone(),
+            done: false,
         }
     }
 }
@@ -263,6 +270,14 @@ impl Inbox {
         .await
     }
 
+    /// Counts `bytes` of messages taken out as waiting still, until this is dropped: a caller that
+    /// collects many calls' worth of messages is bounded like one that lets them wait here.
+    pub fn hold(&mut self, bytes: usize) {
+        self.held += bytes;
+        let total = &self.shared.waiting_bytes;
+        total.set(total.get() + bytes);
+    }
+
     /// Throws away what has come so far: messages older than a request are not its reply.
     pub fn clear(&mut self) {
         let mut state = self.mailbox.state.borrow_mut();
@@ -301,13 +316,16 @@ impl fmt::Debug for Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         self.clear();
+        self.shared.release(self.held);
     }
 }
 
 impl Drop for Presence {
     fn drop(&mut self) {
-        // Fails only when the link has ended, and then there is nobody to tell.
-        let _ = self.gone.try_send(self.id);
+        if !self.done {
+            // Fails only when the link has ended, and then there is nobody to tell.
+            let _ = self.gone.try_send(self.id);
+        }
     }
 }
 

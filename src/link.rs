@@ -4,27 +4,26 @@
 //! writing; calls, the socket and the timer are looked at in every turn, and other tasks get their
 //! turn between two of them. It knows nothing of tools.
 
-use std::collections::HashMap;
+mod calls;
+mod record;
+
 use std::future::{Future, poll_fn};
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 use async_io::{Async, Timer};
-use mcpmqtt_protocol::client::{
-    Client, Event, Options, Outcome, Output, PublishError, Reason, Ticket,
-};
+use mcpmqtt_protocol::client::{Client, Event, Options, Output};
 use smol::future::BoxedLocal;
 use smol::stream::Stream;
 
-use crate::broker::{
-    Broker, CallId, InboxLimits, LinkEnd, ListenFailure, Mailbox, Request, Shared,
-};
-use crate::logger;
+use self::calls::Calls;
+use self::record::Record;
+use crate::broker::{Broker, CallId, InboxLimits, LinkEnd, Request, Shared};
 use crate::transport::{self, Target};
 
 /// A handle to the broker at `target`, and the future that does the work: it connects, reconnects,
@@ -52,7 +51,7 @@ async fn run(options: Options, target: Target, end: LinkEnd, seed: u64) {
         wait: None,
         calls: Calls::default(),
         buffer: vec![0; READ_BYTES].into_boxed_slice(),
-        log: ConnectionLog::default(),
+        record: Record::default(),
     };
     poll_fn(|cx| link.turn(cx)).await;
 }
@@ -69,7 +68,7 @@ struct Link {
     wait: Option<Instant>,
     calls: Calls,
     buffer: Box<[u8]>,
-    log: ConnectionLog,
+    record: Record,
 }
 
 enum Wire {
@@ -78,27 +77,13 @@ enum Wire {
     Open(Async<TcpStream>),
 }
 
-/// The calls under way, by the protocol's tickets and by the callers' numbers.
-#[derive(Default)]
-struct Calls {
-    tickets: HashMap<CallId, Ticket>,
-    publishes: HashMap<Ticket, (CallId, Sender<Result<Outcome, PublishError>>)>,
-    listeners: HashMap<Ticket, Listener>,
-}
-
-struct Listener {
-    id: CallId,
-    mailbox: Rc<Mailbox>,
-    /// Until the broker has granted the filter.
-    reply: Option<Sender<Result<(), ListenFailure>>>,
-}
-
 impl Link {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             let now = Instant::now();
-            let mut moved = self.take_gone(now, cx);
-            moved |= self.take_requests(now, cx);
+            // Requests first: a caller that is gone may have left one behind.
+            let mut moved = self.take_requests(now, cx);
+            moved |= self.take_gone(now, cx);
             moved |= self.open_or_read(now, cx);
             moved |= self.check_timer(now, cx);
             moved |= self.drain(now);
@@ -114,27 +99,11 @@ impl Link {
         Poll::Pending
     }
 
-    fn take_gone(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let mut moved = false;
-        while let Poll::Ready(Some(id)) = self.gone.as_mut().poll_next(cx) {
-            let Some(ticket) = self.calls.tickets.remove(&id) else {
-                continue;
-            };
-            if self.calls.publishes.remove(&ticket).is_some() {
-                self.client.cancel(now, ticket);
-            } else if self.calls.listeners.remove(&ticket).is_some() {
-                self.client.leave(now, ticket);
-                moved = true;
-            }
-        }
-        moved
-    }
-
     fn take_requests(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
         for _ in 0..REQUESTS_PER_TURN {
             match self.requests.as_mut().poll_next(cx) {
-                Poll::Ready(Some(request)) => self.take_request(now, request),
+                Poll::Ready(Some(request)) => self.calls.take(&mut self.client, now, request),
                 Poll::Ready(None) => {
                     self.client.disconnect(now);
                     break;
@@ -146,36 +115,12 @@ impl Link {
         moved
     }
 
-    fn take_request(&mut self, now: Instant, request: Request) {
-        match request {
-            Request::Publish {
-                id,
-                message,
-                deadline,
-                reply,
-            } => match self.client.publish(now, message, Some(deadline)) {
-                Ok(ticket) => {
-                    self.calls.tickets.insert(id, ticket);
-                    self.calls.publishes.insert(ticket, (id, reply));
-                }
-                Err(error) => answer(&reply, Err(error)),
-            },
-            Request::Listen {
-                id,
-                listen,
-                mailbox,
-                reply,
-            } => match self.client.listen(now, listen) {
-                Ok(ticket) => {
-                    let reply = Some(reply);
-                    self.calls.tickets.insert(id, ticket);
-                    self.calls
-                        .listeners
-                        .insert(ticket, Listener { id, mailbox, reply });
-                }
-                Err(error) => answer(&reply, Err(ListenFailure::Refused(error))),
-            },
+    fn take_gone(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+        let mut moved = false;
+        while let Poll::Ready(Some(id)) = self.gone.as_mut().poll_next(cx) {
+            moved |= self.calls.leave(&mut self.client, now, id);
         }
+        moved
     }
 
     fn open_or_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
@@ -215,7 +160,7 @@ impl Link {
             Ok(n) => {
                 let bytes = self.buffer.get(..n).unwrap_or_default();
                 self.client.handle_bytes(now, bytes);
-                if !self.calls.listeners.is_empty() {
+                if self.calls.listening() {
                     transport::acknowledge_now(stream);
                 }
             }
@@ -276,53 +221,25 @@ impl Link {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Message { ticket, message } => {
-                if let Some(listener) = self.calls.listeners.get(&ticket) {
-                    listener.mailbox.put(message, &self.shared);
-                }
-            }
-            Event::Published { ticket, outcome } => {
-                if let Some((id, reply)) = self.calls.publishes.remove(&ticket) {
-                    self.calls.tickets.remove(&id);
-                    answer(&reply, Ok(outcome));
-                }
-            }
-            Event::Listening { ticket, .. } => {
-                let listener = self.calls.listeners.get_mut(&ticket);
-                if let Some(reply) = listener.and_then(|listener| listener.reply.take()) {
-                    answer(&reply, Ok(()));
-                }
-            }
-            Event::ListenRefused { ticket, reason } => {
-                if let Some(listener) = self.calls.listeners.remove(&ticket) {
-                    self.calls.tickets.remove(&listener.id);
-                    match listener.reply {
-                        Some(reply) => answer(&reply, Err(ListenFailure::Broker(reason))),
-                        None => listener.mailbox.end(reason),
-                    }
-                }
-            }
+            Event::Message { ticket, message } => self.calls.message(ticket, message, &self.shared),
+            Event::Published { ticket, outcome } => self.calls.published(ticket, outcome),
+            Event::Listening { ticket, .. } => self.calls.listening_now(ticket),
+            Event::ListenRefused { ticket, reason } => self.calls.refused(ticket, reason),
             Event::Connected { session_present } => {
-                self.log.up(&self.target, session_present);
+                self.record.up(&self.target, session_present);
                 self.shared.set_up();
             }
-            Event::Disconnected { reason, retry_in } => self.handle_disconnected(reason, retry_in),
-        }
-    }
-
-    fn handle_disconnected(&mut self, reason: Reason, retry_in: Option<Duration>) {
-        if self.shared.connected.get() {
-            for listener in self.calls.listeners.values() {
-                listener.mailbox.interrupt();
+            Event::Disconnected { reason, retry_in } => {
+                if self.shared.connected.get() {
+                    self.calls.interrupted();
+                }
+                if retry_in.is_none() {
+                    self.calls.ended(&reason);
+                }
+                self.record.down(&self.target, &reason, retry_in);
+                self.shared.set_down(reason);
             }
         }
-        if retry_in.is_none() {
-            for listener in self.calls.listeners.values() {
-                listener.mailbox.end(reason.clone());
-            }
-        }
-        self.log.down(&self.target, &reason, retry_in);
-        self.shared.set_down(reason);
     }
 
     fn check_timer(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
@@ -350,56 +267,11 @@ impl Link {
     }
 }
 
-/// One line when the connection comes and one when it goes; attempts that fail for the same reason
-/// as the last are for those who debug.
-#[derive(Default)]
-struct ConnectionLog {
-    last: Option<Reason>,
-}
-
-impl ConnectionLog {
-    fn up(&mut self, target: &Target, session_present: bool) {
-        self.last = None;
-        let session = if session_present {
-            ", the session went on"
-        } else {
-            ""
-        };
-        logger::info(format_args!(
-            "connected to the broker at {}:{}{session}",
-            target.host, target.port
-        ));
-    }
-
-    fn down(&mut self, target: &Target, reason: &Reason, retry_in: Option<Duration>) {
-        let Some(wait) = retry_in else {
-            return logger::info(format_args!("disconnected from the broker"));
-        };
-        let wait = wait.as_secs_f64();
-        let Target { host, port, .. } = target;
-        if self.last.as_ref() == Some(reason) {
-            logger::debug(format_args!(
-                "broker {host}:{port}: {reason}; next attempt in {wait:.1} s"
-            ));
-        } else {
-            logger::warning(format_args!(
-                "broker {host}:{port}: {reason}; next attempt in {wait:.1} s"
-            ));
-        }
-        self.last = Some(reason.clone());
-    }
-}
-
 fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
     )
-}
-
-/// A caller that is gone needs no answer.
-fn answer<T>(reply: &Sender<T>, value: T) {
-    let _ = reply.try_send(value);
 }
 
 /// Bytes asked of the socket at once.

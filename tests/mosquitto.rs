@@ -256,3 +256,30 @@ fn a_shared_subscription_is_delivered_within_its_inner_filter() {
         .error();
     assert!(refused.contains("not readable"), "{refused}");
 }
+
+#[test]
+fn calls_cancelled_in_the_same_breath_leave_nothing_behind() {
+    let (broker, mut agent) = start();
+    // More than may listen at once, so that any that stayed would be in the way.
+    let mut lines = String::new();
+    for id in 1000..1600 {
+        let call = json!({"jsonrpc": "2.0", "id": id, "method": "tools/call", "params": {
+            "name": "mqtt_subscribe", "arguments": {"topic": format!("t/{id}"), "timeout": 300},
+        }});
+        let cancel = json!({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": id}});
+        lines += &format!("{call}\n{cancel}\n");
+    }
+    agent.bytes(lines.as_bytes());
+    let waiting: Vec<_> = (0..200)
+        .map(|n| {
+            let arguments = json!({"topic": format!("t/after/{n}"), "max_messages": 1});
+            agent.listening("mqtt_subscribe", arguments)
+        })
+        .collect();
+    for (n, answer) in waiting.into_iter().enumerate() {
+        let arguments = json!({"topic": format!("t/after/{n}"), "payload": "x"});
+        agent.tool("mqtt_publish", arguments).structured();
+        assert_eq!(answer.structured()["messages_received"], 1);
+    }
+    drop(broker);
+}

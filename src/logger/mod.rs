@@ -1,7 +1,7 @@
 //! The log: one line per record, to standard error or to a file.
 //!
 //! Promises: logging never blocks the program, not even when nobody reads standard error; what
-//! is lost by that is counted and the count is logged (see [`outlet`]). One record is one line,
+//! is lost by that is counted and the count is logged (see `outlet`). One record is one line,
 //! whatever is in it. A level that is off costs one load.
 //!
 //! Does not rotate files, and does not know what a secret is: callers log neither payloads,

@@ -81,7 +81,10 @@ async fn collect<'a>(
         let status = || format!("{so_far} of {most} messages");
         match wait.next(access, inbox, status).await {
             Waited::Message(message) => match budget.take(&message) {
-                Fit::Whole(received) => collected.messages.push(received),
+                Fit::Whole(received) => {
+                    inbox.hold(message.size());
+                    collected.messages.push(received);
+                }
                 Fit::Cut(received) => {
                     collected.messages.push(received);
                     collected.truncated = true;

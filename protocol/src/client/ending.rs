@@ -48,8 +48,8 @@ impl Core {
             }
             _ => 0,
         };
-        let ended_twice = self.subscriptions.disconnected(clean, heard, &mut self.ids);
-        for filter in ended_twice {
+        let forbidden = self.subscriptions.disconnected(clean, heard, &mut self.ids);
+        for filter in forbidden {
             self.refuse_listeners(&filter, &Reason::FilterCutsConnection);
         }
         if clean {

@@ -83,6 +83,8 @@ impl Flows {
         let Some(flow) = self.by_pid.get_mut(&pid) else {
             return Acked::Unknown;
         };
+        // The answer to this PUBREC is what would be sent again.
+        self.resend.retain(|waiting| *waiting != pid);
         let size = match &flow.step {
             Step::Puback(_) => return Acked::Wrong,
             Step::Pubrec(message) => message.size(),

@@ -9,6 +9,9 @@ pub(super) struct Subscription {
     pub(super) qos: QoS,
     pub(super) listeners: usize,
     pub(super) granted: Option<QoS>,
+    /// It was granted once, so that much must speak against it before it counts as forbidden: on a
+    /// bad network a clean session asks for it again and again.
+    pub(super) was_granted: bool,
     /// A SUBSCRIBE for it went out, so the broker may know it.
     pub(super) asked: bool,
     pub(super) first_ask: Ask,
@@ -24,8 +27,8 @@ pub(super) enum Suspicion {
     None,
     /// One ended while it was asked for among others.
     Present,
-    /// One ended while it alone was asked for.
-    Alone,
+    /// So many ended while it alone was asked for.
+    Alone(u8),
 }
 
 impl Subscription {
@@ -35,6 +38,7 @@ impl Subscription {
             qos,
             listeners: 1,
             granted: None,
+            was_granted: false,
             asked: false,
             first_ask,
             last_ask: first_ask,
@@ -48,15 +52,22 @@ impl Subscription {
         self.answered < self.last_ask
     }
 
+    /// The broker answered a SUBSCRIBE for it.
+    pub(super) fn answered(&mut self, ask: Ask) {
+        self.suspicion = Suspicion::None;
+        self.answered = self.answered.max(ask);
+    }
+
     /// The broker ended a connection while this filter, `alone` or among others, was being asked for.
-    /// True when asking again would only do it a third time.
+    /// True when asking again would only do it once more.
     pub(super) fn ended_a_connection(&mut self, alone: bool) -> bool {
-        let before = self.suspicion;
-        self.suspicion = before.max(if alone {
-            Suspicion::Alone
-        } else {
-            Suspicion::Present
-        });
-        alone && before == Suspicion::Alone && self.granted.is_none()
+        self.suspicion = match self.suspicion {
+            Suspicion::Alone(times) if alone => Suspicion::Alone(times.saturating_add(1)),
+            _ if alone => Suspicion::Alone(1),
+            before => before.max(Suspicion::Present),
+        };
+        let enough = if self.was_granted { 5 } else { 2 };
+        matches!(self.suspicion, Suspicion::Alone(times) if times >= enough)
+            && self.granted.is_none()
     }
 }

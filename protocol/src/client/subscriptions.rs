@@ -198,11 +198,11 @@ impl Subscriptions {
             .table
             .get_mut(&filter)
             .filter(|entry| ask >= entry.first_ask)?;
-        entry.suspicion = Suspicion::None;
-        entry.answered = entry.answered.max(ask);
+        entry.answered(ask);
         match code {
             SubscribeReturnCodes::Success(granted) => {
                 entry.granted = Some(granted);
+                entry.was_granted = true;
                 Some(Answer::Granted(filter, ask, granted))
             }
             SubscribeReturnCodes::Failure => {
@@ -225,8 +225,8 @@ impl Subscriptions {
     }
 
     /// The connection is gone; if the broker ended it, it had heard the stream up to `heard`.
-    /// Returns filters that ended two connections while they alone were asked for: asking again
-    /// would only do it a third time.
+    /// Returns filters that ended connections whenever they alone were asked for: asking again would
+    /// only do it once more.
     pub(super) fn disconnected(
         &mut self,
         clean_session: bool,
@@ -242,8 +242,8 @@ impl Subscriptions {
                 AskedFor::Unsubscribe(filter) => unsubscribe.push(filter),
             }
         }
-        let ended_twice = self.suspect(under_way);
-        for filter in &ended_twice {
+        let forbidden = self.suspect(under_way);
+        for filter in &forbidden {
             self.drop_filter(filter);
         }
         if clean_session {
@@ -254,7 +254,7 @@ impl Subscriptions {
                 self.queue.push_front(Wish::Unsubscribe(filter));
             }
         }
-        ended_twice
+        forbidden
     }
 
     /// These were being asked for when the broker ended the connection.

@@ -58,6 +58,24 @@ fn after_pubrec_a_kept_session_gets_pubrel_again_and_never_publish() {
     rig.nothing_left();
 }
 
+/// [MQTT-4.4.0-1] A broker that says PUBREC again by itself on resumption gets one PUBREL, and the
+/// PUBLISH is not sent again after it.
+#[test]
+fn a_pubrec_that_comes_before_we_sent_again_is_answered_once() {
+    let mut rig = Rig::with(resuming());
+    let unreceived = rig.publish("t", "1", ExactlyOnce);
+    let received = rig.publish("t", "2", ExactlyOnce);
+    rig.send(pubrec(2));
+    rig.cut_and_reconnect();
+    rig.send([connack(true), pubrec(1), pubrec(2)].concat());
+    rig.expect(pubrel(1));
+    rig.expect(pubrel(2));
+    rig.silence();
+    rig.send([pubcomp(1), pubcomp(2)].concat());
+    assert_eq!(rig.outcome(unreceived), Outcome::Delivered);
+    assert_eq!(rig.outcome(received), Outcome::Delivered);
+}
+
 /// [MQTT-4.4.0-1] On a live connection nothing is ever sent again.
 #[test]
 fn time_alone_never_sends_anything_again() {

@@ -366,6 +366,23 @@ fn a_filter_that_ends_the_connection_twice_is_refused() {
     rig.still_connected();
 }
 
+/// A filter that was granted before has proved itself: a bad network must cut five connections in a
+/// row while it is asked for again.
+#[test]
+fn a_filter_that_was_granted_before_is_not_refused_so_soon() {
+    let mut rig = Rig::up();
+    let listener = rig.listen("f", AtMostOnce);
+    rig.send(suback(1, &[0]));
+    for _ in 0..5 {
+        assert_eq!(rig.refused(listener), None);
+        rig.cut_and_reconnect();
+        rig.accept();
+    }
+    rig.cut();
+    rig.ended();
+    assert_eq!(rig.refused(listener), Some(Reason::FilterCutsConnection));
+}
+
 /// A broker that closes when it sees `bad`, whatever is with it: innocent filters are granted in the
 /// end, `bad` alone is refused, wherever it stands.
 #[test]

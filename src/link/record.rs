@@ -1,0 +1,54 @@
+//! What the log says of the connection.
+
+use std::time::Duration;
+
+use mcpmqtt_protocol::client::Reason;
+
+use crate::logger;
+use crate::transport::Target;
+
+/// One line when the connection comes and one when it goes; attempts that fail for the same reason
+/// as the last are for those who debug.
+#[derive(Default)]
+pub(super) struct Record {
+    last: Option<Reason>,
+    is_up: bool,
+}
+
+impl Record {
+    pub(super) fn up(&mut self, target: &Target, session_present: bool) {
+        self.last = None;
+        self.is_up = true;
+        let session = if session_present {
+            ", the session went on"
+        } else {
+            ""
+        };
+        logger::info(format_args!(
+            "connected to the broker at {}:{}{session}",
+            target.host, target.port
+        ));
+    }
+
+    pub(super) fn down(&mut self, target: &Target, reason: &Reason, retry_in: Option<Duration>) {
+        let was_up = std::mem::take(&mut self.is_up);
+        let Some(wait) = retry_in else {
+            if was_up {
+                logger::info(format_args!("disconnected from the broker"));
+            }
+            return;
+        };
+        let wait = wait.as_secs_f64();
+        let Target { host, port, .. } = target;
+        if self.last.as_ref() == Some(reason) {
+            logger::debug(format_args!(
+                "broker {host}:{port}: {reason}; next attempt in {wait:.1} s"
+            ));
+        } else {
+            logger::warning(format_args!(
+                "broker {host}:{port}: {reason}; next attempt in {wait:.1} s"
+            ));
+        }
+        self.last = Some(reason.clone());
+    }
+}
