@@ -112,11 +112,6 @@ fn tools() -> Vec<Value> {
 }
 
 #[test]
-fn the_manual_can_be_read_at_a_sitting() {
-    assert!(readme().lines().count() <= 600);
-}
-
-#[test]
 fn configurations_load_without_a_fault() {
     let mut loaded = 0;
     for block in json_blocks() {
