@@ -33,7 +33,6 @@ mod door;
 mod envelope;
 mod events;
 mod head;
-mod host;
 mod listener;
 mod media;
 mod message;
@@ -48,7 +47,6 @@ mod throttle;
 mod wire;
 
 pub use auth::KeyError;
-pub use host::Host;
 pub use listener::{ListenError, Listener};
 pub use site::{Deadlines, Limits, Settings};
 

@@ -9,9 +9,8 @@ use std::ops::Range;
 use std::str::FromStr;
 
 use http_types::{Method, StatusCode};
-use mcpmqtt_config::Secret;
+use mcpmqtt_config::{Host, Secret};
 
-use super::host::Host;
 use super::refusal::Refusal;
 
 /// What the guard needs of a head, and what it lets through.
@@ -182,7 +181,11 @@ struct Draft {
 impl Draft {
     fn field(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
         match name {
-            "host" => put(&mut self.host, Host::parse(value)?, "two `host` fields"),
+            "host" => {
+                let host = Host::parse(value)
+                    .ok_or_else(|| Refusal::bad("the `host` field is no host and port"))?;
+                put(&mut self.host, host, "two `host` fields")
+            }
             "content-length" => put(&mut self.length, length(value)?, "two content lengths"),
             "transfer-encoding" => self.transfer_encoding(value),
             "connection" => {

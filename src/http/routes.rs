@@ -5,9 +5,9 @@
 //! Does not: answer cross-origin preflights. Browsers of other origins are not invited.
 
 use http_types::{Method, StatusCode};
+use mcpmqtt_config::{Host, Origin};
 
 use super::head::Head;
-use super::host::Host;
 use super::refusal::Refusal;
 
 /// What can be asked for.
@@ -33,8 +33,7 @@ pub(super) enum Reach {
 pub(super) struct Boundary {
     pub(super) reach: Reach,
     pub(super) hosts: Vec<Host>,
-    /// Origins as browsers write them, in small letters.
-    pub(super) origins: Vec<String>,
+    pub(super) origins: Vec<Origin>,
 }
 
 /// Finds the place of a request.
@@ -111,17 +110,11 @@ impl Boundary {
 
     /// An origin on this machine may ask this machine; others are listed. `null` is nobody.
     fn allows_origin(&self, origin: &str, host: Option<&Host>) -> bool {
-        let origin = origin.to_ascii_lowercase();
-        if self.origins.contains(&origin) {
-            return true;
-        }
-        let name = origin
-            .strip_prefix("http://")
-            .or_else(|| origin.strip_prefix("https://"));
-        let is_local = name
-            .and_then(Host::read)
-            .is_some_and(|name| name.is_loopback());
-        is_local && host.is_none_or(|host| host.is_empty() || host.is_loopback())
+        let Some(origin) = Origin::parse(origin) else {
+            return false;
+        };
+        let is_here = |host: &Host| host.is_empty() || host.is_loopback();
+        self.origins.contains(&origin) || origin.is_loopback() && host.is_none_or(is_here)
     }
 }
 

@@ -6,13 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http_types::{Response, StatusCode};
-use mcpmqtt_config::ApiKey;
+use mcpmqtt_config::{ApiKey, Host, Origin};
 
 use super::answer;
 use super::auth::{Gate, KeyError};
 use super::budget::Budget;
 use super::door::Door;
-use super::host::Host;
 use super::listener::Listener;
 use super::routes::Boundary;
 use super::sessions::Sessions;
@@ -29,7 +28,7 @@ pub struct Settings {
     /// Hosts that requests may name; none: any host of the network, this machine's on a loopback port.
     pub allowed_hosts: Vec<Host>,
     /// Origins that pages may have, besides this machine's.
-    pub allowed_origins: Vec<String>,
+    pub allowed_origins: Vec<Origin>,
     /// Bounds of memory and work.
     pub limits: Limits,
     /// Bounds of waiting.
@@ -94,14 +93,13 @@ impl Site {
             limits,
             deadlines,
         } = settings;
-        let lowercase = |origin: String| origin.to_ascii_lowercase();
         Ok(Site {
             door: Door::new(engine, Sessions::new(limits.sessions, deadlines.session)),
             gate: Gate::new(&api_key)?,
             boundary: Boundary {
                 reach: listener.reach(),
                 hosts: allowed_hosts,
-                origins: allowed_origins.into_iter().map(lowercase).collect(),
+                origins: allowed_origins,
             },
             bodies: Budget::new(limits.bodies_bytes),
             limits,

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mcpmqtt::http::{Deadlines, Limits, Listener, Settings, serve};
-use mcpmqtt_config::{ApiKey, Secret};
+use mcpmqtt_config::{ApiKey, Host, Origin, Secret};
 use serde_json::Value;
 
 use super::engine;
@@ -84,9 +84,13 @@ impl Server {
                 allowed_hosts: wanted
                     .hosts
                     .iter()
-                    .map(|name| mcpmqtt::http::Host::read(name).unwrap())
+                    .map(|name| Host::parse(name).unwrap())
                     .collect(),
-                allowed_origins: wanted.origins.iter().map(ToString::to_string).collect(),
+                allowed_origins: wanted
+                    .origins
+                    .iter()
+                    .map(|name| Origin::parse(name).unwrap())
+                    .collect(),
                 limits: wanted.limits,
                 deadlines: wanted.deadlines,
             };

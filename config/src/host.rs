@@ -1,12 +1,10 @@
-//! A host and port as `Host` and `Origin` name them.
+//! Hosts and origins as `Host`, `Origin` and the lists of the `remote_server` section name them.
 //!
 //! Promises: what exists has the characters of RFC 3986 `host [":" port]` and no others; comparison ignores case.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr as _;
-
-use super::refusal::Refusal;
 
 /// `host [":" port]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,17 +14,18 @@ pub struct Host {
     port: Option<u16>,
 }
 
-impl Host {
-    /// Reads the value of a `Host` field. It may be empty, as for a target without an authority.
-    ///
-    /// # Errors
-    /// 400.
-    pub(super) fn parse(text: &str) -> Result<Host, Refusal> {
-        Host::read(text).ok_or_else(|| Refusal::bad("the `host` field is no host and port"))
-    }
+/// `scheme "://" host [":" port]`, as browsers send it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    scheme: String,
+    host: Host,
+}
 
-    /// Reads a name of a list of hosts.
-    pub fn read(text: &str) -> Option<Host> {
+impl Host {
+    /// Reads a host and port; the name may be empty, as in the `Host` field of a request whose target has no
+    /// authority. `None` when it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Host> {
         let (name, port) = match text.strip_prefix('[') {
             Some(rest) => {
                 let (address, port) = rest.split_once(']')?;
@@ -47,19 +46,21 @@ impl Host {
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(digits.parse().ok()?)
             }
-            Some(_) => return None,
             None if port.is_empty() => None,
-            None => return None,
+            _ => return None,
         };
         Some(Host { name, port })
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether no name is given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.name.is_empty()
     }
 
     /// Whether it names this machine: no page of another host can be behind it.
-    pub(super) fn is_loopback(&self) -> bool {
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
         let name = self.name.strip_suffix('.').unwrap_or(&self.name);
         if name == "localhost" || name.ends_with(".localhost") {
             return true;
@@ -77,8 +78,36 @@ impl Host {
     }
 
     /// Whether an entry of `allowed_hosts` covers it: one without a port covers every port.
-    pub(super) fn is_covered_by(&self, entry: &Host) -> bool {
+    #[must_use]
+    pub fn is_covered_by(&self, entry: &Host) -> bool {
         self.name == entry.name && (entry.port.is_none() || entry.port == self.port)
+    }
+}
+
+impl Origin {
+    /// Reads an origin. `None` when it is none; `null` is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Origin> {
+        let (scheme, host) = text.split_once("://")?;
+        let host = Host::parse(host).filter(|host| !host.is_empty())?;
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(legal) {
+            return None;
+        }
+        let scheme = scheme.to_ascii_lowercase();
+        Some(Origin { scheme, host })
+    }
+
+    /// Whether it is a page served by this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        matches!(self.scheme.as_str(), "http" | "https") && self.host.is_loopback()
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)
     }
 }
 
