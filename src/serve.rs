@@ -65,6 +65,7 @@ async fn serve(executor: Rc<LocalExecutor<'static>>, config: Config) -> Result<(
         broker.clone(),
         Rc::new(config.policy),
         config.limits.result_bytes,
+        &executor,
     );
     let engine = Engine::new(tools::catalog(&access, info), server_info)
         .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
