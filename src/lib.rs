@@ -9,6 +9,7 @@
 //! * [`tools`]: four tools and two resources on that handle, within the policy.
 //! * [`mcp`]: the dispatcher of both MCP eras, over a catalog such as `tools` makes.
 //! * [`stdio`]: the front door on standard input and output.
+//! * [`http`]: the front door for remote agents.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
 //! * [`serve`], [`run`]: all of it together, and the program from its arguments to its exit code.
 //!
@@ -91,6 +92,7 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod demo;
+pub mod http;
 pub mod keyfile;
 pub mod link;
 pub mod logger;
