@@ -23,7 +23,7 @@ use smol::stream::Stream;
 
 use self::calls::Calls;
 use self::record::Record;
-use crate::broker::{Broker, CallId, InboxLimits, LinkEnd, Request, Shared};
+use crate::broker::{Broker, CallId, InboxLimits, LinkEnd, Request, Shared, Status};
 use crate::transport::{self, Target};
 
 /// A handle to the broker at `target`, and the future that does the work: it connects, reconnects,
@@ -227,17 +227,19 @@ impl Link {
             Event::ListenRefused { ticket, reason } => self.calls.refused(ticket, reason),
             Event::Connected { session_present } => {
                 self.record.up(&self.target, session_present);
-                self.shared.set_up();
+                self.shared.board.set(Status::Connected { session_present });
             }
             Event::Disconnected { reason, retry_in } => {
-                if self.shared.connected.get() {
+                if self.shared.board.is_connected() {
                     self.calls.interrupted();
                 }
                 if retry_in.is_none() {
                     self.calls.ended(&reason);
                 }
                 self.record.down(&self.target, &reason, retry_in);
-                self.shared.set_down(reason);
+                self.shared
+                    .board
+                    .set(Status::Disconnected { reason, retry_in });
             }
         }
     }

@@ -21,6 +21,19 @@ pub struct Target {
     pub connect_timeout: Duration,
 }
 
+impl Target {
+    /// A broker with the patience that the program has by default.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            user_timeout: Duration::from_secs(90),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 /// Opens a connection, trying each address of the host in turn.
 ///
 /// # Errors

@@ -192,7 +192,7 @@ pub const LIMITS: [Limit; 12] = [
         max: 65_535,
         unit: "requests",
         meaning: "requests being worked on for one client connection",
-        at_limit: "the request is answered with an error",
+        at_limit: "reading pauses for 250 ms; if there is no room then, tool calls are answered with an error until there is",
         field: |limits| &mut limits.requests,
     },
     Limit {
@@ -202,7 +202,7 @@ pub const LIMITS: [Limit; 12] = [
         max: GIB,
         unit: "bytes",
         meaning: "those requests of one client connection together",
-        at_limit: "no further request is read until one is done",
+        at_limit: "as `requests`; one request alone may be larger",
         field: |limits| &mut limits.request_bytes,
     },
 ];

@@ -12,11 +12,13 @@ use crate::transport::Target;
 #[derive(Default)]
 pub(super) struct Record {
     last: Option<Reason>,
+    is_up: bool,
 }
 
 impl Record {
     pub(super) fn up(&mut self, target: &Target, session_present: bool) {
         self.last = None;
+        self.is_up = true;
         let session = if session_present {
             ", the session went on"
         } else {
@@ -29,8 +31,12 @@ impl Record {
     }
 
     pub(super) fn down(&mut self, target: &Target, reason: &Reason, retry_in: Option<Duration>) {
+        let was_up = std::mem::take(&mut self.is_up);
         let Some(wait) = retry_in else {
-            return logger::info(format_args!("disconnected from the broker"));
+            if was_up {
+                logger::info(format_args!("disconnected from the broker"));
+            }
+            return;
         };
         let wait = wait.as_secs_f64();
         let Target { host, port, .. } = target;

@@ -59,6 +59,7 @@ fn resource(
             };
             Box::pin(async { Ok(vec![contents]) })
         }),
+        watcher: None,
     }
 }
 

@@ -170,6 +170,11 @@ impl Agent {
     /// Closes its standard input, waits for the end and returns the exit code and the log.
     pub fn finish(mut self) -> (Option<i32>, String) {
         drop(self.stdin.take());
+        self.wait()
+    }
+
+    /// Waits for the end and returns the exit code and the log.
+    pub fn wait(mut self) -> (Option<i32>, String) {
         let status = self.child.wait().unwrap();
         let log = self.stderr.take().unwrap().join().unwrap();
         (status.code(), log)

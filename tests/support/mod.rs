@@ -3,6 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
+pub mod http;
 pub mod wire;
 
 use std::cell::RefCell;
@@ -14,7 +15,7 @@ use mcpmqtt::mcp::catalog::{
     Template, Tool, ToolCall, ToolResult,
 };
 use mcpmqtt::mcp::{Engine, Outlet, Received, Reply, Session};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use smol::future::{BoxedLocal, block_on};
 
 /// The names of the versions, oldest first.
@@ -43,6 +44,7 @@ pub fn catalog(gate: async_channel::Receiver<()>) -> Catalog {
         ],
         templates: vec![template()],
         prompts: vec![prompt()],
+        ..Catalog::default()
     }
 }
 
@@ -238,6 +240,7 @@ fn tool(
             open_world: false,
         },
         input_schema,
+        judges_itself: false,
         output_schema: None,
         renamed: vec![],
         handler: Box::new(handler),
@@ -357,6 +360,7 @@ fn resource(
             let contents = read(call.uri);
             Box::pin(async move { contents })
         }),
+        watcher: None,
     }
 }
 
@@ -376,6 +380,8 @@ fn template() -> Template {
                 Ok(vec![contents(call.uri, Body::Text("an item".into()))])
             })
         }),
+        watcher: None,
+        completer: None,
     }
 }
 
@@ -389,13 +395,14 @@ fn prompt() -> Prompt {
             description: "Whom to greet.".into(),
             required: true,
         }],
-        handler: Box::new(|arguments: Map<String, Value>| {
+        handler: Box::new(|call| {
             Box::pin(async move {
-                let text = format!("Hello, {}", arguments["whom"].as_str().unwrap());
+                let text = format!("Hello, {}", call.arguments["whom"].as_str().unwrap());
                 Ok(vec![
                     json!({"role": "user", "content": {"type": "text", "text": text}}),
                 ])
             })
         }),
+        completer: None,
     }
 }
