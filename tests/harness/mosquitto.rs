@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -11,15 +12,26 @@ pub struct Mosquitto {
     pub port: u16,
     child: Option<Child>,
     scratch: Scratch,
+    persistent: bool,
 }
 
 impl Mosquitto {
     /// Starts a broker that takes everybody. Panics with the remedy when there is none installed.
     pub fn start() -> Self {
+        Self::new(false)
+    }
+
+    /// One that keeps its sessions and messages on disk; it saves them when [`save`](Self::save) says.
+    pub fn persistent() -> Self {
+        Self::new(true)
+    }
+
+    fn new(persistent: bool) -> Self {
         let mut broker = Self {
             port: free_port(),
             child: None,
             scratch: Scratch::new(),
+            persistent,
         };
         broker.restart();
         broker
@@ -27,10 +39,18 @@ impl Mosquitto {
 
     /// Starts it (again) on its port and waits until it takes connections.
     pub fn restart(&mut self) {
-        let text = format!(
+        let mut text = format!(
             "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nlog_type none\n",
             self.port
         );
+        if self.persistent {
+            // Started by root it would become a user that may not write here.
+            let place = self.scratch.path("");
+            text += &format!(
+                "user root\npersistence true\npersistence_location {}\nautosave_interval 0\n",
+                place.display()
+            );
+        }
         let config = self.scratch.file("mosquitto.conf", &text);
         let child = Command::new("mosquitto")
             .arg("-c")
@@ -69,6 +89,19 @@ impl Mosquitto {
 
     pub fn thaw(&self) {
         self.signal("CONT");
+    }
+
+    /// Has it save its store, and waits until it has.
+    pub fn save(&self) {
+        let identity = || {
+            let found = std::fs::metadata(self.scratch.path("mosquitto.db")).ok();
+            found.map(|file| (file.ino(), file.mtime(), file.mtime_nsec()))
+        };
+        let before = identity();
+        self.signal("USR1");
+        eventually("the store is saved", || {
+            identity().is_some_and(|now| Some(now) != before)
+        });
     }
 
     fn signal(&self, name: &str) {
