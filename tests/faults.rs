@@ -1,9 +1,9 @@
 //! Cut, frozen and swallowing links, and a broker that is killed, under the MQTT client as a Rust
 //! program uses it: nothing is lost, nothing comes twice at QoS 2, every publish has its outcome.
 //!
-//! With `MCPMQTT_TEST_FULL` set it carries ten times as much.
+//! With `MCPMQTT_TEST_FULL` set it carries ten times as much over five times as many faults.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod harness;
 
@@ -405,7 +405,10 @@ fn time_to_notice(port: u16, talking: bool, to_broker: Flow, to_client: Flow) ->
         let said = Rc::new(Cell::new(0));
         let counting = Rc::clone(&said);
         let _talking = executor.spawn(async move {
-            while talking {
+            if !talking {
+                return;
+            }
+            loop {
                 let message = Message {
                     topic: TopicName::parse("news").unwrap(),
                     payload: Arc::from(b"x".as_slice()),
@@ -426,4 +429,28 @@ fn time_to_notice(port: u16, talking: bool, to_broker: Flow, to_client: Flow) ->
         assert!(!talking || said.get() > 10, "it talked all the time");
         died.elapsed()
     }))
+}
+
+#[test]
+fn a_listener_hears_that_the_link_was_shut_down() {
+    let broker = Mosquitto::start();
+    let (handle, pump) = open("leaving", broker.port, 60);
+    let executor = smol::LocalExecutor::new();
+    let arrival = smol::block_on(executor.run(async {
+        let pump = executor.spawn(pump);
+        let listen = Listen {
+            filter: SubscribeFilter::parse("news").unwrap(),
+            qos: QoS::AtMostOnce,
+            retained: false,
+        };
+        let mut inbox = handle.listen(listen).await.unwrap();
+        handle.shut_down();
+        pump.await;
+        smol::future::or(inbox.next(), async {
+            async_io::Timer::after(PATIENCE).await;
+            panic!("it hears nothing");
+        })
+        .await
+    }));
+    assert_eq!(arrival, Arrival::Ended(Reason::ShuttingDown));
 }

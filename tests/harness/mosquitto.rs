@@ -44,10 +44,13 @@ impl Mosquitto {
             self.port
         );
         if self.persistent {
-            // Started by root it would become a user that may not write here.
+            // Started by root it would become a user that may not write here. When more than
+            // max_inflight_messages (20) come back from its store, mosquitto 2.0.11 publishes again
+            // what it had released already, against [MQTT-4.3.3-1]: no client can tell.
             let place = self.scratch.path("");
             text += &format!(
-                "user root\npersistence true\npersistence_location {}\nautosave_interval 0\n",
+                "user root\npersistence true\npersistence_location {}\nautosave_interval 0\n\
+                 max_inflight_messages 1000\n",
                 place.display()
             );
         }
