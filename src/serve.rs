@@ -50,7 +50,7 @@ async fn serve(executor: Rc<LocalExecutor<'static>>, config: Config) -> Result<(
     let options = startup::client_options(&config)?;
     let (broker, pump) = link::open(
         options,
-        startup::target(&config),
+        startup::target(&config)?,
         startup::inbox_limits(&config),
         startup::seed()?,
     );

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! * `settings`: the whole file, [`Config`]; `mqtt`, `topics`, `logging`, `remote`, `limits` read one section each;
+//! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls`), `topics`, `logging`, `remote`, `limits` read one section each;
 //! * `policy`: the topic permissions that every request is judged by;
 //! * `kdf`, `genkey`: API keys, how they are checked and how a new one is made;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
@@ -31,6 +31,7 @@ mod remote;
 mod secret;
 mod section;
 mod settings;
+mod tls;
 mod topics;
 
 pub use document::MAX_FILE_BYTES;
@@ -44,3 +45,4 @@ pub use policy::{Grant, Permissions, Policy, Refusal};
 pub use remote::{ApiKey, Listen, RemoteServer};
 pub use secret::Secret;
 pub use settings::Config;
+pub use tls::{Identity, Tls, Trust};
