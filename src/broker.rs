@@ -4,6 +4,8 @@
 //! returns, and dropping a future or an [`Inbox`] takes back what it asked for. It owns no socket:
 //! [`link`](crate::link) does, at the other end of one bounded channel.
 
+mod status;
+
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,6 +17,9 @@ use std::time::Instant;
 use async_channel::{Receiver, Sender};
 use mcpmqtt_protocol::client::{Listen, ListenError, Outcome, PublishError, Reason};
 use mcpmqtt_protocol::message::Message;
+
+use self::status::Board;
+pub use self::status::{Changes, Status};
 
 /// A cheap handle; clones share the connection.
 #[derive(Clone)]
@@ -64,11 +69,9 @@ pub(crate) struct LinkEnd {
 /// What both ends see.
 pub(crate) struct Shared {
     pub(crate) limits: InboxLimits,
-    pub(crate) connected: Cell<bool>,
+    pub(crate) board: Board,
     /// Bytes waiting in all inboxes.
     pub(crate) waiting_bytes: Cell<usize>,
-    /// Why `connected` is false, or was before.
-    reason: RefCell<Reason>,
     last_id: Cell<CallId>,
 }
 
@@ -125,6 +128,16 @@ struct Presence {
     done: bool,
 }
 
+impl Default for InboxLimits {
+    fn default() -> Self {
+        Self {
+            messages: 1000,
+            bytes: 2 * 1024 * 1024,
+            total_bytes: 16 * 1024 * 1024,
+        }
+    }
+}
+
 impl Broker {
     /// A handle and the ends that the link takes.
     pub(crate) fn pair(limits: InboxLimits) -> (Self, LinkEnd) {
@@ -133,9 +146,8 @@ impl Broker {
         let (gone, gone_end) = async_channel::unbounded();
         let shared = Rc::new(Shared {
             limits,
-            connected: Cell::new(false),
+            board: Board::new(),
             waiting_bytes: Cell::new(0),
-            reason: RefCell::new(Reason::NeverConnected),
             last_id: Cell::new(0),
         });
         let handle = Self {
@@ -207,13 +219,19 @@ impl Broker {
     /// Whether the broker has accepted us and the connection is up.
     #[must_use]
     pub fn is_connected(&self) -> bool {
-        self.shared.connected.get()
+        self.shared.board.is_connected()
     }
 
     /// Why there is no connection, or was none before this one.
     #[must_use]
     pub fn last_reason(&self) -> Reason {
-        self.shared.reason.borrow().clone()
+        self.shared.board.last_reason()
+    }
+
+    /// The state of the connection, told whenever it changes.
+    #[must_use]
+    pub fn changes(&self) -> Changes {
+        Changes::new(Rc::clone(&self.shared))
     }
 
     /// Ends the link: it disconnects in good order and its future returns.
@@ -237,17 +255,6 @@ impl fmt::Debug for Broker {
         f.debug_struct("Broker")
             .field("connected", &self.is_connected())
             .finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    pub(crate) fn set_up(&self) {
-        self.connected.set(true);
-    }
-
-    pub(crate) fn set_down(&self, reason: Reason) {
-        self.connected.set(false);
-        *self.reason.borrow_mut() = reason;
     }
 }
 

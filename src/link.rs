@@ -21,7 +21,7 @@ use smol::stream::Stream;
 
 use self::calls::Calls;
 use self::record::Record;
-use crate::broker::{Broker, CallId, InboxLimits, LinkEnd, Request, Shared};
+use crate::broker::{Broker, CallId, InboxLimits, LinkEnd, Request, Shared, Status};
 use crate::transport::{self, Stream as Socket, Target};
 
 /// A handle to the broker at `target`, and the future that does the work: it connects, reconnects,
@@ -224,17 +224,19 @@ impl Link {
                     let protocol = socket.protocol();
                     self.record.up(&self.target, protocol, session_present);
                 }
-                self.shared.set_up();
+                self.shared.board.set(Status::Connected { session_present });
             }
             Event::Disconnected { reason, retry_in } => {
-                if self.shared.connected.get() {
+                if self.shared.board.is_connected() {
                     self.calls.interrupted();
                 }
                 if retry_in.is_none() {
                     self.calls.ended(&reason);
                 }
                 self.record.down(&self.target, &reason, retry_in);
-                self.shared.set_down(reason);
+                self.shared
+                    .board
+                    .set(Status::Disconnected { reason, retry_in });
             }
         }
     }

@@ -40,8 +40,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), String> {
-    if transport == Transport::RemoteHttp {
-        return Err(NO_REMOTE.into());
+    if demo && transport == Transport::RemoteHttp {
+        return Err(NO_REMOTE_DEMO.into());
     }
     if demo {
         start_log(settings, None);
@@ -51,8 +51,16 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), St
     let loaded = startup::load(settings.config.as_deref())?;
     start_log(settings, Some(&loaded.config));
     tell(&loaded);
-    logger::started();
-    serve::over_stdio(loaded.config)
+    match transport {
+        Transport::Stdio => {
+            logger::started();
+            serve::over_stdio(loaded.config)
+        }
+        Transport::RemoteHttp => {
+            remote_is_ready(&loaded.config)?;
+            serve::over_http(loaded.config)
+        }
+    }
 }
 
 fn start_log(settings: &Settings, config: Option<&Config>) {
@@ -139,6 +147,6 @@ fn complain(message: &str, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-const NO_REMOTE: &str = "the transport `remotehttp` is not in this version yet; use `stdio`";
+const NO_REMOTE_DEMO: &str = "the demo has no API key, so it is served over `stdio` only";
 const FAILED: u8 = 1;
 const WRONG_ARGUMENTS: u8 = 2;

@@ -46,8 +46,8 @@ pub struct Limits {
     /// How long reading pauses for room. After that, calls are refused until there is room, while
     /// everything that needs none is served. Default 250 ms.
     pub patience: Duration,
-    /// Most bytes of answers the client has not read yet; above it reading pauses until it has.
-    /// Default 4 MiB.
+    /// Most bytes the client has not read yet; above it reading pauses until it has, and a
+    /// subscription that has something to tell ends. Default 4 MiB.
     pub output_bytes: usize,
     /// Above so many unread bytes progress is dropped instead of queued. Default 64 KiB.
     pub progress_bytes: usize,
@@ -109,6 +109,7 @@ pub async fn serve_on(
     if matches!(ending, Ending::OutputBroken(_)) {
         return ending;
     }
+    desk.engine.end_listening();
     let finished = async {
         desk.load.idle().await;
         desk.outbox.empty().await;
@@ -150,13 +151,17 @@ struct DropCalls(Rc<Calls>);
 impl Desk {
     fn new(engine: Engine, executor: Rc<LocalExecutor<'static>>, limits: Limits) -> Desk {
         let outbox = Rc::<Outbox>::default();
-        let sink = outbox.clone();
+        let (sink, brink) = (outbox.clone(), outbox.clone());
+        let outlet = Outlet::shared(move |text| sink.offer(text, limits.output_bytes))
+            .with_progress(move |text| brink.offer(text, limits.progress_bytes));
+        let session = Session::new();
+        session.attach(outlet.clone());
         Desk {
             engine,
             executor,
             limits,
-            session: Session::new(),
-            outlet: Outlet::new(move |text| sink.offer(text, limits.progress_bytes)),
+            session,
+            outlet,
             outbox,
             load: Rc::default(),
             calls: Rc::default(),

@@ -31,6 +31,20 @@ pub struct Target {
     pub connect_timeout: Duration,
 }
 
+impl Target {
+    /// A broker with the patience that the program has by default.
+    #[must_use]
+    pub fn new(host: impl Into<String>, port: u16) -> Self {
+        Self {
+            host: host.into(),
+            port,
+            tls: None,
+            user_timeout: Duration::from_secs(90),
+            connect_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
 /// Opens a connection, with TLS if the target wants that.
 ///
 /// # Errors

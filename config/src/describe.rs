@@ -141,7 +141,7 @@ fn topic(grant: &Grant) -> String {
 
 fn remote(server: &RemoteServer) -> String {
     let listen = match &server.listen {
-        Listen::Unix(path) => format!("Unix socket {}", file(path)),
+        Listen::Unix(path) => format!("Unix socket {}, mode {:04o}", file(path), server.uds_mode),
         Listen::Tcp { host, port } => address(host, *port),
     };
     let key = match &server.api_key {
@@ -152,7 +152,21 @@ fn remote(server: &RemoteServer) -> String {
             format!("no usable API key ({reason}), so it cannot start; `--genkey` makes one")
         }
     };
-    format!("remote server: {listen}, {key}")
+    let mut text = format!("remote server: {listen}, {key}");
+    for (what, names) in [
+        ("hosts", names(&server.allowed_hosts)),
+        ("origins", names(&server.allowed_origins)),
+    ] {
+        if !names.is_empty() {
+            let _ = write!(text, ", {what} {names}");
+        }
+    }
+    text
+}
+
+fn names(list: &[impl std::fmt::Display]) -> String {
+    let names: Vec<_> = list.iter().map(|name| format!("`{name}`")).collect();
+    names.join(" ")
 }
 
 fn seconds(time: Duration) -> String {

@@ -4,6 +4,7 @@
 //!
 //! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls`), `topics`, `logging`, `remote`, `limits` read one section each;
 //! * `policy`: the topic permissions that every request is judged by;
+//! * `host`: whom a request may name as its target and its origin;
 //! * `kdf`, `genkey`: API keys, how they are checked and how a new one is made;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
 //! * `describe`: the configuration in words, for `--check`.
@@ -22,6 +23,7 @@ mod describe;
 mod document;
 mod finding;
 mod genkey;
+mod host;
 mod kdf;
 mod limits;
 mod logging;
@@ -37,6 +39,7 @@ mod topics;
 pub use document::MAX_FILE_BYTES;
 pub use finding::{Finding, Refused};
 pub use genkey::{GenkeyError, Rotation, rotate};
+pub use host::{Host, Origin};
 pub use kdf::{KeyRecord, OutOfMemory};
 pub use limits::{LIMITS, Limit, Limits};
 pub use logging::{LogLevel, Logging};

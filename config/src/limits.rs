@@ -38,6 +38,10 @@ pub struct Limits {
     pub result_bytes: usize,
     pub requests: usize,
     pub request_bytes: usize,
+    pub connections: usize,
+    pub body_bytes: usize,
+    pub bodies_bytes: usize,
+    pub sessions: usize,
 }
 
 impl Limits {
@@ -75,6 +79,10 @@ impl Default for Limits {
             result_bytes: 0,
             requests: 0,
             request_bytes: 0,
+            connections: 0,
+            body_bytes: 0,
+            bodies_bytes: 0,
+            sessions: 0,
         };
         for limit in &LIMITS {
             *(limit.field)(&mut limits) = limit.default;
@@ -84,7 +92,7 @@ impl Default for Limits {
 }
 
 /// Every limit, in the order of the manual. No maximum can be set so high that a 32-bit machine could not count it.
-pub const LIMITS: [Limit; 12] = [
+pub const LIMITS: [Limit; 16] = [
     Limit {
         name: "line_bytes",
         default: 4 * MIB,
@@ -204,6 +212,46 @@ pub const LIMITS: [Limit; 12] = [
         meaning: "those requests of one client connection together",
         at_limit: "as `requests`; one request alone may be larger",
         field: |limits| &mut limits.request_bytes,
+    },
+    Limit {
+        name: "connections",
+        default: 256,
+        min: 1,
+        max: 65_535,
+        unit: "connections",
+        meaning: "HTTP connections at the same time",
+        at_limit: "a new one takes the place of whoever waits longest between two requests; if nobody does, it is answered 503",
+        field: |limits| &mut limits.connections,
+    },
+    Limit {
+        name: "body_bytes",
+        default: 4 * MIB,
+        min: 4 * KIB,
+        max: 256 * MIB,
+        unit: "bytes",
+        meaning: "the body of one HTTP request",
+        at_limit: "the request is answered 413",
+        field: |limits| &mut limits.body_bytes,
+    },
+    Limit {
+        name: "bodies_bytes",
+        default: 32 * MIB,
+        min: 4 * KIB,
+        max: GIB,
+        unit: "bytes",
+        meaning: "the bodies of all HTTP requests being worked on together",
+        at_limit: "the request is answered 503",
+        field: |limits| &mut limits.bodies_bytes,
+    },
+    Limit {
+        name: "sessions",
+        default: 256,
+        min: 1,
+        max: 65_535,
+        unit: "sessions",
+        meaning: "HTTP sessions of protocol versions before 2026-07-28",
+        at_limit: "a new one takes the place of the one unused for longest; if all are in use, it is answered 503",
+        field: |limits| &mut limits.sessions,
     },
 ];
 

@@ -4,15 +4,22 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::host::{Host, Origin};
 use crate::kdf::KeyRecord;
 use crate::secret::Secret;
-use crate::section::Section;
+use crate::section::{Section, found};
 
 /// Settings of the HTTP front door. Stdio does not need them, and is not stopped by a key that cannot be used.
 #[derive(Clone, Debug)]
 pub struct RemoteServer {
     /// Where to listen.
     pub listen: Listen,
+    /// Permission bits of the socket file.
+    pub uds_mode: u32,
+    /// Hosts that requests may name. None: any, but on a loopback port only this machine.
+    pub allowed_hosts: Vec<Host>,
+    /// Origins that web pages may have, besides this machine's.
+    pub allowed_origins: Vec<Origin>,
     /// What clients must present.
     pub api_key: ApiKey,
 }
@@ -48,6 +55,11 @@ impl RemoteServer {
     pub(crate) fn read(section: Section<'_>) -> Self {
         let server = Self {
             listen: listen(&section),
+            uds_mode: mode(&section),
+            allowed_hosts: list(&section, "allowed_hosts", HOSTS, |text| {
+                Host::parse(text).filter(|host| !host.is_empty())
+            }),
+            allowed_origins: list(&section, "allowed_origins", ORIGINS, Origin::parse),
             api_key: api_key(&section),
         };
         section.finish();
@@ -72,6 +84,61 @@ fn listen(section: &Section<'_>) -> Listen {
         };
     }
     Listen::Unix(uds.into())
+}
+
+/// In a string: JSON has no octal numbers, and 660 would mean something else.
+fn mode(section: &Section<'_>) -> u32 {
+    let Some(value) = section.value("uds_mode") else {
+        return DEFAULT_MODE;
+    };
+    let digits = value.as_str().filter(|text| {
+        matches!(text.len(), 3 | 4) && text.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let mode = digits.and_then(|text| u32::from_str_radix(text, 8).ok());
+    match mode.filter(|mode| *mode <= 0o777) {
+        Some(mode) => {
+            if mode & 0o006 != 0 {
+                section.warn("uds_mode", "every user of this machine may connect");
+            }
+            mode
+        }
+        None => {
+            section.refuse(
+                "uds_mode",
+                value,
+                "octal digits in a string, as in \"0660\"",
+            );
+            DEFAULT_MODE
+        }
+    }
+}
+
+fn list<T>(
+    section: &Section<'_>,
+    key: &'static str,
+    allowed: &str,
+    parse: fn(&str) -> Option<T>,
+) -> Vec<T> {
+    let entries = match section.value(key) {
+        None => return Vec::new(),
+        Some(Value::Array(entries)) => entries,
+        Some(other) => {
+            section.refuse(key, other, &format!("a list of {allowed}"));
+            return Vec::new();
+        }
+    };
+    let mut parsed = Vec::new();
+    for (index, entry) in entries.iter().enumerate() {
+        match entry.as_str().and_then(parse) {
+            Some(entry) => parsed.push(entry),
+            None => {
+                let text = format!("found {}; allowed: {allowed}", found(entry));
+                let path = format!("{}[{index}]", section.path_of(key));
+                section.report().problem(path, text);
+            }
+        }
+    }
+    parsed
 }
 
 fn api_key(section: &Section<'_>) -> ApiKey {
@@ -115,3 +182,7 @@ fn api_key(section: &Section<'_>) -> ApiKey {
 /// As the original: all interfaces, but only when a port is given.
 const DEFAULT_HOST: &str = "0.0.0.0";
 const DEFAULT_SOCKET: &str = "/var/run/mcpmqtt.sock";
+/// The owner and the group.
+const DEFAULT_MODE: u32 = 0o660;
+const HOSTS: &str = "host names or addresses, with or without a port";
+const ORIGINS: &str = "origins as browsers send them, as in `https://app.example`";

@@ -1,7 +1,8 @@
-//! Does every statement of the standard that binds a client or a receiver have a test that names it?
+//! Does every statement of the standard that binds a client or a receiver have a test that names it,
+//! and every known way to fail?
 //!
-//! A test names a statement, as `[MQTT-x.y.z-n]`, in its documentation. The statements are listed in
-//! `data/statements.txt`.
+//! A test names a statement as `[MQTT-x.y.z-n]`, and a way to fail as `Pitfall n`, in its
+//! documentation. They are listed in `data/statements.txt` and `data/pitfalls.txt`.
 
 #![allow(clippy::unwrap_used)]
 
@@ -45,6 +46,28 @@ fn every_statement_has_a_test_that_names_it() {
     }
 }
 
+#[test]
+fn every_pitfall_has_a_test_that_names_it() {
+    let list = include_str!("data/pitfalls.txt").lines();
+    let pitfalls: Vec<u32> = list
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.split_once(' ').unwrap().0.parse().unwrap())
+        .collect();
+    assert_eq!(pitfalls, (1..=20).collect::<Vec<u32>>());
+    let mut named = BTreeSet::new();
+    for (documentation, _) in tests() {
+        for (at, word) in documentation.match_indices("itfall") {
+            // `Pitfall 7:` or `Pitfalls 13, 14 and 15:`
+            let after = &documentation[at + word.len()..];
+            let numbers = after.split_once(':').unwrap().0;
+            let numbers = numbers.split(|c: char| !c.is_ascii_digit());
+            named.extend(numbers.filter_map(|number| number.parse::<u32>().ok()));
+        }
+    }
+    let missing: Vec<&u32> = pitfalls.iter().filter(|n| !named.contains(n)).collect();
+    assert!(missing.is_empty(), "without a test: {missing:?}");
+}
+
 /// A statement with a typing error would count for nothing and never be missed.
 #[test]
 fn no_test_names_a_statement_that_does_not_exist() {
@@ -79,14 +102,24 @@ fn statements() -> BTreeSet<String> {
 
 /// Each statement that the documentation of a test names, and one such test.
 fn named_by_tests() -> BTreeMap<String, String> {
+    let mut named = BTreeMap::new();
+    for (documentation, name) in tests() {
+        for statement in in_brackets(&documentation) {
+            named.insert(statement, name.clone());
+        }
+    }
+    named
+}
+
+/// The documentation and the first line of every test of this crate.
+fn tests() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     for directory in ["src", "tests"] {
         collect(&root.join(directory), &mut files);
     }
     assert!(files.len() > 20, "{files:?}");
-    let mut named = BTreeMap::new();
-    let mut tests = 0;
+    let mut tests = Vec::new();
     for file in files {
         let source = std::fs::read_to_string(&file).unwrap();
         let mut documentation = String::new();
@@ -97,19 +130,15 @@ fn named_by_tests() -> BTreeMap<String, String> {
             } else if line == "#[test]" {
                 is_test = true;
             } else if !line.starts_with("#[") {
-                if is_test {
-                    tests += 1;
-                    for statement in in_brackets(&documentation) {
-                        named.insert(statement, line.to_owned());
-                    }
+                let documentation = std::mem::take(&mut documentation);
+                if std::mem::take(&mut is_test) {
+                    tests.push((documentation, line.to_owned()));
                 }
-                documentation.clear();
-                is_test = false;
             }
         }
     }
-    assert!(tests > 100, "{tests} tests");
-    named
+    assert!(tests.len() > 100, "{} tests", tests.len());
+    tests
 }
 
 fn in_brackets(text: &str) -> Vec<String> {

@@ -8,11 +8,18 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::call::{Part, Pending};
+use super::call::{Outcome, Part, Pending};
+use super::client::{Client, Inner, Rounds};
 use super::json::cut;
-use super::progress::{Outlet, Progress};
+use super::level::Level;
+use super::offer::Offer;
+use super::outlet::Outlet;
+use super::progress::Progress;
+use super::question::Abilities;
 use super::results::List;
-use super::rpc::{INVALID_PARAMS, Id, METHOD_NOT_FOUND, Params, RpcError};
+use super::rpc::{
+    INVALID_PARAMS, Id, METHOD_NOT_FOUND, MISSING_CLIENT_CAPABILITY, Params, RpcError,
+};
 use super::session::Session;
 use super::version::Version;
 use super::{answer, legacy, modern};
@@ -23,7 +30,10 @@ pub(super) struct Caller<'a> {
     pub(super) id: Id,
     pub(super) method: Method,
     pub(super) version: Version,
-    progress: Progress,
+    pub(super) progress: Progress,
+    pub(super) outlet: Outlet,
+    abilities: Abilities,
+    log_level: Option<Level>,
 }
 
 impl<'a> Caller<'a> {
@@ -37,43 +47,73 @@ impl<'a> Caller<'a> {
         method: &str,
         params: &mut Params,
         outlet: &Outlet,
+        offer: &Offer,
     ) -> Result<Caller<'a>, RpcError> {
         let meta = take_meta(params)?;
-        let (method, version) = if modern::claims(method, meta.as_ref()) {
-            let version = modern::envelope(meta.as_ref())?;
-            (find_method(method, Era::Modern)?, version)
+        let modern = modern::claims(method, meta.as_ref());
+        let (method, version, abilities, log_level) = if modern {
+            let envelope = modern::envelope(meta.as_ref())?;
+            let method = find_method(method, Era::Modern, offer)?;
+            let modern::Envelope {
+                version,
+                abilities,
+                log_level,
+            } = envelope;
+            (method, version, abilities, log_level)
         } else {
-            let method = find_method(method, Era::Legacy)?;
-            (method, legacy_version(session, method)?)
+            let method = find_method(method, Era::Legacy, offer)?;
+            let version = legacy_version(session, method)?;
+            let level = session.log_level().unwrap_or(legacy::DEFAULT_LOG_LEVEL);
+            (method, version, session.abilities(), Some(level))
         };
         let token = progress_token(meta.as_ref())?;
-        let progress = Progress::new(token, outlet, version);
         Ok(Caller {
             session,
             id: id.clone(),
             method,
             version,
-            progress,
+            progress: Progress::new(token, outlet, version),
+            outlet: outlet.clone(),
+            abilities,
+            log_level: log_level.filter(|_| offer.logging),
+        })
+    }
+
+    /// The client as the handler sees it.
+    pub(super) fn client(&self, rounds: Option<Rounds>) -> Client {
+        Client::new(Inner {
+            version: self.version,
+            abilities: self.abilities,
+            outlet: self.outlet.clone(),
+            session: self.session.clone(),
+            log_level: self.log_level,
+            rounds,
         })
     }
 
     /// Opens the call: from here on it is in flight and can be cancelled.
-    pub(super) fn wait<F>(self, work: impl FnOnce(Id, Version, Progress) -> F) -> Part
+    pub(super) fn wait<F, T>(self, work: F) -> Part
     where
-        F: Future<Output = Result<Vec<u8>, RpcError>> + 'static,
+        F: Future<Output = Result<T, RpcError>> + 'static,
+        T: Into<Outcome>,
     {
         let Caller {
             session,
             id,
-            version,
             progress,
             ..
         } = self;
         let ticket = session.open(id.clone());
-        let work = work(id.clone(), version, progress.clone());
         let work = Box::pin(async move {
-            work.await
-                .unwrap_or_else(|error| answer::failure(Some(&id), &error, false))
+            match work.await {
+                Ok(outcome) => outcome.into(),
+                Err(error) => Outcome {
+                    text: answer::failure(Some(&id), &error, false),
+                    // MCP 2026-07-28 basic: over HTTP its status is 400, whoever found it out.
+                    refused: Some(error.code).filter(|code| *code == MISSING_CLIENT_CAPABILITY),
+                    after: None,
+                },
+            }
         });
         Part::Wait(Pending::new(ticket, progress, work))
     }
@@ -88,6 +128,24 @@ pub(super) enum Method {
     CallTool,
     ReadResource,
     GetPrompt,
+    Complete,
+    Listen,
+    Subscribe,
+    Unsubscribe,
+    SetLogLevel,
+}
+
+impl Method {
+    /// What the catalog has no use for is not there.
+    fn is_offered(self, offer: &Offer) -> bool {
+        match self {
+            Method::Complete => offer.completions,
+            Method::Listen => offer.subscribe || offer.lists_change,
+            Method::Subscribe | Method::Unsubscribe => offer.subscribe,
+            Method::SetLogLevel => offer.logging,
+            _ => true,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,10 +164,14 @@ fn legacy_version(session: &Session, method: Method) -> Result<Version, RpcError
     }
 }
 
-fn find_method(name: &str, era: Era) -> Result<Method, RpcError> {
+fn find_method(name: &str, era: Era, offer: &Offer) -> Result<Method, RpcError> {
     let found = METHODS.iter().find(|(known, ..)| *known == name);
     match found {
-        Some((_, eras, method)) if *eras == era || *eras == Era::Both => Ok(*method),
+        Some((_, eras, method))
+            if (*eras == era || *eras == Era::Both) && method.is_offered(offer) =>
+        {
+            Ok(*method)
+        }
         _ => {
             let name = cut(name, 64);
             Err(RpcError::new(
@@ -141,7 +203,7 @@ fn progress_token(meta: Option<&Map<String, Value>>) -> Result<Option<Id>, RpcEr
 }
 
 /// The one table of methods. `notifications/…` are not here: they are never answered.
-const METHODS: [(&str, Era, Method); 10] = [
+const METHODS: [(&str, Era, Method); 15] = [
     ("tools/call", Era::Both, Method::CallTool),
     ("tools/list", Era::Both, Method::List(List::Tools)),
     ("resources/read", Era::Both, Method::ReadResource),
@@ -153,6 +215,11 @@ const METHODS: [(&str, Era, Method); 10] = [
     ),
     ("prompts/get", Era::Both, Method::GetPrompt),
     ("prompts/list", Era::Both, Method::List(List::Prompts)),
+    ("completion/complete", Era::Both, Method::Complete),
+    ("subscriptions/listen", Era::Modern, Method::Listen),
+    ("resources/subscribe", Era::Legacy, Method::Subscribe),
+    ("resources/unsubscribe", Era::Legacy, Method::Unsubscribe),
+    ("logging/setLevel", Era::Legacy, Method::SetLogLevel),
     ("ping", Era::Legacy, Method::Ping),
     ("initialize", Era::Legacy, Method::Initialize),
     ("server/discover", Era::Modern, Method::Discover),

@@ -4,15 +4,12 @@
 //! handler is dropped with it; no progress follows the answer.
 //! Does not: run anything by itself; the front door does.
 
-use std::future::poll_fn;
-use std::task::Poll;
-
 use smol::future::{self, BoxedLocal};
 
-use super::answer;
 use super::progress::Progress;
 use super::rpc::{INTERNAL_ERROR, RpcError};
 use super::session::Ticket;
+use super::{answer, together};
 
 /// What to do about a message.
 #[derive(Debug)]
@@ -30,9 +27,12 @@ pub enum Received {
 pub struct Reply {
     /// JSON text without a line end.
     pub text: Vec<u8>,
-    /// The error code, when the request was refused before any handler saw it (an HTTP server
-    /// chooses its status by it); `None` for all that a handler produced.
+    /// The error code, when the request was refused before any handler saw it, or for want of a
+    /// capability of the client (an HTTP server chooses its status by it); `None` for all else
+    /// that a handler produced.
     pub refused: Option<i64>,
+    /// A notification to send right after the text, on a channel that outlives the request.
+    pub after: Option<Vec<u8>>,
     // Held, not read.
     _tickets: Vec<Ticket>,
 }
@@ -52,11 +52,16 @@ pub(super) enum Part {
 pub(super) struct Pending {
     ticket: Ticket,
     progress: Progress,
-    work: BoxedLocal<Vec<u8>>,
+    work: BoxedLocal<Outcome>,
 }
 
-/// An answer's text and its ticket.
-type Ended = (Vec<u8>, Ticket);
+/// What one request came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    pub(super) text: Vec<u8>,
+    pub(super) refused: Option<i64>,
+    pub(super) after: Option<Vec<u8>>,
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Form {
@@ -79,7 +84,7 @@ impl Call {
     /// side.
     pub async fn run(self) -> Option<Reply> {
         let Call(parts, form) = self;
-        let mut open: Vec<BoxedLocal<Option<Ended>>> = Vec::new();
+        let mut open: Vec<BoxedLocal<Option<(Outcome, Ticket)>>> = Vec::new();
         let mut texts = Vec::new();
         for part in parts {
             match part {
@@ -87,28 +92,18 @@ impl Call {
                 Part::Wait(pending) => open.push(Box::pin(pending.run())),
             }
         }
-        let mut tickets = Vec::new();
-        poll_fn(|context| {
-            open.retain_mut(|one| match one.as_mut().poll(context) {
-                Poll::Pending => true,
-                Poll::Ready(end) => {
-                    if let Some((text, ticket)) = end {
-                        texts.push(text);
-                        tickets.push(ticket);
-                    }
-                    false
-                }
-            });
-            if open.is_empty() {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await;
+        let (mut tickets, mut refused, mut after) = (Vec::new(), None, None);
+        for (outcome, ticket) in together::all(open).await.into_iter().flatten() {
+            texts.push(outcome.text);
+            tickets.push(ticket);
+            // Of a single request; in a batch there is neither.
+            refused = outcome.refused;
+            after = outcome.after;
+        }
         form.join(texts).map(|text| Reply {
             text,
-            refused: None,
+            refused,
+            after,
             _tickets: tickets,
         })
     }
@@ -131,13 +126,14 @@ impl Call {
         Reply {
             text,
             refused: Some(INTERNAL_ERROR),
+            after: None,
             _tickets: tickets,
         }
     }
 }
 
 impl Pending {
-    pub(super) fn new(ticket: Ticket, progress: Progress, work: BoxedLocal<Vec<u8>>) -> Pending {
+    pub(super) fn new(ticket: Ticket, progress: Progress, work: BoxedLocal<Outcome>) -> Pending {
         Pending {
             ticket,
             progress,
@@ -145,7 +141,7 @@ impl Pending {
         }
     }
 
-    async fn run(self) -> Option<Ended> {
+    async fn run(self) -> Option<(Outcome, Ticket)> {
         let Pending {
             ticket,
             progress,
@@ -156,8 +152,8 @@ impl Pending {
             ticket.cancelled().await;
             None
         };
-        let text = future::or(cancelled, async { Some(work.await) }).await;
-        text.map(|text| (text, ticket))
+        let outcome = future::or(cancelled, async { Some(work.await) }).await;
+        outcome.map(|outcome| (outcome, ticket))
     }
 }
 
@@ -166,6 +162,7 @@ impl Reply {
         Reply {
             text,
             refused: None,
+            after: None,
             _tickets: Vec::new(),
         }
     }
@@ -174,7 +171,17 @@ impl Reply {
         Reply {
             text,
             refused: Some(code),
+            after: None,
             _tickets: Vec::new(),
+        }
+    }
+}
+
+impl From<Vec<u8>> for Outcome {
+    fn from(text: Vec<u8>) -> Outcome {
+        Outcome {
+            text,
+            ..Outcome::default()
         }
     }
 }

@@ -11,8 +11,9 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use smol::future::BoxedLocal;
 
+use super::client::Client;
+use super::notifier::{Notifier, Watch};
 use super::progress::Progress;
-use super::version::Version;
 
 /// Everything the server offers. Lists may be empty; they are answered all the same.
 #[derive(Debug, Default)]
@@ -25,6 +26,12 @@ pub struct Catalog {
     pub templates: Vec<Template>,
     /// For `prompts/list` and `prompts/get`.
     pub prompts: Vec<Prompt>,
+    /// Through a clone of this, handlers and watchers tell what changed.
+    pub notifier: Notifier,
+    /// Whether it is said that lists may change (`listChanged`), and told when they do.
+    pub lists_change: bool,
+    /// Whether handlers log to the client (`logging`).
+    pub logging: bool,
 }
 
 /// Who the server says it is.
@@ -52,6 +59,9 @@ pub struct Tool {
     pub annotations: Annotations,
     /// The arguments: JSON Schema in the subset of [`super::schema`], of type `object`.
     pub input_schema: Value,
+    /// The schema goes beyond that subset: the engine does not hold arguments against it, the
+    /// handler does.
+    pub judges_itself: bool,
     /// What [`ToolResult::structured`] yields, of type `object`.
     pub output_schema: Option<Value>,
     /// Names that agents try, and the name to use instead.
@@ -83,10 +93,8 @@ pub struct ToolCall {
     pub arguments: Map<String, Value>,
     /// For a call that takes its time.
     pub progress: Progress,
-    /// The version the caller speaks.
-    pub version: Version,
-    // Room: the caller's capabilities and its answers to what an earlier round asked
-    // (`inputResponses`, `requestState`).
+    /// Who calls.
+    pub client: Client,
 }
 
 /// How a call of a tool ended.
@@ -99,7 +107,6 @@ pub enum ToolResult {
     Error(String),
     /// Content blocks as they are.
     Content(Vec<Value>),
-    // Room: the call needs input from the client first (`resultType: "input_required"`).
 }
 
 /// A fixed resource.
@@ -116,6 +123,8 @@ pub struct Resource {
     pub mime_type: String,
     /// Reads it.
     pub reader: Reader,
+    /// Watches it for those who subscribe; `None` when it never changes.
+    pub watcher: Option<Watcher>,
 }
 
 /// A family of resources.
@@ -128,16 +137,39 @@ pub struct Template {
     pub title: String,
     /// For the model.
     pub description: String,
-    /// Of the contents.
+    /// Of the contents; empty when they differ in it.
     pub mime_type: String,
     /// Whether the URI belongs to the family.
     pub accepts: Box<dyn Fn(&str) -> bool>,
     /// Reads one of them.
     pub reader: Reader,
+    /// Watches one of them for those who subscribe; `None` when they never change.
+    pub watcher: Option<Watcher>,
+    /// Completes the template's variables.
+    pub completer: Option<Completer>,
 }
 
 /// A resource's function.
 pub type Reader = Box<dyn Fn(ReadCall) -> BoxedLocal<Result<Vec<Contents>, ReadError>>>;
+
+/// A resource's other function: has it watched until the [`Watch`] is dropped, and meanwhile
+/// [`Notifier::resource_updated`] called for each change. Called with the URI as the client wrote
+/// it. It should be in place when this returns; what takes long goes on in the background.
+pub type Watcher = Box<dyn Fn(String) -> BoxedLocal<Result<Watch, ReadError>>>;
+
+/// Suggests values for an argument, best first; the engine sends the first hundred.
+pub type Completer = Box<dyn Fn(&Completing) -> Vec<String>>;
+
+/// A value half written.
+#[derive(Debug)]
+pub struct Completing {
+    /// The name of the argument or variable.
+    pub argument: String,
+    /// What is there so far.
+    pub value: String,
+    /// Other arguments that are settled already.
+    pub settled: Map<String, Value>,
+}
 
 /// One read of a resource.
 #[derive(Debug)]
@@ -146,6 +178,8 @@ pub struct ReadCall {
     pub uri: String,
     /// For a read that takes its time.
     pub progress: Progress,
+    /// Who reads.
+    pub client: Client,
 }
 
 /// One part of what a read yields.
@@ -173,6 +207,10 @@ pub enum Body {
 pub enum ReadError {
     /// There is no such resource.
     NotFound,
+    /// The same in better words; one sentence.
+    Absent(String),
+    /// The client may not have it, or its URI is wrong; one sentence.
+    Refused(String),
     /// There is, but it could not be read now; one sentence.
     Failed(String),
 }
@@ -189,6 +227,17 @@ pub struct Prompt {
     pub arguments: Vec<PromptArgument>,
     /// Makes the messages.
     pub handler: PromptHandler,
+    /// Completes its arguments.
+    pub completer: Option<Completer>,
+}
+
+/// One request for a prompt.
+#[derive(Debug)]
+pub struct PromptCall {
+    /// Those that are required are there and are strings.
+    pub arguments: Map<String, Value>,
+    /// Who asks.
+    pub client: Client,
 }
 
 /// One thing to fill in.
@@ -203,7 +252,7 @@ pub struct PromptArgument {
 }
 
 /// A prompt's function: from its arguments, the messages, each `{role, content}`; or why not.
-pub type PromptHandler = Box<dyn Fn(Map<String, Value>) -> BoxedLocal<Result<Vec<Value>, String>>>;
+pub type PromptHandler = Box<dyn Fn(PromptCall) -> BoxedLocal<Result<Vec<Value>, String>>>;
 
 impl ToolResult {
     /// Success with an object, in the shape of the tool's output schema.

@@ -10,10 +10,11 @@ use super::admission::Caller;
 use super::call::{self, Call, Part, Received, Reply};
 use super::catalog::{Catalog, ServerInfo};
 use super::methods::{CatalogError, Methods};
-use super::progress::Outlet;
+use super::outlet::Outlet;
 use super::rpc::{
     self, Batch, Fault, INVALID_REQUEST, Id, Message, Notification, Request, RpcError,
 };
+use super::rule::REPEATED;
 use super::session::Session;
 use super::{answer, legacy};
 
@@ -50,8 +51,10 @@ impl Engine {
                 notify(session, &notification);
                 Received::Nothing
             }
-            // We have not asked the client anything, so this answers nothing.
-            Message::Response(_) => Received::Nothing,
+            Message::Response(response) => {
+                session.answered(response);
+                Received::Nothing
+            }
             Message::Batch(batch) => self.batch(session, &batch, outlet),
         }
     }
@@ -60,6 +63,28 @@ impl Engine {
     #[must_use]
     pub fn refuse(&self, session: &Session, error: RpcError) -> Reply {
         refusal(session, &error.about(None))
+    }
+
+    /// Ends every `subscriptions/listen` request with its result; for when the program is to stop.
+    pub fn end_listening(&self) {
+        self.0.catalog.notifier.close();
+    }
+
+    /// The arguments of a tool that an HTTP client repeats in `Mcp-Param-…` header fields, each
+    /// with the name of its field after the prefix (`x-mcp-header`, MCP 2026-07-28
+    /// basic/transports/streamable-http).
+    #[must_use]
+    pub fn repeated_arguments(&self, tool: &str) -> Vec<(&str, &str)> {
+        let tool = self.0.catalog.tools.iter().find(|it| it.name == tool);
+        let properties = tool.and_then(|it| it.input_schema.get("properties")?.as_object());
+        let repeated = properties
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, schema)| {
+                let field = schema.get(REPEATED)?.as_str()?;
+                Some((name.as_str(), field))
+            });
+        repeated.collect()
     }
 
     fn batch(&self, session: &Rc<Session>, batch: &Batch<'_>, outlet: &Outlet) -> Received {
@@ -95,15 +120,21 @@ impl Engine {
     ) -> Result<Option<Part>, Fault> {
         let refuse = |id, text: &str| Err(RpcError::new(INVALID_REQUEST, text).about(id));
         match message {
-            Message::Request(request) if request.method == "initialize" => {
-                refuse(Some(request.id), "`initialize` must not be part of a batch")
+            // The one must come alone; the other would keep the batch from its answer.
+            Message::Request(Request { id, method, .. })
+                if ["initialize", "subscriptions/listen"].contains(&method.as_str()) =>
+            {
+                refuse(Some(id), &format!("`{method}` must not be part of a batch"))
             }
             Message::Request(request) => self.request(session, request, outlet).map(Some),
             Message::Notification(notification) => {
                 notify(session, &notification);
                 Ok(None)
             }
-            Message::Response(_) => Ok(None),
+            Message::Response(response) => {
+                session.answered(response);
+                Ok(None)
+            }
             Message::Batch(_) => refuse(None, "a batch within a batch"),
         }
     }
@@ -124,7 +155,8 @@ impl Engine {
             let text = "a request with this `id` is still in flight";
             return Err(RpcError::new(INVALID_REQUEST, text).about(Some(id)));
         }
-        let caller = match Caller::admit(session, &id, &method, &mut params, outlet) {
+        let caller = match Caller::admit(session, &id, &method, &mut params, outlet, &self.0.offer)
+        {
             Ok(caller) => caller,
             Err(error) => return Err(error.about(Some(id))),
         };

@@ -4,6 +4,7 @@
 //! repeated; `ping` is answered at any time.
 //! Does not: wait for `notifications/initialized`, which some clients send late.
 
+use super::level::Level;
 use super::rpc::{INVALID_PARAMS, INVALID_REQUEST, Params, RpcError};
 use super::version::Version;
 
@@ -34,3 +35,6 @@ pub(super) fn not_initialized() -> RpcError {
 
 /// Most messages in one batch (2025-03-26).
 pub(super) const MAX_BATCH: usize = 100;
+
+/// What is logged to a client that never said what it wants.
+pub(super) const DEFAULT_LOG_LEVEL: Level = Level::Info;

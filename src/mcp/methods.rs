@@ -12,20 +12,30 @@ use serde_json::{Map, Value, json};
 
 use super::admission::{Caller, Method};
 use super::call::Part;
-use super::catalog::{Catalog, ReadCall, ReadError, ServerInfo, ToolCall, ToolResult};
+use super::catalog::{
+    Catalog, PromptCall, ReadCall, ReadError, Reader, ServerInfo, ToolCall, ToolResult, Watcher,
+};
 use super::json::cut;
+use super::level::Level;
+use super::notifier::Lists;
+use super::offer::Offer;
+use super::question::Abilities;
 use super::results::Results;
+use super::rounds::Round;
 use super::rpc::{INTERNAL_ERROR, INVALID_PARAMS, Params, RpcError};
 use super::schema::{Schema, SchemaError};
+use super::seal::Seal;
 use super::version::Version;
 use super::{answer, legacy};
 
 /// A catalog ready to be asked.
 #[derive(Debug)]
 pub(super) struct Methods {
-    catalog: Catalog,
-    schemas: Vec<Schema>,
-    results: Results,
+    pub(super) catalog: Catalog,
+    schemas: Vec<Option<Schema>>,
+    pub(super) results: Results,
+    pub(super) offer: Offer,
+    pub(super) seal: Seal,
 }
 
 /// Why a catalog cannot be served: a mistake in the program, found at its start.
@@ -51,14 +61,19 @@ impl Methods {
                 return Err(CatalogError::Name(tool.name.clone()));
             }
             let schema = Schema::compile(&tool.input_schema)
-                .map_err(|why| CatalogError::Schema(tool.name.clone(), why))?;
-            schemas.push(schema);
+                .map_err(|why| CatalogError::Schema(tool.name.clone(), why));
+            schemas.push(match schema {
+                Err(_) if tool.judges_itself => None,
+                schema => Some(schema?),
+            });
         }
-        let results = Results::new(info);
+        let offer = Offer::of(&catalog);
         Ok(Methods {
             catalog,
             schemas,
-            results,
+            results: Results::new(info, offer),
+            offer,
+            seal: Seal::new(),
         })
     }
 
@@ -69,14 +84,14 @@ impl Methods {
     pub(super) fn dispatch(
         self: &Rc<Self>,
         caller: Caller<'_>,
-        params: Params,
+        mut params: Params,
     ) -> Result<Part, RpcError> {
         let id = &caller.id;
         let text = match caller.method {
             Method::Discover => answer::success(id, &self.results.discover()),
             Method::Initialize => {
                 let version = legacy::negotiate(&params)?;
-                caller.session.negotiate(version);
+                self.begin(&caller, version, &params);
                 answer::success(id, &self.results.initialize(version))
             }
             Method::Ping => answer::success(id, &json!({})),
@@ -87,8 +102,35 @@ impl Methods {
             Method::CallTool => return self.call_tool(caller, params),
             Method::ReadResource => return self.read_resource(caller, params),
             Method::GetPrompt => return self.get_prompt(caller, params),
+            Method::Complete => self.complete(&caller, params)?,
+            Method::Listen => return self.listen(caller, params),
+            Method::Subscribe => return self.subscribe(caller, params),
+            Method::Unsubscribe => {
+                caller.session.ear().forget(&take_text(&mut params, "uri")?);
+                answer::success(id, &json!({}))
+            }
+            Method::SetLogLevel => {
+                let level = Level::from_name(&take_text(&mut params, "level")?);
+                let wrong = || RpcError::new(INVALID_PARAMS, "`params.level` is no log level");
+                caller.session.set_log_level(level.ok_or_else(wrong)?);
+                answer::success(id, &json!({}))
+            }
         };
         Ok(Part::Done(text))
+    }
+
+    /// A session with a handshake begins, or begins anew.
+    fn begin(&self, caller: &Caller<'_>, version: Version, params: &Params) {
+        let session = caller.session;
+        session.negotiate(version);
+        session.set_abilities(Abilities::read(params.get("capabilities")));
+        let changes = self.offer.lists_change;
+        session.ear().set_lists(Lists {
+            tools: changes,
+            prompts: changes,
+            resources: changes,
+        });
+        self.catalog.notifier.add(session.ear());
     }
 
     fn call_tool(
@@ -96,33 +138,39 @@ impl Methods {
         caller: Caller<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
+        let round = Round::take(&self.seal, &caller, "tools/call", &mut params)?;
         let name = take_text(&mut params, "name")?;
         let mut tools = self.catalog.tools.iter().zip(&self.schemas).enumerate();
         let Some((index, (tool, schema))) = tools.find(|(_, (tool, _))| tool.name == name) else {
             return Err(unknown("tool", &name));
         };
-        let arguments = take_arguments(&mut params)?;
-        // MCP 2025-11-25 (SEP-1303): the model can repair wrong arguments, so it gets to see them.
-        let arguments = match schema.check(arguments, &tool.name, &tool.renamed) {
-            Ok(arguments) => arguments,
-            Err(faults) => {
-                let faults = ToolResult::Error(faults);
-                let text = self.results.tool(&caller.id, caller.version, &faults);
-                return Ok(Part::Done(text));
-            }
+        let mut arguments = take_arguments(&mut params)?;
+        if let Some(schema) = schema {
+            // MCP 2025-11-25 (SEP-1303): the model can repair wrong arguments, so it sees them.
+            arguments = match schema.check(arguments, &tool.name, &tool.renamed) {
+                Ok(arguments) => arguments,
+                Err(faults) => {
+                    let faults = ToolResult::Error(faults);
+                    let text = self.results.tool(&caller.id, caller.version, &faults);
+                    return Ok(Part::Done(text));
+                }
+            };
+        }
+        let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
+        let call = ToolCall {
+            arguments,
+            progress: caller.progress.clone(),
+            client: caller.client(round.client),
         };
-        let methods = self.clone();
-        Ok(caller.wait(move |id, version, progress| async move {
-            let call = ToolCall {
-                arguments,
-                progress,
-                version,
+        let rest = round.rest;
+        Ok(caller.wait(async move {
+            let Some(tool) = methods.catalog.tools.get(index) else {
+                return Err(RpcError::new(INTERNAL_ERROR, "the tool is gone"));
             };
-            let result = match methods.catalog.tools.get(index) {
-                Some(tool) => (tool.handler)(call).await,
-                None => return Err(RpcError::new(INTERNAL_ERROR, "the tool is gone")),
-            };
-            Ok(methods.results.tool(&id, version, &result))
+            match rest.run((tool.handler)(call)).await {
+                Ok(result) => Ok(methods.results.tool(&id, version, &result)),
+                Err(demand) => methods.demand(&id, rest, demand),
+            }
         }))
     }
 
@@ -131,37 +179,26 @@ impl Methods {
         caller: Caller<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
+        let round = Round::take(&self.seal, &caller, "resources/read", &mut params)?;
         let uri = take_text(&mut params, "uri")?;
-        if !self.has_resource(&uri) {
+        if self.source(&uri).is_none() {
             return Err(no_resource(caller.version, &uri));
         }
-        let methods = self.clone();
-        Ok(caller.wait(move |id, version, progress| async move {
-            let call = ReadCall {
-                uri: uri.clone(),
-                progress,
+        let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
+        let call = ReadCall {
+            uri: uri.clone(),
+            progress: caller.progress.clone(),
+            client: caller.client(round.client),
+        };
+        let rest = round.rest;
+        Ok(caller.wait(async move {
+            let Some((reader, _)) = methods.source(&uri) else {
+                return Err(no_resource(version, &uri));
             };
-            let resource = methods
-                .catalog
-                .resources
-                .iter()
-                .find(|resource| resource.uri == uri);
-            let template = methods
-                .catalog
-                .templates
-                .iter()
-                .find(|it| (it.accepts)(&uri));
-            let reader = resource
-                .map(|it| &it.reader)
-                .or(template.map(|it| &it.reader));
-            let contents = match reader {
-                Some(reader) => reader(call).await,
-                None => Err(ReadError::NotFound),
-            };
-            match contents {
-                Ok(contents) => Ok(methods.results.read(&id, version, contents)),
-                Err(ReadError::NotFound) => Err(no_resource(version, &uri)),
-                Err(ReadError::Failed(why)) => Err(RpcError::new(INTERNAL_ERROR, why)),
+            match rest.run(reader(call)).await {
+                Ok(Ok(contents)) => Ok(methods.results.read(&id, version, contents)),
+                Ok(Err(error)) => Err(read_error(version, &uri, error)),
+                Err(demand) => methods.demand(&id, rest, demand),
             }
         }))
     }
@@ -171,6 +208,7 @@ impl Methods {
         caller: Caller<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
+        let round = Round::take(&self.seal, &caller, "prompts/get", &mut params)?;
         let name = take_text(&mut params, "name")?;
         let arguments = take_arguments(&mut params)?;
         let mut prompts = self.catalog.prompts.iter().enumerate();
@@ -183,37 +221,50 @@ impl Methods {
                 return Err(RpcError::new(INVALID_PARAMS, text));
             }
         }
-        let methods = self.clone();
-        Ok(caller.wait(move |id, version, _| async move {
+        let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
+        let client = caller.client(round.client);
+        let call = PromptCall { arguments, client };
+        let rest = round.rest;
+        Ok(caller.wait(async move {
             let Some(prompt) = methods.catalog.prompts.get(index) else {
                 return Err(RpcError::new(INTERNAL_ERROR, "the prompt is gone"));
             };
-            match (prompt.handler)(arguments).await {
-                Ok(messages) => Ok(methods.results.prompt(&id, version, messages)),
-                Err(why) => Err(RpcError::new(INVALID_PARAMS, why)),
+            match rest.run((prompt.handler)(call)).await {
+                Ok(Ok(messages)) => Ok(methods.results.prompt(&id, version, messages)),
+                Ok(Err(why)) => Err(RpcError::new(INVALID_PARAMS, why)),
+                Err(demand) => methods.demand(&id, rest, demand),
             }
         }))
     }
 
-    fn has_resource(&self, uri: &str) -> bool {
-        self.catalog
-            .resources
-            .iter()
-            .any(|resource| resource.uri == uri)
-            || self
-                .catalog
-                .templates
-                .iter()
-                .any(|template| (template.accepts)(uri))
+    /// The functions of the resource with that URI, a fixed one first.
+    pub(super) fn source(&self, uri: &str) -> Option<(&Reader, Option<&Watcher>)> {
+        let fixed = self.catalog.resources.iter().find(|it| it.uri == uri);
+        if let Some(fixed) = fixed {
+            return Some((&fixed.reader, fixed.watcher.as_ref()));
+        }
+        let templates = self.catalog.templates.iter();
+        let family = templates.into_iter().find(|it| (it.accepts)(uri))?;
+        Some((&family.reader, family.watcher.as_ref()))
     }
 }
 
-fn take_text(params: &mut Params, key: &str) -> Result<String, RpcError> {
+pub(super) fn take_text(params: &mut Params, key: &str) -> Result<String, RpcError> {
     match params.remove(key) {
         Some(Value::String(text)) => Ok(text),
         _ => Err(RpcError::new(
             INVALID_PARAMS,
             format!("`params.{key}` must be a string"),
+        )),
+    }
+}
+
+pub(super) fn take_object(params: &mut Params, key: &str) -> Result<Params, RpcError> {
+    match params.remove(key) {
+        Some(Value::Object(members)) => Ok(members),
+        _ => Err(RpcError::new(
+            INVALID_PARAMS,
+            format!("`params.{key}` must be an object"),
         )),
     }
 }
@@ -241,14 +292,24 @@ fn first_page(params: &Params) -> Result<(), RpcError> {
     }
 }
 
-fn unknown(kind: &str, name: &str) -> RpcError {
+pub(super) fn unknown(kind: &str, name: &str) -> RpcError {
     let name = cut(name, 64);
     RpcError::new(INVALID_PARAMS, format!("unknown {kind} `{name}`"))
 }
 
-fn no_resource(version: Version, uri: &str) -> RpcError {
-    let text = format!("no resource `{}`", cut(uri, 200));
-    RpcError::new(version.shape().missing_resource, text).with(json!({"uri": cut(uri, 2000)}))
+pub(super) fn no_resource(version: Version, uri: &str) -> RpcError {
+    read_error(version, uri, ReadError::NotFound)
+}
+
+pub(super) fn read_error(version: Version, uri: &str, error: ReadError) -> RpcError {
+    let missing = version.shape().missing_resource;
+    let (code, text) = match error {
+        ReadError::NotFound => (missing, format!("no resource `{}`", cut(uri, 200))),
+        ReadError::Absent(why) => (missing, why),
+        ReadError::Refused(why) => (INVALID_PARAMS, why),
+        ReadError::Failed(why) => return RpcError::new(INTERNAL_ERROR, why),
+    };
+    RpcError::new(code, text).with(json!({"uri": cut(uri, 2000)}))
 }
 
 fn unique<'a>(names: impl Iterator<Item = &'a String>) -> Result<(), CatalogError> {

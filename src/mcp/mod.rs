@@ -7,8 +7,10 @@
 //!
 //! From the outside in: `engine` over `rpc` (messages) and `answer`; `admission` (the one method
 //! table) with `modern` and `legacy` (the eras' envelopes); `methods` over `catalog`, `schema` and
-//! `rule` (arguments) and `results` (shapes by `version`); `call`, `session` and `progress` are a
-//! request's life.
+//! `rule` (arguments) and `results` and `items` (shapes by `version`, declared by `offer`); `call`,
+//! `session` and `progress` are a request's life, `outlet` is its way out. A handler asks its
+//! `client` a `question`, which takes `rounds` under a `seal` where there are no sessions; `listen`
+//! and `notifier` tell what changed.
 
 pub mod catalog;
 pub mod rpc;
@@ -17,20 +19,37 @@ pub mod schema;
 mod admission;
 mod answer;
 mod call;
+mod client;
+mod complete;
 mod engine;
+mod items;
 mod json;
 mod legacy;
+mod level;
+mod listen;
 mod methods;
 mod modern;
+mod notifier;
+mod offer;
+mod outlet;
 mod progress;
+mod question;
 mod results;
+mod rounds;
 mod rule;
+mod seal;
 mod session;
+mod together;
 mod version;
 
 pub use call::{Call, Received, Reply};
+pub use client::{AskError, Client};
 pub use engine::Engine;
+pub use level::Level;
 pub use methods::CatalogError;
-pub use progress::{Outlet, Progress};
+pub use notifier::{Notifier, Watch};
+pub use outlet::Outlet;
+pub use progress::Progress;
+pub use question::{Answers, Kind, Question};
 pub use session::Session;
 pub use version::{Shape, Version};

@@ -6,11 +6,22 @@
 
 use serde_json::{Map, Value, json};
 
+use super::level::Level;
+use super::question::Abilities;
 use super::rpc::{INVALID_PARAMS, RpcError, UNSUPPORTED_VERSION};
 use super::version::Version;
 
 /// The key under which results carry the server's identity.
 pub(super) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+
+/// What a request's envelope says.
+#[derive(Debug)]
+pub(super) struct Envelope {
+    pub(super) version: Version,
+    pub(super) abilities: Abilities,
+    /// The least level to log at during this request.
+    pub(super) log_level: Option<Level>,
+}
 
 /// Whether a request is of this era: it carries one of the era's own `_meta` keys, or asks for a
 /// method that no other era has. The choice is made for each message alone.
@@ -24,24 +35,27 @@ pub(super) fn claims(method: &str, meta: Option<&Map<String, Value>>) -> bool {
 ///
 /// # Errors
 /// -32602 when a required member is missing or wrong, -32022 when the version is not served here.
-pub(super) fn envelope(meta: Option<&Map<String, Value>>) -> Result<Version, RpcError> {
+pub(super) fn envelope(meta: Option<&Map<String, Value>>) -> Result<Envelope, RpcError> {
     let member = |key: &str| meta.and_then(|meta| meta.get(key));
     let Some(version) = member(PROTOCOL_VERSION).and_then(Value::as_str) else {
         return Err(missing(PROTOCOL_VERSION, "a string"));
     };
-    if !member(CLIENT_CAPABILITIES).is_some_and(Value::is_object) {
+    let Some(capabilities) = member(CLIENT_CAPABILITIES).filter(|it| it.is_object()) else {
         return Err(missing(CLIENT_CAPABILITIES, "an object"));
-    }
-    if let Some(level) = member(LOG_LEVEL) {
-        if !level
-            .as_str()
-            .is_some_and(|level| LOG_LEVELS.contains(&level))
-        {
-            return Err(missing(LOG_LEVEL, "a log level"));
-        }
-    }
+    };
+    let log_level = match member(LOG_LEVEL) {
+        None => None,
+        Some(level) => match level.as_str().and_then(Level::from_name) {
+            None => return Err(missing(LOG_LEVEL, "a log level")),
+            found => found,
+        },
+    };
     match Version::from_name(version) {
-        Some(Version::MODERN) => Ok(Version::MODERN),
+        Some(Version::MODERN) => Ok(Envelope {
+            version: Version::MODERN,
+            abilities: Abilities::read(Some(capabilities)),
+            log_level,
+        }),
         _ => Err(unsupported(version)),
     }
 }
@@ -62,13 +76,3 @@ fn unsupported(requested: &str) -> RpcError {
 const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
 const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
-const LOG_LEVELS: [&str; 8] = [
-    "debug",
-    "info",
-    "notice",
-    "warning",
-    "error",
-    "critical",
-    "alert",
-    "emergency",
-];

@@ -11,13 +11,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+use super::outlet::Outlet;
 use super::rpc::Id;
 use super::version::Version;
-
-/// Takes notifications that belong to one request. The front door makes it: a line on stdout, an
-/// event on the request's own stream.
-#[derive(Clone)]
-pub struct Outlet(Rc<dyn Fn(Vec<u8>) -> bool>);
 
 /// Tells the client how far a call is. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -29,24 +25,6 @@ struct Wanted {
     with_message: bool,
     last: Cell<Option<(f64, Instant)>>,
     closed: Cell<bool>,
-}
-
-impl Outlet {
-    /// An outlet that hands each notification (JSON text without a line end) to `offer`, which
-    /// answers whether it took it; it must neither block nor grow without bound.
-    pub fn new(offer: impl Fn(Vec<u8>) -> bool + 'static) -> Outlet {
-        Outlet(Rc::new(offer))
-    }
-
-    /// An outlet that takes nothing.
-    #[must_use]
-    pub fn closed() -> Outlet {
-        Outlet::new(|_| false)
-    }
-
-    fn offer(&self, text: Vec<u8>) -> bool {
-        (self.0)(text)
-    }
 }
 
 impl Progress {
@@ -76,7 +54,7 @@ impl Progress {
         if wanted.is_due(done, now)
             && wanted
                 .outlet
-                .offer(wanted.notification(done, total, message))
+                .offer_progress(wanted.notification(done, total, message))
         {
             wanted.last.set(Some((done, now)));
         }
@@ -121,12 +99,6 @@ impl Wanted {
 impl fmt::Debug for Wanted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Wanted({})", self.token.as_json())
-    }
-}
-
-impl fmt::Debug for Outlet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Outlet")
     }
 }
 

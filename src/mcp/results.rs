@@ -6,24 +6,25 @@
 
 use std::cell::OnceCell;
 
-use base64::Engine as _;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
-use super::answer;
-use super::catalog::{
-    Body, Catalog, Contents, Prompt, Resource, ServerInfo, Template, Tool, ToolResult,
-};
+use super::catalog::{Catalog, Contents, ServerInfo, ToolResult};
 use super::modern::SERVER_INFO;
+use super::notifier::SUBSCRIPTION_ID;
+use super::offer::Offer;
+use super::question::Question;
 use super::rpc::Id;
-use super::version::{ALL, Shape, Version};
+use super::version::{ALL, Version};
+use super::{answer, items};
 
 /// Makes results; holds the ones that never change.
 #[derive(Debug)]
 pub(super) struct Results {
     info: ServerInfo,
     meta: Value,
+    offer: Offer,
     lists: [[OnceCell<Vec<u8>>; ALL.len()]; 4],
 }
 
@@ -62,15 +63,16 @@ enum Block<'a> {
 }
 
 impl Results {
-    pub(super) fn new(info: ServerInfo) -> Results {
+    pub(super) fn new(info: ServerInfo, offer: Offer) -> Results {
         let mut meta = Map::new();
         meta.insert(
             SERVER_INFO.into(),
-            implementation(&info, Version::MODERN.shape()),
+            items::implementation(&info, Version::MODERN.shape()),
         );
         Results {
             info,
             meta: Value::Object(meta),
+            offer,
             lists: Default::default(),
         }
     }
@@ -79,7 +81,8 @@ impl Results {
     pub(super) fn discover(&self) -> Value {
         let mut result = Map::new();
         result.insert("supportedVersions".into(), json!([Version::MODERN.name()]));
-        result.insert("capabilities".into(), capabilities());
+        let capabilities = self.offer.capabilities(Version::MODERN.shape());
+        result.insert("capabilities".into(), capabilities);
         self.add_instructions(&mut result);
         self.finish(result, Version::MODERN, Some(STATIC_TTL_MS))
     }
@@ -88,10 +91,11 @@ impl Results {
     pub(super) fn initialize(&self, version: Version) -> Value {
         let mut result = Map::new();
         result.insert("protocolVersion".into(), version.name().into());
-        result.insert("capabilities".into(), capabilities());
+        let capabilities = self.offer.capabilities(version.shape());
+        result.insert("capabilities".into(), capabilities);
         result.insert(
             "serverInfo".into(),
-            implementation(&self.info, version.shape()),
+            items::implementation(&self.info, version.shape()),
         );
         self.add_instructions(&mut result);
         Value::Object(result)
@@ -129,7 +133,7 @@ impl Results {
             ToolResult::Content(given) => {
                 blocks = given
                     .iter()
-                    .map(|block| Block::Any(block_for(shape, block)))
+                    .map(|block| Block::Any(items::block_for(shape, block)))
                     .collect();
                 (&blocks, None)
             }
@@ -146,7 +150,7 @@ impl Results {
 
     /// The answer to `resources/read`. What a read yields may change at any time: no caching.
     pub(super) fn read(&self, id: &Id, version: Version, contents: Vec<Contents>) -> Vec<u8> {
-        let contents: Vec<Value> = contents.into_iter().map(contents_item).collect();
+        let contents: Vec<Value> = contents.into_iter().map(items::contents_item).collect();
         let mut result = Map::new();
         result.insert("contents".into(), contents.into());
         answer::success(id, &self.finish(result, version, Some(0)))
@@ -159,32 +163,72 @@ impl Results {
         answer::success(id, &self.finish(result, version, None))
     }
 
+    /// The answer to a request that cannot be served before these questions are answered.
+    pub(super) fn input_required(&self, id: &Id, questions: Vec<Question>, state: &str) -> Vec<u8> {
+        let requests = questions.into_iter().map(|question| {
+            let request = json!({"method": question.kind.method(), "params": question.params});
+            (question.key, request)
+        });
+        let result = json!({
+            "resultType": "input_required",
+            "inputRequests": Value::Object(requests.collect()),
+            "requestState": state,
+            "_meta": self.meta,
+        });
+        answer::success(id, &result)
+    }
+
+    /// The answer to `completion/complete`: the first hundred of these, as the schema demands.
+    pub(super) fn completion(&self, id: &Id, version: Version, mut values: Vec<String>) -> Vec<u8> {
+        let total = values.len();
+        values.truncate(MAX_COMPLETIONS);
+        let more = total > values.len();
+        let completion = json!({"values": values, "total": total, "hasMore": more});
+        let mut result = Map::new();
+        result.insert("completion".into(), completion);
+        answer::success(id, &self.finish(result, version, None))
+    }
+
+    /// The end of a `subscriptions/listen` stream.
+    pub(super) fn listened(&self, id: &Id) -> Vec<u8> {
+        let mut meta = self.meta.to_string();
+        // The tag is JSON text already: it goes in as it came, as the last member.
+        meta.pop();
+        let tag = id.as_json();
+        let text =
+            format!(r#"{{"resultType":"complete","_meta":{meta},"{SUBSCRIPTION_ID}":{tag}}}}}"#);
+        answer::success_text(id, text.as_bytes())
+    }
+
     fn make_list(&self, which: List, version: Version, all: &Catalog) -> Value {
         let shape = version.shape();
         let (key, items): (_, Vec<Value>) = match which {
             List::Tools => (
                 "tools",
-                all.tools.iter().map(|it| tool_item(it, shape)).collect(),
+                all.tools
+                    .iter()
+                    .map(|it| items::tool_item(it, shape))
+                    .collect(),
             ),
             List::Resources => (
                 "resources",
                 all.resources
                     .iter()
-                    .map(|it| resource_item(it, shape))
+                    .map(|it| items::resource_item(it, shape))
                     .collect(),
             ),
             List::Templates => (
                 "resourceTemplates",
                 all.templates
                     .iter()
-                    .map(|it| template_item(it, shape))
+                    .map(|it| items::template_item(it, shape))
                     .collect(),
             ),
             List::Prompts => (
                 "prompts",
                 all.prompts
                     .iter()
-                    .map(|it| prompt_item(it, shape))
+                    .map(|it| items::prompt_item(it, shape))
                     .collect(),
             ),
         };
@@ -217,104 +261,9 @@ impl Results {
     }
 }
 
-/// No `listChanged`, no `subscribe`, no `logging`: nothing is declared that is not done.
-fn capabilities() -> Value {
-    json!({"tools": {}, "resources": {}, "prompts": {}})
-}
-
-fn implementation(info: &ServerInfo, shape: &Shape) -> Value {
-    let mut item = named(&info.name, &info.title, "", shape);
-    item.insert("version".into(), info.version.as_str().into());
-    Value::Object(item)
-}
-
-fn named(name: &str, title: &str, description: &str, shape: &Shape) -> Map<String, Value> {
-    let mut item = Map::new();
-    item.insert("name".into(), name.into());
-    if shape.titles && !title.is_empty() {
-        item.insert("title".into(), title.into());
-    }
-    if !description.is_empty() {
-        item.insert("description".into(), description.into());
-    }
-    item
-}
-
-fn tool_item(tool: &Tool, shape: &Shape) -> Value {
-    let mut item = named(&tool.name, &tool.title, &tool.description, shape);
-    item.insert("inputSchema".into(), tool.input_schema.clone());
-    if let Some(schema) = tool.output_schema.as_ref().filter(|_| shape.titles) {
-        item.insert("outputSchema".into(), schema.clone());
-    }
-    if shape.annotations {
-        let hints = tool.annotations;
-        let hints = json!({
-            "readOnlyHint": hints.read_only,
-            "destructiveHint": hints.destructive,
-            "idempotentHint": hints.idempotent,
-            "openWorldHint": hints.open_world,
-        });
-        item.insert("annotations".into(), hints);
-    }
-    Value::Object(item)
-}
-
-fn resource_item(resource: &Resource, shape: &Shape) -> Value {
-    let mut item = named(
-        &resource.name,
-        &resource.title,
-        &resource.description,
-        shape,
-    );
-    item.insert("uri".into(), resource.uri.as_str().into());
-    item.insert("mimeType".into(), resource.mime_type.as_str().into());
-    Value::Object(item)
-}
-
-fn template_item(template: &Template, shape: &Shape) -> Value {
-    let mut item = named(
-        &template.name,
-        &template.title,
-        &template.description,
-        shape,
-    );
-    item.insert("uriTemplate".into(), template.uri_template.as_str().into());
-    item.insert("mimeType".into(), template.mime_type.as_str().into());
-    Value::Object(item)
-}
-
-fn prompt_item(prompt: &Prompt, shape: &Shape) -> Value {
-    let mut item = named(&prompt.name, &prompt.title, &prompt.description, shape);
-    let arguments = prompt.arguments.iter().map(|argument| {
-        let mut item = named(&argument.name, "", &argument.description, shape);
-        item.insert("required".into(), argument.required.into());
-        Value::Object(item)
-    });
-    item.insert("arguments".into(), arguments.collect());
-    Value::Object(item)
-}
-
-fn contents_item(part: Contents) -> Value {
-    let (key, body) = match part.body {
-        Body::Text(text) => ("text", text),
-        Body::Blob(bytes) => ("blob", base64::prelude::BASE64_STANDARD.encode(bytes)),
-    };
-    json!({"uri": part.uri, "mimeType": part.mime_type, key: body})
-}
-
-/// A content block a version does not know becomes a text block that says what it was.
-fn block_for(shape: &Shape, block: &Value) -> Value {
-    let text = |text: String| json!({"type": "text", "text": text});
-    match block.get("type").and_then(Value::as_str) {
-        Some("audio") if !shape.annotations => text("[audio]".into()),
-        Some("resource_link") if !shape.titles => {
-            let uri = block.get("uri").and_then(Value::as_str).unwrap_or_default();
-            text(format!("[resource {uri}]"))
-        }
-        _ => block.clone(),
-    }
-}
-
 /// How long a client may keep what never changes while the program runs; a restart with another
 /// configuration is seen within this time.
 const STATIC_TTL_MS: u64 = 60_000;
+
+/// MCP server/utilities/completion: most values of one answer.
+const MAX_COMPLETIONS: usize = 100;

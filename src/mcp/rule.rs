@@ -189,4 +189,7 @@ fn characters(text: &str) -> u64 {
 }
 
 /// Keywords that say nothing about validity.
-pub(super) const ANNOTATIONS: [&str; 3] = ["title", "description", "$schema"];
+pub(super) const ANNOTATIONS: [&str; 4] = ["title", "description", "$schema", REPEATED];
+
+/// Names the header field in which an HTTP client repeats the argument.
+pub(super) const REPEATED: &str = "x-mcp-header";

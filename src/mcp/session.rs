@@ -1,5 +1,5 @@
-//! What one connection (stdio) or one legacy session remembers: the negotiated version and the
-//! calls in flight.
+//! What one connection (stdio) or one legacy session remembers: the negotiated version, the calls
+//! in flight, the questions to the client, the resources it subscribed to.
 //!
 //! Promises: an id is in flight from the moment its request was accepted until its [`Ticket`] is
 //! dropped, which the front door does after the answer is written; a call that was cancelled
@@ -13,7 +13,14 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use super::rpc::Id;
+use async_channel::{Receiver, Sender};
+use serde_json::Value;
+
+use super::level::Level;
+use super::notifier::Ear;
+use super::outlet::Outlet;
+use super::question::Abilities;
+use super::rpc::{Id, Response};
 use super::version::Version;
 
 /// The state of one peer.
@@ -21,7 +28,24 @@ use super::version::Version;
 pub struct Session {
     negotiated: Cell<Option<Version>>,
     calls: RefCell<HashMap<Id, Rc<Cancel>>>,
-    // Room: requests of ours that the client has yet to answer, resources it subscribed to.
+    principal: Vec<u8>,
+    abilities: Cell<Abilities>,
+    /// The least level the client wants logged, once it said so.
+    log_level: Cell<Option<Level>>,
+    /// What the client has yet to answer, by the numbers of our requests.
+    asked: RefCell<HashMap<u64, Sender<Answer>>>,
+    last_asked: Cell<u64>,
+    ear: Rc<Ear>,
+}
+
+/// A client's answer: a result or an error object.
+type Answer = Result<Value, Value>;
+
+/// A request of ours that the client has yet to answer; dropping it makes the answer unwanted.
+pub(super) struct Asked {
+    session: Rc<Session>,
+    id: u64,
+    answer: Receiver<Answer>,
 }
 
 /// The proof that a call is in flight; dropping it ends that.
@@ -52,6 +76,22 @@ impl Session {
         session
     }
 
+    /// A peer that the front door knows as this principal. What the client keeps for us between
+    /// two requests (`requestState`) is good only for the same one.
+    #[must_use]
+    pub fn of(principal: &[u8]) -> Rc<Session> {
+        Rc::new(Session {
+            principal: principal.to_vec(),
+            ..Session::default()
+        })
+    }
+
+    /// Gives the session a way to its client for what belongs to no request; it replaces the one
+    /// before. Without one such messages are not sent.
+    pub fn attach(&self, outlet: Outlet) {
+        self.ear.set_outlet(outlet);
+    }
+
     /// The version agreed on by `initialize`, if it has been.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
@@ -66,6 +106,63 @@ impl Session {
 
     pub(super) fn negotiate(&self, version: Version) {
         self.negotiated.set(Some(version));
+    }
+
+    pub(super) fn principal(&self) -> &[u8] {
+        &self.principal
+    }
+
+    pub(super) fn abilities(&self) -> Abilities {
+        self.abilities.get()
+    }
+
+    pub(super) fn set_abilities(&self, abilities: Abilities) {
+        self.abilities.set(abilities);
+    }
+
+    pub(super) fn log_level(&self) -> Option<Level> {
+        self.log_level.get()
+    }
+
+    pub(super) fn set_log_level(&self, level: Level) {
+        self.log_level.set(Some(level));
+    }
+
+    pub(super) fn ear(&self) -> &Rc<Ear> {
+        &self.ear
+    }
+
+    pub(super) fn outlet(&self) -> Outlet {
+        self.ear.outlet()
+    }
+
+    /// Makes room for the answer to a request of ours; `None` when there are too many already.
+    pub(super) fn ask(self: &Rc<Self>) -> Option<Asked> {
+        let mut asked = self.asked.borrow_mut();
+        if asked.len() >= MAX_ASKED {
+            return None;
+        }
+        let id = self.last_asked.get() + 1;
+        self.last_asked.set(id);
+        let (answered, answer) = async_channel::bounded(1);
+        asked.insert(id, answered);
+        let session = self.clone();
+        Some(Asked {
+            session,
+            id,
+            answer,
+        })
+    }
+
+    /// Hands an answer to whoever asked. One that nobody waits for is ignored.
+    pub(super) fn answered(&self, response: Response) {
+        let Ok(id) = response.id.as_json().parse() else {
+            return;
+        };
+        let asked = self.asked.borrow_mut().remove(&id);
+        if let Some(asked) = asked {
+            let _ = asked.try_send(response.outcome);
+        }
     }
 
     pub(super) fn is_in_flight(&self, id: &Id) -> bool {
@@ -93,6 +190,27 @@ impl Session {
                 waker.wake();
             }
         }
+    }
+}
+
+impl Asked {
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Waits for it.
+    pub(super) async fn answer(&self) -> Answer {
+        match self.answer.recv().await {
+            Ok(answer) => answer,
+            // Its other end is in the session, which this keeps.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.session.asked.borrow_mut().remove(&self.id);
     }
 }
 
@@ -125,3 +243,6 @@ impl fmt::Debug for Ticket {
         write!(f, "Ticket({})", self.id.as_json())
     }
 }
+
+/// Questions to one client that wait for their answers.
+const MAX_ASKED: usize = 64;

@@ -28,9 +28,10 @@ pub struct Shape {
     pub name: &'static str,
     /// A JSON array of messages is a legal message.
     pub batches: bool,
-    /// Tools carry `annotations`; content may be `audio`; progress carries `message`.
+    /// Tools carry `annotations`; content may be `audio`; progress carries `message`; the
+    /// capability `completions` exists.
     pub annotations: bool,
-    /// `title`, `outputSchema`, `structuredContent` and `resource_link` exist.
+    /// `title`, `outputSchema`, `structuredContent`, `resource_link` and elicitation exist.
     pub titles: bool,
     /// An error whose request id could not be read leaves `id` out; earlier schemas demand the
     /// member, and JSON-RPC 2.0 then wants `null`.

@@ -35,7 +35,11 @@ impl Outbox {
     /// Queues an answer.
     pub(super) fn push(&self, mut reply: Reply, permit: Option<Permit>) {
         let text = std::mem::take(&mut reply.text);
+        let after = reply.after.take();
         self.enqueue(text, Some((reply, permit)));
+        if let Some(after) = after {
+            self.enqueue(after, None);
+        }
     }
 
     /// Queues a notification unless more than `max` bytes wait already.

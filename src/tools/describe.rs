@@ -138,6 +138,7 @@ fn tool(
         description: description.into(),
         annotations,
         input_schema,
+        judges_itself: false,
         output_schema: Some(output_schema),
         renamed: Vec::new(),
         handler: Box::new(|_| Box::pin(async { ToolResult::Error("not ready".into()) })),

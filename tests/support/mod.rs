@@ -3,6 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
+pub mod http;
 pub mod wire;
 
 use std::cell::RefCell;
@@ -14,7 +15,7 @@ use mcpmqtt::mcp::catalog::{
     Template, Tool, ToolCall, ToolResult,
 };
 use mcpmqtt::mcp::{Engine, Outlet, Received, Reply, Session};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use smol::future::{BoxedLocal, block_on};
 
 /// The names of the versions, oldest first.
@@ -43,19 +44,27 @@ pub fn catalog(gate: async_channel::Receiver<()>) -> Catalog {
         ],
         templates: vec![template()],
         prompts: vec![prompt()],
+        ..Catalog::default()
     }
 }
 
 /// The engine over [`catalog`], and the gate.
 pub fn engine() -> (Engine, async_channel::Sender<()>) {
+    engine_with(|_| {})
+}
+
+/// The engine over [`catalog`] with changes, and the gate.
+pub fn engine_with(change: impl FnOnce(&mut Catalog)) -> (Engine, async_channel::Sender<()>) {
     let (open, gate) = async_channel::unbounded();
+    let mut catalog = catalog(gate);
+    change(&mut catalog);
     let info = ServerInfo {
         name: "test".into(),
         title: "Test server".into(),
         version: "1.2.3".into(),
         instructions: "Call `echo`.".into(),
     };
-    (Engine::new(catalog(gate), info).unwrap(), open)
+    (Engine::new(catalog, info).unwrap(), open)
 }
 
 /// One client of an engine, without a transport.
@@ -70,7 +79,11 @@ pub struct Peer {
 impl Peer {
     /// A client that has said nothing yet.
     pub fn new() -> Peer {
-        let (engine, gate) = engine();
+        Peer::of(engine())
+    }
+
+    /// A client of this engine that has said nothing yet.
+    pub fn of((engine, gate): (Engine, async_channel::Sender<()>)) -> Peer {
         let notes = Rc::<RefCell<Vec<Value>>>::default();
         let sink = notes.clone();
         let outlet = Outlet::new(move |text| {
@@ -90,9 +103,22 @@ impl Peer {
     /// A client that has initialized with this version.
     pub fn legacy(version: &str) -> Peer {
         let peer = Peer::new();
-        let answer = peer.ask(&request(0, "initialize", initialize(version)));
-        assert_eq!(answer["result"]["protocolVersion"], version);
+        peer.shake_hands(version, json!({}));
         peer
+    }
+
+    /// Initializes with this version and these capabilities.
+    pub fn shake_hands(&self, version: &str, capabilities: Value) -> Value {
+        let mut params = initialize(version);
+        params["capabilities"] = capabilities;
+        let answer = self.ask(&request(0, "initialize", params));
+        assert_eq!(answer["result"]["protocolVersion"], version);
+        answer["result"].clone()
+    }
+
+    /// What it was told since it was last asked for.
+    pub fn heard(&self) -> Vec<Value> {
+        self.notes.take()
     }
 
     /// What the engine makes of these bytes.
@@ -174,6 +200,10 @@ pub fn check_answer(version: &str, method: &str, answer: &Value) {
         "resources/read" => "ReadResourceResult",
         "prompts/list" => "ListPromptsResult",
         "prompts/get" => "GetPromptResult",
+        "completion/complete" => "CompleteResult",
+        "subscriptions/listen" => "SubscriptionsListenResult",
+        "resources/subscribe" | "resources/unsubscribe" | "logging/setLevel" => "EmptyResult",
+        "input_required" => "InputRequiredResult",
         other => panic!("no result type known for {other}"),
     };
     check(version, kind, &answer["result"]);
@@ -222,7 +252,7 @@ fn validator(version: &str, definition: &str) -> jsonschema::Validator {
     jsonschema::validator_for(&schema).unwrap()
 }
 
-fn tool(
+pub fn tool(
     name: &str,
     input_schema: Value,
     handler: impl Fn(ToolCall) -> BoxedLocal<ToolResult> + 'static,
@@ -238,13 +268,14 @@ fn tool(
             open_world: false,
         },
         input_schema,
+        judges_itself: false,
         output_schema: None,
         renamed: vec![],
         handler: Box::new(handler),
     }
 }
 
-fn nothing() -> Value {
+pub fn nothing() -> Value {
     json!({"type": "object", "properties": {}, "additionalProperties": false})
 }
 
@@ -335,7 +366,7 @@ fn large() -> Tool {
     })
 }
 
-fn contents(uri: String, body: Body) -> Contents {
+pub fn contents(uri: String, body: Body) -> Contents {
     Contents {
         uri,
         mime_type: "text/plain".into(),
@@ -343,7 +374,7 @@ fn contents(uri: String, body: Body) -> Contents {
     }
 }
 
-fn resource(
+pub fn resource(
     uri: &str,
     read: impl Fn(String) -> Result<Vec<Contents>, ReadError> + 'static,
 ) -> Resource {
@@ -357,6 +388,7 @@ fn resource(
             let contents = read(call.uri);
             Box::pin(async move { contents })
         }),
+        watcher: None,
     }
 }
 
@@ -376,6 +408,8 @@ fn template() -> Template {
                 Ok(vec![contents(call.uri, Body::Text("an item".into()))])
             })
         }),
+        watcher: None,
+        completer: None,
     }
 }
 
@@ -389,13 +423,14 @@ fn prompt() -> Prompt {
             description: "Whom to greet.".into(),
             required: true,
         }],
-        handler: Box::new(|arguments: Map<String, Value>| {
+        handler: Box::new(|call| {
             Box::pin(async move {
-                let text = format!("Hello, {}", arguments["whom"].as_str().unwrap());
+                let text = format!("Hello, {}", call.arguments["whom"].as_str().unwrap());
                 Ok(vec![
                     json!({"role": "user", "content": {"type": "text", "text": text}}),
                 ])
             })
         }),
+        completer: None,
     }
 }

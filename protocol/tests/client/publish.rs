@@ -319,6 +319,21 @@ fn publishes_that_are_ready_leave_in_one_write() {
     assert_eq!(rig.client.outgoing(), all);
 }
 
+/// Pitfall 17: what was written is kept in the client and not in a call that may be dropped: whatever
+/// pieces the socket takes, and whatever is said in between, the stream is whole.
+#[test]
+fn a_stream_written_in_pieces_is_whole() {
+    let mut rig = Rig::up();
+    let mut expected = Vec::new();
+    for id in 1..=40 {
+        rig.room(usize::from(id) % 7);
+        rig.publish("t", "x", AtLeastOnce);
+        expected.extend(publish1(id, "t", "x"));
+    }
+    rig.room(usize::MAX);
+    assert_eq!(rig.written(), expected);
+}
+
 /// Pitfall 14: acknowledgements and pings never wait behind a long line of messages.
 #[test]
 fn what_is_encoded_ahead_is_little() {

@@ -1,0 +1,129 @@
+//! Hosts and origins as `Host`, `Origin` and the lists of the `remote_server` section name them.
+//!
+//! Promises: what exists has the characters of RFC 3986 `host [":" port]` and no others; comparison ignores case.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr as _;
+
+/// `host [":" port]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// In small letters; IPv6 addresses without brackets.
+    name: String,
+    port: Option<u16>,
+}
+
+/// `scheme "://" host [":" port]`, as browsers send it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    scheme: String,
+    host: Host,
+}
+
+impl Host {
+    /// Reads a host and port; the name may be empty, as in the `Host` field of a request whose target has no
+    /// authority. `None` when it is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Host> {
+        let (name, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (address, port) = rest.split_once(']')?;
+                (Ipv6Addr::from_str(address).ok()?.to_string(), port)
+            }
+            None => {
+                let at = text.find(':').unwrap_or(text.len());
+                let (name, port) = text.split_at_checked(at)?;
+                if !name.bytes().all(is_reg_name) {
+                    return None;
+                }
+                (name.to_ascii_lowercase(), port)
+            }
+        };
+        let port = match port.strip_prefix(':') {
+            // RFC 3986 §3.2.3: an empty port is the default one.
+            Some("") => None,
+            Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                Some(digits.parse().ok()?)
+            }
+            None if port.is_empty() => None,
+            _ => return None,
+        };
+        Some(Host { name, port })
+    }
+
+    /// Whether no name is given.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.name.is_empty()
+    }
+
+    /// Whether it names this machine: no page of another host can be behind it.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let name = self.name.strip_suffix('.').unwrap_or(&self.name);
+        if name == "localhost" || name.ends_with(".localhost") {
+            return true;
+        }
+        match name.parse() {
+            Ok(IpAddr::V4(address)) => address.is_loopback(),
+            Ok(IpAddr::V6(address)) => {
+                address.is_loopback()
+                    || address
+                        .to_ipv4_mapped()
+                        .is_some_and(|address: Ipv4Addr| address.is_loopback())
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Whether an entry of `allowed_hosts` covers it: one without a port covers every port.
+    #[must_use]
+    pub fn is_covered_by(&self, entry: &Host) -> bool {
+        self.name == entry.name && (entry.port.is_none() || entry.port == self.port)
+    }
+}
+
+impl Origin {
+    /// Reads an origin. `None` when it is none; `null` is none.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Origin> {
+        let (scheme, host) = text.split_once("://")?;
+        let host = Host::parse(host).filter(|host| !host.is_empty())?;
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
+        if !scheme.starts_with(|c: char| c.is_ascii_alphabetic()) || !scheme.bytes().all(legal) {
+            return None;
+        }
+        let scheme = scheme.to_ascii_lowercase();
+        Some(Origin { scheme, host })
+    }
+
+    /// Whether it is a page served by this machine.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        matches!(self.scheme.as_str(), "http" | "https") && self.host.is_loopback()
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let brackets = self.name.contains(':');
+        match (brackets, self.port) {
+            (false, None) => write!(f, "{}", self.name),
+            (false, Some(port)) => write!(f, "{}:{port}", self.name),
+            (true, None) => write!(f, "[{}]", self.name),
+            (true, Some(port)) => write!(f, "[{}]:{port}", self.name),
+        }
+    }
+}
+
+/// RFC 3986 `reg-name`, of which IPv4 addresses are a part.
+fn is_reg_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+}

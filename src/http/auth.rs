@@ -1,0 +1,221 @@
+//! Who may come in: the API key, at a price that a stranger cannot run up.
+//!
+//! Promises: a key is proven once by its slow hash and known by a keyed tag from then on, whatever strangers do
+//! meanwhile; one slow hash is computed at a time; who fails too often is told to wait, before anything is computed.
+//! Does not: keep, log or show a key. The tag's own key is drawn at the start and never leaves the process.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use blake2::Blake2bMac;
+use blake2::digest::{KeyInit, Mac};
+use http_types::{StatusCode, Url};
+use mcpmqtt_config::{ApiKey, KeyRecord, Secret};
+use smol::lock::Semaphore;
+
+use super::head::Head;
+use super::peer::Peer;
+use super::refusal::Refusal;
+use super::throttle::Throttle;
+
+/// Judges keys.
+pub(super) struct Gate {
+    tag_key: [u8; TAG_BYTES],
+    /// The tag of the right key, once it is known.
+    proven: Cell<Option<Tag>>,
+    /// How a key whose tag is not known is proven; `None` when the tag was known from the start.
+    record: Option<Arc<KeyRecord>>,
+    turn: Arc<Semaphore>,
+    throttle: RefCell<Throttle>,
+}
+
+/// Who has come in: all that sessions and streams are bound to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Principal(Tag);
+
+/// Why there can be no gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// No key is configured.
+    None,
+    /// The one that is cannot be used, for this reason.
+    Unusable(String),
+    /// The operating system gives no random numbers.
+    Random(String),
+}
+
+type Tag = [u8; TAG_BYTES];
+type TagMac = Blake2bMac<blake2::digest::consts::U32>;
+
+impl Gate {
+    /// A gate for this key.
+    ///
+    /// # Errors
+    /// Without a usable key there is no way in, and none must be opened.
+    pub(super) fn new(key: &ApiKey) -> Result<Gate, KeyError> {
+        let mut tag_key = [0; TAG_BYTES];
+        getrandom::fill(&mut tag_key).map_err(|error| KeyError::Random(error.to_string()))?;
+        let (record, plain) = match key {
+            ApiKey::None => return Err(KeyError::None),
+            ApiKey::Unusable(why) => return Err(KeyError::Unusable(why.clone())),
+            ApiKey::Hashed(record) => (Some(Arc::new(record.clone())), None),
+            ApiKey::Plain(secret) => (None, Some(secret)),
+        };
+        let gate = Gate {
+            tag_key,
+            proven: Cell::new(None),
+            record,
+            // Room for one: a hash takes 64 MiB by default.
+            turn: Arc::new(Semaphore::new(1)),
+            throttle: RefCell::default(),
+        };
+        if let Some(plain) = plain {
+            gate.proven.set(gate.tag(plain.expose()));
+        }
+        Ok(gate)
+    }
+
+    /// Lets the sender of this head in.
+    ///
+    /// # Errors
+    /// 401 without the right key, 429 after too many wrong ones, 503 when there is no memory to prove one.
+    pub(super) async fn admit(&self, peer: Peer, head: &Head) -> Result<Principal, Refusal> {
+        let Some(key) = credential(head) else {
+            return Err(unauthorized(
+                "an API key is needed: send it as `Authorization: Bearer <key>`",
+                r#"Bearer realm="mcpmqtt""#,
+            ));
+        };
+        if let Some(principal) = self.known(&key) {
+            return Ok(principal);
+        }
+        let verdict = self.prove(peer, &key).await;
+        let mut throttle = self.throttle.borrow_mut();
+        match verdict? {
+            Some(principal) => {
+                throttle.forgive(peer);
+                Ok(principal)
+            }
+            None => {
+                throttle.fail(peer, Instant::now());
+                Err(unauthorized(
+                    "wrong API key; `mcpmqtt --genkey` makes a new one",
+                    r#"Bearer realm="mcpmqtt", error="invalid_token""#,
+                ))
+            }
+        }
+    }
+
+    /// Costs microseconds, and the same for a wrong key as for the right one.
+    fn known(&self, key: &str) -> Option<Principal> {
+        let proven = self.proven.get()?;
+        self.mac(key)?
+            .verify_slice(&proven)
+            .ok()
+            .map(|()| Principal(proven))
+    }
+
+    async fn prove(&self, peer: Peer, key: &str) -> Result<Option<Principal>, Refusal> {
+        self.throttle.borrow().check(peer, Instant::now())?;
+        let Some(record) = self.record.clone().filter(|_| key.len() <= KEY_BYTES) else {
+            return Ok(None);
+        };
+        let turn = self.turn.acquire_arc().await;
+        // While it waited, others may have come with the same key, or failed from the same place.
+        if let Some(principal) = self.known(key) {
+            return Ok(Some(principal));
+        }
+        self.throttle.borrow().check(peer, Instant::now())?;
+        let secret = Secret::new(key);
+        let verdict = smol::unblock(move || {
+            // Held until the hash is done, even when nobody waits for it any more.
+            let _turn = turn;
+            record.verify(secret.expose())
+        })
+        .await;
+        let right = verdict.map_err(|error| {
+            Refusal::new(StatusCode::ServiceUnavailable, error.to_string()).with("retry-after", "5")
+        })?;
+        if right {
+            self.proven.set(self.tag(key));
+        }
+        Ok(self.known(key))
+    }
+
+    fn tag(&self, key: &str) -> Option<Tag> {
+        self.mac(key).map(|mac| mac.finalize().into_bytes().into())
+    }
+
+    fn mac(&self, key: &str) -> Option<TagMac> {
+        let mut mac = TagMac::new_from_slice(&self.tag_key).ok()?;
+        mac.update(key.as_bytes());
+        Some(mac)
+    }
+}
+
+/// The key that a head shows: the first place that has one decides, as in the original.
+fn credential(head: &Head) -> Option<Cow<'_, str>> {
+    if let Some(field) = &head.authorization {
+        let (scheme, key) = field
+            .expose()
+            .split_once(' ')
+            .unwrap_or((field.expose(), ""));
+        // RFC 9110 §11.1: schemes are named in any case.
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Some(key.trim().into());
+        }
+    }
+    if let Some(field) = &head.x_api_key {
+        return Some(field.expose().into());
+    }
+    let query = head.query.as_ref()?.expose();
+    let mut url = Url::parse("http://localhost/").ok()?;
+    url.set_query(Some(query));
+    let found = url.query_pairs().find(|(name, _)| name == "api_key");
+    found.map(|(_, key)| key.into_owned().into())
+}
+
+/// RFC 6750 §3.
+fn unauthorized(sentence: &'static str, challenge: &'static str) -> Refusal {
+    Refusal::new(StatusCode::Unauthorized, sentence).with("www-authenticate", challenge)
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("proven", &self.proven.get().is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Principal(…)")
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyError::None => f.write_str(
+                "no API key is configured, so nobody could come in; `mcpmqtt --genkey` makes one",
+            ),
+            KeyError::Unusable(why) => write!(
+                f,
+                "remote_server.api_key_kdf: no key can be checked: {why}; `mcpmqtt --genkey` makes a new key"
+            ),
+            KeyError::Random(why) => {
+                write!(f, "the operating system gives no random numbers: {why}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+const TAG_BYTES: usize = 32;
+/// Longer texts are no keys of ours (43 characters) nor of anyone who types them.
+const KEY_BYTES: usize = 1024;

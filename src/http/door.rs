@@ -1,0 +1,251 @@
+//! `/mcp`: from an admitted request to the engine and back to an HTTP answer.
+//!
+//! Promises: the statuses of MCP 2026-07-28 and of the versions before it, each to its own clients; a request of
+//! the stateless era is served from nothing but itself; an earlier one from its session.
+//! Does not: do I/O, or know the connection.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use async_channel::Receiver;
+use http_types::{Method, Request as Fields, Response, StatusCode};
+use serde_json::json;
+
+use super::answer;
+use super::auth::Principal;
+use super::envelope::{self, VERSION_FIELD, field};
+use super::media::Accepts;
+use super::refusal::Refusal;
+use super::running::Running;
+use super::sessions::{Entry, Sessions};
+use crate::mcp::rpc::{
+    self, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message, PARSE_ERROR, Request, RpcError,
+};
+use crate::mcp::{Engine, Outlet, Received, Reply, Session, Version};
+
+/// The engine and the sessions it serves.
+#[derive(Debug)]
+pub(super) struct Door {
+    engine: Engine,
+    sessions: Sessions,
+}
+
+/// What is to be done about a request.
+// Made and taken apart once per request: a box would cost more than the move.
+#[allow(clippy::large_enum_variant)]
+pub(super) enum Served {
+    /// Send this.
+    Answer(Response),
+    /// Run this and send what it yields.
+    Call(Running),
+    /// Send what comes from this, until it ends.
+    Stream(Receiver<Vec<u8>>),
+}
+
+impl Door {
+    pub(super) fn new(engine: Engine, sessions: Sessions) -> Door {
+        Door { engine, sessions }
+    }
+
+    /// Ends the streams of all sessions.
+    pub(super) fn close(&self) {
+        self.sessions.end_streams();
+    }
+
+    /// Serves a request whose head is `fields`.
+    pub(super) fn serve(
+        &self,
+        fields: &Fields,
+        body: &[u8],
+        principal: Principal,
+        accepts: Accepts,
+    ) -> Served {
+        let visit = Visit {
+            door: self,
+            fields,
+            principal,
+            accepts,
+        };
+        match fields.method() {
+            Method::Post => visit.post(body),
+            Method::Get => visit.get(),
+            _ => visit.delete(),
+        }
+        .unwrap_or_else(|refusal| Served::Answer(answer::refusal(&refusal)))
+    }
+}
+
+/// One request at the door.
+struct Visit<'a> {
+    door: &'a Door,
+    fields: &'a Fields,
+    principal: Principal,
+    accepts: Accepts,
+}
+
+/// Which client an answer is for.
+#[derive(Clone, Copy)]
+enum Era {
+    Stateless,
+    Handshake,
+}
+
+impl Visit<'_> {
+    fn post(&self, body: &[u8]) -> Result<Served, Refusal> {
+        let stateless = envelope::field_is_modern(self.fields);
+        match rpc::parse(body) {
+            Ok(Message::Request(request)) => self.request(request),
+            // What a client cancels by a number of its own choosing might be another's.
+            Ok(Message::Notification(_)) if stateless => Ok(accepted()),
+            Ok(Message::Response(_) | Message::Batch(_)) if stateless => {
+                Err(Refusal::bad("a POST holds one request or one notification"))
+            }
+            Err(_) => {
+                let session = self
+                    .session()
+                    .map_or_else(|_| Session::new(), |it| it.session.clone());
+                let received = self.door.engine.receive(&session, body, &Outlet::closed());
+                Ok(self.handled(received, Era::Handshake, None))
+            }
+            Ok(message) => {
+                let entry = self.session()?;
+                self.speaks_a_known_version()?;
+                Ok(self.hand_in(&entry.session, message, Era::Handshake))
+            }
+        }
+    }
+
+    fn request(&self, request: Request) -> Result<Served, Refusal> {
+        if envelope::is_modern(self.fields, &request) {
+            if let Err(error) = envelope::agree(self.fields, &request) {
+                return Ok(fault(&request.id, &error));
+            }
+            let message = Message::Request(request);
+            return Ok(self.hand_in(&Session::new(), message, Era::Stateless));
+        }
+        if request.method == "initialize" {
+            return self.initialize(request);
+        }
+        let entry = self.session()?;
+        self.speaks_a_known_version()?;
+        let message = Message::Request(request);
+        Ok(self.hand_in(&entry.session, message, Era::Handshake))
+    }
+
+    fn initialize(&self, request: Request) -> Result<Served, Refusal> {
+        if self.session().is_ok() {
+            let text = "this session is initialized; leave `mcp-session-id` out to begin another";
+            return Ok(fault(&request.id, &RpcError::new(INVALID_REQUEST, text)));
+        }
+        let session = Session::new();
+        let message = Message::Request(request);
+        let mut served = self.hand_in(&session, message, Era::Handshake);
+        if session.version().is_some() {
+            if let Served::Answer(response) = &mut served {
+                let id = self
+                    .door
+                    .sessions
+                    .keep(session, self.principal, Instant::now())?;
+                response.insert_header(SESSION_FIELD, id);
+            }
+        }
+        Ok(served)
+    }
+
+    fn get(&self) -> Result<Served, Refusal> {
+        let entry = self.session()?;
+        self.speaks_a_known_version()?;
+        Ok(Served::Stream(entry.open_stream()))
+    }
+
+    fn delete(&self) -> Result<Served, Refusal> {
+        self.session()?;
+        if let Some(id) = field(self.fields, SESSION_FIELD) {
+            self.door.sessions.end(id);
+        }
+        Ok(Served::Answer(answer::empty(StatusCode::Ok)))
+    }
+
+    /// The session that the request names.
+    fn session(&self) -> Result<Rc<Entry>, Refusal> {
+        let Some(id) = field(self.fields, SESSION_FIELD) else {
+            return Err(Refusal::bad(
+                "`mcp-session-id` is missing; begin with `initialize`, or name the version in `params._meta`",
+            ));
+        };
+        let sessions = &self.door.sessions;
+        sessions
+            .find(id, self.principal, Instant::now())
+            // By this status clients know to begin again.
+            .ok_or_else(|| {
+                Refusal::new(
+                    StatusCode::NotFound,
+                    "no such session; begin with `initialize`",
+                )
+            })
+    }
+
+    /// MCP 2025-06-18 and later: a version in the header has to be one that is spoken.
+    fn speaks_a_known_version(&self) -> Result<(), Refusal> {
+        match field(self.fields, VERSION_FIELD) {
+            Some(name) if Version::from_name(name).is_none_or(|it| it == Version::MODERN) => Err(
+                Refusal::bad("the `mcp-protocol-version` field names no version of a session"),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    fn hand_in(&self, session: &Rc<Session>, message: Message<'_>, era: Era) -> Served {
+        if !self.accepts.events {
+            let received = self.door.engine.handle(session, message, &Outlet::closed());
+            return self.handled(received, era, None);
+        }
+        let (tell, news) = async_channel::bounded(NEWS);
+        let outlet = Outlet::new(move |text| tell.try_send(text).is_ok());
+        let received = self.door.engine.handle(session, message, &outlet);
+        self.handled(received, era, Some(news))
+    }
+
+    fn handled(&self, received: Received, era: Era, news: Option<Receiver<Vec<u8>>>) -> Served {
+        match received {
+            Received::Nothing => accepted(),
+            Received::Answer(reply) => Served::Answer(respond(reply, era)),
+            Received::Call(call) => Served::Call(Running {
+                call,
+                news: news.unwrap_or_else(|| async_channel::bounded(1).1),
+                accepts: self.accepts,
+                ends_with_client: matches!(era, Era::Stateless),
+            }),
+        }
+    }
+}
+
+fn respond(reply: Reply, era: Era) -> Response {
+    let status = match (reply.refused, era) {
+        (None, _) => StatusCode::Ok,
+        (Some(METHOD_NOT_FOUND), Era::Stateless) => StatusCode::NotFound,
+        (Some(_), Era::Stateless) => StatusCode::BadRequest,
+        (Some(PARSE_ERROR | INVALID_REQUEST), Era::Handshake) => StatusCode::BadRequest,
+        // 404 would mean that the session is gone.
+        (Some(_), Era::Handshake) => StatusCode::Ok,
+    };
+    answer::json(status, reply.text)
+}
+
+/// A request that the header fields contradict.
+fn fault(id: &Id, error: &RpcError) -> Served {
+    let error = json!({"code": error.code, "message": error.message});
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#,
+        id.as_json()
+    );
+    Served::Answer(answer::json(StatusCode::BadRequest, text.into_bytes()))
+}
+
+fn accepted() -> Served {
+    Served::Answer(answer::empty(StatusCode::Accepted))
+}
+
+const SESSION_FIELD: &str = "mcp-session-id";
+/// Notifications of one call that wait to be sent.
+const NEWS: usize = 32;

@@ -1,0 +1,106 @@
+//! The header fields with which MCP 2026-07-28 repeats parts of a request, and which must agree with it.
+//!
+//! Promises: the body decides what a request is; fields only confirm it.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http_types::Request as Fields;
+use serde_json::{Map, Value};
+
+use crate::mcp::Version;
+use crate::mcp::rpc::{HEADER_MISMATCH, INVALID_PARAMS, Request, RpcError};
+
+/// Whether a request is of the stateless era: by its own words, or by its header field alone.
+pub(super) fn is_modern(fields: &Fields, request: &Request) -> bool {
+    request.method == "server/discover" || claims(request) || field_is_modern(fields)
+}
+
+/// Whether the header field names the stateless version.
+pub(super) fn field_is_modern(fields: &Fields) -> bool {
+    field(fields, VERSION_FIELD) == Some(Version::MODERN.name())
+}
+
+/// The value of a header field.
+pub(super) fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
+    fields.header(name).map(|values| values.as_str().trim())
+}
+
+/// Compares the fields with the request. A request whose own envelope is broken is left to the engine, whose error
+/// comes first (MCP 2026-07-28 basic/transports/streamable-http).
+///
+/// # Errors
+/// -32020 where they differ; -32602 when only the field says that it is a request of this era.
+pub(super) fn agree(fields: &Fields, request: &Request) -> Result<(), RpcError> {
+    if request.method != "server/discover" && !claims(request) {
+        let text = format!("`params._meta[\"{VERSION_KEY}\"]` must be a string");
+        return Err(RpcError::new(INVALID_PARAMS, text));
+    }
+    let Some(version) = whole_envelope(request) else {
+        return Ok(());
+    };
+    compare(VERSION_FIELD, field(fields, VERSION_FIELD), version)?;
+    compare("mcp-method", field(fields, "mcp-method"), &request.method)?;
+    if let Some(name) = subject(request) {
+        let found = field(fields, "mcp-name");
+        let decoded = found.map(plain).transpose()?;
+        compare("mcp-name", decoded.as_deref(), name)?;
+    }
+    Ok(())
+}
+
+fn claims(request: &Request) -> bool {
+    meta(request)
+        .is_some_and(|meta| meta.contains_key(VERSION_KEY) || meta.contains_key(CAPABILITIES_KEY))
+}
+
+fn meta(request: &Request) -> Option<&Map<String, Value>> {
+    request.params.get("_meta").and_then(Value::as_object)
+}
+
+fn whole_envelope(request: &Request) -> Option<&str> {
+    let meta = meta(request)?;
+    meta.get(CAPABILITIES_KEY)
+        .filter(|value| value.is_object())?;
+    meta.get(VERSION_KEY).and_then(Value::as_str)
+}
+
+/// What `Mcp-Name` repeats.
+fn subject(request: &Request) -> Option<&str> {
+    let key = match request.method.as_str() {
+        "tools/call" | "prompts/get" => "name",
+        "resources/read" => "uri",
+        _ => return None,
+    };
+    request.params.get(key).and_then(Value::as_str)
+}
+
+fn compare(name: &str, found: Option<&str>, expected: &str) -> Result<(), RpcError> {
+    match found {
+        Some(found) if found == expected => Ok(()),
+        Some(_) => Err(mismatch(format!("the `{name}` field and the body differ"))),
+        None => Err(mismatch(format!("the `{name}` field is missing"))),
+    }
+}
+
+/// A value that does not fit into a field comes as `=?base64?…?=`, marks in small letters.
+fn plain(value: &str) -> Result<String, RpcError> {
+    let inner = value
+        .strip_prefix("=?base64?")
+        .and_then(|rest| rest.strip_suffix("?="));
+    let Some(inner) = inner else {
+        return Ok(value.to_owned());
+    };
+    STANDARD
+        .decode(inner)
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .ok_or_else(|| mismatch("the `mcp-name` field is not base64 of UTF-8 text".to_owned()))
+}
+
+fn mismatch(text: String) -> RpcError {
+    RpcError::new(HEADER_MISMATCH, text)
+}
+
+pub(super) const VERSION_FIELD: &str = "mcp-protocol-version";
+const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
+const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";

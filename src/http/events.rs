@@ -1,0 +1,101 @@
+//! Event streams (`text/event-stream`, HTML Standard §9.2) as the body of an answer.
+//!
+//! Promises: what is fed leaves at once, in order; a reader that does not keep up makes the feeder wait.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use async_channel::{Receiver, Sender};
+use http_types::{Body, Response, StatusCode};
+use smol::io::{AsyncBufRead, AsyncRead};
+use smol::stream::Stream as _;
+
+/// Where the pieces of a stream go in; closing it ends the stream.
+pub(super) type Feed = Sender<Vec<u8>>;
+
+/// A stream to be sent, and its feed.
+pub(super) fn open() -> (Feed, Response) {
+    let (feed, pieces) = async_channel::bounded(PIECES);
+    let mut response = Response::new(StatusCode::Ok);
+    response.insert_header("content-type", "text/event-stream");
+    response.insert_header("cache-control", "no-cache, no-transform");
+    // nginx would otherwise keep events until it has some kilobytes of them.
+    response.insert_header("x-accel-buffering", "no");
+    response.replace_body(Body::from_reader(Pieces::new(pieces), None));
+    (feed, response)
+}
+
+/// One event with a message, which is one line of JSON.
+pub(super) fn event(message: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(message.len() + 24);
+    text.extend_from_slice(b"event: message\ndata: ");
+    text.extend_from_slice(message);
+    text.extend_from_slice(b"\n\n");
+    text
+}
+
+/// A line that clients ignore; it keeps what is in between from taking the stream for dead.
+pub(super) fn heartbeat() -> Vec<u8> {
+    b":\n\n".to_vec()
+}
+
+struct Pieces {
+    source: Pin<Box<Receiver<Vec<u8>>>>,
+    piece: Vec<u8>,
+    used: usize,
+}
+
+impl Pieces {
+    fn new(source: Receiver<Vec<u8>>) -> Pieces {
+        Pieces {
+            source: Box::pin(source),
+            piece: Vec::new(),
+            used: 0,
+        }
+    }
+}
+
+impl AsyncBufRead for Pieces {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        while this.used >= this.piece.len() {
+            match ready!(this.source.as_mut().poll_next(cx)) {
+                Some(piece) => {
+                    this.piece = piece;
+                    this.used = 0;
+                }
+                None => return Poll::Ready(Ok(&[])),
+            }
+        }
+        Poll::Ready(Ok(this.piece.get(this.used..).unwrap_or_default()))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, count: usize) {
+        self.used += count;
+        if self.used >= self.piece.len() {
+            // Freed: streams are idle most of the time.
+            self.piece = Vec::new();
+            self.used = 0;
+        }
+    }
+}
+
+impl AsyncRead for Pieces {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        room: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let piece = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let count = piece.len().min(room.len());
+        for (to, from) in room.iter_mut().zip(piece) {
+            *to = *from;
+        }
+        self.consume(count);
+        Poll::Ready(Ok(count))
+    }
+}
+
+/// Pieces that wait for a slow reader.
+const PIECES: usize = 8;

@@ -1,0 +1,375 @@
+//! The head of one HTTP/1 request, from bytes.
+//!
+//! Promises: a head has exactly one reading. Whatever another HTTP program in front of us could read differently
+//! (two lengths, a length beside a transfer coding, a bare line feed, a folded line, a second `Host`) is refused
+//! with the status and sentence to answer. Bytes and fields are bounded.
+//! Does not: read, wait, route, or judge a `Host` or `Origin` beyond its shape.
+
+use std::ops::Range;
+use std::str::FromStr;
+
+use http_types::{Method, StatusCode};
+use mcpmqtt_config::{Host, Secret};
+
+use super::refusal::Refusal;
+
+/// What the guard needs of a head, and what it lets through.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) method: Method,
+    /// As it came: nothing is decoded or normalised, so that no two parts of the program see two paths.
+    pub(super) path: String,
+    /// What follows `?`. A key may be in it.
+    pub(super) query: Option<Secret>,
+    pub(super) http_1_0: bool,
+    pub(super) framing: Framing,
+    pub(super) keep_alive: bool,
+    pub(super) expects_continue: bool,
+    pub(super) host: Option<Host>,
+    pub(super) origin: Option<String>,
+    pub(super) authorization: Option<Secret>,
+    pub(super) x_api_key: Option<Secret>,
+    /// The fields that the other side of the guard may see, as canonical lines.
+    pub(super) forwarded: Vec<u8>,
+}
+
+/// How long the body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// No body was announced.
+    None,
+    /// `content-length`.
+    Length(u64),
+    /// `transfer-encoding: chunked`.
+    Chunked,
+}
+
+/// Looks for the end of a head in a buffer that grows; each byte is looked at once.
+#[derive(Debug, Default)]
+pub(super) struct Finder {
+    seen: usize,
+    line: usize,
+    lead: usize,
+}
+
+impl Finder {
+    /// Where the head is in `bytes`, once it is all there.
+    ///
+    /// # Errors
+    /// A byte that no head may have, or too many of them.
+    pub(super) fn find(&mut self, bytes: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
+        let fresh = bytes.iter().enumerate().skip(self.seen);
+        let mut last = self
+            .seen
+            .checked_sub(1)
+            .and_then(|at| bytes.get(at))
+            .copied();
+        for (at, &byte) in fresh {
+            if at >= HEAD_BYTES {
+                return Err(self.too_large());
+            }
+            // RFC 9112 §2.2: a recipient may take a bare LF for a line's end; two that differ in this are smuggled past.
+            match (last, byte) {
+                (Some(b'\r'), b'\n') => {
+                    let empty = at - self.line == 1;
+                    self.line = at + 1;
+                    if empty && at > 1 + self.lead {
+                        return Ok(Some(self.lead..at + 1));
+                    }
+                    if empty {
+                        self.lead_in()?;
+                    }
+                }
+                (Some(b'\r'), _) => return Err(Refusal::bad(BARE_CR)),
+                (_, b'\n') => return Err(Refusal::bad(BARE_LF)),
+                (_, b'\r' | b'\t' | 0x20..=0x7e) => {}
+                (_, 0x80..) => return Err(Refusal::bad(NOT_ASCII)),
+                _ => return Err(Refusal::bad(CONTROL)),
+            }
+            last = Some(byte);
+        }
+        self.seen = bytes.len();
+        Ok(None)
+    }
+
+    /// RFC 9112 §2.2: one empty line before a request is to be ignored.
+    fn lead_in(&mut self) -> Result<(), Refusal> {
+        if self.lead > 0 {
+            return Err(Refusal::bad("empty lines instead of a request"));
+        }
+        self.lead = 2;
+        Ok(())
+    }
+
+    fn too_large(&self) -> Refusal {
+        if self.line <= self.lead {
+            let text = format!("the request line is longer than {HEAD_BYTES} bytes");
+            Refusal::new(StatusCode::UriTooLong, text)
+        } else {
+            let text = format!("the head is longer than {HEAD_BYTES} bytes");
+            Refusal::new(StatusCode::RequestHeaderFieldsTooLarge, text)
+        }
+    }
+}
+
+impl Head {
+    /// Reads a head that [`Finder`] has found.
+    ///
+    /// # Errors
+    /// What to answer instead of serving it.
+    pub(super) fn parse(bytes: &[u8]) -> Result<Head, Refusal> {
+        let mut fields = [httparse::EMPTY_HEADER; HEAD_FIELDS];
+        let mut request = httparse::Request::new(&mut fields);
+        match request.parse(bytes) {
+            Ok(status) if status.is_complete() => {}
+            Ok(_) => return Err(Refusal::bad("the head is cut off")),
+            Err(error) => return Err(refused_by_parser(error, bytes)),
+        }
+        let method = method(request.method.unwrap_or_default())?;
+        let (path, query) = target(request.path.unwrap_or_default())?;
+        let mut draft = Draft {
+            http_1_0: request.version == Some(0),
+            ..Draft::default()
+        };
+        for field in request.headers.iter() {
+            // The finder has seen every byte: this is ASCII.
+            let value = std::str::from_utf8(field.value).map_err(|_| Refusal::bad(NOT_ASCII))?;
+            draft.field(&field.name.to_ascii_lowercase(), value)?;
+        }
+        let framing = draft.framing()?;
+        let keep_alive = !draft.close && (!draft.http_1_0 || draft.keep_alive);
+        Ok(Head {
+            method,
+            path,
+            query,
+            http_1_0: draft.http_1_0,
+            framing,
+            keep_alive,
+            // RFC 9110 §10.1.1: an HTTP/1.0 client does not know of 100.
+            expects_continue: draft.expects_continue && !draft.http_1_0,
+            host: draft.host,
+            origin: draft.origin,
+            authorization: draft.authorization,
+            x_api_key: draft.x_api_key,
+            forwarded: draft.forwarded,
+        })
+    }
+
+    /// Whether bytes of a body follow, or may.
+    pub(super) fn has_body(&self) -> bool {
+        !matches!(self.framing, Framing::None | Framing::Length(0))
+    }
+}
+
+/// A head while its fields are read.
+#[derive(Default)]
+struct Draft {
+    http_1_0: bool,
+    host: Option<Host>,
+    length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+    origin: Option<String>,
+    authorization: Option<Secret>,
+    x_api_key: Option<Secret>,
+    forwarded: Vec<u8>,
+    forwarded_once: [bool; FORWARDED_ONCE.len()],
+}
+
+impl Draft {
+    fn field(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+        match name {
+            "host" => {
+                let host = Host::parse(value)
+                    .ok_or_else(|| Refusal::bad("the `host` field is no host and port"))?;
+                put(&mut self.host, host, "two `host` fields")
+            }
+            "content-length" => put(&mut self.length, length(value)?, "two content lengths"),
+            "transfer-encoding" => self.transfer_encoding(value),
+            "connection" => {
+                self.connection(value);
+                Ok(())
+            }
+            "expect" if value.eq_ignore_ascii_case("100-continue") => {
+                self.expects_continue = true;
+                Ok(())
+            }
+            "expect" => Err(Refusal::new(
+                StatusCode::ExpectationFailed,
+                "the only expectation that can be met is `100-continue`",
+            )),
+            "content-encoding" if !value.eq_ignore_ascii_case("identity") => Err(Refusal::new(
+                StatusCode::UnsupportedMediaType,
+                "bodies with a `content-encoding` are not taken; send it plain",
+            )),
+            "origin" => put(&mut self.origin, value.to_owned(), "two origins"),
+            "authorization" => {
+                let text = "two `authorization` fields";
+                put(&mut self.authorization, Secret::new(value), text)
+            }
+            "x-api-key" => put(
+                &mut self.x_api_key,
+                Secret::new(value),
+                "two `x-api-key` fields",
+            ),
+            "accept" => {
+                self.forward(name, value);
+                Ok(())
+            }
+            _ => self.forward_once(name, value),
+        }
+    }
+
+    /// RFC 9112 §6.1: a coding that is not understood is answered with 501; with HTTP/1.0 any is faulty.
+    fn transfer_encoding(&mut self, value: &str) -> Result<(), Refusal> {
+        if self.http_1_0 {
+            return Err(Refusal::bad("HTTP/1.0 has no `transfer-encoding`"));
+        }
+        if self.chunked {
+            return Err(Refusal::bad("two `transfer-encoding` fields"));
+        }
+        if !value.eq_ignore_ascii_case("chunked") {
+            return Err(Refusal::new(
+                StatusCode::NotImplemented,
+                "the only `transfer-encoding` that is understood is `chunked`",
+            ));
+        }
+        self.chunked = true;
+        Ok(())
+    }
+
+    fn connection(&mut self, value: &str) {
+        for option in value.split(',').map(str::trim) {
+            self.close |= option.eq_ignore_ascii_case("close");
+            self.keep_alive |= option.eq_ignore_ascii_case("keep-alive");
+        }
+    }
+
+    fn forward(&mut self, name: &str, value: &str) {
+        for part in [name, ": ", value, "\r\n"] {
+            self.forwarded.extend_from_slice(part.as_bytes());
+        }
+    }
+
+    /// Lets a known field through, once; unknown ones are nobody's business.
+    fn forward_once(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+        let known = FORWARDED_ONCE.iter().zip(&mut self.forwarded_once);
+        let Some((name, seen)) = known.into_iter().find(|(known, _)| **known == name) else {
+            return Ok(());
+        };
+        if std::mem::replace(seen, true) {
+            return Err(Refusal::bad(format!("two `{name}` fields")));
+        }
+        self.forward(name, value);
+        Ok(())
+    }
+
+    fn framing(&self) -> Result<Framing, Refusal> {
+        match (self.length, self.chunked) {
+            // RFC 9112 §6.1: the mark of request smuggling.
+            (Some(_), true) => Err(Refusal::bad(
+                "`content-length` beside `transfer-encoding`: send one of them",
+            )),
+            (Some(length), false) => Ok(Framing::Length(length)),
+            (None, true) => Ok(Framing::Chunked),
+            (None, false) => Ok(Framing::None),
+        }
+    }
+}
+
+fn put<T>(place: &mut Option<T>, value: T, twice: &'static str) -> Result<(), Refusal> {
+    if place.replace(value).is_some() {
+        return Err(Refusal::bad(twice));
+    }
+    Ok(())
+}
+
+/// RFC 9110 §8.6: digits and nothing else. More of them than fit are too large whatever they say.
+fn length(value: &str) -> Result<u64, Refusal> {
+    if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Refusal::bad("`content-length` must be a decimal number"));
+    }
+    Ok(value.parse().unwrap_or(u64::MAX))
+}
+
+/// RFC 9110 §9.1: methods are case-sensitive, so `get` is an unknown one.
+fn method(name: &str) -> Result<Method, Refusal> {
+    let upper = name
+        .bytes()
+        .all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+    match Method::from_str(name) {
+        Ok(method) if upper => Ok(method),
+        _ => Err(Refusal::new(
+            StatusCode::NotImplemented,
+            "unknown method; methods are in capitals",
+        )),
+    }
+}
+
+/// Origin form only: this is no proxy (RFC 9112 §3.2).
+fn target(target: &str) -> Result<(String, Option<Secret>), Refusal> {
+    if !target.starts_with('/') || target.contains('#') {
+        return Err(Refusal::bad(
+            "the request target must be a path, as in `POST /mcp HTTP/1.1`",
+        ));
+    }
+    Ok(match target.split_once('?') {
+        Some((path, query)) => (path.to_owned(), Some(Secret::new(query))),
+        None => (target.to_owned(), None),
+    })
+}
+
+fn refused_by_parser(error: httparse::Error, bytes: &[u8]) -> Refusal {
+    use httparse::Error;
+    match error {
+        Error::HeaderName => Refusal::bad(
+            "a field name has a character it may not have, a folded line or a space before the colon",
+        ),
+        Error::HeaderValue => Refusal::bad("a field value has a character it may not have"),
+        Error::TooManyHeaders => Refusal::new(
+            StatusCode::RequestHeaderFieldsTooLarge,
+            format!("more than {HEAD_FIELDS} fields"),
+        ),
+        Error::Version if names_a_version(bytes) => Refusal::new(
+            StatusCode::HttpVersionNotSupported,
+            "this server speaks HTTP/1.1 and HTTP/1.0",
+        ),
+        _ => Refusal::bad("the request line is malformed"),
+    }
+}
+
+/// Whether the request line is one, but for a version that is not spoken: `HTTP/` digit `.` digit.
+fn names_a_version(bytes: &[u8]) -> bool {
+    let bytes = bytes.strip_prefix(b"\r\n").unwrap_or(bytes);
+    let line = bytes
+        .split(|byte| *byte == b'\r')
+        .next()
+        .unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ').skip(2);
+    let (version, more) = (words.next().unwrap_or_default(), words.next());
+    more.is_none()
+        && matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+/// Bytes of a head, lead-in included. Real clients send less than 1 KiB.
+pub(super) const HEAD_BYTES: usize = 8 * 1024;
+/// Fields of a head. Real clients send about 15.
+const HEAD_FIELDS: usize = 64;
+
+/// What the MCP engine's side reads; a second one would be ambiguous.
+const FORWARDED_ONCE: [&str; 6] = [
+    "content-type",
+    "mcp-protocol-version",
+    "mcp-method",
+    "mcp-name",
+    "mcp-session-id",
+    "last-event-id",
+];
+
+const BARE_LF: &str = "a line ends in LF alone; lines end in CR LF";
+const BARE_CR: &str = "a CR without its LF; lines end in CR LF";
+const NOT_ASCII: &str = "a byte beyond ASCII in the head";
+const CONTROL: &str = "a control character in the head; is this plain HTTP?";

@@ -1,0 +1,251 @@
+//! Where connections come in: a socket file, a TCP port, or what systemd hands over.
+//!
+//! Promises: a socket file has its mode from the first moment; only a file that no server listens on is replaced,
+//! and only if it is a socket; at the end the file is removed if it is still the one made here. A socket handed
+//! over by systemd stays systemd's.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{TcpListener, ToSocketAddrs as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use async_io::Async;
+use rustix::fs::{FlockOperation, Mode, OFlags};
+
+use super::activation;
+use super::peer::Peer;
+use super::routes::Reach;
+use super::wire::Stream;
+
+/// An open listener.
+#[derive(Debug)]
+pub struct Listener {
+    socket: Socket,
+    place: String,
+    /// Removes the socket file.
+    _file: Option<SocketFile>,
+}
+
+/// Why there is no listener.
+#[derive(Debug)]
+pub enum ListenError {
+    /// At the path there is something else than a socket.
+    NotASocket(PathBuf),
+    /// Another server listens there.
+    Taken(String),
+    /// The system refuses, for this reason.
+    Failed(String, io::Error),
+    /// What systemd handed over cannot be used.
+    Activation(String),
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(Async<TcpListener>),
+    Unix(Async<UnixListener>),
+}
+
+/// The file that was made here.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl Listener {
+    /// Listens on a socket file with these permission bits.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub fn unix(path: &Path, mode: u32) -> Result<Listener, ListenError> {
+        let failed = |error| ListenError::Failed(path.display().to_string(), error);
+        // Two of us that start together must not both take the file for a stale one.
+        let directory = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let directory = directory.unwrap_or(Path::new("."));
+        let lock = rustix::fs::open(
+            directory,
+            OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .map_err(|error| failed(error.into()))?;
+        rustix::fs::flock(&lock, FlockOperation::LockExclusive)
+            .map_err(|error| failed(error.into()))?;
+        remove_stale(path)?;
+        let listener = bind_with_mode(path, mode).map_err(failed)?;
+        let file = SocketFile::made_at(path).map_err(failed)?;
+        let socket = Socket::Unix(Async::new(listener).map_err(failed)?);
+        Ok(Listener {
+            socket,
+            place: path.display().to_string(),
+            _file: Some(file),
+        })
+    }
+
+    /// Listens on a TCP port; 0 is any free one. The first address of `host` that can be had is taken.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub fn tcp(host: &str, port: u16) -> Result<Listener, ListenError> {
+        let place = format!("{host}:{port}");
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::AddrInUse => ListenError::Taken(place.clone()),
+            _ => ListenError::Failed(place.clone(), error),
+        };
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let addresses: Vec<_> = (bare, port).to_socket_addrs().map_err(failed)?.collect();
+        let listener = TcpListener::bind(addresses.as_slice()).map_err(failed)?;
+        Listener::over_tcp(listener).map_err(failed)
+    }
+
+    /// The socket that systemd handed to this process, if it did.
+    ///
+    /// # Errors
+    /// See [`ListenError`].
+    pub fn activated() -> Result<Option<Listener>, ListenError> {
+        let wrong = |error: io::Error| ListenError::Activation(error.to_string());
+        let listener = match activation::take().map_err(ListenError::Activation)? {
+            None => return Ok(None),
+            Some(activation::Handed::Tcp(listener)) => {
+                Listener::over_tcp(listener).map_err(wrong)?
+            }
+            Some(activation::Handed::Unix(listener)) => Listener {
+                socket: Socket::Unix(Async::new(listener).map_err(wrong)?),
+                place: "a socket handed over by systemd".into(),
+                _file: None,
+            },
+        };
+        Ok(Some(listener))
+    }
+
+    fn over_tcp(listener: TcpListener) -> io::Result<Listener> {
+        let place = listener.local_addr()?.to_string();
+        let socket = Socket::Tcp(Async::new(listener)?);
+        Ok(Listener {
+            socket,
+            place,
+            _file: None,
+        })
+    }
+
+    /// Where it is: a path, or an address and port.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Whether only this machine can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.reach() != Reach::Network
+    }
+
+    pub(super) fn reach(&self) -> Reach {
+        match &self.socket {
+            Socket::Unix(_) => Reach::File,
+            Socket::Tcp(socket) => match socket.get_ref().local_addr() {
+                Ok(address) if address.ip().to_canonical().is_loopback() => Reach::Loopback,
+                _ => Reach::Network,
+            },
+        }
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match &self.socket {
+            Socket::Tcp(socket) => {
+                let (stream, address) = socket.accept().await?;
+                // Else a second small write waits for the first one's acknowledgement, up to 40 ms.
+                stream.get_ref().set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Peer::at(address.ip())))
+            }
+            Socket::Unix(socket) => {
+                let (stream, _) = socket.accept().await?;
+                let peer = rustix::net::sockopt::socket_peercred(&stream)
+                    .map_or(Peer::Unknown, |peer| Peer::User(peer.uid.as_raw()));
+                Ok((Stream::Unix(stream), peer))
+            }
+        }
+    }
+}
+
+/// Clears the path of a socket that nobody listens on.
+fn remove_stale(path: &Path) -> Result<(), ListenError> {
+    let failed = |error| ListenError::Failed(path.display().to_string(), error);
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+        Ok(found) if !found.file_type().is_socket() => {
+            return Err(ListenError::NotASocket(path.to_owned()));
+        }
+        Ok(_) => {}
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(failed)
+        }
+        // Anything else means that there may be someone: a full queue, a lack of permission.
+        _ => Err(ListenError::Taken(path.display().to_string())),
+    }
+}
+
+/// A later `chmod` would leave a moment in which everybody can connect.
+fn bind_with_mode(path: &Path, mode: u32) -> io::Result<UnixListener> {
+    let before = rustix::process::umask(Mode::from_raw_mode(0o777 & !mode));
+    let bound = UnixListener::bind(path);
+    rustix::process::umask(before);
+    bound
+}
+
+impl SocketFile {
+    fn made_at(path: &Path) -> io::Result<SocketFile> {
+        Ok(SocketFile {
+            path: std::path::absolute(path)?,
+            identity: identity(path)?,
+        })
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|found| found == self.identity) {
+            // Nobody is left to be told, and the next start replaces it.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
+}
+
+impl fmt::Display for ListenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ListenError::NotASocket(path) => write!(
+                f,
+                "`{}` is in the way: it is no socket; remove it or change `remote_server.uds`",
+                path.display()
+            ),
+            ListenError::Taken(place) => {
+                write!(
+                    f,
+                    "another server listens on `{place}`; stop it or choose another place"
+                )
+            }
+            ListenError::Failed(place, why) => {
+                write!(
+                    f,
+                    "cannot listen on `{place}`: {}",
+                    crate::transport::words(why)
+                )
+            }
+            ListenError::Activation(why) => write!(f, "socket activation: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ListenError {}

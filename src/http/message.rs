@@ -1,0 +1,40 @@
+//! The seam to async-h1: the admitted head goes in as memory, answers come out as bytes.
+//!
+//! Promises: `decode` sees only what the guard wrote itself (a known method and path, the host `localhost`, fields
+//! of printable ASCII), and never a socket or a body. It would hang, panic or be smuggled past otherwise.
+
+use async_h1::server::Encoder;
+use http_types::{Method, Request, Response, StatusCode};
+use smol::io::Cursor;
+
+use super::head::Head;
+use super::refusal::Refusal;
+
+/// The request that an admitted head stands for.
+///
+/// # Errors
+/// 431 when the fields to pass on are longer than async-h1 takes.
+pub(super) async fn decode(head: &Head) -> Result<Request, Refusal> {
+    let mut text = format!(
+        "{} {} HTTP/1.1\r\nhost: localhost\r\n",
+        head.method, head.path
+    )
+    .into_bytes();
+    text.extend_from_slice(&head.forwarded);
+    text.extend_from_slice(b"\r\n");
+    match async_h1::server::decode(Cursor::new(text)).await {
+        Ok(Some((request, _))) => Ok(request),
+        Ok(None) | Err(_) => Err(Refusal::new(
+            StatusCode::RequestHeaderFieldsTooLarge,
+            "the fields of the head are too long",
+        )),
+    }
+}
+
+/// The bytes of an answer; `last` announces that the connection ends with it.
+pub(super) fn encode(mut response: Response, method: Method, last: bool) -> Encoder {
+    if last {
+        response.insert_header("connection", "close");
+    }
+    Encoder::new(response, method)
+}

@@ -1,0 +1,126 @@
+//! Which place a request is for, and whether it may come from where it comes.
+//!
+//! Promises: a place is found by the raw path, byte for byte; `Host` and `Origin` are judged before any key is
+//! looked at and any body read.
+//! Does not: answer cross-origin preflights. Browsers of other origins are not invited.
+
+use http_types::{Method, StatusCode};
+use mcpmqtt_config::{Host, Origin};
+
+use super::head::Head;
+use super::refusal::Refusal;
+
+/// What can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Status,
+    Mcp,
+}
+
+/// How clients reach the listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Through a socket file: no browser can.
+    File,
+    /// From this machine: a browser on it can be tricked into it by DNS rebinding.
+    Loopback,
+    /// From other machines.
+    Network,
+}
+
+/// Hosts and origins that may be named.
+#[derive(Debug)]
+pub(super) struct Boundary {
+    pub(super) reach: Reach,
+    pub(super) hosts: Vec<Host>,
+    pub(super) origins: Vec<Origin>,
+}
+
+/// Finds the place of a request.
+///
+/// # Errors
+/// 404, or 405 with what the place allows.
+pub(super) fn find(head: &Head) -> Result<Place, Refusal> {
+    let (place, allowed, allow): (_, &[Method], _) = match head.path.as_str() {
+        "/status" => (Place::Status, &[Method::Get], "GET"),
+        "/mcp" | "/mcp/" => (
+            Place::Mcp,
+            &[Method::Post, Method::Get, Method::Delete],
+            "POST, GET, DELETE",
+        ),
+        // `/.well-known/…` and `/register` too: there is no OAuth here, and clients ask.
+        _ => {
+            return Err(Refusal::new(
+                StatusCode::NotFound,
+                "nothing here; MCP is at `/mcp`",
+            ));
+        }
+    };
+    if allowed.contains(&head.method) {
+        return Ok(place);
+    }
+    let text = format!("this place takes {allow}");
+    Err(Refusal::new(StatusCode::MethodNotAllowed, text).with("allow", allow))
+}
+
+impl Boundary {
+    /// Judges `Host` and `Origin`.
+    ///
+    /// # Errors
+    /// 400 without a `Host`, 403 for one that another site's page would send, 421 for one that is not ours,
+    /// 403 for an origin that is not allowed.
+    pub(super) fn admit(&self, head: &Head) -> Result<(), Refusal> {
+        self.host(head)?;
+        match &head.origin {
+            None => Ok(()),
+            Some(origin) if self.allows_origin(origin, head.host.as_ref()) => Ok(()),
+            Some(_) => Err(Refusal::new(
+                StatusCode::Forbidden,
+                "this `origin` is not allowed; see `allowed_origins` in the configuration",
+            )),
+        }
+    }
+
+    fn host(&self, head: &Head) -> Result<(), Refusal> {
+        let host = match &head.host {
+            Some(host) if !host.is_empty() => host,
+            // Nothing depends on it there.
+            _ if self.reach == Reach::File => return Ok(()),
+            Some(_) => return Err(Refusal::bad("the `host` field is empty")),
+            // RFC 9112 §3.2.
+            None if !head.http_1_0 => return Err(Refusal::bad("the `host` field is missing")),
+            None if self.hosts.is_empty() => return Ok(()),
+            None => return Err(misdirected()),
+        };
+        let listed = self.hosts.iter().any(|entry| host.is_covered_by(entry));
+        if self.reach == Reach::Loopback {
+            return match listed || host.is_loopback() {
+                true => Ok(()),
+                false => Err(Refusal::new(
+                    StatusCode::Forbidden,
+                    "this `host` is not this machine; see `allowed_hosts` in the configuration",
+                )),
+            };
+        }
+        match listed || self.hosts.is_empty() {
+            true => Ok(()),
+            false => Err(misdirected()),
+        }
+    }
+
+    /// An origin on this machine may ask this machine; others are listed. `null` is nobody.
+    fn allows_origin(&self, origin: &str, host: Option<&Host>) -> bool {
+        let Some(origin) = Origin::parse(origin) else {
+            return false;
+        };
+        let is_here = |host: &Host| host.is_empty() || host.is_loopback();
+        self.origins.contains(&origin) || origin.is_loopback() && host.is_none_or(is_here)
+    }
+}
+
+fn misdirected() -> Refusal {
+    Refusal::new(
+        StatusCode::MisdirectedRequest,
+        "this `host` is not served here; see `allowed_hosts` in the configuration",
+    )
+}

@@ -1,0 +1,254 @@
+//! Calls that take their time, and streams: what is sent while more is still to come.
+//!
+//! Promises: an answer is plain JSON unless something has to be told before it; a client that leaves is noticed
+//! while it waits.
+
+use std::time::Duration;
+
+use async_channel::Receiver;
+use async_io::Timer;
+use http_types::{Method, StatusCode};
+use smol::future::{self, BoxedLocal, FutureExt as _};
+
+use super::answer;
+use super::connection::{Connection, Next, overloaded, pump};
+use super::events::{self, Feed};
+use super::media::Accepts;
+use super::message;
+use crate::mcp::{Call, Reply};
+
+/// A call to run and answer.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) call: Call,
+    /// What the call tells before its answer.
+    pub(super) news: Receiver<Vec<u8>>,
+    pub(super) accepts: Accepts,
+    /// Whether the client's leaving cancels the call: MCP 2026-07-28 demands it, earlier versions forbid it.
+    pub(super) ends_with_client: bool,
+}
+
+/// What comes first.
+enum Event {
+    Reply(Option<Reply>),
+    News(Vec<u8>),
+    Beat,
+    ClientGone,
+}
+
+/// Runs a call and sends what it yields.
+pub(super) async fn call(connection: &mut Connection, running: Running, last: bool) -> Next {
+    let Running {
+        call,
+        news,
+        accepts,
+        ends_with_client,
+    } = running;
+    let mut work = call.run().boxed_local();
+    if accepts.json {
+        let gone = async {
+            connection.buffer.until_closed(&connection.stream).await;
+            Event::ClientGone
+        };
+        let happens = future::or(next(&mut work, &news), gone);
+        let limit = connection.site.deadlines.handler;
+        match connection.seat.within(limit, happens).await {
+            Ok(Event::Reply(reply)) if news.is_empty() => {
+                return send(connection, reply, accepts, last).await;
+            }
+            Ok(Event::Reply(reply)) => work = future::ready(reply).boxed_local(),
+            Ok(Event::News(text)) => {
+                let stream = Telling {
+                    work,
+                    news,
+                    first: Some(text),
+                    ends_with_client,
+                };
+                return told(connection, stream, last).await;
+            }
+            Ok(Event::ClientGone | Event::Beat) => {
+                if !ends_with_client {
+                    let _ = connection.seat.within(limit, work).await;
+                }
+                return Next::Gone;
+            }
+            Err(_) => {
+                let refusal = overloaded("the call took too long and was given up");
+                let response = answer::refusal(&refusal);
+                return connection.send(Method::Post, response, true).await;
+            }
+        }
+    }
+    let stream = Telling {
+        work,
+        news,
+        first: None,
+        ends_with_client,
+    };
+    told(connection, stream, last).await
+}
+
+/// A stream that is open until one side ends it.
+pub(super) async fn stream(connection: &mut Connection, news: Receiver<Vec<u8>>) -> Next {
+    let (feed, response) = events::open();
+    let feeding = async {
+        loop {
+            let told = async { Some(news.recv().await) };
+            match future::or(told, beat(None)).await {
+                Some(Ok(text)) => put(&feed, &text).await,
+                Some(Err(_)) => break,
+                None => put_heartbeat(&feed).await,
+            }
+        }
+        feed.close();
+        Ok(())
+    };
+    let Connection {
+        stream,
+        buffer,
+        seat,
+        site,
+        ..
+    } = connection;
+    let mut encoder = message::encode(response, Method::Get, true);
+    let both = async {
+        let sending = pump(stream, seat, site, &mut encoder);
+        match future::try_zip(feeding, sending).await {
+            Ok(_) => Next::Close,
+            Err(_) => Next::Gone,
+        }
+    };
+    let gone = async {
+        buffer.until_closed(stream).await;
+        Next::Gone
+    };
+    future::or(both, gone).await
+}
+
+/// A call that has something to tell before its answer.
+struct Telling {
+    work: BoxedLocal<Option<Reply>>,
+    news: Receiver<Vec<u8>>,
+    first: Option<Vec<u8>>,
+    ends_with_client: bool,
+}
+
+async fn told(connection: &mut Connection, telling: Telling, last: bool) -> Next {
+    let ends_with_client = telling.ends_with_client;
+    let (feed, response) = events::open();
+    let feeding = async {
+        let reply = telling.tell(&feed).await;
+        feed.close();
+        Ok(reply)
+    };
+    let Connection {
+        stream,
+        buffer,
+        seat,
+        site,
+        ..
+    } = connection;
+    let mut encoder = message::encode(response, Method::Post, last);
+    let sending = async {
+        let sent = pump(stream, seat, site, &mut encoder).await;
+        // With it goes the stream's other end: the feeder must not wait for it.
+        drop(encoder);
+        match sent {
+            Ok(()) => Ok(true),
+            Err(error) if ends_with_client => Err(error),
+            Err(_) => Ok(false),
+        }
+    };
+    let both = async {
+        match future::try_zip(feeding, sending).await {
+            Ok((_, true)) if last => Next::Close,
+            Ok((_, true)) => Next::Request,
+            Ok((_, false)) | Err(_) => Next::Gone,
+        }
+    };
+    let gone = async {
+        buffer.until_closed(stream).await;
+        if !ends_with_client {
+            future::pending::<()>().await;
+        }
+        Next::Gone
+    };
+    future::or(both, gone).await
+}
+
+impl Telling {
+    /// Tells the news and then the answer, which is handed back to be kept until it is written.
+    async fn tell(mut self, feed: &Feed) -> Option<Reply> {
+        if let Some(text) = self.first {
+            put(feed, &text).await;
+        }
+        loop {
+            match future::or(next(&mut self.work, &self.news), beat(Event::Beat)).await {
+                Event::News(text) => put(feed, &text).await,
+                Event::Beat => put_heartbeat(feed).await,
+                Event::Reply(reply) => {
+                    while let Ok(text) = self.news.try_recv() {
+                        put(feed, &text).await;
+                    }
+                    if let Some(reply) = &reply {
+                        put(feed, &reply.text).await;
+                    }
+                    return reply;
+                }
+                Event::ClientGone => return None,
+            }
+        }
+    }
+}
+
+/// Sends the answer of a call that told nothing before it.
+async fn send(
+    connection: &mut Connection,
+    reply: Option<Reply>,
+    accepts: Accepts,
+    last: bool,
+) -> Next {
+    let Some(mut reply) = reply else {
+        // The client cancelled the call, so it gets no answer to it; but the exchange has to end.
+        let response = match accepts.events {
+            true => events::open().1,
+            false => answer::empty(StatusCode::Accepted),
+        };
+        return connection.send(Method::Post, response, last).await;
+    };
+    let text = std::mem::take(&mut reply.text);
+    let response = answer::json(StatusCode::Ok, text);
+    // The request is in flight until its answer is written.
+    let next = connection.send(Method::Post, response, last).await;
+    drop(reply);
+    next
+}
+
+async fn next(work: &mut BoxedLocal<Option<Reply>>, news: &Receiver<Vec<u8>>) -> Event {
+    let told = async {
+        match news.recv().await {
+            Ok(text) => Event::News(text),
+            // Nothing more will be told.
+            Err(_) => future::pending().await,
+        }
+    };
+    future::or(told, async { Event::Reply(work.await) }).await
+}
+
+async fn beat<T>(beat: T) -> T {
+    Timer::after(HEARTBEAT).await;
+    beat
+}
+
+// Feeding fails only when the client is gone, which the sending side finds out by itself.
+
+async fn put(feed: &Feed, message: &[u8]) {
+    let _ = feed.send(events::event(message)).await;
+}
+
+async fn put_heartbeat(feed: &Feed) {
+    let _ = feed.send(events::heartbeat()).await;
+}
+
+/// Proxies and clients give up a silent stream after 60 s at the earliest.
+const HEARTBEAT: Duration = Duration::from_secs(20);

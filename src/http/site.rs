@@ -1,0 +1,179 @@
+//! What is served, to whom, and within what bounds: the part that all connections share.
+
+use std::cell::Cell;
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http_types::{Response, StatusCode};
+use mcpmqtt_config::{ApiKey, Host, Origin};
+
+use super::answer;
+use super::auth::{Gate, KeyError};
+use super::budget::Budget;
+use super::door::Door;
+use super::listener::Listener;
+use super::routes::Boundary;
+use super::sessions::Sessions;
+use crate::mcp::Engine;
+
+/// What the server is to be.
+pub struct Settings {
+    /// Answers MCP.
+    pub engine: Engine,
+    /// Whether the broker connection is up, for `/status`.
+    pub mqtt_connected: Box<dyn Fn() -> bool>,
+    /// What clients must show.
+    pub api_key: ApiKey,
+    /// Hosts that requests may name; none: any host of the network, this machine's on a loopback port.
+    pub allowed_hosts: Vec<Host>,
+    /// Origins that pages may have, besides this machine's.
+    pub allowed_origins: Vec<Origin>,
+    /// Bounds of memory and work.
+    pub limits: Limits,
+    /// Bounds of waiting.
+    pub deadlines: Deadlines,
+}
+
+/// Bounds of memory and work.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at one time. A newcomer takes the seat of whoever waits longest without a request.
+    pub connections: usize,
+    /// Requests on one connection; the last one's answer says that it ends.
+    pub requests_per_connection: usize,
+    /// Bytes of one body.
+    pub body_bytes: usize,
+    /// Bytes of all bodies that are being received or worked on.
+    pub bodies_bytes: usize,
+    /// Sessions of versions before 2026-07-28.
+    pub sessions: usize,
+}
+
+/// Bounds of waiting.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadlines {
+    /// Between two requests.
+    pub idle: Duration,
+    /// For a head, from its first byte to its last.
+    pub head: Duration,
+    /// For a body.
+    pub body: Duration,
+    /// For a call; tools have limits of their own below this.
+    pub handler: Duration,
+    /// For the client to take some more of an answer.
+    pub write: Duration,
+    /// For the client to close after a last answer.
+    pub linger: Duration,
+    /// For calls in flight when the server stops.
+    pub grace: Duration,
+    /// For a session without a request.
+    pub session: Duration,
+}
+
+pub(super) struct Site {
+    pub(super) door: Door,
+    pub(super) gate: Gate,
+    pub(super) boundary: Boundary,
+    pub(super) bodies: Rc<Budget>,
+    pub(super) limits: Limits,
+    pub(super) deadlines: Deadlines,
+    mqtt_connected: Box<dyn Fn() -> bool>,
+    stopping: Cell<bool>,
+}
+
+impl Site {
+    pub(super) fn new(settings: Settings, listener: &Listener) -> Result<Site, KeyError> {
+        let Settings {
+            engine,
+            mqtt_connected,
+            api_key,
+            allowed_hosts,
+            allowed_origins,
+            limits,
+            deadlines,
+        } = settings;
+        Ok(Site {
+            door: Door::new(engine, Sessions::new(limits.sessions, deadlines.session)),
+            gate: Gate::new(&api_key)?,
+            boundary: Boundary {
+                reach: listener.reach(),
+                hosts: allowed_hosts,
+                origins: allowed_origins,
+            },
+            bodies: Budget::new(limits.bodies_bytes),
+            limits,
+            deadlines,
+            mqtt_connected,
+            stopping: Cell::new(false),
+        })
+    }
+
+    /// `GET /status`: what it says is true at this moment.
+    pub(super) fn status(&self) -> Response {
+        let connected = (self.mqtt_connected)();
+        let text = format!(r#"{{"running": true, "mqtt_connected": {connected}}}"#);
+        answer::json(StatusCode::Ok, text.into_bytes())
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub(super) fn stop(&self) {
+        self.stopping.set(true);
+        self.door.close();
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 256,
+            requests_per_connection: 100_000,
+            body_bytes: 4 << 20,
+            bodies_bytes: 32 << 20,
+            sessions: 256,
+        }
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Deadlines {
+        Deadlines {
+            idle: Duration::from_secs(75),
+            head: Duration::from_secs(10),
+            body: Duration::from_secs(20),
+            handler: Duration::from_secs(15 * 60),
+            write: Duration::from_secs(10),
+            linger: Duration::from_secs(1),
+            grace: Duration::from_secs(5),
+            session: Duration::from_secs(30 * 60),
+        }
+    }
+}
+
+impl Deadlines {
+    /// How often deadlines are looked at: none is overrun by more than an eighth of the shortest, or a second.
+    pub(super) fn tick(&self) -> Duration {
+        let waits = [
+            self.idle,
+            self.head,
+            self.body,
+            self.handler,
+            self.write,
+            self.linger,
+        ];
+        let shortest = waits.into_iter().min().unwrap_or_default();
+        (shortest / 8).clamp(Duration::from_millis(5), Duration::from_secs(1))
+    }
+}
+
+impl fmt::Debug for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Settings")
+            .field("limits", &self.limits)
+            .field("deadlines", &self.deadlines)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,126 @@
+//! How often a peer may show a wrong key.
+//!
+//! Promises: a peer without recent failures is never refused here; memory is bounded.
+//! Does not: know keys. Whoever shows a proven one does not come by here.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use http_types::StatusCode;
+
+use super::peer::Peer;
+use super::refusal::Refusal;
+
+/// Failures by peer.
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    /// When all of a peer's failures will be forgotten: each pushes it further out.
+    peers: HashMap<Peer, Instant>,
+}
+
+impl Throttle {
+    /// Whether a key that is not known may be tried.
+    ///
+    /// # Errors
+    /// 429 with the seconds to wait.
+    pub(super) fn check(&self, peer: Peer, now: Instant) -> Result<(), Refusal> {
+        let clear = self.peers.get(&peer).copied().unwrap_or(now);
+        let ahead = clear.saturating_duration_since(now) + EACH;
+        if ahead <= EACH * BURST {
+            return Ok(());
+        }
+        let wait = (ahead - EACH * BURST).as_secs_f64().ceil();
+        let text = "too many wrong API keys from this peer; wait and try again";
+        Err(Refusal::new(StatusCode::TooManyRequests, text).with("retry-after", format!("{wait}")))
+    }
+
+    /// Counts a wrong key.
+    pub(super) fn fail(&mut self, peer: Peer, now: Instant) {
+        self.make_room(now);
+        let clear = self.peers.entry(peer).or_insert(now);
+        *clear = (*clear).max(now) + EACH;
+    }
+
+    pub(super) fn forgive(&mut self, peer: Peer) {
+        self.peers.remove(&peer);
+    }
+
+    /// Forgets who has nothing left to wait for, and if need be whoever has least.
+    fn make_room(&mut self, now: Instant) {
+        if self.peers.len() < PEERS {
+            return;
+        }
+        self.peers.retain(|_, clear| *clear > now);
+        if self.peers.len() >= PEERS {
+            let least = self.peers.iter().min_by_key(|(_, clear)| **clear);
+            if let Some(peer) = least.map(|(peer, _)| *peer) {
+                self.peers.remove(&peer);
+            }
+        }
+    }
+}
+
+/// What one wrong key costs a peer in the long run.
+const EACH: Duration = Duration::from_secs(2);
+/// Wrong keys before the waiting starts: someone with an old key in a script should read the 401 first.
+const BURST: u32 = 5;
+const PEERS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn peer(last: u8) -> Peer {
+        Peer::at(Ipv4Addr::new(192, 0, 2, last).into())
+    }
+
+    fn exhaust(throttle: &mut Throttle, peer: Peer, now: Instant) -> u32 {
+        let mut failures = 0;
+        while throttle.check(peer, now).is_ok() {
+            throttle.fail(peer, now);
+            failures += 1;
+        }
+        failures
+    }
+
+    #[test]
+    fn a_burst_is_let_through_and_then_one_attempt_each_two_seconds() {
+        let (mut throttle, start) = (Throttle::default(), Instant::now());
+        assert_eq!(exhaust(&mut throttle, peer(1), start), 5);
+        let refusal = throttle.check(peer(1), start).unwrap_err();
+        assert_eq!(refusal.status, StatusCode::TooManyRequests);
+        assert_eq!(refusal.header, Some(("retry-after", "2".into())));
+        assert_eq!(exhaust(&mut throttle, peer(1), start + EACH), 1);
+        assert_eq!(exhaust(&mut throttle, peer(1), start + EACH * 100), 5);
+    }
+
+    #[test]
+    fn another_peer_is_not_punished() {
+        let (mut throttle, start) = (Throttle::default(), Instant::now());
+        exhaust(&mut throttle, peer(1), start);
+        throttle.check(peer(2), start).unwrap();
+    }
+
+    #[test]
+    fn a_peer_that_proves_its_key_starts_afresh() {
+        let (mut throttle, start) = (Throttle::default(), Instant::now());
+        exhaust(&mut throttle, peer(1), start);
+        throttle.forgive(peer(1));
+        throttle.check(peer(1), start).unwrap();
+    }
+
+    #[test]
+    fn memory_stays_bounded_and_the_worst_are_remembered() {
+        let (mut throttle, start) = (Throttle::default(), Instant::now());
+        exhaust(&mut throttle, peer(1), start);
+        for n in 0..5000_u32 {
+            let address = Ipv4Addr::from(0x0a00_0000 + n);
+            throttle.fail(Peer::at(address.into()), start);
+        }
+        assert!(throttle.peers.len() <= PEERS);
+        throttle.check(peer(1), start).unwrap_err();
+    }
+}

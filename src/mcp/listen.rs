@@ -1,0 +1,155 @@
+//! Subscriptions: `subscriptions/listen` of 2026-07-28, and `resources/subscribe` before it.
+//!
+//! Promises: a stream begins with what is honoured of its wishes and ends with a result, unless
+//! its client ends it; a resource is watched before its subscription is confirmed.
+//! Does not: find out what changed (see `notifier`).
+
+use std::rc::Rc;
+
+use serde_json::{Map, Value, json};
+use smol::future::BoxedLocal;
+
+use super::admission::Caller;
+use super::call::{Outcome, Part};
+use super::methods::{self, Methods, take_object, take_text};
+use super::notifier::{Ear, Lists};
+use super::rpc::{INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Id, Params, RpcError};
+use super::{answer, together};
+
+/// What a client wants to hear of.
+struct Wishes {
+    lists: Lists,
+    resources: Vec<String>,
+}
+
+impl Methods {
+    pub(super) fn listen(
+        self: &Rc<Self>,
+        caller: Caller<'_>,
+        mut params: Params,
+    ) -> Result<Part, RpcError> {
+        let wishes = Wishes::read(&take_object(&mut params, "notifications")?)?;
+        if self.catalog.notifier.streams() >= MAX_STREAMS {
+            return Err(RpcError::new(INTERNAL_ERROR, "too many open subscriptions"));
+        }
+        let (methods, id) = (self.clone(), caller.id.clone());
+        let outlet = caller.outlet.clone();
+        Ok(caller.wait(async move {
+            let lists = methods.honoured(wishes.lists);
+            let ear = Rc::new(Ear::new(id.clone(), &outlet, lists));
+            methods.watch_all(&ear, wishes.resources).await;
+            if !ear.acknowledge() {
+                let text = "this needs a stream of events that takes notifications";
+                return Err(RpcError::new(INVALID_REQUEST, text));
+            }
+            methods.catalog.notifier.add(&ear);
+            ear.ended().await;
+            Ok(Outcome {
+                text: methods.results.listened(&id),
+                refused: None,
+                after: outlet.is_shared().then(|| cancelled(&id)),
+            })
+        }))
+    }
+
+    pub(super) fn subscribe(
+        self: &Rc<Self>,
+        caller: Caller<'_>,
+        mut params: Params,
+    ) -> Result<Part, RpcError> {
+        let uri = take_text(&mut params, "uri")?;
+        let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
+        let ear = caller.session.ear().clone();
+        if ear.resources() >= MAX_RESOURCES {
+            let text = format!("at most {MAX_RESOURCES} resources can be subscribed to at once");
+            return Err(RpcError::new(INVALID_PARAMS, text));
+        }
+        Ok(caller.wait(async move {
+            let Some((_, watcher)) = methods.source(&uri) else {
+                return Err(methods::no_resource(version, &uri));
+            };
+            match methods.catalog.notifier.watch(&uri, watcher).await {
+                Ok(watched) => {
+                    ear.keep(uri, watched);
+                    Ok(answer::success(&id, &json!({})))
+                }
+                Err(why) => Err(methods::read_error(version, &uri, why)),
+            }
+        }))
+    }
+
+    fn honoured(&self, wanted: Lists) -> Lists {
+        if self.offer.lists_change {
+            wanted
+        } else {
+            Lists::default()
+        }
+    }
+
+    /// Has all of them watched, side by side. What is not there or not allowed is left out.
+    async fn watch_all(self: &Rc<Self>, ear: &Rc<Ear>, uris: Vec<String>) {
+        let watching = uris.into_iter().map(|uri| {
+            let (methods, ear) = (self.clone(), ear.clone());
+            let watching = async move {
+                let Some((_, watcher)) = methods.source(&uri) else {
+                    return;
+                };
+                if let Ok(watched) = methods.catalog.notifier.watch(&uri, watcher).await {
+                    ear.keep(uri, watched);
+                }
+            };
+            Box::pin(watching) as BoxedLocal<()>
+        });
+        together::all(watching.collect()).await;
+    }
+}
+
+impl Wishes {
+    fn read(members: &Map<String, Value>) -> Result<Wishes, RpcError> {
+        let flag = |key: &str| match members.get(key) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(_) => Err(wrong(key, "true or false")),
+        };
+        let lists = Lists {
+            tools: flag("toolsListChanged")?,
+            prompts: flag("promptsListChanged")?,
+            resources: flag("resourcesListChanged")?,
+        };
+        let key = "resourceSubscriptions";
+        let uris = match members.get(key) {
+            None => &Vec::new(),
+            Some(Value::Array(uris)) if uris.len() <= MAX_RESOURCES => uris,
+            Some(_) => return Err(wrong(key, "an array of at most 256 URIs")),
+        };
+        let mut resources: Vec<String> = Vec::new();
+        for uri in uris {
+            let uri = uri.as_str().ok_or_else(|| wrong(key, "an array of URIs"))?;
+            if !resources.iter().any(|known| known == uri) {
+                resources.push(uri.to_owned());
+            }
+        }
+        Ok(Wishes { lists, resources })
+    }
+}
+
+/// MCP 2026-07-28 basic/utilities/cancellation: on a channel that stays open the end of a stream
+/// is told in this way too.
+fn cancelled(id: &Id) -> Vec<u8> {
+    let id = id.as_json();
+    let reason = "the subscription has ended";
+    format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{{"requestId":{id},"reason":"{reason}"}}}}"#)
+        .into_bytes()
+}
+
+fn wrong(key: &str, kind: &str) -> RpcError {
+    RpcError::new(
+        INVALID_PARAMS,
+        format!("`params.notifications.{key}` must be {kind}"),
+    )
+}
+
+/// Open `subscriptions/listen` requests over all clients.
+const MAX_STREAMS: usize = 4096;
+/// Resources of one stream or session.
+const MAX_RESOURCES: usize = 256;

@@ -1,0 +1,291 @@
+//! What happens while nobody asks: changes, told to those who want to hear of them.
+//!
+//! Promises: an ear hears exactly the kinds and resources it asked for; a stream that does not keep
+//! up is ended, never left with a gap it cannot know of; a resource is watched once however many
+//! listen to it, and no longer than somebody does.
+//! Does not: coalesce; who signals decides how often.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::{Rc, Weak};
+use std::task::{Poll, Waker};
+
+use serde_json::{Map, Value};
+use smol::lock::OnceCell;
+
+use super::catalog::{ReadError, Watcher};
+use super::outlet::Outlet;
+use super::rpc::Id;
+
+/// Through this handlers tell that something changed. Cheap to clone; the clone in the
+/// [`Catalog`](super::catalog::Catalog) is the one that reaches the clients.
+#[derive(Clone, Debug, Default)]
+pub struct Notifier(Rc<Hub>);
+
+/// Keeps a resource watched until it is dropped.
+pub struct Watch(#[expect(dead_code, reason = "held, not read")] Box<dyn Any>);
+
+/// One stream of notifications: a `subscriptions/listen` request, or a session with a handshake.
+#[derive(Debug, Default)]
+pub(super) struct Ear {
+    /// The request that opened it; every notification names it.
+    tag: Option<Id>,
+    outlet: RefCell<Outlet>,
+    lists: Cell<Lists>,
+    resources: RefCell<HashMap<String, Rc<Watched>>>,
+    ended: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// The lists whose changes are to be told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lists {
+    pub(super) tools: bool,
+    pub(super) prompts: bool,
+    pub(super) resources: bool,
+}
+
+/// A resource that somebody listens to.
+pub(super) struct Watched(OnceCell<Watch>);
+
+#[derive(Debug, Default)]
+struct Hub {
+    ears: RefCell<Vec<Weak<Ear>>>,
+    watched: RefCell<HashMap<String, Weak<Watched>>>,
+    closed: Cell<bool>,
+}
+
+impl Notifier {
+    /// A notifier without listeners.
+    #[must_use]
+    pub fn new() -> Notifier {
+        Notifier::default()
+    }
+
+    /// The list of tools is another one now.
+    pub fn tools_changed(&self) {
+        self.list_changed("notifications/tools/list_changed", |lists| lists.tools);
+    }
+
+    /// The list of prompts is another one now.
+    pub fn prompts_changed(&self) {
+        self.list_changed("notifications/prompts/list_changed", |lists| lists.prompts);
+    }
+
+    /// The list of resources or of templates is another one now.
+    pub fn resources_changed(&self) {
+        self.list_changed("notifications/resources/list_changed", |lists| {
+            lists.resources
+        });
+    }
+
+    /// This resource has other contents now; `uri` as it was given to its watcher.
+    pub fn resource_updated(&self, uri: &str) {
+        let wants = |ear: &Ear| ear.resources.borrow().contains_key(uri);
+        self.tell(wants, "notifications/resources/updated", Some(uri));
+    }
+
+    /// From now on the ear hears.
+    pub(super) fn add(&self, ear: &Rc<Ear>) {
+        if self.0.closed.get() {
+            return ear.end();
+        }
+        let mut ears = self.0.ears.borrow_mut();
+        ears.retain(|ear| ear.strong_count() > 0);
+        ears.push(Rc::downgrade(ear));
+    }
+
+    /// How many `subscriptions/listen` streams are open.
+    pub(super) fn streams(&self) -> usize {
+        let ears = self.0.ears.borrow();
+        let open = ears.iter().filter_map(Weak::upgrade);
+        open.filter(|ear| ear.tag.is_some()).count()
+    }
+
+    /// Ends every `subscriptions/listen` stream, now and for good.
+    pub(super) fn close(&self) {
+        self.0.closed.set(true);
+        for ear in self.ears() {
+            ear.end();
+        }
+    }
+
+    /// Has the resource watched, by its watcher unless somebody else's serves already.
+    ///
+    /// # Errors
+    /// The watcher's.
+    pub(super) async fn watch(
+        &self,
+        uri: &str,
+        watcher: Option<&Watcher>,
+    ) -> Result<Rc<Watched>, ReadError> {
+        let known = self.0.watched.borrow().get(uri).and_then(Weak::upgrade);
+        let watched = known.unwrap_or_else(|| {
+            let new = Rc::new(Watched(OnceCell::new()));
+            let mut all = self.0.watched.borrow_mut();
+            all.retain(|_, watched| watched.strong_count() > 0);
+            all.insert(uri.to_owned(), Rc::downgrade(&new));
+            new
+        });
+        if let Some(watcher) = watcher {
+            watched
+                .0
+                .get_or_try_init(|| watcher(uri.to_owned()))
+                .await?;
+        }
+        Ok(watched)
+    }
+
+    fn list_changed(&self, method: &str, which: fn(Lists) -> bool) {
+        self.tell(|ear| which(ear.lists.get()), method, None);
+    }
+
+    fn tell(&self, wants: impl Fn(&Ear) -> bool, method: &str, uri: Option<&str>) {
+        for ear in self.ears() {
+            if !ear.ended.get() && wants(&ear) {
+                ear.tell(method, uri);
+            }
+        }
+    }
+
+    /// A copy: an outlet that is told something may lead back here.
+    fn ears(&self) -> Vec<Rc<Ear>> {
+        self.0
+            .ears
+            .borrow()
+            .iter()
+            .filter_map(Weak::upgrade)
+            .collect()
+    }
+}
+
+impl Watch {
+    /// Holds whatever does the watching, such as a task; it is dropped when nobody listens any more.
+    pub fn new(guard: impl Any) -> Watch {
+        Watch(Box::new(guard))
+    }
+}
+
+impl Ear {
+    pub(super) fn new(tag: Id, outlet: &Outlet, lists: Lists) -> Ear {
+        Ear {
+            tag: Some(tag),
+            outlet: RefCell::new(outlet.clone()),
+            lists: Cell::new(lists),
+            ..Ear::default()
+        }
+    }
+
+    pub(super) fn set_outlet(&self, outlet: Outlet) {
+        self.outlet.replace(outlet);
+    }
+
+    pub(super) fn outlet(&self) -> Outlet {
+        self.outlet.borrow().clone()
+    }
+
+    pub(super) fn set_lists(&self, lists: Lists) {
+        self.lists.set(lists);
+    }
+
+    pub(super) fn keep(&self, uri: String, watched: Rc<Watched>) {
+        self.resources.borrow_mut().insert(uri, watched);
+    }
+
+    pub(super) fn forget(&self, uri: &str) {
+        // Dropped when the table is free again: with it may go a task that looks at it.
+        let forgotten = self.resources.borrow_mut().remove(uri);
+        drop(forgotten);
+    }
+
+    pub(super) fn resources(&self) -> usize {
+        self.resources.borrow().len()
+    }
+
+    /// The first notification: which wishes are honoured.
+    pub(super) fn acknowledge(&self) -> bool {
+        let lists = self.lists.get();
+        let mut honoured = Map::new();
+        let flags = [
+            ("toolsListChanged", lists.tools),
+            ("promptsListChanged", lists.prompts),
+            ("resourcesListChanged", lists.resources),
+        ];
+        for (key, _) in flags.into_iter().filter(|(_, honoured)| *honoured) {
+            honoured.insert(key.into(), true.into());
+        }
+        let uris: Vec<Value> = self
+            .resources
+            .borrow()
+            .keys()
+            .map(|uri| uri.as_str().into())
+            .collect();
+        if !uris.is_empty() {
+            honoured.insert("resourceSubscriptions".into(), uris.into());
+        }
+        let members = format!(r#","notifications":{}"#, Value::Object(honoured));
+        let text = self.notification("notifications/subscriptions/acknowledged", &members);
+        self.outlet().offer(text)
+    }
+
+    /// Waits until it is ended from our side.
+    pub(super) async fn ended(&self) {
+        poll_fn(|context| {
+            if self.ended.get() {
+                return Poll::Ready(());
+            }
+            self.waker.replace(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn tell(&self, method: &str, uri: Option<&str>) {
+        let members = uri.map(|uri| format!(r#","uri":{}"#, Value::from(uri)));
+        let text = self.notification(method, &members.unwrap_or_default());
+        if !self.outlet().offer(text) {
+            self.end();
+        }
+    }
+
+    /// A session with a handshake has no end to tell: it goes on when its client reads again.
+    fn end(&self) {
+        if self.tag.is_none() {
+            return;
+        }
+        self.ended.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// `members` begin with a comma. The tag is JSON text already: it goes in as it came.
+    fn notification(&self, method: &str, members: &str) -> Vec<u8> {
+        let params = match &self.tag {
+            Some(tag) => format!(
+                r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{}}}{members}}}"#,
+                tag.as_json()
+            ),
+            None => format!("{{{}}}", members.trim_start_matches(',')),
+        };
+        format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#).into_bytes()
+    }
+}
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watched")
+    }
+}
+
+/// The `_meta` key that names the stream a notification belongs to.
+pub(super) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";

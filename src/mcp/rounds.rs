@@ -1,0 +1,118 @@
+//! One round of a call whose handler asks its client (multi-round-trip requests, MCP 2026-07-28
+//! basic/utilities/mrtr): what the client brings along, and how the round ends.
+//!
+//! Promises: a handler that asked is dropped, and the call answered with its questions; what
+//! earlier rounds settled comes back only under our own seal.
+//! Does not: exist in versions with a handshake, where a handler simply waits.
+
+use std::future::Future;
+
+use async_channel::Receiver;
+use serde_json::{Map, Value};
+use smol::future;
+
+use super::admission::Caller;
+use super::client::{Demand, Rounds};
+use super::methods::Methods;
+use super::rpc::{INVALID_PARAMS, Id, MISSING_CLIENT_CAPABILITY, Params, RpcError};
+use super::seal::{Purpose, Seal};
+
+/// What a round begins with.
+pub(super) struct Round {
+    /// For the handler's view of the client.
+    pub(super) client: Option<Rounds>,
+    /// For the engine.
+    pub(super) rest: Rest,
+}
+
+/// What the engine keeps of a round; empty in versions with a handshake.
+pub(super) struct Rest(Option<(Receiver<Demand>, Purpose)>);
+
+impl Round {
+    /// Takes this round's share out of the parameters; what is left is the request itself.
+    ///
+    /// # Errors
+    /// -32602 when a share is not what it should be.
+    pub(super) fn take(
+        seal: &Seal,
+        caller: &Caller<'_>,
+        method: &str,
+        params: &mut Params,
+    ) -> Result<Round, RpcError> {
+        if !caller.version.shape().stateless {
+            return Ok(Round {
+                client: None,
+                rest: Rest(None),
+            });
+        }
+        let given = match params.remove("inputResponses") {
+            None => Map::new(),
+            Some(Value::Object(given)) => given,
+            Some(_) => return Err(wrong("`params.inputResponses` must be an object")),
+        };
+        let state = params.remove("requestState");
+        let purpose = Purpose::new(caller.session.principal(), method, params);
+        let settled = match state {
+            None => Map::new(),
+            Some(Value::String(state)) => seal.open(&purpose, &state)?,
+            Some(_) => return Err(wrong("`params.requestState` must be a string")),
+        };
+        let (client, demands) = Rounds::new(settled, given);
+        Ok(Round {
+            client: Some(client),
+            rest: Rest(Some((demands, purpose))),
+        })
+    }
+}
+
+impl Rest {
+    /// Runs a handler to its end, or until it asks.
+    pub(super) async fn run<T>(&self, handler: impl Future<Output = T>) -> Result<T, Demand> {
+        let Some((demands, _)) = &self.0 else {
+            return Ok(handler.await);
+        };
+        let asked = async {
+            match demands.recv().await {
+                Ok(demand) => Err(demand),
+                // The handler has let go of its client, so it will not ask any more.
+                Err(_) => future::pending().await,
+            }
+        };
+        future::or(asked, async { Ok(handler.await) }).await
+    }
+}
+
+impl Methods {
+    /// The answer of a round whose handler asked.
+    ///
+    /// # Errors
+    /// -32021 when the client did not declare that it can answer.
+    pub(super) fn demand(&self, id: &Id, rest: Rest, demand: Demand) -> Result<Vec<u8>, RpcError> {
+        match (demand, rest.0) {
+            (Demand::Input(questions, settled), Some((_, purpose))) => {
+                let state = self.seal.close(&purpose, &settled)?;
+                Ok(self.results.input_required(id, questions, &state))
+            }
+            (Demand::Input(..), None) => Err(wrong("this version has no rounds")),
+            (Demand::Capability(missing), _) => {
+                let names: Vec<_> = missing.iter().map(|kind| kind.capability()).collect();
+                let needed = missing.iter().map(|kind| {
+                    let none = Value::Object(Map::new());
+                    (kind.capability().to_owned(), none)
+                });
+                let mut data = Map::new();
+                data.insert(
+                    "requiredCapabilities".into(),
+                    Value::Object(needed.collect()),
+                );
+                let text = format!("the client has to declare: {}", names.join(", "));
+                let error = RpcError::new(MISSING_CLIENT_CAPABILITY, text);
+                Err(error.with(Value::Object(data)))
+            }
+        }
+    }
+}
+
+fn wrong(text: &str) -> RpcError {
+    RpcError::new(INVALID_PARAMS, text)
+}

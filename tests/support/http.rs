@@ -1,0 +1,353 @@
+//! An HTTP server in a thread of its own, and a client that speaks to it in raw bytes.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mcpmqtt::http::{Deadlines, Limits, Listener, Settings, serve};
+use mcpmqtt_config::{ApiKey, Host, Origin, Secret};
+use serde_json::Value;
+
+use super::engine;
+
+/// The right key of every server here.
+pub const KEY: &str = "the-right-key";
+
+/// What a test wants to differ from the usual.
+pub struct Wanted {
+    pub key: ApiKey,
+    pub hosts: &'static [&'static str],
+    pub origins: &'static [&'static str],
+    pub limits: Limits,
+    pub deadlines: Deadlines,
+    /// Where to listen; none: a free port of loopback.
+    pub file: Option<PathBuf>,
+    /// The address of a TCP port.
+    pub host: &'static str,
+}
+
+impl Default for Wanted {
+    fn default() -> Wanted {
+        Wanted {
+            key: ApiKey::Plain(Secret::new(KEY)),
+            hosts: &[],
+            origins: &[],
+            limits: Limits::default(),
+            deadlines: Deadlines {
+                // No test waits for it unless it means to.
+                linger: Duration::from_secs(20),
+                ..Deadlines::default()
+            },
+            file: None,
+            host: "127.0.0.1",
+        }
+    }
+}
+
+/// A server; dropping it stops it and waits for its end.
+pub struct Server {
+    place: String,
+    file: Option<PathBuf>,
+    pub gate: async_channel::Sender<()>,
+    pub mqtt_connected: Arc<AtomicBool>,
+    stop: async_channel::Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub fn start() -> Server {
+        Server::with(Wanted::default())
+    }
+
+    pub fn with(wanted: Wanted) -> Server {
+        let (stop, stopped) = async_channel::bounded::<()>(1);
+        let (ready, started) = std::sync::mpsc::channel();
+        let mqtt_connected = Arc::new(AtomicBool::new(false));
+        let connected = Arc::clone(&mqtt_connected);
+        let file = wanted.file.clone();
+        let thread = std::thread::spawn(move || {
+            let listener = match &wanted.file {
+                Some(path) => Listener::unix(path, 0o600).unwrap(),
+                None => Listener::tcp(wanted.host, 0).unwrap(),
+            };
+            let (engine, gate) = engine();
+            ready.send((listener.place().to_owned(), gate)).unwrap();
+            let settings = Settings {
+                engine,
+                mqtt_connected: Box::new(move || connected.load(Ordering::Relaxed)),
+                api_key: wanted.key,
+                allowed_hosts: wanted
+                    .hosts
+                    .iter()
+                    .map(|name| Host::parse(name).unwrap())
+                    .collect(),
+                allowed_origins: wanted
+                    .origins
+                    .iter()
+                    .map(|name| Origin::parse(name).unwrap())
+                    .collect(),
+                limits: wanted.limits,
+                deadlines: wanted.deadlines,
+            };
+            let until = async {
+                let _ = stopped.recv().await;
+            };
+            async_io::block_on(serve(listener, settings, until)).unwrap();
+        });
+        let (place, gate) = started.recv().unwrap();
+        Server {
+            place,
+            file,
+            gate,
+            mqtt_connected,
+            stop,
+            thread: Some(thread),
+        }
+    }
+
+    /// The port.
+    pub fn port(&self) -> u16 {
+        self.place.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    /// A new connection.
+    pub fn connect(&self) -> Client {
+        let socket = match &self.file {
+            Some(path) => Socket::Unix(UnixStream::connect(path).unwrap()),
+            None => Socket::Tcp(TcpStream::connect(("127.0.0.1", self.port())).unwrap()),
+        };
+        Client::over(socket)
+    }
+
+    /// One exchange on a connection of its own.
+    pub fn ask(&self, request: &[u8]) -> Answer {
+        let mut client = self.connect();
+        client.send(request);
+        client.answer()
+    }
+
+    /// Lets the thread end, and waits for it.
+    pub fn stop(&mut self) {
+        self.stop.close();
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+
+    /// Begins to stop, without waiting.
+    pub fn ask_to_stop(&self) {
+        self.stop.close();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.close();
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            if !std::thread::panicking() {
+                ended.unwrap();
+            }
+        }
+    }
+}
+
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A client's end of one connection.
+pub struct Client {
+    socket: Socket,
+    bytes: Vec<u8>,
+}
+
+/// An answer as it came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// With the date masked.
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body)
+            .unwrap_or_else(|why| panic!("{why}: {}", String::from_utf8_lossy(&self.body)))
+    }
+
+    pub fn field(&self, name: &str) -> Option<&str> {
+        let fields = self.head.split("\r\n").skip(1);
+        let mut found = fields.filter_map(|line| {
+            let (found, value) = line.split_once(": ")?;
+            (found == name).then_some(value)
+        });
+        let value = found.next();
+        assert_eq!(found.next(), None, "`{name}` is there twice: {}", self.head);
+        value
+    }
+
+    pub fn closes(&self) -> bool {
+        self.field("connection") == Some("close")
+    }
+
+    /// The sentence of a refusal.
+    pub fn sentence(&self) -> String {
+        self.json()["error"]["message"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Client {
+    fn over(socket: Socket) -> Client {
+        let patience = Some(Duration::from_secs(30));
+        match &socket {
+            Socket::Tcp(socket) => socket.set_read_timeout(patience).unwrap(),
+            Socket::Unix(socket) => socket.set_read_timeout(patience).unwrap(),
+        }
+        let bytes = Vec::new();
+        Client { socket, bytes }
+    }
+
+    pub fn send(&mut self, bytes: &[u8]) {
+        // The server may have refused it already; what it answered is what counts.
+        let _ = match &mut self.socket {
+            Socket::Tcp(socket) => socket.write_all(bytes),
+            Socket::Unix(socket) => socket.write_all(bytes),
+        };
+    }
+
+    pub fn finish(&mut self) {
+        let _ = match &self.socket {
+            Socket::Tcp(socket) => socket.shutdown(Shutdown::Write),
+            Socket::Unix(socket) => socket.shutdown(Shutdown::Write),
+        };
+    }
+
+    /// Reads more; false at the end.
+    pub fn fill(&mut self) -> bool {
+        let mut room = [0; 65536];
+        let read = match &mut self.socket {
+            Socket::Tcp(socket) => socket.read(&mut room),
+            Socket::Unix(socket) => socket.read(&mut room),
+        };
+        let count = match read {
+            Ok(count) => count,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => 0,
+            Err(error) => panic!("no answer: {error}"),
+        };
+        self.bytes.extend_from_slice(&room[..count]);
+        count > 0
+    }
+
+    /// Everything until the server closes, answers taken by [`Client::answer`] not included.
+    pub fn rest(&mut self) -> Vec<u8> {
+        while self.fill() {}
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// Bytes up to and including `end`.
+    pub fn until(&mut self, end: &[u8]) -> Vec<u8> {
+        loop {
+            let found = self.bytes.windows(end.len()).position(|part| part == end);
+            if let Some(at) = found {
+                return self.bytes.drain(..at + end.len()).collect();
+            }
+            assert!(
+                self.fill(),
+                "closed before {:?}; so far {:?}",
+                String::from_utf8_lossy(end),
+                String::from_utf8_lossy(&self.bytes)
+            );
+        }
+    }
+
+    /// The head of the next answer.
+    pub fn head(&mut self) -> Answer {
+        let head = String::from_utf8(self.until(b"\r\n\r\n")).unwrap();
+        let status = head[9..12].parse().unwrap();
+        let masked: Vec<_> = head
+            .split("\r\n")
+            .map(|line| {
+                if line.starts_with("date: ") {
+                    "date: {DATE}"
+                } else {
+                    line
+                }
+            })
+            .collect();
+        Answer {
+            status,
+            head: masked.join("\r\n"),
+            body: Vec::new(),
+        }
+    }
+
+    /// The next answer, whole.
+    pub fn answer(&mut self) -> Answer {
+        let mut answer = self.head();
+        match answer.field("content-length") {
+            Some(length) => {
+                let length: usize = length.parse().unwrap();
+                while self.bytes.len() < length {
+                    assert!(self.fill(), "the body is cut off");
+                }
+                answer.body = self.bytes.drain(..length).collect();
+            }
+            None => {
+                assert_eq!(answer.field("transfer-encoding"), Some("chunked"));
+                while let Some(chunk) = self.chunk() {
+                    answer.body.extend_from_slice(&chunk);
+                }
+            }
+        }
+        answer
+    }
+
+    /// The next chunk of a stream; `None` after the last one.
+    pub fn chunk(&mut self) -> Option<Vec<u8>> {
+        let line = String::from_utf8(self.until(b"\r\n")).unwrap();
+        let size = usize::from_str_radix(line.trim_end(), 16).unwrap();
+        while self.bytes.len() < size + 2 {
+            assert!(self.fill(), "the chunk is cut off");
+        }
+        let chunk = self.bytes.drain(..size).collect();
+        assert_eq!(self.bytes.drain(..2).collect::<Vec<_>>(), b"\r\n");
+        (size > 0).then_some(chunk)
+    }
+
+    /// The message of the next event of a stream; comments are passed over.
+    pub fn event(&mut self) -> Value {
+        loop {
+            let chunk = String::from_utf8(self.chunk().expect("the stream has ended")).unwrap();
+            if chunk.starts_with(':') {
+                continue;
+            }
+            let data = chunk.strip_prefix("event: message\ndata: ").unwrap();
+            return serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
+        }
+    }
+
+    /// Whether another request is still answered here.
+    pub fn is_served(&mut self) -> bool {
+        self.send(b"GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        self.answer().status == 200
+    }
+}
+
+/// A POST to `/mcp` with the right key, the usual fields and these lines.
+pub fn post(fields: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {KEY}\r\n\
+         content-type: application/json\r\naccept: application/json, text/event-stream\r\n\
+         content-length: {}\r\n{fields}\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
