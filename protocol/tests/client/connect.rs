@@ -235,7 +235,14 @@ fn a_close_instead_of_connack_is_told_and_retried() {
     let mut rig = Rig::new(clean());
     rig.open();
     rig.cut();
-    assert_eq!(rig.ended().0, Reason::ClosedBeforeConnack);
+    assert_eq!(rig.ended().0, Reason::ClosedBeforeConnack(String::new()));
+    rig.reconnect();
+    rig.cut_saying("it wants more");
+    let (reason, _) = rig.ended();
+    assert_eq!(
+        reason.to_string(),
+        "the broker closed the connection without an answer to CONNECT: it wants more"
+    );
     rig.reconnect();
     rig.accept();
 }
