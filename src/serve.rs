@@ -98,13 +98,13 @@ async fn serve(
     let options = startup::client_options(&config)?;
     let (broker, pump) = link::open(
         options,
-        startup::target(&config),
+        startup::target(&config)?,
         startup::inbox_limits(&config),
         startup::seed()?,
     );
     let link = executor.spawn(pump);
     let limits = config.limits.clone();
-    let engine = engine(config, broker.clone())?;
+    let engine = engine(config, broker.clone(), &executor)?;
     let served = match door {
         None => {
             let limits = stdio::Limits {
@@ -132,14 +132,19 @@ async fn serve(
     served
 }
 
-fn engine(config: Config, broker: Broker) -> Result<Engine, String> {
+fn engine(
+    config: Config,
+    broker: Broker,
+    executor: &Rc<LocalExecutor<'static>>,
+) -> Result<Engine, String> {
     let info = BrokerInfo {
         host: config.mqtt.host.clone(),
         port: config.mqtt.port,
         requires_auth: config.mqtt.credentials.is_some(),
     };
     let server_info = tools::server_info(&config.policy);
-    let access = Access::new(broker, Rc::new(config.policy), config.limits.result_bytes);
+    let result_bytes = config.limits.result_bytes;
+    let access = Access::new(broker, Rc::new(config.policy), result_bytes, executor);
     Engine::new(tools::catalog(&access, info), server_info)
         .map_err(|error| format!("the catalog of tools is wrong: {error}"))
 }

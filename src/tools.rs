@@ -1,4 +1,5 @@
-//! What the program offers to agents: four tools and two resources over one broker connection.
+//! What the program offers to agents: four tools, two resources and every readable topic as a
+//! resource, over one broker connection.
 //!
 //! It promises: every filter and topic passes the policy before it reaches the broker, and every
 //! message that comes passes it again; whatever goes wrong is told in a sentence that says what
@@ -16,13 +17,16 @@ mod wait;
 
 use std::fmt;
 use std::future::Future;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use mcpmqtt_config::Policy;
+use smol::LocalExecutor;
 use smol::future::FutureExt as _;
 
+use self::resources::Seen;
 use self::turns::Turns;
 use crate::broker::Broker;
+use crate::mcp::Notifier;
 use crate::mcp::catalog::{Catalog, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult};
 
 pub use self::resources::BrokerInfo;
@@ -34,17 +38,30 @@ pub struct Access {
     policy: Rc<Policy>,
     result_bytes: usize,
     turns: Turns,
+    notifier: Notifier,
+    seen: Seen,
+    /// Runs what watches topics. Weak: its tasks hold this.
+    executor: Weak<LocalExecutor<'static>>,
 }
 
 impl Access {
     /// Access to `broker` within `policy`; one result holds `result_bytes` of topics and payloads.
+    /// What goes on between calls runs on `executor`.
     #[must_use]
-    pub fn new(broker: Broker, policy: Rc<Policy>, result_bytes: usize) -> Self {
+    pub fn new(
+        broker: Broker,
+        policy: Rc<Policy>,
+        result_bytes: usize,
+        executor: &Rc<LocalExecutor<'static>>,
+    ) -> Self {
         Self {
             broker,
             policy,
             result_bytes,
             turns: Turns::default(),
+            notifier: Notifier::new(),
+            seen: Seen::default(),
+            executor: Rc::downgrade(executor),
         }
     }
 }
@@ -68,6 +85,8 @@ pub fn catalog(access: &Access, broker: BrokerInfo) -> Catalog {
             tool(access, describe::query(), query::call),
         ],
         resources: resources::all(&access.policy, broker),
+        templates: resources::templates(access),
+        notifier: access.notifier.clone(),
         ..Catalog::default()
     }
 }

@@ -43,6 +43,22 @@ fn a_publish_at_each_qos_arrives_and_says_how_it_ended() {
     assert_eq!(seen, "1 00fffe\n");
 }
 
+/// mosquitto as it comes lets 20 messages be in flight, and closes the connection when a QoS 1 message
+/// comes behind so many of QoS 2.
+#[test]
+fn hundreds_of_publishes_of_every_qos_at_once_are_all_delivered() {
+    let (_broker, mut agent) = start();
+    let sent: Vec<_> = (0..500)
+        .map(|n| {
+            let message = json!({"topic": "t/mixed", "payload": "x", "qos": n % 3});
+            agent.tool("mqtt_publish", message)
+        })
+        .collect();
+    for answer in sent {
+        answer.structured();
+    }
+}
+
 #[test]
 fn two_hundred_queries_to_an_instant_responder_all_get_their_reply() {
     let (broker, mut agent) = start();

@@ -135,7 +135,7 @@ pub const LIMITS: [Limit; 16] = [
     },
     Limit {
         name: "inflight",
-        default: 100,
+        default: 20,
         min: 1,
         max: 65_535,
         unit: "messages",

@@ -14,8 +14,9 @@ pub struct Limits {
     /// Payload and topic bytes of those publishes. Range 1 KiB and up; default 8 MiB. At the limit
     /// a publish is refused; one publish alone may be larger than the limit.
     pub publish_queue_bytes: usize,
-    /// QoS 1 and 2 publishes sent and not acknowledged. Range 1 to 65,000; default 100. At the
-    /// limit later publishes wait in the queue.
+    /// QoS 1 and 2 publishes sent and not acknowledged. Range 1 to 65,000; default 20, what brokers
+    /// allow by default: mosquitto 2.0 (`max_inflight_messages`) ends the connection when QoS 1
+    /// comes behind as many of QoS 2. At the limit later publishes wait in the queue.
     pub inflight: usize,
     /// Listeners at once. Range 1 to 65,535; default 256. At the limit a listen is refused.
     pub listeners: usize,
@@ -27,7 +28,7 @@ impl Default for Limits {
             packet_bytes: 2 * 1024 * 1024,
             publish_queue: 1000,
             publish_queue_bytes: 8 * 1024 * 1024,
-            inflight: 100,
+            inflight: 20,
             listeners: 256,
         }
     }

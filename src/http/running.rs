@@ -52,7 +52,7 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
         }
         Ok(Event::Reply(reply)) => telling.work = future::ready(reply).boxed_local(),
         Ok(Event::News(text)) => telling.first = Some(text),
-        Ok(Event::ClientGone | Event::Beat) => return telling.outlive(client).await,
+        Ok(Event::ClientGone | Event::Beat) => return telling.when_left(client).await,
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
             return client
@@ -172,7 +172,7 @@ impl Telling {
     }
 
     /// The client is gone before the answer.
-    async fn outlive(self, client: &Client) -> Next {
+    async fn when_left(self, client: &Client) -> Next {
         if !self.ends_with_client {
             let limit = client.site.deadlines.handler;
             // Nobody is there to be told that it took too long.

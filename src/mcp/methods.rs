@@ -13,8 +13,7 @@ use serde_json::{Map, Value, json};
 use super::admission::{Caller, Method};
 use super::call::Part;
 use super::catalog::{
-    Catalog, Completing, PromptCall, ReadCall, ReadError, Reader, ServerInfo, ToolCall, ToolResult,
-    Watcher,
+    Catalog, PromptCall, ReadCall, ReadError, Reader, ServerInfo, ToolCall, ToolResult, Watcher,
 };
 use super::json::cut;
 use super::level::Level;
@@ -238,48 +237,6 @@ impl Methods {
         }))
     }
 
-    fn complete(&self, caller: &Caller<'_>, mut params: Params) -> Result<Vec<u8>, RpcError> {
-        let mut reference = take_object(&mut params, "ref")?;
-        let mut argument = take_object(&mut params, "argument")?;
-        let context = params
-            .get_mut("context")
-            .and_then(|it| it.get_mut("arguments"));
-        let completing = Completing {
-            argument: take_text(&mut argument, "name")?,
-            value: take_text(&mut argument, "value")?,
-            settled: match context.map(Value::take) {
-                Some(Value::Object(settled)) => settled,
-                _ => Map::new(),
-            },
-        };
-        let completer = match take_text(&mut reference, "type")?.as_str() {
-            "ref/prompt" => {
-                let name = take_text(&mut reference, "name")?;
-                let prompt = self.catalog.prompts.iter().find(|it| it.name == name);
-                prompt
-                    .ok_or_else(|| unknown("prompt", &name))?
-                    .completer
-                    .as_ref()
-            }
-            "ref/resource" => {
-                let uri = take_text(&mut reference, "uri")?;
-                let template = self
-                    .catalog
-                    .templates
-                    .iter()
-                    .find(|it| it.uri_template == uri);
-                template
-                    .ok_or_else(|| unknown("template", &uri))?
-                    .completer
-                    .as_ref()
-            }
-            other => return Err(unknown("reference type", other)),
-        };
-        let values = completer.map(|suggest| suggest(&completing));
-        let values = values.unwrap_or_default();
-        Ok(self.results.completion(&caller.id, caller.version, values))
-    }
-
     /// The functions of the resource with that URI, a fixed one first.
     pub(super) fn source(&self, uri: &str) -> Option<(&Reader, Option<&Watcher>)> {
         let fixed = self.catalog.resources.iter().find(|it| it.uri == uri);
@@ -335,7 +292,7 @@ fn first_page(params: &Params) -> Result<(), RpcError> {
     }
 }
 
-fn unknown(kind: &str, name: &str) -> RpcError {
+pub(super) fn unknown(kind: &str, name: &str) -> RpcError {
     let name = cut(name, 64);
     RpcError::new(INVALID_PARAMS, format!("unknown {kind} `{name}`"))
 }

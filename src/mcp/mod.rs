@@ -20,6 +20,7 @@ mod admission;
 mod answer;
 mod call;
 mod client;
+mod complete;
 mod engine;
 mod items;
 mod json;

@@ -1,11 +1,20 @@
-//! `mcpmqtt://topics/allowed` and `mcpmqtt://topics/examples`: what an agent may use, and how.
+//! `mcpmqtt://topics/allowed` and `mcpmqtt://topics/examples`: what an agent may use, and how; and
+//! every topic as a resource of its own.
+
+mod follow;
+mod seen;
+mod topic;
+mod uri;
 
 use std::rc::Rc;
 
 use mcpmqtt_config::{Grant, Policy};
 use serde_json::{Value, json};
 
-use crate::mcp::catalog::{Body, Contents, Resource};
+use super::Access;
+use crate::mcp::catalog::{Body, Contents, Resource, Template};
+
+pub(super) use self::seen::Seen;
 
 /// What an agent may know of the broker.
 #[derive(Debug, Clone)]
@@ -36,6 +45,10 @@ pub(super) fn all(policy: &Rc<Policy>, broker: BrokerInfo) -> Vec<Resource> {
             move || topic_examples(&examples),
         ),
     ]
+}
+
+pub(super) fn templates(access: &Access) -> Vec<Template> {
+    vec![topic::template(&Rc::new(access.clone()))]
 }
 
 fn resource(

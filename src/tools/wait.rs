@@ -93,6 +93,7 @@ impl Wait {
                 Some(Arrival::Message(message))
                     if access.policy.may_receive(message.topic.as_str()) =>
                 {
+                    access.seen.note(&message.topic);
                     return Waited::Message(message);
                 }
                 Some(Arrival::Message(_)) => {}

@@ -11,15 +11,27 @@ pub struct Mosquitto {
     pub port: u16,
     child: Option<Child>,
     scratch: Scratch,
+    /// Further lines of its configuration.
+    options: String,
+    /// Its environment's own variables.
+    variables: Vec<(String, String)>,
 }
 
 impl Mosquitto {
     /// Starts a broker that takes everybody. Panics with the remedy when there is none installed.
     pub fn start() -> Self {
+        Self::with("", &[])
+    }
+
+    /// Starts it with further lines of configuration, and variables of the environment.
+    pub fn with(options: &str, variables: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| (String::from(*name), String::from(*value));
         let mut broker = Self {
             port: free_port(),
             child: None,
             scratch: Scratch::new(),
+            options: options.to_owned(),
+            variables: variables.iter().map(owned).collect(),
         };
         broker.restart();
         broker
@@ -28,14 +40,15 @@ impl Mosquitto {
     /// Starts it (again) on its port and waits until it takes connections.
     pub fn restart(&mut self) {
         let text = format!(
-            "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nlog_type none\n",
-            self.port
+            "listener {} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nlog_type none\n{}\n",
+            self.port, self.options
         );
         let config = self.scratch.file("mosquitto.conf", &text);
         let child = Command::new("mosquitto")
             .arg("-c")
             .arg(config)
             .env("PATH", with_sbin())
+            .envs(self.variables.clone())
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .stdout(Stdio::null())

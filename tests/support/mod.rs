@@ -50,14 +50,21 @@ pub fn catalog(gate: async_channel::Receiver<()>) -> Catalog {
 
 /// The engine over [`catalog`], and the gate.
 pub fn engine() -> (Engine, async_channel::Sender<()>) {
+    engine_with(|_| {})
+}
+
+/// The engine over [`catalog`] with changes, and the gate.
+pub fn engine_with(change: impl FnOnce(&mut Catalog)) -> (Engine, async_channel::Sender<()>) {
     let (open, gate) = async_channel::unbounded();
+    let mut catalog = catalog(gate);
+    change(&mut catalog);
     let info = ServerInfo {
         name: "test".into(),
         title: "Test server".into(),
         version: "1.2.3".into(),
         instructions: "Call `echo`.".into(),
     };
-    (Engine::new(catalog(gate), info).unwrap(), open)
+    (Engine::new(catalog, info).unwrap(), open)
 }
 
 /// One client of an engine, without a transport.
@@ -72,7 +79,11 @@ pub struct Peer {
 impl Peer {
     /// A client that has said nothing yet.
     pub fn new() -> Peer {
-        let (engine, gate) = engine();
+        Peer::of(engine())
+    }
+
+    /// A client of this engine that has said nothing yet.
+    pub fn of((engine, gate): (Engine, async_channel::Sender<()>)) -> Peer {
         let notes = Rc::<RefCell<Vec<Value>>>::default();
         let sink = notes.clone();
         let outlet = Outlet::new(move |text| {
@@ -92,9 +103,22 @@ impl Peer {
     /// A client that has initialized with this version.
     pub fn legacy(version: &str) -> Peer {
         let peer = Peer::new();
-        let answer = peer.ask(&request(0, "initialize", initialize(version)));
-        assert_eq!(answer["result"]["protocolVersion"], version);
+        peer.shake_hands(version, json!({}));
         peer
+    }
+
+    /// Initializes with this version and these capabilities.
+    pub fn shake_hands(&self, version: &str, capabilities: Value) -> Value {
+        let mut params = initialize(version);
+        params["capabilities"] = capabilities;
+        let answer = self.ask(&request(0, "initialize", params));
+        assert_eq!(answer["result"]["protocolVersion"], version);
+        answer["result"].clone()
+    }
+
+    /// What it was told since it was last asked for.
+    pub fn heard(&self) -> Vec<Value> {
+        self.notes.take()
     }
 
     /// What the engine makes of these bytes.
@@ -176,6 +200,10 @@ pub fn check_answer(version: &str, method: &str, answer: &Value) {
         "resources/read" => "ReadResourceResult",
         "prompts/list" => "ListPromptsResult",
         "prompts/get" => "GetPromptResult",
+        "completion/complete" => "CompleteResult",
+        "subscriptions/listen" => "SubscriptionsListenResult",
+        "resources/subscribe" | "resources/unsubscribe" | "logging/setLevel" => "EmptyResult",
+        "input_required" => "InputRequiredResult",
         other => panic!("no result type known for {other}"),
     };
     check(version, kind, &answer["result"]);
@@ -224,7 +252,7 @@ fn validator(version: &str, definition: &str) -> jsonschema::Validator {
     jsonschema::validator_for(&schema).unwrap()
 }
 
-fn tool(
+pub fn tool(
     name: &str,
     input_schema: Value,
     handler: impl Fn(ToolCall) -> BoxedLocal<ToolResult> + 'static,
@@ -247,7 +275,7 @@ fn tool(
     }
 }
 
-fn nothing() -> Value {
+pub fn nothing() -> Value {
     json!({"type": "object", "properties": {}, "additionalProperties": false})
 }
 
@@ -338,7 +366,7 @@ fn large() -> Tool {
     })
 }
 
-fn contents(uri: String, body: Body) -> Contents {
+pub fn contents(uri: String, body: Body) -> Contents {
     Contents {
         uri,
         mime_type: "text/plain".into(),
@@ -346,7 +374,7 @@ fn contents(uri: String, body: Body) -> Contents {
     }
 }
 
-fn resource(
+pub fn resource(
     uri: &str,
     read: impl Fn(String) -> Result<Vec<Contents>, ReadError> + 'static,
 ) -> Resource {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use async_io::{Async, Timer};
+use mcpmqtt::mcp::Engine;
 use mcpmqtt::stdio::{Ending, Limits, serve_on};
 use serde_json::Value;
 use smol::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -50,6 +51,17 @@ impl Wire {
         Wire::on(executor, limits, input, output, Some(to), Some(from))
     }
 
+    /// A server of this engine on a pair of pipes.
+    pub fn open_to(
+        executor: &Rc<LocalExecutor<'static>>,
+        engine: (Engine, async_channel::Sender<()>),
+    ) -> Wire {
+        let (input, to) = rustix::pipe::pipe().unwrap();
+        let (from, output) = rustix::pipe::pipe().unwrap();
+        let ends = (input, output, Some(to), Some(from));
+        Wire::between(executor, limits(), ends, engine)
+    }
+
     /// A server on these descriptors.
     pub fn on(
         executor: &Rc<LocalExecutor<'static>>,
@@ -59,7 +71,15 @@ impl Wire {
         to: Option<OwnedFd>,
         from: Option<OwnedFd>,
     ) -> Wire {
-        let (engine, gate) = engine();
+        Wire::between(executor, limits, (input, output, to, from), engine())
+    }
+
+    fn between(
+        executor: &Rc<LocalExecutor<'static>>,
+        limits: Limits,
+        (input, output, to, from): (OwnedFd, OwnedFd, Option<OwnedFd>, Option<OwnedFd>),
+        (engine, gate): (Engine, async_channel::Sender<()>),
+    ) -> Wire {
         let (stop, stopped) = async_channel::bounded::<()>(1);
         let stopping = async move {
             // A client that is dropped is no order to stop.

@@ -235,7 +235,14 @@ fn a_close_instead_of_connack_is_told_and_retried() {
     let mut rig = Rig::new(clean());
     rig.open();
     rig.cut();
-    assert_eq!(rig.ended().0, Reason::ClosedBeforeConnack);
+    assert_eq!(rig.ended().0, Reason::ClosedBeforeConnack(String::new()));
+    rig.reconnect();
+    rig.cut_saying("it wants more");
+    let (reason, _) = rig.ended();
+    assert_eq!(
+        reason.to_string(),
+        "the broker closed the connection without an answer to CONNECT: it wants more"
+    );
     rig.reconnect();
     rig.accept();
 }
@@ -313,6 +320,7 @@ fn waits_grow_until_a_connection_has_lived() {
         rig.advance_to_connect();
         rig.open();
         rig.accept();
+        rig.advance(seconds(if round % 2 == 0 { 0.0 } else { 9.9 }));
         rig.cut();
         let wait = rig.ended().1.unwrap();
         let bound = Duration::from_millis(250 << round.min(5));

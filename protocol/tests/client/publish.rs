@@ -312,10 +312,10 @@ fn the_line_is_bounded_in_number_and_in_bytes() {
 fn publishes_that_are_ready_leave_in_one_write() {
     let mut rig = Rig::up();
     rig.room(0);
-    for _ in 0..50 {
+    for _ in 0..20 {
         rig.publish("t", "x", AtLeastOnce);
     }
-    let all: Vec<u8> = (1..=50).flat_map(|id| publish1(id, "t", "x")).collect();
+    let all: Vec<u8> = (1..=20).flat_map(|id| publish1(id, "t", "x")).collect();
     assert_eq!(rig.client.outgoing(), all);
 }
 

@@ -1,0 +1,78 @@
+//! The topics that messages came on lately, for completion.
+//!
+//! Promises: bounded in topics and in bytes; the oldest go first.
+
+use std::cell::RefCell;
+use std::collections::{HashSet, VecDeque};
+use std::rc::Rc;
+
+use mcpmqtt_protocol::topic::TopicName;
+
+/// Cheap to clone; clones share what was seen.
+#[derive(Debug, Clone, Default)]
+pub(in crate::tools) struct Seen(Rc<RefCell<Topics>>);
+
+#[derive(Debug, Default)]
+struct Topics {
+    known: HashSet<String>,
+    order: VecDeque<String>,
+    bytes: usize,
+}
+
+impl Seen {
+    /// A message that an agent may have came on this topic.
+    pub(in crate::tools) fn note(&self, topic: &TopicName) {
+        let mut topics = self.0.borrow_mut();
+        let topic = topic.as_str();
+        if topic.len() > MAX_BYTES || topics.known.contains(topic) {
+            return;
+        }
+        topics.bytes += topic.len();
+        topics.known.insert(topic.to_owned());
+        topics.order.push_back(topic.to_owned());
+        while topics.order.len() > MAX_TOPICS || topics.bytes > MAX_BYTES {
+            let Some(oldest) = topics.order.pop_front() else {
+                return;
+            };
+            topics.bytes -= oldest.len();
+            topics.known.remove(&oldest);
+        }
+    }
+
+    /// Those that begin so.
+    pub(super) fn beginning_with(&self, beginning: &str) -> Vec<String> {
+        let topics = self.0.borrow();
+        let found = topics
+            .order
+            .iter()
+            .filter(|topic| topic.starts_with(beginning));
+        found.cloned().collect()
+    }
+}
+
+const MAX_TOPICS: usize = 1000;
+const MAX_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_oldest_make_room_and_bytes_are_bounded() {
+        let seen = Seen::default();
+        for n in 0..1001 {
+            let topic = TopicName::parse(&format!("t/{n}")).unwrap();
+            seen.note(&topic);
+            seen.note(&topic);
+        }
+        assert!(seen.beginning_with("t/0").is_empty());
+        assert_eq!(seen.beginning_with("").len(), 1000);
+        for n in 0..3 {
+            let long = format!("{n}{}", "x".repeat(30_000));
+            seen.note(&TopicName::parse(&long).unwrap());
+        }
+        assert_eq!(seen.beginning_with("").len(), 2, "two of these fit 64 KiB");
+        assert!(seen.beginning_with("0").is_empty());
+    }
+}

@@ -1,0 +1,119 @@
+//! `mqtt://topic/{+topic}`: a topic's value as a resource, under the same permissions as in
+//! `mqtt_read`.
+//!
+//! Promises: read gives the retained value, or the next one within a short wait; completion names
+//! only what may be read.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+use std::time::Duration;
+
+use mcpmqtt_protocol::QoS;
+use mcpmqtt_protocol::client::Listen;
+use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::SubscribeFilter;
+use smol::future::FutureExt as _;
+
+use super::{follow, uri};
+use crate::mcp::catalog::{Body, Completing, Contents, ReadCall, ReadError, Template};
+use crate::tools::Access;
+use crate::tools::subscribe::shown;
+use crate::tools::wait::{Wait, Waited};
+
+pub(super) fn template(access: &Rc<Access>) -> Template {
+    let (reading, watching, completing) = (Rc::clone(access), Rc::clone(access), Rc::clone(access));
+    Template {
+        uri_template: uri::TEMPLATE.into(),
+        name: "topic".into(),
+        title: "An MQTT topic".into(),
+        description: "The retained value of a readable topic, or else the next one within 2 s. \
+                      Subscribe to hear of new ones."
+            .into(),
+        mime_type: String::new(),
+        accepts: Box::new(uri::belongs),
+        reader: Box::new(move |call| read(Rc::clone(&reading), call).boxed_local()),
+        watcher: Some(Box::new(move |uri| {
+            follow::start(Rc::clone(&watching), uri).boxed_local()
+        })),
+        completer: Some(Box::new(move |asked| complete(&completing, asked))),
+    }
+}
+
+/// The filter that is exactly the URI's topic, if it may be read.
+pub(super) fn may_read(access: &Access, uri: &str) -> Result<SubscribeFilter, ReadError> {
+    let topic = uri::topic(uri).map_err(ReadError::Refused)?;
+    let filter = SubscribeFilter::parse(topic.as_str())
+        .map_err(|error| ReadError::Refused(error.to_string()))?;
+    let judged = access.policy.may_subscribe(&filter);
+    judged.map_err(|refusal| ReadError::Refused(refusal.to_string()))?;
+    Ok(filter)
+}
+
+async fn read(access: Rc<Access>, call: ReadCall) -> Result<Vec<Contents>, ReadError> {
+    let filter = may_read(&access, &call.uri)?;
+    let wait = Wait::new(WAIT, call.progress);
+    let listen = Listen {
+        filter: filter.clone(),
+        qos: QoS::AtMostOnce,
+        retained: true,
+    };
+    let listening = wait.listen(&access, listen).await;
+    let mut inbox = listening.map_err(|why| ReadError::Failed(format!("not read: {why}")))?;
+    let arrived = wait.next(&access, &mut inbox, || "no message yet".into());
+    match arrived.await {
+        Waited::Message(message) if message.size() > access.result_bytes => {
+            Err(ReadError::Failed(format!(
+                "not read: the message has {} bytes, more than a result may have; \
+                 mqtt_read gives its beginning",
+                message.size()
+            )))
+        }
+        Waited::Message(message) => Ok(vec![contents(call.uri, &message)]),
+        Waited::Ended(reason) => Err(ReadError::Failed(format!("not read: {reason}"))),
+        Waited::Timeout => Err(ReadError::Absent(format!(
+            "nothing is retained on {} and nothing was published within {} s; \
+             for a topic that is published now and then use mqtt_read with a longer timeout",
+            shown(&filter),
+            wait.seconds()
+        ))),
+    }
+}
+
+fn contents(uri: String, message: &Message) -> Contents {
+    match std::str::from_utf8(&message.payload) {
+        Ok(text) => Contents {
+            uri,
+            mime_type: "text/plain".into(),
+            body: Body::Text(text.to_owned()),
+        },
+        Err(_) => Contents {
+            uri,
+            mime_type: "application/octet-stream".into(),
+            body: Body::Blob(message.payload.to_vec()),
+        },
+    }
+}
+
+/// Readable topics: those seen, the exact ones granted, and the beginnings of granted patterns.
+fn complete(access: &Access, asked: &Completing) -> Vec<String> {
+    if asked.argument != "topic" {
+        return Vec::new();
+    }
+    let mut found: BTreeSet<String> = BTreeSet::new();
+    let readable = access
+        .policy
+        .grants()
+        .filter(|grant| grant.permissions.read);
+    for grant in readable {
+        let pattern = grant.pattern.as_str();
+        let fixed = pattern.find(['+', '#']).and_then(|end| pattern.get(..end));
+        let fixed = fixed.unwrap_or(pattern);
+        if fixed.starts_with(&asked.value) && !fixed.is_empty() {
+            found.insert(fixed.to_owned());
+        }
+    }
+    found.extend(access.seen.beginning_with(&asked.value));
+    found.into_iter().collect()
+}
+
+const WAIT: Duration = Duration::from_secs(2);
