@@ -6,8 +6,8 @@
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
 //! `wire`, `head` and `body`; `routes`, `auth` (with `throttle` and `peer`) and `media` judge it; `door` (with
-//! `envelope` and `sessions`) hands it to the engine; `running` and `events` send what takes its time. `message` is
-//! the seam to async-h1.
+//! `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events` send what comes of it. `message`
+//! is the seam to async-h1.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -28,6 +28,7 @@ mod answer;
 mod auth;
 mod body;
 mod budget;
+mod client;
 mod connection;
 mod door;
 mod envelope;

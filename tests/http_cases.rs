@@ -57,7 +57,9 @@ fn every_case_gets_the_same_answer_when_its_bytes_come_one_by_one() {
             let done = match step {
                 // Long ones are about sizes, and would take their time.
                 Step::Send(bytes) if bytes.len() < 2000 => {
-                    bytes.iter().for_each(|byte| client.send(&[*byte]));
+                    for byte in bytes {
+                        client.send(&[*byte]);
+                    }
                     Ok(())
                 }
                 step => run(&mut client, step),
@@ -73,7 +75,9 @@ fn every_case_gets_the_same_answer_when_its_bytes_come_one_by_one() {
 
 fn run(client: &mut Client, step: &Step) -> Result<(), String> {
     match step {
-        Step::Send(bytes) => client.send(bytes),
+        Step::Send(bytes) => {
+            client.send(bytes);
+        }
         Step::Finish => client.finish(),
         Step::Answer(expected) => {
             let answer = if expected.starts_with("HTTP/1.1 100") || expected.starts_with("HEAD ") {

@@ -7,7 +7,30 @@ use http_types::{Body, Response, StatusCode};
 use serde_json::json;
 
 use super::refusal::Refusal;
-use crate::mcp::rpc::INVALID_REQUEST;
+use crate::mcp::rpc::{INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+
+/// Which client an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Era {
+    /// 2026-07-28.
+    Stateless,
+    /// Before.
+    Handshake,
+}
+
+impl Era {
+    /// The status of an answer whose error is `refused`, if it is one that no handler made.
+    pub(super) fn status(self, refused: Option<i64>) -> StatusCode {
+        match (refused, self) {
+            (None, _) => StatusCode::Ok,
+            (Some(METHOD_NOT_FOUND), Era::Stateless) => StatusCode::NotFound,
+            (Some(_), Era::Stateless) => StatusCode::BadRequest,
+            (Some(PARSE_ERROR | INVALID_REQUEST), Era::Handshake) => StatusCode::BadRequest,
+            // 404 would mean that the session is gone.
+            (Some(_), Era::Handshake) => StatusCode::Ok,
+        }
+    }
+}
 
 /// JSON text with a status.
 pub(super) fn json(status: StatusCode, text: Vec<u8>) -> Response {

@@ -36,6 +36,13 @@ pub(super) struct Gate {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Principal(Tag);
 
+impl Principal {
+    /// The same for the same key as long as the process lives, and nothing of the key.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Why there can be no gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {

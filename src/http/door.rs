@@ -11,17 +11,15 @@ use async_channel::Receiver;
 use http_types::{Method, Request as Fields, Response, StatusCode};
 use serde_json::json;
 
-use super::answer;
+use super::answer::{self, Era};
 use super::auth::Principal;
 use super::envelope::{self, VERSION_FIELD, field};
+use super::events::outlet;
 use super::media::Accepts;
 use super::refusal::Refusal;
-use super::running::Running;
 use super::sessions::{Entry, Sessions};
-use crate::mcp::rpc::{
-    self, INVALID_REQUEST, Id, METHOD_NOT_FOUND, Message, PARSE_ERROR, Request, RpcError,
-};
-use crate::mcp::{Engine, Outlet, Received, Reply, Session, Version};
+use crate::mcp::rpc::{self, INVALID_REQUEST, Id, Message, Request, RpcError};
+use crate::mcp::{Call, Engine, Outlet, Received, Session, Version};
 
 /// The engine and the sessions it serves.
 #[derive(Debug)]
@@ -42,13 +40,24 @@ pub(super) enum Served {
     Stream(Receiver<Vec<u8>>),
 }
 
+/// A call to run and answer.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) call: Call,
+    /// What the call tells before its answer.
+    pub(super) news: Receiver<Vec<u8>>,
+    pub(super) accepts: Accepts,
+    pub(super) era: Era,
+}
+
 impl Door {
     pub(super) fn new(engine: Engine, sessions: Sessions) -> Door {
         Door { engine, sessions }
     }
 
-    /// Ends the streams of all sessions.
+    /// Ends all streams that have no other end.
     pub(super) fn close(&self) {
+        self.engine.end_listening();
         self.sessions.end_streams();
     }
 
@@ -83,13 +92,6 @@ struct Visit<'a> {
     accepts: Accepts,
 }
 
-/// Which client an answer is for.
-#[derive(Clone, Copy)]
-enum Era {
-    Stateless,
-    Handshake,
-}
-
 impl Visit<'_> {
     fn post(&self, body: &[u8]) -> Result<Served, Refusal> {
         let stateless = envelope::field_is_modern(self.fields);
@@ -103,7 +105,7 @@ impl Visit<'_> {
             Err(_) => {
                 let session = self
                     .session()
-                    .map_or_else(|_| Session::new(), |it| it.session.clone());
+                    .map_or_else(|_| self.stranger(), |it| it.session.clone());
                 let received = self.door.engine.receive(&session, body, &Outlet::closed());
                 Ok(self.handled(received, Era::Handshake, None))
             }
@@ -117,11 +119,11 @@ impl Visit<'_> {
 
     fn request(&self, request: Request) -> Result<Served, Refusal> {
         if envelope::is_modern(self.fields, &request) {
-            if let Err(error) = envelope::agree(self.fields, &request) {
+            if let Err(error) = envelope::agree(self.fields, &request, &self.door.engine) {
                 return Ok(fault(&request.id, &error));
             }
             let message = Message::Request(request);
-            return Ok(self.hand_in(&Session::new(), message, Era::Stateless));
+            return Ok(self.hand_in(&self.stranger(), message, Era::Stateless));
         }
         if request.method == "initialize" {
             return self.initialize(request);
@@ -137,7 +139,7 @@ impl Visit<'_> {
             let text = "this session is initialized; leave `mcp-session-id` out to begin another";
             return Ok(fault(&request.id, &RpcError::new(INVALID_REQUEST, text)));
         }
-        let session = Session::new();
+        let session = self.stranger();
         let message = Message::Request(request);
         let mut served = self.hand_in(&session, message, Era::Handshake);
         if session.version().is_some() {
@@ -164,6 +166,11 @@ impl Visit<'_> {
             self.door.sessions.end(id);
         }
         Ok(Served::Answer(answer::empty(StatusCode::Ok)))
+    }
+
+    /// A client that is known by nothing but its key.
+    fn stranger(&self) -> Rc<Session> {
+        Session::of(self.principal.bytes())
     }
 
     /// The session that the request names.
@@ -200,8 +207,7 @@ impl Visit<'_> {
             let received = self.door.engine.handle(session, message, &Outlet::closed());
             return self.handled(received, era, None);
         }
-        let (tell, news) = async_channel::bounded(NEWS);
-        let outlet = Outlet::new(move |text| tell.try_send(text).is_ok());
+        let (outlet, news) = outlet();
         let received = self.door.engine.handle(session, message, &outlet);
         self.handled(received, era, Some(news))
     }
@@ -209,27 +215,17 @@ impl Visit<'_> {
     fn handled(&self, received: Received, era: Era, news: Option<Receiver<Vec<u8>>>) -> Served {
         match received {
             Received::Nothing => accepted(),
-            Received::Answer(reply) => Served::Answer(respond(reply, era)),
+            Received::Answer(reply) => {
+                Served::Answer(answer::json(era.status(reply.refused), reply.text))
+            }
             Received::Call(call) => Served::Call(Running {
                 call,
                 news: news.unwrap_or_else(|| async_channel::bounded(1).1),
                 accepts: self.accepts,
-                ends_with_client: matches!(era, Era::Stateless),
+                era,
             }),
         }
     }
-}
-
-fn respond(reply: Reply, era: Era) -> Response {
-    let status = match (reply.refused, era) {
-        (None, _) => StatusCode::Ok,
-        (Some(METHOD_NOT_FOUND), Era::Stateless) => StatusCode::NotFound,
-        (Some(_), Era::Stateless) => StatusCode::BadRequest,
-        (Some(PARSE_ERROR | INVALID_REQUEST), Era::Handshake) => StatusCode::BadRequest,
-        // 404 would mean that the session is gone.
-        (Some(_), Era::Handshake) => StatusCode::Ok,
-    };
-    answer::json(status, reply.text)
 }
 
 /// A request that the header fields contradict.
@@ -247,5 +243,3 @@ fn accepted() -> Served {
 }
 
 const SESSION_FIELD: &str = "mcp-session-id";
-/// Notifications of one call that wait to be sent.
-const NEWS: usize = 32;

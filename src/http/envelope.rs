@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use http_types::Request as Fields;
 use serde_json::{Map, Value};
 
-use crate::mcp::Version;
 use crate::mcp::rpc::{HEADER_MISMATCH, INVALID_PARAMS, Request, RpcError};
+use crate::mcp::{Engine, Version};
 
 /// Whether a request is of the stateless era: by its own words, or by its header field alone.
 pub(super) fn is_modern(fields: &Fields, request: &Request) -> bool {
@@ -30,7 +30,7 @@ pub(super) fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
 ///
 /// # Errors
 /// -32020 where they differ; -32602 when only the field says that it is a request of this era.
-pub(super) fn agree(fields: &Fields, request: &Request) -> Result<(), RpcError> {
+pub(super) fn agree(fields: &Fields, request: &Request, engine: &Engine) -> Result<(), RpcError> {
     if request.method != "server/discover" && !claims(request) {
         let text = format!("`params._meta[\"{VERSION_KEY}\"]` must be a string");
         return Err(RpcError::new(INVALID_PARAMS, text));
@@ -42,10 +42,55 @@ pub(super) fn agree(fields: &Fields, request: &Request) -> Result<(), RpcError> 
     compare("mcp-method", field(fields, "mcp-method"), &request.method)?;
     if let Some(name) = subject(request) {
         let found = field(fields, "mcp-name");
-        let decoded = found.map(plain).transpose()?;
+        let decoded = found.map(|found| plain(found, "mcp-name")).transpose()?;
         compare("mcp-name", decoded.as_deref(), name)?;
+        if request.method == "tools/call" {
+            return arguments_agree(fields, request, &engine.repeated_arguments(name));
+        }
     }
     Ok(())
+}
+
+/// Compares the fields that repeat arguments; others of the kind mean nothing.
+fn arguments_agree(
+    fields: &Fields,
+    request: &Request,
+    repeated: &[(&str, &str)],
+) -> Result<(), RpcError> {
+    let arguments = request.params.get("arguments").and_then(Value::as_object);
+    for (argument, name) in repeated {
+        let value = arguments
+            .and_then(|all| all.get(*argument))
+            .filter(|it| !it.is_null());
+        let name = format!("mcp-param-{name}").to_ascii_lowercase();
+        let found = fields.header(name.as_str());
+        let agree = match (found, value) {
+            (None, None) => true,
+            (Some(found), Some(value)) if found.iter().count() == 1 => {
+                repeats(&plain(found.as_str().trim(), &name)?, value)
+            }
+            _ => false,
+        };
+        if !agree {
+            return Err(mismatch(format!(
+                "the `{name}` field and the argument differ"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn repeats(text: &str, value: &Value) -> bool {
+    match value {
+        Value::String(value) => text == value,
+        Value::Bool(value) => text == if *value { "true" } else { "false" },
+        Value::Number(value) => match (text.parse::<i64>(), value.as_i64()) {
+            (Ok(text), Some(value)) => text == value,
+            // `7` and `7.0` are the same number.
+            _ => text.parse().ok() == value.as_f64(),
+        },
+        _ => false,
+    }
 }
 
 fn claims(request: &Request) -> bool {
@@ -83,7 +128,7 @@ fn compare(name: &str, found: Option<&str>, expected: &str) -> Result<(), RpcErr
 }
 
 /// A value that does not fit into a field comes as `=?base64?…?=`, marks in small letters.
-fn plain(value: &str) -> Result<String, RpcError> {
+fn plain(value: &str, name: &str) -> Result<String, RpcError> {
     let inner = value
         .strip_prefix("=?base64?")
         .and_then(|rest| rest.strip_suffix("?="));
@@ -94,7 +139,7 @@ fn plain(value: &str) -> Result<String, RpcError> {
         .decode(inner)
         .ok()
         .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| mismatch("the `mcp-name` field is not base64 of UTF-8 text".to_owned()))
+        .ok_or_else(|| mismatch(format!("the `{name}` field is not base64 of UTF-8 text")))
 }
 
 fn mismatch(text: String) -> RpcError {

@@ -11,6 +11,8 @@ use http_types::{Body, Response, StatusCode};
 use smol::io::{AsyncBufRead, AsyncRead};
 use smol::stream::Stream as _;
 
+use crate::mcp::Outlet;
+
 /// Where the pieces of a stream go in; closing it ends the stream.
 pub(super) type Feed = Sender<Vec<u8>>;
 
@@ -24,6 +26,16 @@ pub(super) fn open() -> (Feed, Response) {
     response.insert_header("x-accel-buffering", "no");
     response.replace_body(Body::from_reader(Pieces::new(pieces), None));
     (feed, response)
+}
+
+/// An outlet that keeps what it takes until it is sent.
+pub(super) fn outlet() -> (Outlet, Receiver<Vec<u8>>) {
+    let (tell, news) = async_channel::bounded(NEWS);
+    let report = tell.clone();
+    let outlet = Outlet::new(move |text| tell.try_send(text).is_ok())
+        // The rest is for what must not be lost.
+        .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
+    (outlet, news)
 }
 
 /// One event with a message, which is one line of JSON.
@@ -99,3 +111,5 @@ impl AsyncRead for Pieces {
 
 /// Pieces that wait for a slow reader.
 const PIECES: usize = 8;
+/// Messages of one stream that wait to be sent.
+const NEWS: usize = 64;

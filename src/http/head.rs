@@ -218,6 +218,11 @@ impl Draft {
                 self.forward(name, value);
                 Ok(())
             }
+            // Judged where it is known which of them mean something.
+            _ if name.starts_with("mcp-param-") => {
+                self.forward(name, value);
+                Ok(())
+            }
             _ => self.forward_once(name, value),
         }
     }

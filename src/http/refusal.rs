@@ -28,6 +28,11 @@ impl Refusal {
         Self::new(StatusCode::BadRequest, sentence)
     }
 
+    /// 503, to be tried again soon.
+    pub(super) fn overloaded(sentence: &'static str) -> Self {
+        Self::new(StatusCode::ServiceUnavailable, sentence).with("retry-after", "1")
+    }
+
     /// The same with a header.
     pub(super) fn with(mut self, name: &'static str, value: impl Into<Cow<'static, str>>) -> Self {
         self.header = Some((name, value.into()));

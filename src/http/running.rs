@@ -10,23 +10,15 @@ use async_io::Timer;
 use http_types::{Method, StatusCode};
 use smol::future::{self, BoxedLocal, FutureExt as _};
 
-use super::answer;
-use super::connection::{Connection, Next, overloaded, pump};
+use super::answer::{self, Era};
+use super::client::{Client, Next, pump};
+use super::door::Running;
 use super::events::{self, Feed};
 use super::media::Accepts;
 use super::message;
-use crate::mcp::{Call, Reply};
-
-/// A call to run and answer.
-#[derive(Debug)]
-pub(super) struct Running {
-    pub(super) call: Call,
-    /// What the call tells before its answer.
-    pub(super) news: Receiver<Vec<u8>>,
-    pub(super) accepts: Accepts,
-    /// Whether the client's leaving cancels the call: MCP 2026-07-28 demands it, earlier versions forbid it.
-    pub(super) ends_with_client: bool,
-}
+use super::refusal::Refusal;
+use super::seats::Called;
+use crate::mcp::Reply;
 
 /// What comes first.
 enum Event {
@@ -37,59 +29,42 @@ enum Event {
 }
 
 /// Runs a call and sends what it yields.
-pub(super) async fn call(connection: &mut Connection, running: Running, last: bool) -> Next {
+pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> Next {
     let Running {
         call,
         news,
         accepts,
-        ends_with_client,
+        era,
     } = running;
-    let mut work = call.run().boxed_local();
-    if accepts.json {
-        let gone = async {
-            connection.buffer.until_closed(&connection.stream).await;
-            Event::ClientGone
-        };
-        let happens = future::or(next(&mut work, &news), gone);
-        let limit = connection.site.deadlines.handler;
-        match connection.seat.within(limit, happens).await {
-            Ok(Event::Reply(reply)) if news.is_empty() => {
-                return send(connection, reply, accepts, last).await;
-            }
-            Ok(Event::Reply(reply)) => work = future::ready(reply).boxed_local(),
-            Ok(Event::News(text)) => {
-                let stream = Telling {
-                    work,
-                    news,
-                    first: Some(text),
-                    ends_with_client,
-                };
-                return told(connection, stream, last).await;
-            }
-            Ok(Event::ClientGone | Event::Beat) => {
-                if !ends_with_client {
-                    let _ = connection.seat.within(limit, work).await;
-                }
-                return Next::Gone;
-            }
-            Err(_) => {
-                let refusal = overloaded("the call took too long and was given up");
-                let response = answer::refusal(&refusal);
-                return connection.send(Method::Post, response, true).await;
-            }
-        }
-    }
-    let stream = Telling {
-        work,
+    let mut telling = Telling {
+        work: call.run().boxed_local(),
         news,
         first: None,
-        ends_with_client,
+        // MCP 2026-07-28 demands that leaving cancels the call, earlier versions forbid it.
+        ends_with_client: era == Era::Stateless,
     };
-    told(connection, stream, last).await
+    if !accepts.json {
+        return told(client, telling, last).await;
+    }
+    match telling.begins(client).await {
+        Ok(Event::Reply(reply)) if telling.news.is_empty() => {
+            return send(client, reply, accepts, era, last).await;
+        }
+        Ok(Event::Reply(reply)) => telling.work = future::ready(reply).boxed_local(),
+        Ok(Event::News(text)) => telling.first = Some(text),
+        Ok(Event::ClientGone | Event::Beat) => return telling.when_left(client).await,
+        Err(_) => {
+            let refusal = Refusal::overloaded("the call took too long and was given up");
+            return client
+                .send(Method::Post, answer::refusal(&refusal), true)
+                .await;
+        }
+    }
+    told(client, telling, last).await
 }
 
 /// A stream that is open until one side ends it.
-pub(super) async fn stream(connection: &mut Connection, news: Receiver<Vec<u8>>) -> Next {
+pub(super) async fn stream(client: &mut Client, news: Receiver<Vec<u8>>) -> Next {
     let (feed, response) = events::open();
     let feeding = async {
         loop {
@@ -103,13 +78,13 @@ pub(super) async fn stream(connection: &mut Connection, news: Receiver<Vec<u8>>)
         feed.close();
         Ok(())
     };
-    let Connection {
+    let Client {
         stream,
         buffer,
         seat,
         site,
         ..
-    } = connection;
+    } = client;
     let mut encoder = message::encode(response, Method::Get, true);
     let both = async {
         let sending = pump(stream, seat, site, &mut encoder);
@@ -122,7 +97,10 @@ pub(super) async fn stream(connection: &mut Connection, news: Receiver<Vec<u8>>)
         buffer.until_closed(stream).await;
         Next::Gone
     };
-    future::or(both, gone).await
+    let next = future::or(both, gone).await;
+    // Whoever has more to tell learns that nobody listens.
+    news.close();
+    next
 }
 
 /// A call that has something to tell before its answer.
@@ -133,7 +111,7 @@ struct Telling {
     ends_with_client: bool,
 }
 
-async fn told(connection: &mut Connection, telling: Telling, last: bool) -> Next {
+async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
     let ends_with_client = telling.ends_with_client;
     let (feed, response) = events::open();
     let feeding = async {
@@ -141,13 +119,13 @@ async fn told(connection: &mut Connection, telling: Telling, last: bool) -> Next
         feed.close();
         Ok(reply)
     };
-    let Connection {
+    let Client {
         stream,
         buffer,
         seat,
         site,
         ..
-    } = connection;
+    } = client;
     let mut encoder = message::encode(response, Method::Post, last);
     let sending = async {
         let sent = pump(stream, seat, site, &mut encoder).await;
@@ -177,6 +155,32 @@ async fn told(connection: &mut Connection, telling: Telling, last: bool) -> Next
 }
 
 impl Telling {
+    /// Waits for what decides between an answer and a stream.
+    async fn begins(&mut self, client: &mut Client) -> Result<Event, Called> {
+        let Client {
+            stream,
+            buffer,
+            seat,
+            site,
+        } = client;
+        let gone = async {
+            buffer.until_closed(stream).await;
+            Event::ClientGone
+        };
+        let happens = future::or(next(&mut self.work, &self.news), gone);
+        seat.within(site.deadlines.handler, happens).await
+    }
+
+    /// The client is gone before the answer.
+    async fn when_left(self, client: &Client) -> Next {
+        if !self.ends_with_client {
+            let limit = client.site.deadlines.handler;
+            // Nobody is there to be told that it took too long.
+            let _ = client.seat.within(limit, self.work).await;
+        }
+        Next::Gone
+    }
+
     /// Tells the news and then the answer, which is handed back to be kept until it is written.
     async fn tell(mut self, feed: &Feed) -> Option<Reply> {
         if let Some(text) = self.first {
@@ -203,9 +207,10 @@ impl Telling {
 
 /// Sends the answer of a call that told nothing before it.
 async fn send(
-    connection: &mut Connection,
+    client: &mut Client,
     reply: Option<Reply>,
     accepts: Accepts,
+    era: Era,
     last: bool,
 ) -> Next {
     let Some(mut reply) = reply else {
@@ -214,12 +219,12 @@ async fn send(
             true => events::open().1,
             false => answer::empty(StatusCode::Accepted),
         };
-        return connection.send(Method::Post, response, last).await;
+        return client.send(Method::Post, response, last).await;
     };
     let text = std::mem::take(&mut reply.text);
-    let response = answer::json(StatusCode::Ok, text);
+    let response = answer::json(era.status(reply.refused), text);
     // The request is in flight until its answer is written.
-    let next = connection.send(Method::Post, response, last).await;
+    let next = client.send(Method::Post, response, last).await;
     drop(reply);
     next
 }

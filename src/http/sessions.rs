@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_channel::{Receiver, Sender};
+use async_channel::Receiver;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::auth::Principal;
-use super::connection::overloaded;
+use super::events::outlet;
 use super::refusal::Refusal;
-use crate::mcp::Session;
+use crate::mcp::{Outlet, Session};
 
 /// All of them.
 #[derive(Debug)]
@@ -31,7 +31,8 @@ pub(super) struct Entry {
     pub(super) session: Rc<Session>,
     principal: Principal,
     used: Cell<Instant>,
-    stream: RefCell<Option<Sender<Vec<u8>>>>,
+    /// What its stream still has to send; closed by whoever ends it.
+    stream: RefCell<Option<Receiver<Vec<u8>>>>,
 }
 
 impl Sessions {
@@ -55,7 +56,8 @@ impl Sessions {
     ) -> Result<String, Refusal> {
         self.make_room(now)?;
         let mut random = [0; ID_BYTES];
-        getrandom::fill(&mut random).map_err(|_| overloaded("no random numbers for a session"))?;
+        getrandom::fill(&mut random)
+            .map_err(|_| Refusal::overloaded("no random numbers for a session"))?;
         let id = URL_SAFE_NO_PAD.encode(random);
         let entry = Entry {
             session,
@@ -83,13 +85,16 @@ impl Sessions {
 
     /// Ends it.
     pub(super) fn end(&self, id: &str) {
-        self.table.borrow_mut().remove(id);
+        let ended = self.table.borrow_mut().remove(id);
+        if let Some(entry) = ended {
+            entry.end_stream();
+        }
     }
 
     /// Ends every stream.
     pub(super) fn end_streams(&self) {
         for entry in self.table.borrow().values() {
-            entry.stream.take();
+            entry.end_stream();
         }
     }
 
@@ -105,7 +110,7 @@ impl Sessions {
         let idle = table.iter().filter(|(_, entry)| !entry.is_busy());
         let oldest = idle.min_by_key(|(_, entry)| entry.used.get());
         let Some(id) = oldest.map(|(id, _)| id.clone()) else {
-            return Err(overloaded("too many sessions"));
+            return Err(Refusal::overloaded("too many sessions"));
         };
         table.remove(&id);
         Ok(())
@@ -115,13 +120,23 @@ impl Sessions {
 impl Entry {
     /// Opens the session's own stream. One that is open ends: its client has lost it, or means this one.
     pub(super) fn open_stream(&self) -> Receiver<Vec<u8>> {
-        let (feed, news) = async_channel::bounded(NEWS);
-        self.stream.replace(Some(feed));
+        let (outlet, news) = outlet();
+        if let Some(before) = self.stream.replace(Some(news.clone())) {
+            before.close();
+        }
+        self.session.attach(outlet);
         news
     }
 
+    fn end_stream(&self) {
+        if let Some(stream) = self.stream.take() {
+            stream.close();
+        }
+        self.session.attach(Outlet::closed());
+    }
+
     fn is_busy(&self) -> bool {
-        let streams = |stream: &Sender<_>| !stream.is_closed();
+        let streams = |stream: &Receiver<_>| !stream.is_closed();
         self.session.in_flight() > 0 || self.stream.borrow().as_ref().is_some_and(streams)
     }
 
@@ -132,5 +147,3 @@ impl Entry {
 
 /// 144 bits.
 const ID_BYTES: usize = 18;
-/// Messages that wait for a stream's client.
-const NEWS: usize = 64;

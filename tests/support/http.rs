@@ -215,12 +215,13 @@ impl Client {
         Client { socket, bytes }
     }
 
-    pub fn send(&mut self, bytes: &[u8]) {
-        // The server may have refused it already; what it answered is what counts.
-        let _ = match &mut self.socket {
+    /// False when the server has closed. It may have refused already: what it answered is what counts.
+    pub fn send(&mut self, bytes: &[u8]) -> bool {
+        let sent = match &mut self.socket {
             Socket::Tcp(socket) => socket.write_all(bytes),
             Socket::Unix(socket) => socket.write_all(bytes),
         };
+        sent.is_ok()
     }
 
     pub fn finish(&mut self) {
@@ -244,6 +245,18 @@ impl Client {
         };
         self.bytes.extend_from_slice(&room[..count]);
         count > 0
+    }
+
+    /// Whether nothing comes for so long.
+    pub fn is_silent(&mut self, patience: Duration) -> bool {
+        let Socket::Tcp(socket) = &mut self.socket else {
+            panic!("only over TCP");
+        };
+        let before = socket.read_timeout().unwrap();
+        socket.set_read_timeout(Some(patience)).unwrap();
+        let silent = socket.peek(&mut [0]).is_err();
+        socket.set_read_timeout(before).unwrap();
+        silent
     }
 
     /// Everything until the server closes, answers taken by [`Client::answer`] not included.

@@ -32,7 +32,15 @@ struct Question {
 
 pub(super) enum AskedFor {
     Subscribe(Vec<(Ask, SubscribeFilter)>),
-    Unsubscribe(SubscribeFilter),
+    Unsubscribe(Leaving),
+}
+
+/// A subscription to be ended.
+pub(super) struct Leaving {
+    pub(super) filter: SubscribeFilter,
+    /// How many connections may still end while it is under way: a broker that cannot bear a filter
+    /// may not bear its UNSUBSCRIBE either.
+    pub(super) patience: u8,
 }
 
 impl Questions {
@@ -103,6 +111,11 @@ impl Questions {
                 (question.end, question.wish)
             })
             .collect()
+    }
+
+    /// Whether no question is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_pid.is_empty()
     }
 
     /// The filters being asked for.

@@ -66,8 +66,12 @@ impl Subscription {
             _ if alone => Suspicion::Alone(1),
             before => before.max(Suspicion::Present),
         };
-        let enough = if self.was_granted { 5 } else { 2 };
-        matches!(self.suspicion, Suspicion::Alone(times) if times >= enough)
+        matches!(self.suspicion, Suspicion::Alone(times) if times >= self.patience())
             && self.granted.is_none()
+    }
+
+    /// How many connections may end for it.
+    pub(super) fn patience(&self) -> u8 {
+        if self.was_granted { 5 } else { 2 }
     }
 }

@@ -10,7 +10,7 @@ use std::time::Instant;
 use mqttrs::{Pid, QoS, SubscribeReturnCodes};
 
 use super::event::ProtocolError;
-use super::questions::{Ask, AskedFor, Questions};
+use super::questions::{Ask, AskedFor, Leaving, Questions};
 use super::subscription::{Subscription, Suspicion};
 use crate::encode;
 use crate::ids::PacketIds;
@@ -31,7 +31,7 @@ pub(super) struct Subscriptions {
 
 enum Wish {
     Subscribe(Ask, SubscribeFilter),
-    Unsubscribe(SubscribeFilter),
+    Unsubscribe(Leaving),
 }
 
 /// What is to be told to the listeners of one filter.
@@ -78,10 +78,17 @@ impl Subscriptions {
         if entry.listeners > 0 {
             return;
         }
-        let asked = entry.asked;
-        self.drop_filter(filter);
-        if asked {
-            self.queue.push_back(Wish::Unsubscribe(filter.clone()));
+        self.end(filter);
+    }
+
+    /// Nobody wants this filter any more. What the broker may have of it is taken back.
+    fn end(&mut self, filter: &SubscribeFilter) {
+        self.queue.retain(|wish| !wish.subscribes(filter));
+        if let Some(entry) = self.table.remove(filter).filter(|entry| entry.asked) {
+            self.queue.push_back(Wish::Unsubscribe(Leaving {
+                filter: filter.clone(),
+                patience: entry.patience(),
+            }));
         }
     }
 
@@ -112,15 +119,14 @@ impl Subscriptions {
     /// A filter under suspicion is alone on its way: it can take no other with it, and is known when
     /// it ends the connection.
     fn must_wait(&self) -> bool {
-        let next = match self.queue.front() {
-            Some(Wish::Subscribe(_, filter)) => self.is_suspect(filter),
-            _ => false,
-        };
-        let mut asking = self.questions.filters();
-        if next {
-            asking.next().is_some()
-        } else {
-            asking.any(|filter| self.is_suspect(filter))
+        match self.queue.front() {
+            Some(Wish::Subscribe(_, filter)) if self.is_suspect(filter) => {
+                !self.questions.is_empty()
+            }
+            _ => self
+                .questions
+                .filters()
+                .any(|filter| self.is_suspect(filter)),
         }
     }
 
@@ -159,12 +165,12 @@ impl Subscriptions {
     }
 
     fn send_unsubscribe(&mut self, pid: Pid, out: &mut Outbox) -> Option<AskedFor> {
-        let Some(Wish::Unsubscribe(filter)) = self.queue.pop_front() else {
+        let Some(Wish::Unsubscribe(leaving)) = self.queue.pop_front() else {
             return None;
         };
-        let encoded = encode::unsubscribe(out.buffer(), pid, &[filter.as_str()]);
+        let encoded = encode::unsubscribe(out.buffer(), pid, &[leaving.filter.as_str()]);
         debug_assert!(encoded.is_ok());
-        Some(AskedFor::Unsubscribe(filter))
+        Some(AskedFor::Unsubscribe(leaving))
     }
 
     /// The socket took the stream up to `written`.
@@ -206,12 +212,9 @@ impl Subscriptions {
                 Some(Answer::Granted(filter, ask, granted))
             }
             SubscribeReturnCodes::Failure => {
-                // What the broker granted before, or may still grant, nobody wants any more.
-                let may_live = entry.granted.is_some() || entry.is_open();
-                self.drop_filter(&filter);
-                if may_live {
-                    self.queue.push_back(Wish::Unsubscribe(filter.clone()));
-                }
+                // It may have granted it before, or grant it still.
+                entry.asked = entry.granted.is_some() || entry.is_open();
+                self.end(&filter);
                 Some(Answer::Refused(filter))
             }
         }
@@ -233,33 +236,40 @@ impl Subscriptions {
         heard: u64,
         ids: &mut PacketIds,
     ) -> Vec<SubscribeFilter> {
-        let mut under_way = Vec::new();
-        let mut unsubscribe = Vec::new();
+        let mut questions = 0;
+        let mut asked = Vec::new();
+        let mut leaving = Vec::new();
         for (end, wish) in self.questions.drain(ids) {
+            let was_heard = end <= heard;
+            questions += usize::from(was_heard);
             match wish {
-                AskedFor::Subscribe(asked) if end <= heard => under_way.extend(asked),
+                AskedFor::Subscribe(filters) if was_heard => asked.extend(filters),
                 AskedFor::Subscribe(_) => {}
-                AskedFor::Unsubscribe(filter) => unsubscribe.push(filter),
+                AskedFor::Unsubscribe(mut leave) => {
+                    leave.patience -= u8::from(was_heard && leave.patience > 0);
+                    leaving.push(leave);
+                }
             }
         }
-        let forbidden = self.suspect(under_way);
+        let alone = questions == 1 && asked.len() == 1;
+        let forbidden = self.suspect(asked, alone);
         for filter in &forbidden {
-            self.drop_filter(filter);
+            self.end(filter);
         }
         if clean_session {
             self.queue
                 .retain(|wish| !matches!(wish, Wish::Unsubscribe(_)));
         } else {
-            for filter in unsubscribe {
-                self.queue.push_front(Wish::Unsubscribe(filter));
+            for leave in leaving.into_iter().filter(|leave| leave.patience > 0) {
+                self.queue.push_front(Wish::Unsubscribe(leave));
             }
         }
         forbidden
     }
 
-    /// These were being asked for when the broker ended the connection.
-    fn suspect(&mut self, asked: Vec<(Ask, SubscribeFilter)>) -> Vec<SubscribeFilter> {
-        let alone = asked.len() == 1;
+    /// These were being asked for when the broker ended the connection. Returns those that have done
+    /// it too often.
+    fn suspect(&mut self, asked: Vec<(Ask, SubscribeFilter)>, alone: bool) -> Vec<SubscribeFilter> {
         let filters = asked.into_iter().map(|(_, filter)| filter);
         filters
             .filter(|filter| {
@@ -325,11 +335,6 @@ impl Subscriptions {
         let mut filters: Vec<_> = self.table.drain().map(|(filter, _)| filter).collect();
         filters.sort_unstable();
         filters
-    }
-
-    fn drop_filter(&mut self, filter: &SubscribeFilter) {
-        self.table.remove(filter);
-        self.queue.retain(|wish| !wish.subscribes(filter));
     }
 
     fn qos(&self, filter: &SubscribeFilter) -> QoS {

@@ -288,8 +288,9 @@ fn a_pending_unsubscribe_survives_on_a_kept_session() {
         if kept {
             rig.accept_back();
             rig.expect(unsubscribe(4, "f"));
+            rig.send(unsuback(4));
             rig.expect(subscribe(5, &[("f", AtLeastOnce)]));
-            rig.send([unsuback(4), suback(5, &[1])].concat());
+            rig.send(suback(5, &[1]));
         } else {
             rig.accept();
             rig.expect(subscribe(4, &[("f", AtLeastOnce)]));
@@ -364,6 +365,56 @@ fn a_filter_that_ends_the_connection_twice_is_refused() {
     rig.accept();
     rig.silence();
     rig.still_connected();
+}
+
+/// On a kept session the broker may have taken the filter before each cut, so it is told that nobody
+/// wants it; and if it cannot bear that either, it is left in peace.
+#[test]
+fn a_refused_filter_is_taken_back_on_a_kept_session_but_not_for_ever() {
+    for broker_bears_it in [true, false] {
+        let mut rig = Rig::with(resuming());
+        let bad = rig.listen("bad", AtMostOnce);
+        for id in 1..=2 {
+            rig.expect(subscribe(id, &[("bad", AtMostOnce)]));
+            rig.cut_and_reconnect();
+            rig.accept_back();
+        }
+        assert_eq!(rig.refused(bad), Some(Reason::FilterCutsConnection));
+        rig.expect(unsubscribe(3, "bad"));
+        if broker_bears_it {
+            rig.send(unsuback(3));
+        } else {
+            rig.cut_and_reconnect();
+            rig.accept_back();
+            rig.expect(unsubscribe(4, "bad"));
+            rig.cut_and_reconnect();
+            rig.accept_back();
+        }
+        rig.silence();
+        rig.nothing_left();
+    }
+}
+
+/// An innocent filter is not condemned for an UNSUBSCRIBE beside which it was asked for.
+#[test]
+fn an_unsubscribe_that_ends_connections_takes_no_innocent_filter_with_it() {
+    let mut rig = Rig::with(resuming());
+    let bad = rig.listen("bad", AtMostOnce);
+    rig.expect(subscribe(1, &[("bad", AtMostOnce)]));
+    rig.leave(bad);
+    rig.expect(unsubscribe(2, "bad"));
+    let good = rig.listen("good", AtMostOnce);
+    rig.expect(subscribe(3, &[("good", AtMostOnce)]));
+    rig.cut_and_reconnect();
+    rig.accept_back();
+    rig.expect(unsubscribe(4, "bad"));
+    rig.silence();
+    rig.cut_and_reconnect();
+    rig.accept_back();
+    rig.expect(subscribe(5, &[("good", AtMostOnce)]));
+    rig.send(suback(5, &[0]));
+    assert_eq!(rig.granted(good), Some(AtMostOnce));
+    assert_eq!(rig.refused(good), None);
 }
 
 /// A filter that was granted before has proved itself: a bad network must cut five connections in a

@@ -113,6 +113,14 @@ impl Broker {
         }
     }
 
+    /// What its clients are subscribed to.
+    pub(crate) fn subscriptions(&self) -> usize {
+        match self {
+            Self::Reference(reference) => reference.subscriptions(),
+            Self::BuiltIn(built_in) => built_in.broker.usage().subscriptions,
+        }
+    }
+
     /// Messages that clients have not acknowledged.
     pub(crate) fn owed(&self) -> usize {
         match self {

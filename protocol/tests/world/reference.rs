@@ -2,7 +2,7 @@
 //!
 //! It is strict: a client that breaks the protocol towards it fails the run.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 use mcpmqtt_protocol::frame::{FrameBuffer, Receiver};
 use mcpmqtt_protocol::topic::SubscribeFilter;
@@ -47,7 +47,7 @@ struct Session {
     out: Vec<Outbound>,
     last_id: u16,
     /// Inbound QoS 2 identifiers before PUBREL.
-    received: HashSet<u16>,
+    received: BTreeSet<u16>,
 }
 
 struct Outbound {
@@ -306,6 +306,12 @@ impl Reference {
                 message.id != id.get()
             });
         }
+    }
+
+    /// What its clients are subscribed to.
+    pub(crate) fn subscriptions(&self) -> usize {
+        let sessions = self.sessions.values();
+        sessions.map(|session| session.filters.len()).sum()
     }
 
     /// Messages that clients have not acknowledged.

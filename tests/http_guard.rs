@@ -1,0 +1,548 @@
+//! The HTTP door against time, numbers and strangers: deadlines, seats, budgets, keys, socket files.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use mcpmqtt::http::{Deadlines, Limits, ListenError, Listener};
+use mcpmqtt_config::{ApiKey, Config};
+use serde_json::json;
+use support::http::{Answer, KEY, Server, Wanted, post};
+use support::modern;
+
+const SHORT: Duration = Duration::from_millis(60);
+const STATUS: &[u8] = b"GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n";
+const NOTE: &str = r#"{"jsonrpc":"2.0","method":"x"}"#;
+const STATELESS: &str = "mcp-protocol-version: 2026-07-28\r\n";
+
+fn hurried(change: impl FnOnce(&mut Deadlines)) -> Server {
+    let mut wanted = Wanted::default();
+    change(&mut wanted.deadlines);
+    Server::with(wanted)
+}
+
+/// A note in the name of this key.
+fn note(key: &str) -> Vec<u8> {
+    String::from_utf8(post(STATELESS, NOTE))
+        .unwrap()
+        .replace(KEY, key)
+        .into_bytes()
+}
+
+/// The key's record, as cheap as it may be, or as dear as asked.
+fn hashed(memory_cost: u32) -> (ApiKey, String) {
+    let before =
+        json!({"remote_server": {"api_key_kdf": {"memory_cost": memory_cost, "time_cost": 1}}});
+    let rotation = mcpmqtt_config::rotate(&before.to_string(), [7; 48]).unwrap();
+    let (config, _) = Config::parse(&rotation.text).unwrap();
+    (
+        config.remote_server.unwrap().api_key,
+        rotation.key.expose().to_owned(),
+    )
+}
+
+/// A path in a new directory of the test's own. One test at a time: a listener sets the process's umask while it
+/// makes its file.
+fn socket_path(test: &str) -> (PathBuf, MutexGuard<'static, ()>) {
+    static FILES: Mutex<()> = Mutex::new(());
+    let turn = FILES.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = std::env::temp_dir().join(format!("mcpmqtt-{}-{test}", std::process::id()));
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).unwrap();
+    (folder.join("s"), turn)
+}
+
+fn assert_refused(answer: &Answer, status: u16, sentence: &str) {
+    assert_eq!(
+        (answer.status, answer.sentence().as_str()),
+        (status, sentence)
+    );
+}
+
+// ---- time
+
+#[test]
+fn a_head_that_does_not_come_is_answered_408() {
+    let server = hurried(|it| it.head = SHORT);
+    let mut client = server.connect();
+    client.send(b"GET /status HTTP/1.1\r\nhost: ");
+    let answer = client.answer();
+    assert_refused(&answer, 408, "the head of the request did not come in time");
+    assert!(answer.closes());
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_head_that_trickles_does_not_put_the_deadline_off() {
+    let server = hurried(|it| it.head = Duration::from_millis(300));
+    let mut client = server.connect();
+    let start = Instant::now();
+    // Each byte in time, all of them together not.
+    let mut sent = 0;
+    while start.elapsed() < Duration::from_millis(900)
+        && client.is_silent(Duration::from_millis(20))
+    {
+        client.send(b"x");
+        sent += 1;
+    }
+    assert!(sent > 3);
+    assert_eq!(client.answer().status, 408);
+}
+
+#[test]
+fn a_body_that_does_not_come_is_answered_408() {
+    let server = hurried(|it| it.body = SHORT);
+    let mut client = server.connect();
+    let request = post(STATELESS, NOTE);
+    client.send(&request[..request.len() - 1]);
+    assert_refused(&client.answer(), 408, "the body did not come in time");
+}
+
+#[test]
+fn an_idle_connection_is_closed_without_a_word() {
+    let server = hurried(|it| it.idle = SHORT);
+    let mut client = server.connect();
+    assert!(client.rest().is_empty());
+    let mut client = server.connect();
+    client.send(STATUS);
+    assert_eq!(client.answer().status, 200);
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_client_that_never_reads_is_given_up() {
+    let server = hurried(|it| it.write = SHORT);
+    let mut client = server.connect();
+    let large = modern(1, "tools/call", json!({"name": "large", "arguments": {}}));
+    let fields = format!("{STATELESS}mcp-method: tools/call\r\nmcp-name: large\r\n");
+    let request = post(&fields, &large.to_string());
+    for _ in 0..20 {
+        client.send(&request);
+    }
+    // Others are served meanwhile.
+    assert!(server.connect().is_served());
+    // It blocks when the system keeps no more for the two of them, and fails when the server has closed.
+    while client.send(&[b' '; 65536]) {}
+    assert!(client.rest().len() < 20 * (2 << 20));
+}
+
+#[test]
+fn a_call_that_takes_too_long_is_given_up() {
+    let server = hurried(|it| it.handler = SHORT);
+    let wait = modern(1, "tools/call", json!({"name": "wait", "arguments": {}}));
+    let fields = format!("{STATELESS}mcp-method: tools/call\r\nmcp-name: wait\r\n");
+    let answer = server.ask(&post(&fields, &wait.to_string()));
+    assert_refused(&answer, 503, "the call took too long and was given up");
+}
+
+#[test]
+fn an_answer_that_refuses_an_upload_arrives_all_the_same() {
+    let server = Server::start();
+    let body = "x".repeat(4 << 20);
+    for _ in 0..10 {
+        let mut client = server.connect();
+        let request = String::from_utf8(post(STATELESS, &body)).unwrap();
+        client.send(request.replace(KEY, "wrong").as_bytes());
+        // Before the upload is through, or after 256 KiB of it, the connection may break; the answer may not.
+        let answer = client.answer();
+        assert!([401, 429].contains(&answer.status), "{}", answer.status);
+        assert!(answer.closes());
+    }
+}
+
+// ---- numbers
+
+#[test]
+fn a_newcomer_takes_the_seat_of_whoever_waits_longest_strangers_first() {
+    let limits = Limits {
+        connections: 3,
+        ..Limits::default()
+    };
+    let server = Server::with(Wanted {
+        limits,
+        ..Wanted::default()
+    });
+    let mut known = server.connect();
+    known.send(&note(KEY));
+    assert_eq!(known.answer().status, 202);
+    let mut strangers: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for stranger in &mut strangers {
+        assert!(stranger.is_served());
+    }
+    let mut newcomer = server.connect();
+    assert!(newcomer.is_served());
+    assert!(strangers[0].rest().is_empty());
+    assert!(strangers[1].is_served());
+    assert!(known.is_served());
+}
+
+#[test]
+fn when_everyone_is_being_served_a_newcomer_is_turned_away() {
+    let limits = Limits {
+        connections: 2,
+        ..Limits::default()
+    };
+    let server = Server::with(Wanted {
+        limits,
+        ..Wanted::default()
+    });
+    let wait = modern(1, "tools/call", json!({"name": "wait", "arguments": {}})).to_string();
+    let fields = format!("{STATELESS}mcp-method: tools/call\r\nmcp-name: wait\r\n");
+    let mut callers = Vec::new();
+    for _ in 0..2 {
+        let mut caller = server.connect();
+        // Its answer says that the server has begun with what follows it.
+        caller.send(&[&note(KEY)[..], &post(&fields, &wait)].concat());
+        assert_eq!(caller.answer().status, 202);
+        callers.push(caller);
+    }
+    let answer = server.connect().answer();
+    assert_eq!(
+        (answer.status, answer.field("retry-after")),
+        (503, Some("1"))
+    );
+    assert!(answer.closes());
+    server.gate.send_blocking(()).unwrap();
+    server.gate.send_blocking(()).unwrap();
+    for caller in &mut callers {
+        assert_eq!(caller.answer().status, 200);
+    }
+    assert!(server.connect().is_served());
+}
+
+#[test]
+fn the_last_request_of_a_connection_is_told_to_be_it() {
+    let limits = Limits {
+        requests_per_connection: 3,
+        ..Limits::default()
+    };
+    let server = Server::with(Wanted {
+        limits,
+        ..Wanted::default()
+    });
+    let mut client = server.connect();
+    client.send(&STATUS.repeat(4));
+    let closes: Vec<_> = (0..3).map(|_| client.answer().closes()).collect();
+    assert_eq!(closes, [false, false, true]);
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn all_bodies_together_are_bounded() {
+    let limits = Limits {
+        bodies_bytes: 100,
+        ..Limits::default()
+    };
+    let server = Server::with(Wanted {
+        limits,
+        ..Wanted::default()
+    });
+    let mut first = server.connect();
+    let request = post(STATELESS, &format!("{NOTE}{}", " ".repeat(60)));
+    first.send(&request[..request.len() - 1]);
+    let mut second = server.connect();
+    // Not before the first one's bytes are there.
+    let refused = loop {
+        second.send(&request);
+        let answer = second.answer();
+        if answer.status != 202 {
+            break answer;
+        }
+    };
+    assert_eq!(
+        (refused.status, refused.field("retry-after")),
+        (503, Some("1"))
+    );
+    first.send(b" ");
+    assert_eq!(first.answer().status, 202);
+    assert_eq!(server.ask(&request).status, 202);
+}
+
+// ---- strangers
+
+#[test]
+fn who_shows_wrong_keys_has_to_wait_and_a_proven_key_has_not() {
+    let server = Server::start();
+    let mut client = server.connect();
+    let mut statuses = Vec::new();
+    for n in 0..8 {
+        let answer = server.ask(&note(&format!("guess-{n}")));
+        if answer.status == 429 {
+            assert_eq!(answer.field("retry-after"), Some("2"));
+            assert!(!answer.sentence().is_empty());
+        } else {
+            let challenge = r#"Bearer realm="mcpmqtt", error="invalid_token""#;
+            assert_eq!(answer.field("www-authenticate"), Some(challenge));
+        }
+        statuses.push(answer.status);
+    }
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429, 429, 429]);
+    client.send(&note(KEY));
+    assert_eq!(client.answer().status, 202);
+    assert!(client.is_served());
+}
+
+#[test]
+fn a_hashed_key_is_proven_once_for_all_who_come_with_it() {
+    let (record, key) = hashed(64 * 1024);
+    let server = Server::with(Wanted {
+        key: record,
+        ..Wanted::default()
+    });
+    let one = {
+        let start = Instant::now();
+        assert_eq!(server.ask(&note("wrong")).status, 401);
+        start.elapsed()
+    };
+    // Twenty at once, from a place where someone has just failed.
+    let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
+    let start = Instant::now();
+    for client in &mut clients {
+        client.send(&note(&key));
+    }
+    for client in &mut clients {
+        assert_eq!(client.answer().status, 202);
+    }
+    assert!(
+        start.elapsed() < one * 10,
+        "{:?} for one, {:?} for all",
+        one,
+        start.elapsed()
+    );
+    let start = Instant::now();
+    for client in &mut clients {
+        client.send(&note(&key));
+        assert_eq!(client.answer().status, 202);
+    }
+    assert!(start.elapsed() < one, "{:?}", start.elapsed());
+}
+
+#[test]
+fn strangers_who_hammer_do_not_keep_a_proven_key_waiting_nor_the_status() {
+    let (record, key) = hashed(64 * 1024);
+    let server = Server::with(Wanted {
+        key: record,
+        ..Wanted::default()
+    });
+    assert_eq!(server.ask(&note(&key)).status, 202);
+    let mut strangers: Vec<_> = (0..50).map(|_| server.connect()).collect();
+    for (n, stranger) in strangers.iter_mut().enumerate() {
+        stranger.send(&note(&format!("guess-{n}")));
+    }
+    // The hashes of the strangers are at work or wait for each other.
+    let start = Instant::now();
+    let mut client = server.connect();
+    for _ in 0..20 {
+        client.send(&note(&key));
+        assert_eq!(client.answer().status, 202);
+        assert!(client.is_served());
+    }
+    assert!(
+        start.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        start.elapsed()
+    );
+    let mut counts = [0, 0];
+    for stranger in &mut strangers {
+        match stranger.answer().status {
+            401 => counts[0] += 1,
+            429 => counts[1] += 1,
+            other => panic!("{other}"),
+        }
+    }
+    // Five hashes and no more, but for the time that has passed.
+    assert!(counts[0] <= 8 && counts[1] >= 42, "{counts:?}");
+}
+
+#[test]
+fn listed_hosts_and_origins_are_let_in_and_others_are_not() {
+    let server = Server::with(Wanted {
+        hosts: &["gateway.example", "10.0.0.7:8080"],
+        origins: &["https://app.example"],
+        host: "0.0.0.0",
+        ..Wanted::default()
+    });
+    let ask = |host: &str, origin: &str| {
+        let text = format!("GET /status HTTP/1.1\r\nhost: {host}\r\n{origin}\r\n");
+        server.ask(text.as_bytes()).status
+    };
+    for (host, status) in [
+        ("gateway.example", 200),
+        ("GATEWAY.example:8443", 200),
+        ("10.0.0.7:8080", 200),
+        ("10.0.0.7", 421),
+        ("localhost", 421),
+        ("gateway.example.evil.example", 421),
+    ] {
+        assert_eq!(ask(host, ""), status, "{host}");
+    }
+    for (origin, status) in [
+        ("https://app.example", 200),
+        ("https://APP.example", 200),
+        ("http://app.example", 403),
+        ("https://app.example:8443", 403),
+        ("http://localhost:3000", 403),
+        ("null", 403),
+    ] {
+        let line = format!("origin: {origin}\r\n");
+        assert_eq!(ask("gateway.example", &line), status, "{origin}");
+    }
+}
+
+#[test]
+fn a_network_port_without_a_list_takes_any_host_and_no_foreign_origin() {
+    let server = Server::with(Wanted {
+        host: "0.0.0.0",
+        ..Wanted::default()
+    });
+    let ask = |fields: &str| {
+        server
+            .ask(format!("GET /status HTTP/1.1\r\n{fields}\r\n").as_bytes())
+            .status
+    };
+    assert_eq!(ask("host: anything.example\r\n"), 200);
+    assert_eq!(
+        ask("host: evil.example\r\norigin: http://evil.example\r\n"),
+        403
+    );
+    assert_eq!(ask(""), 400);
+}
+
+#[test]
+fn the_status_is_true_at_every_moment() {
+    let server = Server::start();
+    let mut client = server.connect();
+    for connected in [false, true, false] {
+        server
+            .mqtt_connected
+            .store(connected, std::sync::atomic::Ordering::Relaxed);
+        client.send(STATUS);
+        let answer = client.answer();
+        assert_eq!(
+            answer.json(),
+            json!({"running": true, "mqtt_connected": connected})
+        );
+    }
+}
+
+// ---- socket files
+
+#[test]
+fn a_socket_file_has_its_mode_serves_and_is_gone_afterwards() {
+    let (path, _turn) = socket_path("serves");
+    for mode in [0o600, 0o660, 0o666] {
+        let listener = Listener::unix(&path, mode).unwrap();
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            mode
+        );
+        drop(listener);
+        assert!(!path.exists());
+    }
+    let mut server = Server::with(Wanted {
+        file: Some(path.clone()),
+        ..Wanted::default()
+    });
+    let mut client = server.connect();
+    // No host is needed there, and any will do.
+    client.send(b"GET /status HTTP/1.1\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    client.send(b"GET /status HTTP/1.1\r\nhost:\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    client.send(b"GET /status HTTP/1.1\r\nhost: evil.example\r\n\r\n");
+    assert_eq!(client.answer().status, 200);
+    client.send(&note(KEY));
+    assert_eq!(client.answer().status, 202);
+    assert_eq!(server.ask(&note("wrong")).status, 401);
+    server.stop();
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_stale_socket_is_replaced() {
+    let (path, _turn) = socket_path("stale");
+    drop(UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    let server = Server::with(Wanted {
+        file: Some(path),
+        ..Wanted::default()
+    });
+    assert!(server.connect().is_served());
+}
+
+#[test]
+fn the_socket_of_a_live_server_is_left_alone() {
+    let (path, _turn) = socket_path("live");
+    let server = Server::with(Wanted {
+        file: Some(path.clone()),
+        ..Wanted::default()
+    });
+    let error = Listener::unix(&path, 0o600).unwrap_err();
+    assert!(matches!(error, ListenError::Taken(_)), "{error:?}");
+    let place = path.display();
+    assert_eq!(
+        error.to_string(),
+        format!("another server listens on `{place}`; stop it or choose another place")
+    );
+    assert!(server.connect().is_served());
+}
+
+#[test]
+fn what_is_no_socket_is_left_alone() {
+    let (path, _turn) = socket_path("plain");
+    fs::write(&path, "precious").unwrap();
+    let error = Listener::unix(&path, 0o600).unwrap_err();
+    assert!(matches!(error, ListenError::NotASocket(_)), "{error:?}");
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    let link = path.with_extension("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    Listener::unix(&link, 0o600).unwrap_err();
+    assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+}
+
+#[test]
+fn a_file_that_someone_else_has_put_there_is_not_removed() {
+    let (path, _turn) = socket_path("replaced");
+    let listener = Listener::unix(&path, 0o600).unwrap();
+    fs::remove_file(&path).unwrap();
+    let theirs = UnixListener::bind(&path).unwrap();
+    let inode = fs::metadata(&path).unwrap().ino();
+    drop(listener);
+    let left = fs::metadata(&path).unwrap();
+    assert!(left.file_type().is_socket() && left.ino() == inode);
+    drop(theirs);
+}
+
+#[test]
+fn a_place_that_cannot_be_had_is_named() {
+    let missing = Path::new("/nonexistent/folder/s");
+    let error = Listener::unix(missing, 0o600).unwrap_err().to_string();
+    assert!(error.contains("/nonexistent/folder/s"), "{error}");
+    let taken = Listener::tcp("127.0.0.1", 0).unwrap();
+    let port: u16 = taken.place().rsplit(':').next().unwrap().parse().unwrap();
+    let error = Listener::tcp("127.0.0.1", port).unwrap_err();
+    assert!(matches!(error, ListenError::Taken(_)), "{error:?}");
+}
+
+#[test]
+fn nothing_reaches_a_server_that_has_stopped() {
+    let (path, _turn) = socket_path("stopped");
+    let mut server = Server::with(Wanted {
+        file: Some(path.clone()),
+        ..Wanted::default()
+    });
+    let mut waiting = UnixStream::connect(&path).unwrap();
+    server.stop();
+    let _ = waiting.write_all(STATUS);
+    let mut rest = Vec::new();
+    let _ = waiting.read_to_end(&mut rest);
+    assert!(rest.is_empty());
+    UnixStream::connect(&path).unwrap_err();
+}
