@@ -4,6 +4,7 @@
 //! returns, and dropping a future or an [`Inbox`] takes back what it asked for. It owns no socket:
 //! [`link`](crate::link) does, at the other end of one bounded channel.
 
+mod answer;
 mod status;
 
 use std::cell::{Cell, RefCell};
@@ -18,6 +19,7 @@ use async_channel::{Receiver, Sender};
 use mcpmqtt_protocol::client::{Listen, ListenError, Outcome, PublishError, Reason};
 use mcpmqtt_protocol::message::Message;
 
+pub(crate) use self::answer::Reply;
 use self::status::Board;
 pub use self::status::{Changes, Status};
 
@@ -25,7 +27,6 @@ pub use self::status::{Changes, Status};
 #[derive(Clone)]
 pub struct Broker {
     requests: Sender<Request>,
-    gone: Sender<CallId>,
     shared: Rc<Shared>,
 }
 
@@ -49,13 +50,13 @@ pub(crate) enum Request {
         id: CallId,
         message: Message,
         deadline: Instant,
-        reply: Sender<Result<Outcome, PublishError>>,
+        reply: Reply<Result<Outcome, PublishError>>,
     },
     Listen {
         id: CallId,
         listen: Listen,
         mailbox: Rc<Mailbox>,
-        reply: Sender<Result<(), ListenFailure>>,
+        reply: Reply<Result<(), ListenFailure>>,
     },
 }
 
@@ -73,6 +74,8 @@ pub(crate) struct Shared {
     /// Bytes waiting in all inboxes.
     pub(crate) waiting_bytes: Cell<usize>,
     last_id: Cell<CallId>,
+    /// Calls that were given up.
+    gone: Sender<CallId>,
 }
 
 /// Why a listener could not be set up.
@@ -98,10 +101,9 @@ pub enum Arrival {
 /// The messages of one listener. Dropping it ends the listener.
 pub struct Inbox {
     mailbox: Rc<Mailbox>,
-    shared: Rc<Shared>,
     /// Bytes that were taken out and are still kept by the caller.
     held: usize,
-    _presence: Presence,
+    presence: Presence,
 }
 
 /// Where the link puts what comes for one listener.
@@ -123,7 +125,7 @@ struct MailboxState {
 /// Tells the link, when dropped, that nobody waits for this call any more.
 struct Presence {
     id: CallId,
-    gone: Sender<CallId>,
+    shared: Rc<Shared>,
     /// The call is over; the link has forgotten it.
     done: bool,
 }
@@ -149,10 +151,10 @@ impl Broker {
             board: Board::new(),
             waiting_bytes: Cell::new(0),
             last_id: Cell::new(0),
+            gone,
         });
         let handle = Self {
             requests,
-            gone,
             shared: Rc::clone(&shared),
         };
         let end = LinkEnd {
@@ -174,7 +176,7 @@ impl Broker {
         deadline: Instant,
     ) -> Result<Outcome, PublishError> {
         let mut presence = self.presence();
-        let (reply, answer) = async_channel::bounded(1);
+        let (reply, answer) = answer::pair();
         let request = Request::Publish {
             id: presence.id,
             message,
@@ -196,7 +198,7 @@ impl Broker {
     pub async fn listen(&self, listen: Listen) -> Result<Inbox, ListenFailure> {
         let presence = self.presence();
         let mailbox = Rc::new(Mailbox::default());
-        let (reply, answer) = async_channel::bounded(1);
+        let (reply, answer) = answer::pair();
         let request = Request::Listen {
             id: presence.id,
             listen,
@@ -208,9 +210,8 @@ impl Broker {
         }
         let inbox = Inbox {
             mailbox,
-            shared: Rc::clone(&self.shared),
             held: 0,
-            _presence: presence,
+            presence,
         };
         answer.recv().await.unwrap_or(Err(ListenFailure::Ended))?;
         Ok(inbox)
@@ -244,7 +245,7 @@ impl Broker {
         self.shared.last_id.set(id);
         Presence {
             id,
-            gone: self.gone.clone(),
+            shared: Rc::clone(&self.shared),
             done: false,
         }
     }
@@ -265,7 +266,7 @@ impl Inbox {
             let mut state = self.mailbox.state.borrow_mut();
             if let Some(message) = state.queue.pop_front() {
                 state.bytes -= message.size();
-                self.shared.release(message.size());
+                self.presence.shared.release(message.size());
                 return Poll::Ready(Arrival::Message(message));
             }
             if let Some(reason) = &state.ended {
@@ -281,14 +282,14 @@ impl Inbox {
     /// collects many calls' worth of messages is bounded like one that lets them wait here.
     pub fn hold(&mut self, bytes: usize) {
         self.held += bytes;
-        let total = &self.shared.waiting_bytes;
+        let total = &self.presence.shared.waiting_bytes;
         total.set(total.get() + bytes);
     }
 
     /// Throws away what has come so far: messages older than a request are not its reply.
     pub fn clear(&mut self) {
         let mut state = self.mailbox.state.borrow_mut();
-        self.shared.release(state.bytes);
+        self.presence.shared.release(state.bytes);
         state.bytes = 0;
         state.queue.clear();
     }
@@ -323,7 +324,7 @@ impl fmt::Debug for Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         self.clear();
-        self.shared.release(self.held);
+        self.presence.shared.release(self.held);
     }
 }
 
@@ -331,7 +332,7 @@ impl Drop for Presence {
     fn drop(&mut self) {
         if !self.done {
             // Fails only when the link has ended, and then there is nobody to tell.
-            let _ = self.gone.try_send(self.id);
+            let _ = self.shared.gone.try_send(self.id);
         }
     }
 }

@@ -5,6 +5,7 @@
 //! turn between two of them. It knows nothing of tools.
 
 mod calls;
+mod pace;
 mod record;
 
 use std::future::{Future, poll_fn};
@@ -20,6 +21,7 @@ use smol::future::BoxedLocal;
 use smol::stream::Stream;
 
 use self::calls::Calls;
+use self::pace::Pace;
 use self::record::Record;
 use crate::broker::{Broker, CallId, InboxLimits, LinkEnd, Request, Shared, Status};
 use crate::transport::{self, Stream as Socket, Target};
@@ -49,6 +51,7 @@ async fn run(options: Options, target: Target, end: LinkEnd, seed: u64) {
         wait: None,
         calls: Calls::default(),
         buffer: vec![0; READ_BYTES].into_boxed_slice(),
+        pace: Pace::new(),
         record: Record::default(),
     };
     poll_fn(|cx| link.turn(cx)).await;
@@ -66,6 +69,7 @@ struct Link {
     wait: Option<Instant>,
     calls: Calls,
     buffer: Box<[u8]>,
+    pace: Pace,
     record: Record,
 }
 
@@ -103,7 +107,10 @@ impl Link {
         let mut moved = false;
         for _ in 0..REQUESTS_PER_TURN {
             match self.requests.as_mut().poll_next(cx) {
-                Poll::Ready(Some(request)) => self.calls.take(&mut self.client, now, request),
+                Poll::Ready(Some(request)) => {
+                    self.pace.asked();
+                    self.calls.take(&mut self.client, now, request);
+                }
                 Poll::Ready(None) => {
                     self.client.disconnect(now);
                     break;
@@ -150,13 +157,17 @@ impl Link {
         let Wire::Open(socket) = &mut self.wire else {
             return false;
         };
-        if !self.client.wants_bytes() {
+        if !self.client.wants_bytes() || self.pace.holds(cx) {
             return false;
         }
         match socket.poll_read(cx, &mut self.buffer) {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => self.closed(now, String::new()),
             Poll::Ready(Ok(n)) => {
+                // A buffer that was filled has more behind it: no time to pause.
+                if n < self.buffer.len() {
+                    self.pace.has_read(now, self.client.usage().live_packet_ids);
+                }
                 let bytes = self.buffer.get(..n).unwrap_or_default();
                 self.client.handle_bytes(now, bytes);
                 if self.calls.listening() {
@@ -217,8 +228,14 @@ impl Link {
 
     fn handle_event(&mut self, event: Event) {
         match event {
-            Event::Message { ticket, message } => self.calls.message(ticket, message, &self.shared),
-            Event::Published { ticket, outcome } => self.calls.published(ticket, outcome),
+            Event::Message { ticket, message } => {
+                self.pace.arrived();
+                self.calls.message(ticket, message, &self.shared);
+            }
+            Event::Published { ticket, outcome } => {
+                self.pace.arrived();
+                self.calls.published(ticket, outcome);
+            }
             Event::Listening { ticket, .. } => self.calls.listening_now(ticket),
             Event::ListenRefused { ticket, reason } => self.calls.refused(ticket, reason),
             Event::Connected { session_present } => {

@@ -4,17 +4,16 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use async_channel::Sender;
 use mcpmqtt_protocol::client::{Client, Outcome, PublishError, Reason, Ticket};
 use mcpmqtt_protocol::message::Message;
 
-use crate::broker::{CallId, ListenFailure, Mailbox, Request, Shared};
+use crate::broker::{CallId, ListenFailure, Mailbox, Reply, Request, Shared};
 
-/// Calls by the protocol's tickets and by the callers' numbers.
+/// Calls by the protocol's tickets. Those that are given up, which is rare, are searched by the
+/// callers' numbers.
 #[derive(Default)]
 pub(super) struct Calls {
-    tickets: HashMap<CallId, Ticket>,
-    publishes: HashMap<Ticket, (CallId, Sender<Result<Outcome, PublishError>>)>,
+    publishes: HashMap<Ticket, (CallId, Reply<Result<Outcome, PublishError>>)>,
     listeners: HashMap<Ticket, Listener>,
 }
 
@@ -22,7 +21,7 @@ struct Listener {
     id: CallId,
     mailbox: Rc<Mailbox>,
     /// Until the broker has granted the filter.
-    reply: Option<Sender<Result<(), ListenFailure>>>,
+    reply: Option<Reply<Result<(), ListenFailure>>>,
 }
 
 impl Calls {
@@ -43,10 +42,9 @@ impl Calls {
                 reply,
             } => match client.publish(now, message, Some(deadline)) {
                 Ok(ticket) => {
-                    self.tickets.insert(id, ticket);
                     self.publishes.insert(ticket, (id, reply));
                 }
-                Err(error) => answer(&reply, Err(error)),
+                Err(error) => reply.give(Err(error)),
             },
             Request::Listen {
                 id,
@@ -56,27 +54,29 @@ impl Calls {
             } => match client.listen(now, listen) {
                 Ok(ticket) => {
                     let reply = Some(reply);
-                    self.tickets.insert(id, ticket);
                     self.listeners
                         .insert(ticket, Listener { id, mailbox, reply });
                 }
-                Err(error) => answer(&reply, Err(ListenFailure::Refused(error))),
+                Err(error) => reply.give(Err(ListenFailure::Refused(error))),
             },
         }
     }
 
     /// The caller is gone: takes back what it asked for. False when it was over already.
     pub(super) fn leave(&mut self, client: &mut Client, now: Instant, id: CallId) -> bool {
-        let Some(ticket) = self.tickets.remove(&id) else {
-            return false;
-        };
-        if self.publishes.remove(&ticket).is_some() {
+        let publish = self.publishes.iter().find(|(_, (call, _))| *call == id);
+        if let Some(ticket) = publish.map(|(ticket, _)| *ticket) {
+            self.publishes.remove(&ticket);
             client.cancel(now, ticket);
+            return true;
         }
-        if self.listeners.remove(&ticket).is_some() {
+        let listener = self.listeners.iter().find(|(_, call)| call.id == id);
+        if let Some(ticket) = listener.map(|(ticket, _)| *ticket) {
+            self.listeners.remove(&ticket);
             client.leave(now, ticket);
+            return true;
         }
-        true
+        false
     }
 
     pub(super) fn message(&self, ticket: Ticket, message: Message, shared: &Shared) {
@@ -86,24 +86,22 @@ impl Calls {
     }
 
     pub(super) fn published(&mut self, ticket: Ticket, outcome: Outcome) {
-        if let Some((id, reply)) = self.publishes.remove(&ticket) {
-            self.tickets.remove(&id);
-            answer(&reply, Ok(outcome));
+        if let Some((_, reply)) = self.publishes.remove(&ticket) {
+            reply.give(Ok(outcome));
         }
     }
 
     pub(super) fn listening_now(&mut self, ticket: Ticket) {
         let listener = self.listeners.get_mut(&ticket);
         if let Some(reply) = listener.and_then(|listener| listener.reply.take()) {
-            answer(&reply, Ok(()));
+            reply.give(Ok(()));
         }
     }
 
     pub(super) fn refused(&mut self, ticket: Ticket, reason: Reason) {
         if let Some(listener) = self.listeners.remove(&ticket) {
-            self.tickets.remove(&listener.id);
             match listener.reply {
-                Some(reply) => answer(&reply, Err(ListenFailure::Broker(reason))),
+                Some(reply) => reply.give(Err(ListenFailure::Broker(reason))),
                 None => listener.mailbox.end(reason),
             }
         }
@@ -122,9 +120,4 @@ impl Calls {
             listener.mailbox.end(reason.clone());
         }
     }
-}
-
-/// A caller that is gone needs no answer.
-fn answer<T>(reply: &Sender<T>, value: T) {
-    let _ = reply.try_send(value);
 }

@@ -1,0 +1,76 @@
+//! What both clients are asked for, and how they report.
+//!
+//! usage: CLIENT PORT publish|receive|rtt QOS COUNT [TOPIC]
+//!
+//! Each prints one line of JSON. `receive` first prints `ready`, when it is subscribed.
+
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+/// Bytes in each message, and messages under way at once.
+pub const PAYLOAD: [u8; 64] = [b'x'; 64];
+pub const WINDOW: usize = 100;
+
+#[derive(Clone)]
+pub struct Task {
+    pub port: u16,
+    pub mode: String,
+    pub qos: u8,
+    pub count: usize,
+    pub topic: String,
+}
+
+impl Task {
+    pub fn from_arguments() -> Self {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let [port, mode, qos, count, rest @ ..] = arguments.as_slice() else {
+            panic!("usage: CLIENT PORT publish|receive|rtt QOS COUNT [TOPIC]");
+        };
+        Self {
+            port: port.parse().expect("a port"),
+            mode: mode.clone(),
+            qos: qos.parse().expect("a QoS"),
+            count: count.parse().expect("a count"),
+            topic: rest.first().map_or("bench/x", String::as_str).to_owned(),
+        }
+    }
+}
+
+/// Wall clock and the processor time of this process since it was made.
+pub struct Stopwatch(Instant, Duration);
+
+impl Stopwatch {
+    pub fn start() -> Self {
+        Self(Instant::now(), processor_time())
+    }
+
+    pub fn report(self, count: usize, mut trips: Vec<Duration>) {
+        let (wall, cpu) = (self.0.elapsed(), processor_time() - self.1);
+        trips.sort_unstable();
+        let micros = |share: f64| {
+            let at = (trips.len() as f64 * share) as usize;
+            trips.get(at).map_or(0.0, |trip| trip.as_secs_f64() * 1e6)
+        };
+        println!(
+            "{{\"count\": {count}, \"wall\": {:.6}, \"cpu\": {:.6}, \"rss_kb\": {}, \"p50\": {:.1}, \"p99\": {:.1}}}",
+            wall.as_secs_f64(),
+            cpu.as_secs_f64(),
+            rss_kb(),
+            micros(0.5),
+            micros(0.99)
+        );
+    }
+}
+
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+fn rss_kb() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let words = line.expect("VmRSS").trim().trim_end_matches(" kB");
+    words.parse().expect("a number")
+}

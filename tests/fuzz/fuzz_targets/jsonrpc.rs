@@ -1,0 +1,70 @@
+//! Any bytes as a message to the server of both eras: whatever comes back is one line of JSON-RPC.
+//!
+//! Input: messages, one a line.
+#![no_main]
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use libfuzzer_sys::fuzz_target;
+use mcpmqtt::broker::InboxLimits;
+use mcpmqtt::link;
+use mcpmqtt::mcp::{Engine, Outlet, Received, Session};
+use mcpmqtt::protocol::client::Options;
+use mcpmqtt::tools::{self, Access, BrokerInfo};
+use mcpmqtt::transport::Target;
+use mcpmqtt_config::Config;
+use serde_json::Value;
+
+fuzz_target!(|input: &[u8]| {
+    let executor = Rc::new(smol::LocalExecutor::new());
+    let policy = Rc::new(Config::without_file().policy);
+    // The link is never polled: what is asked of the broker stays unanswered.
+    let target = Target::new("127.0.0.1", 1);
+    let (broker, _pump) = link::open(Options::new("fuzz"), target, InboxLimits::default(), 1);
+    let info = BrokerInfo { host: "localhost".into(), port: 1883, requires_auth: false };
+    let server = tools::server_info(&policy);
+    let access = Access::new(broker, policy, 1 << 20, &executor);
+    let engine = Engine::new(tools::catalog(&access, info), server).unwrap();
+    let session = Rc::new(Session::default());
+    let told = Rc::new(RefCell::new(Vec::new()));
+    let outlet = {
+        let told = Rc::clone(&told);
+        Outlet::shared(move |text| {
+            told.borrow_mut().push(text);
+            true
+        })
+    };
+    let mut running = Vec::new();
+    for line in input.split(|byte| *byte == b'\n').take(20) {
+        match engine.receive(&session, line, &outlet) {
+            Received::Nothing => {}
+            Received::Answer(reply) => check(&reply.text),
+            Received::Call(call) => running.push(Box::pin(call.run())),
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        running.retain_mut(|call| match call.as_mut().poll(&mut cx) {
+            Poll::Ready(reply) => {
+                reply.iter().for_each(|reply| check(&reply.text));
+                false
+            }
+            Poll::Pending => true,
+        });
+        told.take().iter().for_each(|text| check(text));
+    }
+});
+
+fn check(text: &[u8]) {
+    assert!(!text.contains(&b'\n'));
+    let value: Value = serde_json::from_slice(text).expect("JSON");
+    let parts = match &value {
+        Value::Array(parts) => parts.as_slice(),
+        one => std::slice::from_ref(one),
+    };
+    assert!(!parts.is_empty());
+    for part in parts {
+        assert_eq!(part["jsonrpc"], "2.0");
+        assert!(part.get("method").is_some() || part.get("result").is_some() != part.get("error").is_some());
+    }
+}
