@@ -8,15 +8,13 @@ mod calls;
 mod record;
 
 use std::future::{Future, poll_fn};
-use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use async_channel::Receiver;
-use async_io::{Async, Timer};
+use async_io::Timer;
 use mcpmqtt_protocol::client::{Client, Event, Options, Output};
 use smol::future::BoxedLocal;
 use smol::stream::Stream;
@@ -24,7 +22,7 @@ use smol::stream::Stream;
 use self::calls::Calls;
 use self::record::Record;
 use crate::broker::{Broker, CallId, InboxLimits, LinkEnd, Request, Shared, Status};
-use crate::transport::{self, Target};
+use crate::transport::{self, Stream as Socket, Target};
 
 /// A handle to the broker at `target`, and the future that does the work: it connects, reconnects,
 /// and ends when the handle is shut down. `seed` spreads reconnects.
@@ -73,8 +71,8 @@ struct Link {
 
 enum Wire {
     None,
-    Opening(BoxedLocal<Result<Async<TcpStream>, String>>),
-    Open(Async<TcpStream>),
+    Opening(BoxedLocal<Result<Socket, String>>),
+    Open(Socket),
 }
 
 impl Link {
@@ -89,6 +87,8 @@ impl Link {
             moved |= self.drain(now);
             moved |= self.write(now, cx);
             if self.client.is_closed() {
+                // The last byte written may have been the end of it: everyone hears of that.
+                self.drain(now);
                 return Poll::Ready(());
             }
             if !moved && !self.arm_timer() {
@@ -146,26 +146,24 @@ impl Link {
         }
     }
 
-    /// Reads once when the system says that there is something: asking the socket itself in every
-    /// turn would cost a system call each.
     fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Wire::Open(stream) = &self.wire else {
+        let Wire::Open(socket) = &mut self.wire else {
             return false;
         };
-        if !self.client.wants_bytes() || stream.poll_readable(cx).is_pending() {
+        if !self.client.wants_bytes() {
             return false;
         }
-        match stream.get_ref().read(&mut self.buffer) {
-            Ok(0) => self.closed(now, String::new()),
-            Ok(n) => {
+        match socket.poll_read(cx, &mut self.buffer) {
+            Poll::Pending => return false,
+            Poll::Ready(Ok(0)) => self.closed(now, String::new()),
+            Poll::Ready(Ok(n)) => {
                 let bytes = self.buffer.get(..n).unwrap_or_default();
                 self.client.handle_bytes(now, bytes);
                 if self.calls.listening() {
-                    transport::acknowledge_now(stream);
+                    socket.acknowledge_now();
                 }
             }
-            Err(error) if is_transient(&error) => {}
-            Err(error) => self.closed(now, transport::words(&error)),
+            Poll::Ready(Err(words)) => self.closed(now, words),
         }
         true
     }
@@ -177,21 +175,15 @@ impl Link {
 
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        while let Wire::Open(stream) = &self.wire {
+        while let Wire::Open(socket) = &mut self.wire {
             let outgoing = self.client.outgoing();
-            if outgoing.is_empty() {
+            if outgoing.is_empty() && !socket.wants_write() {
                 break;
             }
-            match stream.get_ref().write(outgoing) {
-                Ok(0) => self.closed(now, "it takes no more bytes".into()),
-                Ok(n) => self.client.handle_written(now, n),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    if stream.poll_writable(cx).is_pending() {
-                        break;
-                    }
-                }
-                Err(error) if is_transient(&error) => {}
-                Err(error) => self.closed(now, transport::words(&error)),
+            match socket.poll_write(cx, outgoing) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(n)) => self.client.handle_written(now, n),
+                Poll::Ready(Err(words)) => self.closed(now, words),
             }
             moved = true;
         }
@@ -209,7 +201,11 @@ impl Link {
                     self.wire = Wire::Opening(Box::pin(opening));
                     moved = true;
                 }
-                Output::Close => self.wire = Wire::None,
+                Output::Close => {
+                    if let Wire::Open(socket) = std::mem::replace(&mut self.wire, Wire::None) {
+                        socket.close();
+                    }
+                }
                 Output::Event(event) => self.handle_event(event),
                 Output::Wait(until) => {
                     self.wait = until;
@@ -226,7 +222,10 @@ impl Link {
             Event::Listening { ticket, .. } => self.calls.listening_now(ticket),
             Event::ListenRefused { ticket, reason } => self.calls.refused(ticket, reason),
             Event::Connected { session_present } => {
-                self.record.up(&self.target, session_present);
+                if let Wire::Open(socket) = &self.wire {
+                    let protocol = socket.protocol();
+                    self.record.up(&self.target, protocol, session_present);
+                }
                 self.shared.board.set(Status::Connected { session_present });
             }
             Event::Disconnected { reason, retry_in } => {
@@ -267,13 +266,6 @@ impl Link {
         self.timer = Some((wait, Timer::at(wait)));
         true
     }
-}
-
-fn is_transient(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-    )
 }
 
 /// Bytes asked of the socket at once.

@@ -98,7 +98,7 @@ async fn serve(
     let options = startup::client_options(&config)?;
     let (broker, pump) = link::open(
         options,
-        startup::target(&config),
+        startup::target(&config)?,
         startup::inbox_limits(&config),
         startup::seed()?,
     );

@@ -15,7 +15,7 @@ use mcpmqtt_protocol::limits::Limits;
 
 use crate::broker::InboxLimits;
 use crate::cli;
-use crate::transport::Target;
+use crate::transport::{Target, Tls};
 
 /// A configuration and where it came from.
 #[derive(Debug)]
@@ -105,6 +105,8 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
         options.username = Some(credentials.username.clone());
         options.password = password(&credentials.password)?;
     }
+    options.will = mqtt.will.clone();
+    options.birth = mqtt.birth.clone();
     options.connect_timeout = mqtt.connect_timeout;
     options.backoff = BackoffOptions {
         initial: mqtt.backoff.initial,
@@ -123,17 +125,22 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
     Ok(options)
 }
 
-/// Where the broker is.
-#[must_use]
-pub fn target(config: &Config) -> Target {
+/// Where the broker is, with the files read that TLS needs.
+///
+/// # Errors
+/// The key of the configuration that cannot be used, and why.
+pub fn target(config: &Config) -> Result<Target, String> {
     let keepalive = Duration::from_secs(config.mqtt.keepalive.into());
-    Target {
-        host: config.mqtt.host.clone(),
+    let host = config.mqtt.host.clone();
+    let tls = config.mqtt.tls.as_ref();
+    Ok(Target {
+        tls: tls.map(|tls| Tls::load(tls, &host)).transpose()?,
+        host,
         port: config.mqtt.port,
         // The same patience as the protocol's own, which sees what the system does not.
         user_timeout: keepalive * 3 / 2,
         connect_timeout: config.mqtt.connect_timeout,
-    }
+    })
 }
 
 /// The bounds on messages that wait for calls.

@@ -1,11 +1,19 @@
 //! Opening the byte stream to the broker.
 
+mod stream;
+#[cfg_attr(not(feature = "tls"), path = "transport/no_tls.rs")]
+mod tls;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use async_io::{Async, Timer};
 use smol::future;
+
+pub(crate) use self::stream::Stream;
+use self::tls::Session;
+pub use self::tls::Tls;
 
 /// Where the broker is.
 #[derive(Debug, Clone)]
@@ -14,6 +22,8 @@ pub struct Target {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// How to encrypt; `None`: not at all.
+    pub tls: Option<Tls>,
     /// How long sent bytes may go unacknowledged by the peer's system before the connection counts
     /// as broken; zero leaves it to the system.
     pub user_timeout: Duration,
@@ -28,19 +38,35 @@ impl Target {
         Self {
             host: host.into(),
             port,
+            tls: None,
             user_timeout: Duration::from_secs(90),
             connect_timeout: Duration::from_secs(10),
         }
     }
 }
 
-/// Opens a connection, trying each address of the host in turn.
+/// Opens a connection, with TLS if the target wants that.
 ///
 /// # Errors
 /// A sentence that names the place and the cause.
-pub async fn open(target: Target) -> Result<Async<TcpStream>, String> {
+pub(crate) async fn open(target: Target) -> Result<Stream, String> {
+    let socket = reach(&target).await?;
+    let Some(tls) = &target.tls else {
+        return Ok(Stream::Plain(socket));
+    };
+    match Session::open(tls, socket).await {
+        Ok(session) => Ok(Stream::Tls(Box::new(session))),
+        Err(why) => Err(format!(
+            "cannot connect to the broker at `{}:{}`: {why}",
+            target.host, target.port
+        )),
+    }
+}
+
+/// Tries each address of the host in turn.
+async fn reach(target: &Target) -> Result<Async<TcpStream>, String> {
     let place = format!("`{}:{}`", target.host, target.port);
-    let addresses = resolve(&target).await.map_err(|error| {
+    let addresses = resolve(target).await.map_err(|error| {
         format!(
             "the broker's name in {place} cannot be resolved: {}",
             words(&error)
@@ -50,7 +76,7 @@ pub async fn open(target: Target) -> Result<Async<TcpStream>, String> {
     let mut failure = String::from("the name has no address");
     for address in addresses {
         match connect(address, share).await {
-            Ok(stream) => return prepare(stream, &target).map_err(|error| words(&error)),
+            Ok(stream) => return prepare(stream, target).map_err(|error| words(&error)),
             Err(error) => failure = words(&error),
         }
     }
@@ -91,14 +117,6 @@ fn prepare(stream: Async<TcpStream>, target: &Target) -> io::Result<Async<TcpStr
         rustix::net::sockopt::set_tcp_user_timeout(&stream, millis)?;
     }
     Ok(stream)
-}
-
-/// Lets the system acknowledge at once what was received. Brokers that do not set TCP_NODELAY
-/// (mosquitto by default) hold a message back until the packet before it is acknowledged, which the
-/// system delays by up to 40 ms: a retained message behind its SUBACK would come that late. Has to be
-/// repeated: the system goes back to delaying by itself. A hint, so its failure changes nothing.
-pub(crate) fn acknowledge_now(stream: &Async<TcpStream>) {
-    let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
 }
 
 /// An I/O error in a few lower-case words, without the number.

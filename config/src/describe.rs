@@ -1,14 +1,17 @@
 //! The configuration in words: every rule as it was understood, no secret. For `--check`.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
+use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::Shown;
 
 use crate::mqtt::{Credentials, Mqtt, Password};
 use crate::policy::Grant;
 use crate::remote::{ApiKey, Listen, RemoteServer};
 use crate::settings::Config;
+use crate::tls::{Tls, Trust};
 
 impl Config {
     /// What this configuration means, one statement a line.
@@ -22,7 +25,7 @@ impl Config {
             Some(path) => format!(
                 "logging: {} and above to {}",
                 self.logging.level,
-                Shown(&path.to_string_lossy())
+                file(path)
             ),
             None => format!(
                 "logging: {} and above to standard error",
@@ -66,9 +69,10 @@ fn broker(mqtt: &Mqtt) -> Vec<String> {
         None => "generated".to_owned(),
     };
     let wait = &mqtt.backoff;
-    vec![
+    let mut lines = vec![
         format!(
-            "broker: {address} without TLS, connect timeout {}, keep-alive {keepalive}",
+            "broker: {address} {}, connect timeout {}, keep-alive {keepalive}",
+            tls(mqtt.tls.as_ref()),
             seconds(mqtt.connect_timeout)
         ),
         format!("session: {session}, client id {id}"),
@@ -81,7 +85,45 @@ fn broker(mqtt: &Mqtt) -> Vec<String> {
             seconds(wait.refused_max),
             seconds(wait.stable)
         ),
-    ]
+    ];
+    let notices = [("will", &mqtt.will), ("birth", &mqtt.birth)];
+    for (name, message) in notices {
+        lines.extend(message.as_ref().map(|message| notice(name, message)));
+    }
+    lines
+}
+
+fn notice(name: &str, message: &Message) -> String {
+    let kept = if message.retain { ", retained" } else { "" };
+    format!(
+        "{name}: {} bytes to {}, QoS {}{kept}",
+        message.payload.len(),
+        Shown(message.topic.as_str()),
+        message.qos as u8
+    )
+}
+
+fn tls(tls: Option<&Tls>) -> String {
+    let Some(tls) = tls else {
+        return "without TLS".to_owned();
+    };
+    let mut text = match &tls.trust {
+        Trust::System => "with TLS trusting the authorities of this system".to_owned(),
+        Trust::File(path) => format!("with TLS trusting the authorities in {}", file(path)),
+        Trust::Anyone => "with TLS trusting anyone".to_owned(),
+    };
+    if let Some(name) = &tls.server_name {
+        let _ = write!(text, ", for the name {}", Shown(name));
+    }
+    if let Some(identity) = &tls.identity {
+        let (cert, key) = (file(&identity.cert_file), file(&identity.key_file));
+        let _ = write!(text, ", as the certificate in {cert} with the key in {key}");
+    }
+    text
+}
+
+fn file(path: &Path) -> String {
+    Shown(&path.to_string_lossy()).to_string()
 }
 
 fn address(host: &str, port: u16) -> String {
@@ -100,10 +142,7 @@ fn credentials(credentials: Option<&Credentials>) -> String {
     match password {
         Password::None => format!("user {user} without password"),
         Password::Text(_) => format!("user {user} with the password of the file"),
-        Password::File(path) => format!(
-            "user {user} with the password in {}",
-            Shown(&path.to_string_lossy())
-        ),
+        Password::File(path) => format!("user {user} with the password in {}", file(path)),
     }
 }
 
@@ -118,11 +157,7 @@ fn topic(grant: &Grant) -> String {
 
 fn remote(server: &RemoteServer) -> String {
     let listen = match &server.listen {
-        Listen::Unix(path) => format!(
-            "Unix socket {}, mode {:04o}",
-            Shown(&path.to_string_lossy()),
-            server.uds_mode
-        ),
+        Listen::Unix(path) => format!("Unix socket {}, mode {:04o}", file(path), server.uds_mode),
         Listen::Tcp { host, port } => address(host, *port),
     };
     let key = match &server.api_key {

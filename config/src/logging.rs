@@ -3,8 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use serde_json::Value;
-
 use crate::section::Section;
 
 /// What is logged, and where to.
@@ -26,19 +24,9 @@ impl Logging {
             }
         }
         // The original takes an empty string for "no file".
-        let logfile = section.text("logfile").filter(|path| !path.is_empty());
-        if logfile.is_some_and(|path| path.contains('\0')) {
-            section.refuse(
-                "logfile",
-                &Value::from(logfile),
-                "a path without the NUL character",
-            );
-        }
+        let logfile = section.path("logfile");
         section.finish();
-        Self {
-            level,
-            logfile: logfile.map(PathBuf::from),
-        }
+        Self { level, logfile }
     }
 }
 

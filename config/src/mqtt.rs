@@ -3,10 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mcpmqtt_protocol::message::Message;
 use serde_json::Value;
 
+use crate::notice;
 use crate::secret::Secret;
 use crate::section::Section;
+use crate::tls::{Asked, Tls};
 
 /// How to reach the broker and how to behave there.
 #[derive(Clone, Debug)]
@@ -15,16 +18,22 @@ pub struct Mqtt {
     pub host: String,
     /// TCP port.
     pub port: u16,
+    /// How the connection is encrypted; `None`: it is not.
+    pub tls: Option<Tls>,
     /// What to log in with.
     pub credentials: Option<Credentials>,
     /// The client identifier to send as written; `None`: one is to be generated. Always given when `clean_session`
     /// is false.
     pub client_id: Option<String>,
+    /// What the broker tells others when we vanish, and we ourselves when we leave.
+    pub will: Option<Message>,
+    /// What we tell others on every connection.
+    pub birth: Option<Message>,
     /// Whether the broker forgets our session when the connection ends.
     pub clean_session: bool,
     /// Keep-alive in seconds as CONNECT carries it; 0 is off.
     pub keepalive: u16,
-    /// One deadline over name resolution, TCP and CONNACK.
+    /// One deadline over name resolution, TCP, TLS and CONNACK.
     pub connect_timeout: Duration,
     /// How long to wait before connecting again.
     pub backoff: Backoff,
@@ -69,23 +78,21 @@ pub struct Backoff {
 impl Mqtt {
     pub(crate) fn read(section: Section<'_>) -> Self {
         let clean_session = section.flag("clean_session", true);
+        let tls = Asked::read(&section);
+        let port = section.whole("port", 1..=u16::MAX, tls.default_port());
         let mqtt = Self {
             host: host(&section),
-            port: section.whole("port", 1..=u16::MAX, 1883),
+            port,
+            tls: tls.decide(&section, port),
             credentials: credentials(&section),
             client_id: client_id(&section, clean_session),
+            will: notice::read(&section, "will"),
+            birth: notice::read(&section, "birth"),
             clean_session,
             keepalive: section.whole("keepalive", 0..=u16::MAX, 60),
             connect_timeout: section.seconds("connect_timeout", 0.001..=3600.0, 10.0),
             backoff: Backoff::read(section.section("backoff")),
         };
-        if section.value("tls").is_some() {
-            // Without TLS the program would send the password in the clear to an operator who asked for TLS.
-            section.problem(
-                "tls",
-                "TLS is not supported by this version; remove the key to connect without TLS",
-            );
-        }
         section.finish();
         mqtt
     }
@@ -126,23 +133,29 @@ impl Backoff {
 
 fn host(section: &Section<'_>) -> String {
     let host = section.text("host").unwrap_or(DEFAULT_HOST);
-    let remedy = if host.is_empty() {
-        "the name or address of the broker"
+    if let Some(allowed) = host_rule(host) {
+        section.refuse("host", &Value::from(host), allowed);
+    }
+    host.to_owned()
+}
+
+/// What would be right, if `host` is neither a host name nor an address.
+pub(crate) fn host_rule(host: &str) -> Option<&'static str> {
+    if host.is_empty() {
+        Some("the name or address of the broker")
     } else if host.contains("://") {
-        "the host alone, without `://`; the port has its own key"
+        Some("the host alone, without `://`; the port has its own key")
     } else if host.starts_with('[') {
-        "an IPv6 address without brackets"
+        Some("an IPv6 address without brackets")
     } else if host.matches(':').count() == 1 {
-        "the host alone; the port has its own key"
+        Some("the host alone; the port has its own key")
     } else if host.len() > MAX_HOST_BYTES
         || host.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/')
     {
-        "a host name or IP address"
+        Some("a host name or IP address")
     } else {
-        return host.to_owned();
-    };
-    section.refuse("host", &Value::from(host), remedy);
-    DEFAULT_HOST.to_owned()
+        None
+    }
 }
 
 fn credentials(section: &Section<'_>) -> Option<Credentials> {
@@ -151,9 +164,7 @@ fn credentials(section: &Section<'_>) -> Option<Credentials> {
     let text = section
         .secret("password")
         .filter(|password| !password.expose().is_empty());
-    let file = section
-        .text("password_file")
-        .filter(|path| !path.is_empty());
+    let file = section.path("password_file");
     if text
         .as_ref()
         .is_some_and(|password| password.expose().len() > MAX_WIRE_BYTES)
@@ -161,13 +172,6 @@ fn credentials(section: &Section<'_>) -> Option<Credentials> {
         section.problem(
             "password",
             format!("is too long; allowed: at most {MAX_WIRE_BYTES} bytes"),
-        );
-    }
-    if let Some(path) = file.filter(|path| path.contains('\0')) {
-        section.refuse(
-            "password_file",
-            &Value::from(path),
-            "a path without the NUL character",
         );
     }
     let (key, password) = match (text, file) {
@@ -179,7 +183,7 @@ fn credentials(section: &Section<'_>) -> Option<Credentials> {
             return None;
         }
         (Some(password), None) => ("password", Password::Text(password)),
-        (None, Some(path)) => ("password_file", Password::File(path.into())),
+        (None, Some(path)) => ("password_file", Password::File(path)),
         (None, None) => ("", Password::None),
     };
     let Some(username) = username else {

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mcpmqtt_protocol::topic::Shown;
@@ -88,6 +89,15 @@ impl<'a> Section<'a> {
         }
         self.problem(key, "found something that is no string; allowed: a string");
         None
+    }
+
+    /// A file; an empty string is as good as none.
+    pub(crate) fn path(&self, key: &'static str) -> Option<PathBuf> {
+        let path = self.text(key).filter(|path| !path.is_empty())?;
+        if path.contains('\0') {
+            self.refuse(key, &Value::from(path), "a path without the NUL character");
+        }
+        Some(path.into())
     }
 
     pub(crate) fn flag(&self, key: &'static str, default: bool) -> bool {

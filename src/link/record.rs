@@ -16,7 +16,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    pub(super) fn up(&mut self, target: &Target, session_present: bool) {
+    pub(super) fn up(&mut self, target: &Target, protocol: &str, session_present: bool) {
         self.last = None;
         self.is_up = true;
         let session = if session_present {
@@ -25,7 +25,7 @@ impl Record {
             ""
         };
         logger::info(format_args!(
-            "connected to the broker at {}:{}{session}",
+            "connected to the broker at {}:{} over {protocol}{session}",
             target.host, target.port
         ));
     }

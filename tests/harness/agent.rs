@@ -29,10 +29,15 @@ pub struct Answer(Receiver<Value>, RefCell<Option<Value>>);
 impl Agent {
     /// Starts the program with a configuration and shakes hands.
     pub fn start(config: &Value) -> Self {
+        Self::start_with(config, &[])
+    }
+
+    /// As `start`, with variables of the environment.
+    pub fn start_with(config: &Value, variables: &[(&str, &str)]) -> Self {
         let scratch = Scratch::new();
         let path = scratch.file("config.json", &config.to_string());
         let args = ["--config", path.to_str().unwrap()].map(String::from);
-        let mut agent = Self::spawn(&args, scratch);
+        let mut agent = Self::spawn(&args, variables, scratch);
         agent.initialize();
         agent
     }
@@ -40,14 +45,15 @@ impl Agent {
     /// Starts the program with arguments, and says nothing yet.
     pub fn with_args(args: &[&str]) -> Self {
         let args: Vec<String> = args.iter().map(|arg| String::from(*arg)).collect();
-        Self::spawn(&args, Scratch::new())
+        Self::spawn(&args, &[], Scratch::new())
     }
 
-    fn spawn(args: &[String], scratch: Scratch) -> Self {
+    fn spawn(args: &[String], variables: &[(&str, &str)], scratch: Scratch) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_mcpmqtt"))
             .args(args)
             .env("HOME", scratch.path("home"))
             .env_remove("XDG_CONFIG_HOME")
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

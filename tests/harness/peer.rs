@@ -28,6 +28,7 @@ impl Responder {
             let target = Target {
                 host: "127.0.0.1".into(),
                 port,
+                tls: None,
                 user_timeout: Duration::ZERO,
                 connect_timeout: Duration::from_secs(10),
             };

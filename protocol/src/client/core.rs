@@ -190,7 +190,7 @@ impl Core {
 
     pub(super) fn handle_closed(&mut self, now: Instant, words: String) {
         let reason = match &self.state {
-            State::Handshake { .. } => Reason::ClosedBeforeConnack,
+            State::Handshake { .. } => Reason::ClosedBeforeConnack(words),
             State::Up { since, .. } => {
                 // A connection that ends while a filter is asked for may end because of the filter.
                 let short = now.saturating_duration_since(*since) < TAKEOVER_WINDOW

@@ -95,8 +95,9 @@ pub enum Reason {
     ConnectTimeout(Duration),
     /// CONNACK with a code that says no ([MQTT-3.2.2-5]).
     Refused(Refusal),
-    /// The broker closed before it answered CONNECT.
-    ClosedBeforeConnack,
+    /// The connection ended before the broker answered CONNECT; the driver's words, empty for an
+    /// orderly end.
+    ClosedBeforeConnack(String),
     /// The connection ended; the driver's words, empty for an orderly end.
     Closed(String),
     /// As `Closed`, soon after CONNACK and more than once.
@@ -200,8 +201,9 @@ impl fmt::Display for Reason {
                 write!(f, "no answer within the connect timeout of {} s", limit.as_secs_f64())
             }
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::ClosedBeforeConnack => {
-                f.write_str("the broker closed the connection without an answer to CONNECT")
+            Self::ClosedBeforeConnack(words) => {
+                f.write_str("the broker closed the connection without an answer to CONNECT")?;
+                if words.is_empty() { Ok(()) } else { write!(f, ": {words}") }
             }
             Self::Closed(words) if words.is_empty() => {
                 f.write_str("the broker closed the connection")

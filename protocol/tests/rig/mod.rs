@@ -130,9 +130,14 @@ impl Rig {
 
     /// The transport ends in order.
     pub(crate) fn cut(&mut self) {
+        self.cut_saying("");
+    }
+
+    /// The connection ends, and the driver knows why.
+    pub(crate) fn cut_saying(&mut self, words: &str) {
         assert_eq!(self.link, Link::Open, "there is no connection to cut");
         self.link = Link::None;
-        self.client.handle_closed(self.now, "");
+        self.client.handle_closed(self.now, words);
         self.settle();
     }
 

@@ -1,0 +1,65 @@
+//! What stands in for TLS in a build without the feature `tls`: there never is a connection of it.
+
+use std::net::TcpStream;
+use std::task::{Context, Poll};
+
+use async_io::Async;
+
+/// Cannot be had in this build.
+#[derive(Clone, Debug)]
+pub enum Tls {}
+
+impl Tls {
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn load(_: &mcpmqtt_config::Tls, _: &str) -> Result<Self, String> {
+        Err(
+            "mqtt.tls: this program was built without TLS; build it with the feature `tls`, \
+             or set `mqtt.tls` to false to connect without"
+                .into(),
+        )
+    }
+}
+
+#[derive(Debug)]
+pub(crate) enum Session {}
+
+impl Session {
+    pub(crate) async fn open(tls: &Tls, _: Async<TcpStream>) -> Result<Self, String> {
+        match *tls {}
+    }
+
+    pub(crate) fn poll_read(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &mut [u8],
+    ) -> Poll<Result<usize, String>> {
+        match *self {}
+    }
+
+    pub(crate) fn poll_write(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &[u8],
+    ) -> Poll<Result<usize, String>> {
+        match *self {}
+    }
+
+    pub(crate) fn wants_write(&self) -> bool {
+        match *self {}
+    }
+
+    pub(crate) fn protocol(&self) -> &'static str {
+        match *self {}
+    }
+
+    pub(crate) fn close(self) {
+        match self {}
+    }
+
+    pub(crate) fn socket(&self) -> &Async<TcpStream> {
+        match *self {}
+    }
+}

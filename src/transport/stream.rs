@@ -1,0 +1,105 @@
+//! The open byte stream to the broker, plain or in TLS.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
+use std::task::{Context, Poll, ready};
+
+use async_io::Async;
+
+use super::tls::Session;
+use super::words;
+
+/// An open connection. Errors are words.
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Plain(Async<TcpStream>),
+    Tls(Box<Session>),
+}
+
+impl Stream {
+    /// Reads into `buffer`; 0 is the end. The system is asked only when it has said that there is
+    /// something: asking the socket itself in every turn would cost a system call each.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<Result<usize, String>> {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(session) => return session.poll_read(cx, buffer),
+        };
+        loop {
+            let readable = ready!(stream.poll_readable(cx));
+            match readable.and_then(|()| stream.get_ref().read(buffer)) {
+                Err(error) if is_transient(&error) => {}
+                read => return Poll::Ready(read.map_err(|error| words(&error))),
+            }
+        }
+    }
+
+    /// Writes of `bytes` what goes at once. Until it says how many are written, it has to be called
+    /// with the same bytes, and perhaps more behind them. 0 is no end.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<Result<usize, String>> {
+        let stream = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(session) => return session.poll_write(cx, bytes),
+        };
+        loop {
+            match stream.get_ref().write(bytes) {
+                Ok(0) => return Poll::Ready(Err("it takes no more bytes".into())),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    let writable = ready!(stream.poll_writable(cx));
+                    writable.map_err(|error| words(&error))?;
+                }
+                Err(error) if is_transient(&error) => {}
+                written => return Poll::Ready(written.map_err(|error| words(&error))),
+            }
+        }
+    }
+
+    /// Whether there is something to write that nobody gave it.
+    pub(crate) fn wants_write(&self) -> bool {
+        match self {
+            Self::Plain(_) => false,
+            Self::Tls(session) => session.wants_write(),
+        }
+    }
+
+    /// The protocol under MQTT, for a log.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self {
+            Self::Plain(_) => "TCP",
+            Self::Tls(session) => session.protocol(),
+        }
+    }
+
+    /// Ends it in order, as far as that goes at once.
+    pub(crate) fn close(self) {
+        if let Self::Tls(session) = self {
+            session.close();
+        }
+    }
+
+    /// Lets the system acknowledge at once what was received. Brokers that do not set TCP_NODELAY
+    /// (mosquitto by default) hold a message back until the packet before it is acknowledged, which the
+    /// system delays by up to 40 ms: a retained message behind its SUBACK would come that late. Has to be
+    /// repeated: the system goes back to delaying by itself. A hint, so its failure changes nothing.
+    pub(crate) fn acknowledge_now(&self) {
+        let socket = match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(session) => session.socket(),
+        };
+        let _ = rustix::net::sockopt::set_tcp_quickack(socket, true);
+    }
+}
+
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,134 @@
+//! TLS to the broker: what a connection is opened with.
+//!
+//! Promises: files are read once, at the start, and a fault in one names its key; nothing of a
+//! private key reaches a message or `Debug`.
+
+mod anyone;
+mod session;
+mod words;
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use mcpmqtt_config::{Identity, Trust};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+
+use self::anyone::Anyone;
+pub(crate) use self::session::Session;
+
+/// Whom to trust, who we are, and whom we expect. Clones share all of it.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl Tls {
+    /// Reads what `tls` names; `host` is whom we expect if it names nobody else.
+    ///
+    /// # Errors
+    /// The key of the configuration that cannot be used, and why.
+    pub fn load(tls: &mcpmqtt_config::Tls, host: &str) -> Result<Self, String> {
+        let name = tls.server_name.as_deref().unwrap_or(host);
+        let name = ServerName::try_from(name.to_owned()).map_err(|_| {
+            format!("mqtt.tls.server_name: `{name}` cannot stand in a certificate; give the name that does")
+        })?;
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&ring))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| format!("mqtt.tls: {error}"))?;
+        let builder = match &tls.trust {
+            Trust::System => builder.with_root_certificates(system_roots()?),
+            Trust::File(path) => builder.with_root_certificates(roots(path)?),
+            Trust::Anyone => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Anyone(ring))),
+        };
+        let config = match &tls.identity {
+            None => builder.with_no_client_auth(),
+            Some(files) => {
+                let (chain, key) = identity(files)?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| {
+                    let path = files.key_file.display();
+                    format!("mqtt.tls.key_file: `{path}` does not go with the certificate in `cert_file`: {error}")
+                })?
+            }
+        };
+        Ok(Self {
+            config: Arc::new(config),
+            name,
+        })
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tls(for {:?})", self.name)
+    }
+}
+
+fn system_roots() -> Result<RootCertStore, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // One odd certificate in the store of a system is no reason to distrust the others.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let why: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+        return Err(format!(
+            "mqtt.tls: this system has no certificate authorities ({}); install them (ca-certificates) or set `mqtt.tls.ca_file`",
+            if why.is_empty() {
+                "none found".into()
+            } else {
+                why.join("; ")
+            }
+        ));
+    }
+    Ok(roots)
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, String> {
+    let fault = |words: &str| fault("ca_file", path, words);
+    let mut roots = RootCertStore::empty();
+    for authority in certificates("ca_file", path)? {
+        roots
+            .add(authority)
+            .map_err(|_| fault("a certificate in it cannot be read"))?;
+    }
+    Ok(roots)
+}
+
+fn identity(
+    files: &Identity,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
+    let chain = certificates("cert_file", &files.cert_file)?;
+    let path = &files.key_file;
+    let key = PrivateKeyDer::from_pem_slice(&read("key_file", path)?).map_err(|_| {
+        let remedy = "it holds no private key in PEM that can be read (an encrypted one cannot; \
+                      `openssl pkey` takes the pass phrase off)";
+        fault("key_file", path, remedy)
+    })?;
+    Ok((chain, key))
+}
+
+fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let text = read(key, path)?;
+    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
+        .collect::<Result<_, _>>()
+        .map_err(|_| fault(key, path, "it is damaged: its PEM cannot be read"))?;
+    if certificates.is_empty() {
+        return Err(fault(key, path, "it holds no certificate in PEM"));
+    }
+    Ok(certificates)
+}
+
+fn read(key: &str, path: &Path) -> Result<Vec<u8>, String> {
+    fs::read(path).map_err(|error| fault(key, path, &super::words(&error)))
+}
+
+fn fault(key: &str, path: &Path, words: &str) -> String {
+    format!("mqtt.tls.{key}: cannot use `{}`: {words}", path.display())
+}

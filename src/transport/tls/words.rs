@@ -1,0 +1,129 @@
+//! TLS faults in words that a person can act on.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use rustls::pki_types::UnixTime;
+use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+
+use crate::clock;
+
+/// `error` as a sentence; `has_certificate`: we have one to show.
+pub(super) fn of(error: &Error, has_certificate: bool) -> String {
+    match error {
+        Error::InvalidCertificate(fault) => {
+            format!(
+                "the broker's certificate is not accepted: {}",
+                certificate(fault)
+            )
+        }
+        Error::AlertReceived(alert) => refusal(*alert, has_certificate),
+        Error::InvalidMessage(_) => {
+            "what answers there does not speak TLS (is `mqtt.port` the broker's TLS port?)".into()
+        }
+        Error::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => OLD.into(),
+        other => format!("TLS failed: {other}"),
+    }
+}
+
+fn certificate(fault: &CertificateError) -> String {
+    match fault {
+        CertificateError::ExpiredContext { time, not_after } => format!(
+            "it expired at {} (the clock here says {}); renew it",
+            moment(*not_after),
+            moment(*time)
+        ),
+        CertificateError::NotValidYetContext { time, not_before } => format!(
+            "it is not valid before {} (the clock here says {}); set the clock",
+            moment(*not_before),
+            moment(*time)
+        ),
+        CertificateError::NotValidForNameContext {
+            expected,
+            presented,
+        } => {
+            let expected = expected.to_str();
+            if presented.is_empty() {
+                return format!(
+                    "it is for no host name at all, so not for `{expected}`; it needs a subjectAltName (a common name does not count)"
+                );
+            }
+            format!(
+                "it is for {}, not for `{expected}`; set `mqtt.host` or `mqtt.tls.server_name` to a name in it",
+                presented.join(", ")
+            )
+        }
+        CertificateError::UnknownIssuer => {
+            "its issuer is not trusted here; set `mqtt.tls.ca_file` to the certificate of the authority that signed it".into()
+        }
+        CertificateError::BadSignature => {
+            "its signature is not by the authority it names; `mqtt.tls.ca_file` may hold another authority of that name".into()
+        }
+        CertificateError::Revoked => "it was revoked".into(),
+        CertificateError::BadEncoding => "it cannot be read".into(),
+        CertificateError::InvalidPurposeContext { .. } | CertificateError::InvalidPurpose => {
+            "it is not made for servers (extendedKeyUsage lacks serverAuth)".into()
+        }
+        CertificateError::Other(other) => match other.to_string().as_str() {
+            "CaUsedAsEndEntity" => {
+                "it is that of an authority; give the broker one that is signed by it".into()
+            }
+            "UnsupportedCertVersion" => {
+                "it is of version 1; make one of version 3 with a subjectAltName".into()
+            }
+            words => words.into(),
+        },
+        other => other.to_string(),
+    }
+}
+
+/// What the broker's alert means. Before TLS 1.3 there was none for a missing certificate.
+fn refusal(alert: AlertDescription, has_certificate: bool) -> String {
+    match alert {
+        AlertDescription::CertificateRequired | AlertDescription::NoCertificate => WANTED.into(),
+        AlertDescription::HandshakeFailure if !has_certificate => {
+            format!("the broker refused the TLS handshake; probably {WANTED}")
+        }
+        AlertDescription::ProtocolVersion => OLD.into(),
+        AlertDescription::UnrecognisedName => {
+            "the broker does not know the name it was asked for; see `mqtt.tls.server_name`".into()
+        }
+        AlertDescription::BadCertificate
+        | AlertDescription::UnsupportedCertificate
+        | AlertDescription::CertificateRevoked
+        | AlertDescription::CertificateExpired
+        | AlertDescription::CertificateUnknown
+        | AlertDescription::UnknownCA
+        | AlertDescription::AccessDenied
+        | AlertDescription::DecryptError
+            if has_certificate =>
+        {
+            format!(
+                "the broker does not accept our certificate ({}); see `mqtt.tls.cert_file`",
+                alert_words(alert)
+            )
+        }
+        other => format!("the broker ended TLS with the alert {other:?}"),
+    }
+}
+
+fn alert_words(alert: AlertDescription) -> &'static str {
+    match alert {
+        AlertDescription::CertificateRevoked => "it was revoked",
+        AlertDescription::CertificateExpired => "it expired",
+        AlertDescription::UnknownCA => "it does not trust its issuer",
+        AlertDescription::UnsupportedCertificate => "it is of a kind it does not take",
+        AlertDescription::AccessDenied => "access is denied",
+        _ => "it gives no reason",
+    }
+}
+
+fn moment(time: UnixTime) -> String {
+    let text = clock::rfc3339(UNIX_EPOCH + Duration::from_secs(time.as_secs()));
+    format!("{}Z", text.get(..19).unwrap_or(&text))
+}
+
+/// The peer left before it had said who it is.
+pub(super) const CLOSED: &str = "the broker closed the connection during the TLS handshake";
+const OLD: &str = "the broker speaks neither TLS 1.2 nor TLS 1.3";
+const WANTED: &str =
+    "the broker wants a client certificate; set `mqtt.tls.cert_file` and `mqtt.tls.key_file`";
