@@ -87,6 +87,8 @@ impl Link {
             moved |= self.drain(now);
             moved |= self.write(now, cx);
             if self.client.is_closed() {
+                // The last byte written may have been the end of it: everyone hears of that.
+                self.drain(now);
                 return Poll::Ready(());
             }
             if !moved && !self.arm_timer() {

@@ -105,6 +105,8 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
         options.username = Some(credentials.username.clone());
         options.password = password(&credentials.password)?;
     }
+    options.will = mqtt.will.clone();
+    options.birth = mqtt.birth.clone();
     options.connect_timeout = mqtt.connect_timeout;
     options.backoff = BackoffOptions {
         initial: mqtt.backoff.initial,

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::Shown;
 
 use crate::mqtt::{Credentials, Mqtt, Password};
@@ -68,7 +69,7 @@ fn broker(mqtt: &Mqtt) -> Vec<String> {
         None => "generated".to_owned(),
     };
     let wait = &mqtt.backoff;
-    vec![
+    let mut lines = vec![
         format!(
             "broker: {address} {}, connect timeout {}, keep-alive {keepalive}",
             tls(mqtt.tls.as_ref()),
@@ -84,7 +85,22 @@ fn broker(mqtt: &Mqtt) -> Vec<String> {
             seconds(wait.refused_max),
             seconds(wait.stable)
         ),
-    ]
+    ];
+    let notices = [("will", &mqtt.will), ("birth", &mqtt.birth)];
+    for (name, message) in notices {
+        lines.extend(message.as_ref().map(|message| notice(name, message)));
+    }
+    lines
+}
+
+fn notice(name: &str, message: &Message) -> String {
+    let kept = if message.retain { ", retained" } else { "" };
+    format!(
+        "{name}: {} bytes to {}, QoS {}{kept}",
+        message.payload.len(),
+        Shown(message.topic.as_str()),
+        message.qos as u8
+    )
 }
 
 fn tls(tls: Option<&Tls>) -> String {

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls`), `topics`, `logging`, `remote`, `limits` read one section each;
+//! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls` and `notice`), `topics`, `logging`, `remote`, `limits` read one section each;
 //! * `policy`: the topic permissions that every request is judged by;
 //! * `host`: whom a request may name as its target and its origin;
 //! * `kdf`, `genkey`: API keys, how they are checked and how a new one is made;
@@ -28,6 +28,7 @@ mod kdf;
 mod limits;
 mod logging;
 mod mqtt;
+mod notice;
 mod policy;
 mod remote;
 mod secret;

@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use mcpmqtt_protocol::message::Message;
 use serde_json::Value;
 
+use crate::notice;
 use crate::secret::Secret;
 use crate::section::Section;
 use crate::tls::{Asked, Tls};
@@ -23,6 +25,10 @@ pub struct Mqtt {
     /// The client identifier to send as written; `None`: one is to be generated. Always given when `clean_session`
     /// is false.
     pub client_id: Option<String>,
+    /// What the broker tells others when we vanish, and we ourselves when we leave.
+    pub will: Option<Message>,
+    /// What we tell others on every connection.
+    pub birth: Option<Message>,
     /// Whether the broker forgets our session when the connection ends.
     pub clean_session: bool,
     /// Keep-alive in seconds as CONNECT carries it; 0 is off.
@@ -80,6 +86,8 @@ impl Mqtt {
             tls: tls.decide(&section, port),
             credentials: credentials(&section),
             client_id: client_id(&section, clean_session),
+            will: notice::read(&section, "will"),
+            birth: notice::read(&section, "birth"),
             clean_session,
             keepalive: section.whole("keepalive", 0..=u16::MAX, 60),
             connect_timeout: section.seconds("connect_timeout", 0.001..=3600.0, 10.0),

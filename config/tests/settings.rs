@@ -191,3 +191,19 @@ fn log_levels_are_ordered_and_named_in_any_case() {
     assert_eq!(LogLevel::parse("warn"), Some(LogLevel::Warning));
     assert_eq!(LogLevel::parse("notset"), None);
 }
+
+/// A will's length has 16 bits (MQTT 3.1.1 §3.1.3.3).
+#[test]
+fn a_will_that_connect_cannot_carry_is_refused() {
+    let file = |bytes: usize| {
+        let payload = "x".repeat(bytes);
+        format!(r#"{{"mqtt": {{"will": {{"topic": "a", "payload": "{payload}"}}}}}}"#)
+    };
+    let (config, _) = Config::parse(&file(65_535)).unwrap();
+    assert_eq!(config.mqtt.will.unwrap().payload.len(), 65_535);
+    let refused = Config::parse(&file(65_536)).unwrap_err();
+    assert_eq!(
+        refused.to_string(),
+        "mqtt.will.payload: is too long; allowed: at most 65535 bytes"
+    );
+}

@@ -31,7 +31,7 @@ pub use self::event::{
     Event, ListenError, Outcome, Output, ProtocolError, PublishError, Reason, Refusal, Ticket,
 };
 pub use self::listeners::Listen;
-pub use self::options::{BackoffOptions, LastWill, Options};
+pub use self::options::{BackoffOptions, Options};
 
 use self::core::{Core, State};
 use crate::frame::{FrameBuffer, Receiver};
@@ -138,7 +138,7 @@ impl Client {
         }
     }
 
-    /// Sends DISCONNECT behind what is encoded already, then closes. What was not sent ends as
+    /// Sends the will, if there is one, and DISCONNECT behind what is encoded already, then closes. What was not sent ends as
     /// `NotSent`, what is unacknowledged as `Unknown`, and each listener as `ListenRefused`.
     pub fn disconnect(&mut self, now: Instant) {
         self.core.disconnect(now);
@@ -217,6 +217,7 @@ impl Client {
             outgoing_bytes: self.core.outbox.pending().len(),
             incoming_bytes: self.frames.buffered(),
             unmatched: self.core.unmatched,
+            abandoned: self.core.subscriptions.abandoned(),
         }
     }
 }
@@ -242,6 +243,9 @@ pub struct Usage {
     pub incoming_bytes: usize,
     /// Messages that came and no listener wanted, since the start.
     pub unmatched: u64,
+    /// UNSUBSCRIBEs given up since the start, because connections kept ending while they were under
+    /// way: a kept session may still have those subscriptions.
+    pub abandoned: u64,
 }
 
 impl std::fmt::Debug for Client {

@@ -55,14 +55,15 @@ impl Changes {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// Waits until there is a connection. False when there will be none any more.
+    /// Waits until there is a connection; that counts as told. False when there will be none any more.
     pub async fn connected(&mut self) -> bool {
+        self.seen = None;
         loop {
-            match self.shared.board.status() {
+            match self.next().await {
                 Status::Connected { .. } => return true,
                 Status::Disconnected { retry_in: None, .. } => return false,
-                Status::Disconnected { .. } => self.next().await,
-            };
+                Status::Disconnected { .. } => {}
+            }
         }
     }
 

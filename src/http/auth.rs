@@ -20,6 +20,7 @@ use super::head::Head;
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::throttle::Throttle;
+use crate::logger;
 
 /// Judges keys.
 pub(super) struct Gate {
@@ -108,6 +109,7 @@ impl Gate {
             }
             None => {
                 throttle.fail(peer, Instant::now());
+                logger::warning(format_args!("wrong API key from {peer}"));
                 Err(unauthorized(
                     "wrong API key; `mcpmqtt --genkey` makes a new one",
                     r#"Bearer realm="mcpmqtt", error="invalid_token""#,

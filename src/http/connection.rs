@@ -24,6 +24,7 @@ use super::running;
 use super::seats::{Called, Seat};
 use super::site::Site;
 use super::wire::{Buffer, Stream};
+use crate::logger;
 
 /// A client and what is asked of it.
 pub(super) struct Connection {
@@ -127,6 +128,8 @@ impl Connection {
     async fn exchange(&mut self, head: &Head, last: bool) -> Next {
         let last = last || !head.keep_alive || self.client.site.is_stopping();
         let method = head.method;
+        // Without the query, which may hold a key.
+        logger::debug(format_args!("{}: {method} {}", self.peer, head.path));
         // A body that is not read would be taken for the next request.
         let unread = last || head.has_body();
         let caller = match self.admit(head).await {

@@ -10,6 +10,7 @@
 pub mod agent;
 pub mod mosquitto;
 pub mod peer;
+pub mod proxy;
 
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -18,6 +19,11 @@ use std::time::Duration;
 
 /// Longer than anything that goes well takes on a busy machine; only a hang reaches it.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Whether the long tests run at their full size: when `MCPMQTT_TEST_FULL` is set.
+pub fn full_size() -> bool {
+    std::env::var_os("MCPMQTT_TEST_FULL").is_some_and(|value| !value.is_empty())
+}
 
 /// A port nobody listened on a moment ago.
 pub fn free_port() -> u16 {

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::os::unix::fs::MetadataExt;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,13 +24,31 @@ impl Mosquitto {
         Self::with("", &[])
     }
 
+    /// One that keeps its sessions and messages on disk; it saves them when [`save`](Self::save) says.
+    pub fn persistent() -> Self {
+        // Started by root it would become a user that may not write here. When more than
+        // max_inflight_messages (20) come back from its store, mosquitto 2.0.11 publishes again
+        // what it had released already, against [MQTT-4.3.3-1]: no client can tell.
+        let scratch = Scratch::new();
+        let options = format!(
+            "user root\npersistence true\npersistence_location {}\nautosave_interval 0\n\
+             max_inflight_messages 1000\n",
+            scratch.path("").display()
+        );
+        Self::on(scratch, &options, &[])
+    }
+
     /// Starts it with further lines of configuration, and variables of the environment.
     pub fn with(options: &str, variables: &[(&str, &str)]) -> Self {
+        Self::on(Scratch::new(), options, variables)
+    }
+
+    fn on(scratch: Scratch, options: &str, variables: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| (String::from(*name), String::from(*value));
         let mut broker = Self {
             port: free_port(),
             child: None,
-            scratch: Scratch::new(),
+            scratch,
             options: options.to_owned(),
             variables: variables.iter().map(owned).collect(),
         };
@@ -82,6 +101,19 @@ impl Mosquitto {
 
     pub fn thaw(&self) {
         self.signal("CONT");
+    }
+
+    /// Has it save its store, and waits until it has.
+    pub fn save(&self) {
+        let identity = || {
+            let found = std::fs::metadata(self.scratch.path("mosquitto.db")).ok();
+            found.map(|file| (file.ino(), file.mtime(), file.mtime_nsec()))
+        };
+        let before = identity();
+        self.signal("USR1");
+        eventually("the store is saved", || {
+            identity().is_some_and(|now| Some(now) != before)
+        });
     }
 
     fn signal(&self, name: &str) {

@@ -5,8 +5,11 @@
 
 use std::time::{Duration, Instant};
 
+use mqttrs::{QoS, QosPid};
+
 use super::core::{Core, State};
 use super::event::{Event, Output, Reason};
+use super::flows;
 use crate::encode;
 use crate::limits::DISCONNECT_TIMEOUT;
 use crate::topic::SubscribeFilter;
@@ -83,12 +86,30 @@ impl Core {
             State::Closed | State::Closing { .. } => {}
             State::Up { .. } => {
                 self.publishes.drop_queue(&Reason::ShuttingDown, events);
+                self.farewell();
                 encode::disconnect(self.outbox.buffer());
                 let deadline = now + DISCONNECT_TIMEOUT;
                 self.state = State::Closing { deadline };
             }
             State::Down { .. } => self.finish(false),
             _ => self.finish(true),
+        }
+    }
+
+    /// The broker drops the will at DISCONNECT ([MQTT-3.14.4-3]), but whoever watches for it wants to
+    /// know that we are gone, however we went. At QoS 1 at most: nobody will be here to answer PUBREC.
+    fn farewell(&mut self) {
+        let Some(will) = &self.options.will else {
+            return;
+        };
+        let pid = match will.qos {
+            QoS::AtMostOnce => None,
+            _ => self.ids.allocate(),
+        };
+        let qospid = pid.map_or(QosPid::AtMostOnce, QosPid::AtLeastOnce);
+        flows::write(&mut self.outbox, false, qospid, will);
+        if let Some(pid) = pid {
+            self.ids.release(pid);
         }
     }
 

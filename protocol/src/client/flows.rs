@@ -5,6 +5,7 @@
 //! `publishes`, turns ends into outcomes.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use mqttrs::{Pid, QosPid};
@@ -60,6 +61,17 @@ pub(super) enum Acked {
 impl Flows {
     pub(super) fn len(&self) -> usize {
         self.by_pid.len()
+    }
+
+    /// Whether this very message (a clone of it) has not reached the broker for certain.
+    pub(super) fn holds(&self, message: &Message) -> bool {
+        let same = |held: &Message| {
+            held.topic == message.topic && Arc::ptr_eq(&held.payload, &message.payload)
+        };
+        self.by_pid.values().any(|flow| match &flow.step {
+            Step::Puback(held) | Step::Pubrec(held) => same(held),
+            Step::Pubcomp => false,
+        })
     }
 
     /// The socket took a whole PUBLISH.

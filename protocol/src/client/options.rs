@@ -3,10 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use mqttrs::QoS;
-
 use crate::limits::Limits;
-use crate::topic::TopicName;
+use crate::message::Message;
 
 /// The identity and the timing of a [`Client`](super::Client).
 #[derive(Clone)]
@@ -21,8 +19,11 @@ pub struct Options {
     pub username: Option<String>,
     /// Password; needs a user name ([MQTT-3.1.2-22]).
     pub password: Option<Vec<u8>>,
-    /// What the broker publishes when we vanish without a DISCONNECT.
-    pub will: Option<LastWill>,
+    /// What the broker publishes when we vanish without a DISCONNECT ([MQTT-3.1.2-8]). We publish it
+    /// ourselves ahead of a DISCONNECT that ends it all, so that it always says that we are gone.
+    pub will: Option<Message>,
+    /// What we publish first on every connection that the broker accepts.
+    pub birth: Option<Message>,
     /// One deadline over name lookup, transport and CONNACK.
     pub connect_timeout: Duration,
     /// The waits between attempts.
@@ -42,6 +43,7 @@ impl Options {
             username: None,
             password: None,
             will: None,
+            birth: None,
             connect_timeout: Duration::from_secs(10),
             backoff: BackoffOptions::default(),
             limits: Limits::default(),
@@ -58,25 +60,6 @@ impl fmt::Debug for Options {
             .field("username", &self.username.as_ref().map(|_| "…"))
             .field("password", &self.password.as_ref().map(|_| "…"))
             .finish_non_exhaustive()
-    }
-}
-
-/// A message the broker sends in our name when the connection ends without a DISCONNECT.
-#[derive(Clone)]
-pub struct LastWill {
-    /// Where it goes.
-    pub topic: TopicName,
-    /// What it says.
-    pub payload: Vec<u8>,
-    /// How it is delivered to its subscribers.
-    pub qos: QoS,
-    /// Whether it stays as the topic's retained message.
-    pub retain: bool,
-}
-
-impl fmt::Debug for LastWill {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LastWill({}, {} bytes)", self.topic, self.payload.len())
     }
 }
 

@@ -104,6 +104,10 @@ impl Core {
             self.lose_session(&reason);
             self.subscriptions.restart();
         }
+        if let Some(birth) = self.options.birth.clone() {
+            self.publishes
+                .announce(birth, &mut self.outbox, &mut self.ids);
+        }
     }
 
     /// [MQTT-4.5.0-2]: every PUBLISH is acknowledged, wanted or not. The acknowledgement is behind

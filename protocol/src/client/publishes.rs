@@ -96,6 +96,27 @@ impl Publishes {
         }
     }
 
+    /// Sends a message that nobody waits for ahead of all others; not when a resumed session holds
+    /// it, which sends it again. Should all identifiers be taken, it goes with QoS 0.
+    pub(super) fn announce(&mut self, message: Message, out: &mut Outbox, ids: &mut PacketIds) {
+        if self.flows.holds(&message) {
+            return;
+        }
+        let pid = match message.qos {
+            QoS::AtMostOnce => None,
+            _ => ids.allocate(),
+        };
+        self.bytes += message.size();
+        let publish = Publish {
+            ticket: None,
+            message,
+            deadline: None,
+            order: self.next_order,
+        };
+        self.next_order += 1;
+        self.send(publish, pid, out);
+    }
+
     fn send(&mut self, publish: Publish, pid: Option<Pid>, out: &mut Outbox) {
         let qospid = match (publish.message.qos, pid) {
             (QoS::AtLeastOnce, Some(pid)) => QosPid::AtLeastOnce(pid),

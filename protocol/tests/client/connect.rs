@@ -1,11 +1,13 @@
 //! CONNECT, CONNACK, and when to try again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mcpmqtt_protocol::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mcpmqtt_protocol::client::{
-    LastWill, ListenError, Options, ProtocolError, PublishError, Reason, Refusal,
+    ListenError, Options, ProtocolError, PublishError, Reason, Refusal,
 };
+use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicName;
 
 use crate::rig::packets::*;
@@ -58,9 +60,9 @@ fn connect_flags_and_fields_agree_in_every_combination() {
             for (user, password) in [(false, false), (true, false), (true, true)] {
                 let options = Options {
                     clean_session,
-                    will: will.map(|(qos, retain)| LastWill {
+                    will: will.map(|(qos, retain)| Message {
                         topic: TopicName::parse("wï/ll").unwrap(),
-                        payload: vec![0, 0xFF],
+                        payload: Arc::from([0, 0xFF]),
                         qos,
                         retain,
                     }),
@@ -82,7 +84,7 @@ fn check_connect(options: Options) {
     if let Some(will) = &options.will {
         flags |= 0b100 | (will.qos as u8) << 3 | u8::from(will.retain) << 5;
         fields.push(will.topic.as_str().as_bytes().to_vec());
-        fields.push(will.payload.clone());
+        fields.push(will.payload.to_vec());
     }
     if let Some(username) = &options.username {
         flags |= 0x80;

@@ -1,0 +1,292 @@
+//! `mcpmqtt --transport remotehttp` as an operator runs it: start, key, socket activation, log, end.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+
+use harness::{PATIENCE, Scratch, free_port};
+use serde_json::json;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_mcpmqtt");
+const STATUS: &str = "GET /status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+
+/// The program and what it logs; dropping it ends it.
+struct Program {
+    child: Child,
+    log: BufReader<ChildStderr>,
+    seen: String,
+}
+
+impl Program {
+    fn start(command: &mut Command) -> Program {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let seen = String::new();
+        Program { child, log, seen }
+    }
+
+    fn over(config: &Path) -> Program {
+        let mut command = Command::new(PROGRAM);
+        command.args([
+            "--transport",
+            "remotehttp",
+            "--log-level",
+            "DEBUG",
+            "--config",
+        ]);
+        Program::start(command.arg(config).stdin(Stdio::null()))
+    }
+
+    /// Reads the log up to a line with these words.
+    fn until(&mut self, words: &str) {
+        loop {
+            let mut line = String::new();
+            let count = self.log.read_line(&mut line).unwrap();
+            self.seen.push_str(&line);
+            assert!(count > 0, "the log ended before `{words}`:\n{}", self.seen);
+            if line.contains(words) {
+                return;
+            }
+        }
+    }
+
+    /// Asks it to end; everything it logged, and how it ended.
+    fn end(mut self) -> (String, ExitStatus) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        self.log.read_to_string(&mut self.seen).unwrap();
+        let status = self.child.wait().unwrap();
+        (std::mem::take(&mut self.seen), status)
+    }
+
+    /// It ends by itself.
+    fn ended(mut self) -> (String, ExitStatus) {
+        self.log.read_to_string(&mut self.seen).unwrap();
+        let status = self.child.wait().unwrap();
+        (std::mem::take(&mut self.seen), status)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a server answers to this, until it closes.
+fn ask(mut socket: impl std::io::Read + std::io::Write, request: &str) -> String {
+    socket.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn unix(path: &Path) -> UnixStream {
+    let socket = UnixStream::connect(path).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    socket
+}
+
+/// A configuration whose broker is not there.
+fn config(folder: &Scratch, remote: serde_json::Value) -> std::path::PathBuf {
+    let text = json!({
+        "mqtt": {"host": "127.0.0.1", "port": free_port()},
+        "topics": [{"pattern": "a/#", "permissions": ["read"]}],
+        "remote_server": remote,
+    });
+    folder.file("config.json", &text.to_string())
+}
+
+fn list(key_field: &str) -> String {
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let body =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}})
+            .to_string();
+    format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{key_field}content-type: application/json\r\n\
+         mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/list\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn a_key_is_made_the_server_started_used_and_ended_and_no_log_shows_the_key() {
+    let folder = Scratch::new();
+    let socket = folder.path("socket");
+    let cheap = json!({"memory_cost": 64, "time_cost": 1});
+    let config = config(
+        &folder,
+        json!({"uds": socket, "uds_mode": "0600", "api_key_kdf": cheap}),
+    );
+    let made = Command::new(PROGRAM)
+        .arg("--genkey")
+        .arg("--config")
+        .arg(&config)
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let key = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+    assert!(key.len() >= 40);
+
+    let mut program = Program::over(&config);
+    program.until("serving MCP over HTTP on");
+    assert_eq!(
+        std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let status = ask(unix(&socket), STATUS);
+    assert!(
+        status.ends_with(r#"{"running": true, "mqtt_connected": false}"#),
+        "{status}"
+    );
+    let wrong = key.replace(|c: char| c.is_ascii_lowercase(), "x");
+    for (field, expected) in [
+        (format!("authorization: Bearer {key}\r\n"), "200 OK"),
+        (format!("x-api-key: {key}\r\n"), "200 OK"),
+        (
+            format!("authorization: Bearer {wrong}\r\n"),
+            "401 Unauthorized",
+        ),
+    ] {
+        let answer = ask(unix(&socket), &list(&field));
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {expected}")),
+            "{answer}"
+        );
+        assert_eq!(answer.contains("mqtt_publish"), expected == "200 OK");
+    }
+    let query = list("").replace("POST /mcp ", &format!("POST /mcp?api_key={key} "));
+    assert!(ask(unix(&socket), &query).starts_with("HTTP/1.1 200 OK"));
+    let (log, status) = program.end();
+    assert!(status.success(), "{status}\n{log}");
+    assert!(!socket.exists());
+    assert!(
+        !log.is_empty() && !log.contains(&key) && !log.contains(&wrong),
+        "{log}"
+    );
+}
+
+#[test]
+fn without_a_key_it_does_not_start_and_says_how_to_make_one() {
+    let folder = Scratch::new();
+    let socket = folder.path("socket");
+    let (log, status) = Program::over(&config(&folder, json!({"uds": socket}))).ended();
+    assert_eq!(status.code(), Some(1));
+    assert!(
+        log.contains("there is no API key; run `mcpmqtt --genkey` to make a key"),
+        "{log}"
+    );
+    assert!(!socket.exists());
+}
+
+#[test]
+fn a_port_that_others_can_reach_is_warned_of() {
+    let folder = Scratch::new();
+    let port = free_port();
+    let remote = json!({"port": port, "api_key": "k"});
+    let mut program = Program::over(&config(&folder, remote));
+    program.until("can be reached from other machines");
+    let socket = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(ask(socket, STATUS).starts_with("HTTP/1.1 200"));
+    let (log, status) = program.end();
+    assert!(status.success());
+    assert!(log.contains("the key is in plain text"), "{log}");
+}
+
+#[test]
+fn a_second_server_on_the_same_socket_does_not_start() {
+    let folder = Scratch::new();
+    let socket = folder.path("socket");
+    let config = config(&folder, json!({"uds": socket, "api_key": "k"}));
+    let mut first = Program::over(&config);
+    first.until("serving MCP over HTTP on");
+    let (log, status) = Program::over(&config).ended();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("another server listens on"), "{log}");
+    assert!(ask(unix(&socket), STATUS).starts_with("HTTP/1.1 200"));
+}
+
+/// Starts the program as systemd would, with this socket as its descriptor 3.
+fn activated(config: &Path, socket: OwnedFd, environment: &str) -> Program {
+    let script = format!(
+        "exec 3<&0 </dev/null; {environment} exec \"$0\" --transport remotehttp --config \"$1\""
+    );
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(script).arg(PROGRAM).arg(config);
+    Program::start(command.stdin(Stdio::from(socket)))
+}
+
+#[test]
+fn a_socket_that_systemd_hands_over_is_served_and_left_in_place() {
+    let folder = Scratch::new();
+    let (theirs, ours) = (folder.path("systemd"), folder.path("unused"));
+    let config = config(&folder, json!({"uds": ours, "api_key": "k"}));
+    let environment = "export LISTEN_PID=$$ LISTEN_FDS=1;";
+    let listener = UnixListener::bind(&theirs).unwrap();
+    let mut program = activated(&config, listener.into(), environment);
+    program.until("serving MCP over HTTP on `a socket handed over by systemd`");
+    assert!(ask(unix(&theirs), STATUS).starts_with("HTTP/1.1 200"));
+    assert!(!ours.exists());
+    let (log, status) = program.end();
+    assert!(status.success(), "{log}");
+    assert!(theirs.exists());
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut program = activated(&config, listener.into(), environment);
+    program.until("serving MCP over HTTP on");
+    let socket = TcpStream::connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    assert!(ask(socket, STATUS).starts_with("HTTP/1.1 200"));
+}
+
+#[test]
+fn what_was_handed_over_to_another_process_or_is_not_one_socket_is_not_served() {
+    let folder = Scratch::new();
+    let ours = folder.path("ours");
+    let config = config(&folder, json!({"uds": ours, "api_key": "k"}));
+    let socket = |name: &str| OwnedFd::from(UnixListener::bind(folder.path(name)).unwrap());
+    for (name, environment) in [
+        ("a", "export LISTEN_PID=1 LISTEN_FDS=1;"),
+        ("b", "export LISTEN_FDS=1;"),
+        ("c", "export LISTEN_PID=$$;"),
+        ("d", "export LISTEN_PID=$$ LISTEN_FDS=0;"),
+    ] {
+        let mut program = activated(&config, socket(name), environment);
+        program.until("serving MCP over HTTP on");
+        assert!(
+            ask(unix(&ours), STATUS).starts_with("HTTP/1.1 200"),
+            "{environment}"
+        );
+        program.end();
+    }
+    for (name, environment) in [
+        ("e", "export LISTEN_PID=$$ LISTEN_FDS=2;"),
+        ("f", "export LISTEN_PID=$$ LISTEN_FDS=4294967295;"),
+        (
+            "g",
+            "export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDS_FIRST_FD=0;",
+        ),
+    ] {
+        let (log, status) = activated(&config, socket(name), environment).ended();
+        assert_eq!(status.code(), Some(1), "{environment}");
+        assert!(log.contains("socket activation: "), "{log}");
+    }
+    let file = std::fs::File::open(&config).unwrap();
+    let (log, status) =
+        activated(&config, file.into(), "export LISTEN_PID=$$ LISTEN_FDS=1;").ended();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("descriptor 3 is no stream socket"), "{log}");
+}
