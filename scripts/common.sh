@@ -35,6 +35,10 @@ target_directory() {
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
 }
 
+workspace_version() {
+  sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml
+}
+
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
@@ -79,6 +83,16 @@ sdk_node() {
   }
   made_from tests/sdk/package-lock.json "$cache/sdk-node" make_modules
   echo "$cache/sdk-node"
+}
+
+# Prints the Python that has the tools for what the program is made of.
+supply_chain_python() {
+  make_supply_chain() {
+    python3 -m venv "$cache/supply-chain" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
+    "$cache/supply-chain/bin/pip" install --quiet --disable-pip-version-check -r scripts/package/requirements.txt
+  }
+  made_from scripts/package/requirements.txt "$cache/supply-chain" make_supply_chain
+  echo "$cache/supply-chain/bin/python"
 }
 
 # start_plant DIRECTORY: a mosquitto on a free port, with sensors that have a value and devices that
