@@ -224,11 +224,7 @@ impl World {
         );
         let sessions: Vec<Session> = self.plan.clean.iter().map(|c| self.session(*c)).collect();
         self.ledger.check(&sessions, self.nodes.len());
-        let wanted = self
-            .nodes
-            .iter()
-            .map(|node| node.client.usage().subscriptions);
-        assert_eq!(self.broker.subscriptions(), wanted.sum(), "subscriptions");
+        self.check_subscriptions();
         self.probe();
     }
 
