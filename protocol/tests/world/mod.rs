@@ -232,6 +232,19 @@ impl World {
         self.probe();
     }
 
+    /// The broker has what is wanted, and what clients know that they could not take back.
+    fn check_subscriptions(&self) {
+        let usages = || self.nodes.iter().map(|node| node.client.usage());
+        let wanted: usize = usages().map(|usage| usage.subscriptions).sum();
+        let abandoned: u64 = usages().map(|usage| usage.abandoned).sum();
+        let there = self.broker.subscriptions();
+        let most = wanted + usize::try_from(abandoned).unwrap();
+        assert!(
+            (wanted..=most).contains(&there),
+            "{there} of {wanted} to {most}"
+        );
+    }
+
     fn habits(&self) -> Habits {
         match self.plan.broker {
             WhichBroker::BuiltIn => Habits::default(),
