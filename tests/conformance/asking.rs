@@ -9,7 +9,8 @@ use super::tools::{text, tool};
 pub fn tools() -> Vec<Tool> {
     let mut tools = vec![sampling(), elicitation(), defaults(), enums()];
     tools.extend(capabilities());
-    tools.extend(rounds());
+    tools.extend(rounds_of_one());
+    tools.extend(rounds_of_many());
     tools
 }
 
@@ -194,8 +195,8 @@ fn capabilities() -> Vec<Tool> {
     ]
 }
 
-/// The scenarios of multi-round-trip requests.
-fn rounds() -> Vec<Tool> {
+/// Multi-round-trip requests with one question.
+fn rounds_of_one() -> Vec<Tool> {
     let name = |suffix: &str| format!("test_input_required_result_{suffix}");
     vec![
         tool(&name("elicitation"), "Asks a name.", |call| async move {
@@ -237,33 +238,41 @@ fn rounds() -> Vec<Tool> {
         tool(&name("tampered_state"), "Has a state.", |call| async move {
             ask(call, confirm("confirm"), "confirm", |_| "state-ok".into()).await
         }),
+    ]
+}
+
+/// Multi-round-trip requests with several questions, at once and one after the other.
+fn rounds_of_many() -> Vec<Tool> {
+    let name = |suffix: &str| format!("test_input_required_result_{suffix}");
+    let say = |outcome: Result<String, AskError>| match outcome {
+        Ok(words) => text(words),
+        Err(why) => failed(&why),
+    };
+    vec![
         tool(
             &name("multiple_inputs"),
             "Asks three things.",
-            |call| async move {
-                let questions = vec![
-                    text_form("user_name", "What is your name?", "name"),
-                    prompt("greeting", "Generate a greeting", 50),
-                    Question::roots("client_roots"),
-                ];
-                match call.client.ask(questions).await {
-                    Ok(answers) => {
-                        let name = filled(&answers, "user_name", "name").unwrap_or_default();
-                        let greeting = answers.sampled("greeting").unwrap_or_default();
-                        let roots = answers.roots("client_roots").map_or(0, Vec::len);
-                        text(format!("{greeting} {name}, you have {roots} roots"))
-                    }
-                    Err(why) => failed(&why),
-                }
-            },
+            move |call| async move { say(thrice(call).await) },
         ),
-        tool(&name("multi_round"), "Asks twice.", |call| async move {
-            match twice(call).await {
-                Ok(words) => text(words),
-                Err(why) => failed(&why),
-            }
-        }),
+        tool(
+            &name("multi_round"),
+            "Asks twice.",
+            move |call| async move { say(twice(call).await) },
+        ),
     ]
+}
+
+async fn thrice(call: ToolCall) -> Result<String, AskError> {
+    let questions = vec![
+        text_form("user_name", "What is your name?", "name"),
+        prompt("greeting", "Generate a greeting", 50),
+        Question::roots("client_roots"),
+    ];
+    let answers = call.client.ask(questions).await?;
+    let name = filled(&answers, "user_name", "name").unwrap_or_default();
+    let greeting = answers.sampled("greeting").unwrap_or_default();
+    let roots = answers.roots("client_roots").map_or(0, Vec::len);
+    Ok(format!("{greeting} {name}, you have {roots} roots"))
 }
 
 async fn twice(call: ToolCall) -> Result<String, AskError> {

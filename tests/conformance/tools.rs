@@ -133,6 +133,23 @@ fn over_time() -> Vec<Tool> {
 
 /// Tools whose arguments matter.
 fn schemas() -> Vec<Tool> {
+    let mut header = tool(
+        "test_x_mcp_header",
+        "Has a header field.",
+        |call| async move {
+            let region = call.arguments.get("region").and_then(Value::as_str);
+            text(format!("Region: {}", region.unwrap_or("none")))
+        },
+    );
+    header.input_schema = json!({
+        "type": "object",
+        "properties": {"region": {"type": "string", "x-mcp-header": "Region"}},
+        "additionalProperties": false,
+    });
+    vec![draft(), header]
+}
+
+fn draft() -> Tool {
     let mut draft = tool(
         "json_schema_2020_12_tool",
         "Has a rich schema.",
@@ -162,20 +179,7 @@ fn schemas() -> Vec<Tool> {
         "else": {"required": ["email"]},
         "additionalProperties": false,
     });
-    let mut header = tool(
-        "test_x_mcp_header",
-        "Has a header field.",
-        |call| async move {
-            let region = call.arguments.get("region").and_then(Value::as_str);
-            text(format!("Region: {}", region.unwrap_or("none")))
-        },
-    );
-    header.input_schema = json!({
-        "type": "object",
-        "properties": {"region": {"type": "string", "x-mcp-header": "Region"}},
-        "additionalProperties": false,
-    });
-    vec![draft, header]
+    draft
 }
 
 /// Tools that say that a list changed.
