@@ -35,6 +35,10 @@ target_directory() {
     python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])'
 }
 
+workspace_version() {
+  sed -n '/^\[workspace.package\]/,/^$/s/^version = "\(.*\)"$/\1/p' Cargo.toml
+}
+
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
@@ -79,4 +83,49 @@ sdk_node() {
   }
   made_from tests/sdk/package-lock.json "$cache/sdk-node" make_modules
   echo "$cache/sdk-node"
+}
+
+# Prints the Python that has the tools for what the program is made of.
+supply_chain_python() {
+  make_supply_chain() {
+    python3 -m venv "$cache/supply-chain" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
+    "$cache/supply-chain/bin/pip" install --quiet --disable-pip-version-check -r scripts/package/requirements.txt
+  }
+  made_from scripts/package/requirements.txt "$cache/supply-chain" make_supply_chain
+  echo "$cache/supply-chain/bin/python"
+}
+
+# start_plant DIRECTORY: a mosquitto on a free port, with sensors that have a value and devices that
+# answer; prints nothing, sets `port` and `broker` (its process). What it starts are jobs of the caller.
+start_plant() {
+  local room
+  port=$(free_port)
+  printf 'listener %s 127.0.0.1\nallow_anonymous true\n' "$port" >"$1/mosquitto.conf"
+  start_broker "$1"
+  for room in exampleroom1 exampleroom2; do
+    mosquitto_pub -p "$port" -r -t "sensors/$room/temperature" -m 21.5
+  done
+  mosquitto_sub -p "$port" -t 'commands/+/request' -F %t | while read -r topic; do
+    mosquitto_pub -p "$port" -t "${topic%request}response" -m '{"light":"off"}'
+  done &
+  wait_for "the responder" mosquitto_rr -V 311 -p "$port" -W 1 \
+    -t commands/ready/request -e commands/ready/response -m get_status
+}
+
+start_broker() {
+  mosquitto -c "$1/mosquitto.conf" >>"$1/mosquitto.log" 2>&1 &
+  broker=$!
+  wait_for "mosquitto on port $port" mosquitto_pub -p "$port" -t ready -m 1
+}
+
+# plant_config [KEYS]: prints the example configuration for that broker, with further members.
+plant_config() {
+  python3 - "$port" "${1:-{\}}" <<'EOF'
+import json, sys
+with open("config/examples/example_config.json") as file:
+    config = json.load(file)
+config["mqtt"].update(host="127.0.0.1", port=int(sys.argv[1]))
+config.update(json.loads(sys.argv[2]))
+print(json.dumps(config, indent=2))
+EOF
 }

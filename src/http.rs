@@ -109,10 +109,14 @@ async fn accept(
         let accepting = async { Some(listener.accept().await) };
         match future::or(ticking, accepting).await {
             None => seats.tick(Instant::now()),
-            Some(Ok((stream, peer))) => match seats.take() {
-                Some(seat) => open(stream, peer, seat),
-                None => turn_away(&stream).await,
-            },
+            Some(Ok((stream, peer))) => {
+                match seats.take() {
+                    Some(seat) => open(stream, peer, seat),
+                    None => turn_away(&stream).await,
+                }
+                // While more connections wait, `accept` never does: those who are in must get their turn.
+                future::yield_now().await;
+            }
             Some(Err(error)) => {
                 // Most likely too many open files: some will be closed.
                 logger::warning(format_args!("cannot take a connection in: {error}"));

@@ -9,15 +9,17 @@ mod pace;
 mod record;
 
 use std::future::{Future, poll_fn};
+use std::io::Read as _;
+use std::net::TcpStream;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
-use async_io::Timer;
+use async_io::{Async, Timer};
 use mcpmqtt_protocol::client::{Client, Event, Options, Output};
-use smol::future::BoxedLocal;
+use smol::future::{self, BoxedLocal};
 use smol::stream::Stream;
 
 use self::calls::Calls;
@@ -53,8 +55,22 @@ async fn run(options: Options, target: Target, end: LinkEnd, seed: u64) {
         buffer: vec![0; READ_BYTES].into_boxed_slice(),
         pace: Pace::new(),
         record: Record::default(),
+        leaving: None,
     };
     poll_fn(|cx| link.turn(cx)).await;
+    if let Some(socket) = link.leaving {
+        future::or(drain(&socket), async {
+            Timer::after(FAREWELL).await;
+        })
+        .await;
+    }
+}
+
+/// Reads until the broker has closed. Closing a socket with unread bytes resets the connection, and
+/// the reset can overtake DISCONNECT: the broker would publish the will.
+async fn drain(socket: &Async<TcpStream>) {
+    let mut rest = [0; 512];
+    while let Ok(1..) = socket.read_with(|mut stream| stream.read(&mut rest)).await {}
 }
 
 struct Link {
@@ -71,6 +87,8 @@ struct Link {
     buffer: Box<[u8]>,
     pace: Pace,
     record: Record,
+    /// The last connection closed from our side, until the broker has closed its own.
+    leaving: Option<Async<TcpStream>>,
 }
 
 enum Wire {
@@ -208,13 +226,14 @@ impl Link {
         loop {
             match self.client.poll(now) {
                 Output::Connect => {
+                    self.leaving = None;
                     let opening = transport::open(self.target.clone());
                     self.wire = Wire::Opening(Box::pin(opening));
                     moved = true;
                 }
                 Output::Close => {
                     if let Wire::Open(socket) = std::mem::replace(&mut self.wire, Wire::None) {
-                        socket.close();
+                        self.leaving = socket.close();
                     }
                 }
                 Output::Event(event) => self.handle_event(event),
@@ -284,6 +303,9 @@ impl Link {
         true
     }
 }
+
+/// How long the broker may take to close after DISCONNECT.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// Bytes asked of the socket at once.
 const READ_BYTES: usize = 16 * 1024;

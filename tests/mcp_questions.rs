@@ -507,6 +507,26 @@ fn completion_gives_the_first_hundred_and_says_how_many_there_are() {
 }
 
 #[test]
+fn where_there_are_no_prompts_none_is_completed() {
+    let peer = Peer::of(engine_with(|catalog| {
+        catalog.prompts.clear();
+        catalog.templates[0].completer = Some(Box::new(|_| vec!["7".into()]));
+    }));
+    let complete = |reference: Value| {
+        let argument = json!({"name": "id", "value": ""});
+        let params = json!({"ref": reference, "argument": argument});
+        peer.ask(&modern(1, "completion/complete", params))["result"]["completion"]["values"]
+            .clone()
+    };
+    assert_eq!(
+        complete(json!({"type": "ref/prompt", "name": "any"})),
+        json!([])
+    );
+    let template = json!({"type": "ref/resource", "uri": "test://item/{id}"});
+    assert_eq!(complete(template), json!(["7"]));
+}
+
+#[test]
 fn a_client_hears_the_log_it_asked_for() {
     let levels = |peer: &Peer| -> Vec<String> {
         let heard = peer.heard();

@@ -392,6 +392,45 @@ fn over_a_pipe_streams_share_the_channel_and_end_when_the_client_leaves() {
 }
 
 #[test]
+fn a_session_that_begins_anew_still_hears_everything_once() {
+    let scene = Scene::new();
+    let Scene { peer, notifier, .. } = &scene;
+    peer.session.attach(peer.outlet.clone());
+    peer.shake_hands("2025-06-18", json!({}));
+    peer.shake_hands("2025-11-25", json!({}));
+    notifier.tools_changed();
+    assert_eq!(peer.heard().len(), 1);
+}
+
+#[test]
+fn a_session_has_a_bounded_number_of_subscriptions() {
+    let peer = Peer::of(engine_with(|catalog| {
+        catalog.templates[0].watcher = Some(Box::new(|_| Box::pin(async { Ok(Watch::new(())) })));
+    }));
+    peer.shake_hands("2025-11-25", json!({}));
+    let subscribe = |n: usize| {
+        let uri = format!("test://item/{n}");
+        peer.ask(&request(
+            n as u64,
+            "resources/subscribe",
+            json!({"uri": uri}),
+        ))
+    };
+    for n in 0..256 {
+        assert_eq!(subscribe(n)["result"], json!({}));
+    }
+    assert_eq!(subscribe(256)["error"]["code"], -32602);
+    assert_eq!(
+        subscribe(7)["result"],
+        json!({}),
+        "that one is there already"
+    );
+    let gone = json!({"uri": "test://item/0"});
+    peer.ask(&request(1, "resources/unsubscribe", gone));
+    assert_eq!(subscribe(256)["result"], json!({}));
+}
+
+#[test]
 fn a_session_that_is_gone_watches_nothing() {
     let Scene { peer, watching, .. } = Scene::new();
     peer.shake_hands("2025-06-18", json!({}));

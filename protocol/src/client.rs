@@ -217,6 +217,7 @@ impl Client {
             outgoing_bytes: self.core.outbox.pending().len(),
             incoming_bytes: self.frames.buffered(),
             unmatched: self.core.unmatched,
+            abandoned: self.core.subscriptions.abandoned(),
         }
     }
 }
@@ -242,6 +243,9 @@ pub struct Usage {
     pub incoming_bytes: usize,
     /// Messages that came and no listener wanted, since the start.
     pub unmatched: u64,
+    /// UNSUBSCRIBEs given up since the start, because connections kept ending while they were under
+    /// way: a kept session may still have those subscriptions.
+    pub abandoned: u64,
 }
 
 impl std::fmt::Debug for Client {

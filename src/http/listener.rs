@@ -99,6 +99,7 @@ impl Listener {
         let bare = host.trim_start_matches('[').trim_end_matches(']');
         let addresses: Vec<_> = (bare, port).to_socket_addrs().map_err(failed)?.collect();
         let listener = TcpListener::bind(addresses.as_slice()).map_err(failed)?;
+        rustix::net::listen(&listener, BACKLOG).map_err(|error| failed(error.into()))?;
         Listener::over_tcp(listener).map_err(failed)
     }
 
@@ -197,7 +198,9 @@ fn bind_with_mode(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let before = rustix::process::umask(Mode::from_raw_mode(0o777 & !mode));
     let bound = UnixListener::bind(path);
     rustix::process::umask(before);
-    bound
+    let bound = bound?;
+    rustix::net::listen(&bound, BACKLOG)?;
+    Ok(bound)
 }
 
 impl SocketFile {
@@ -249,3 +252,7 @@ impl fmt::Display for ListenError {
 }
 
 impl std::error::Error for ListenError {}
+
+/// Connections that the system keeps until they are taken in. The standard library's 128 are full in a burst, and
+/// TCP clients then try again only after a second.
+const BACKLOG: i32 = 4096;

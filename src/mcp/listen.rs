@@ -60,21 +60,18 @@ impl Methods {
         let uri = take_text(&mut params, "uri")?;
         let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
         let ear = caller.session.ear().clone();
-        if ear.resources() >= MAX_RESOURCES {
-            let text = format!("at most {MAX_RESOURCES} resources can be subscribed to at once");
-            return Err(RpcError::new(INVALID_PARAMS, text));
-        }
         Ok(caller.wait(async move {
             let Some((_, watcher)) = methods.source(&uri) else {
                 return Err(methods::no_resource(version, &uri));
             };
-            match methods.catalog.notifier.watch(&uri, watcher).await {
-                Ok(watched) => {
-                    ear.keep(uri, watched);
-                    Ok(answer::success(&id, &json!({})))
-                }
-                Err(why) => Err(methods::read_error(version, &uri, why)),
+            let watched = methods.catalog.notifier.watch(&uri, watcher).await;
+            let watched = watched.map_err(|why| methods::read_error(version, &uri, why))?;
+            // Counted now, since others may have come while this one waited.
+            if !ear.keep_within(MAX_RESOURCES, uri, watched) {
+                let text = format!("a session has at most {MAX_RESOURCES} subscriptions");
+                return Err(RpcError::new(INVALID_PARAMS, text));
             }
+            Ok(answer::success(&id, &json!({})))
         }))
     }
 
@@ -95,7 +92,7 @@ impl Methods {
                     return;
                 };
                 if let Ok(watched) = methods.catalog.notifier.watch(&uri, watcher).await {
-                    ear.keep(uri, watched);
+                    ear.keep_within(MAX_RESOURCES, uri, watched);
                 }
             };
             Box::pin(watching) as BoxedLocal<()>

@@ -88,13 +88,13 @@ impl Notifier {
         self.tell(wants, "notifications/resources/updated", Some(uri));
     }
 
-    /// From now on the ear hears.
+    /// From now on the ear hears; once, however often it is added.
     pub(super) fn add(&self, ear: &Rc<Ear>) {
         if self.0.closed.get() {
             return ear.end();
         }
         let mut ears = self.0.ears.borrow_mut();
-        ears.retain(|ear| ear.strong_count() > 0);
+        ears.retain(|known| known.strong_count() > 0 && !known.ptr_eq(&Rc::downgrade(ear)));
         ears.push(Rc::downgrade(ear));
     }
 
@@ -191,18 +191,21 @@ impl Ear {
         self.lists.set(lists);
     }
 
-    pub(super) fn keep(&self, uri: String, watched: Rc<Watched>) {
-        self.resources.borrow_mut().insert(uri, watched);
+    /// Hears of this resource too; false when there are `most` others already.
+    pub(super) fn keep_within(&self, most: usize, uri: String, watched: Rc<Watched>) -> bool {
+        let mut resources = self.resources.borrow_mut();
+        let room = resources.len() < most || resources.contains_key(&uri);
+        if room {
+            // The same that was there, if it was.
+            resources.insert(uri, watched);
+        }
+        room
     }
 
     pub(super) fn forget(&self, uri: &str) {
         // Dropped when the table is free again: with it may go a task that looks at it.
         let forgotten = self.resources.borrow_mut().remove(uri);
         drop(forgotten);
-    }
-
-    pub(super) fn resources(&self) -> usize {
-        self.resources.borrow().len()
     }
 
     /// The first notification: which wishes are honoured.

@@ -78,9 +78,17 @@ impl Stream {
     }
 
     /// Ends it in order, as far as that goes at once.
-    pub(crate) fn close(self) {
-        if let Self::Tls(session) = self {
-            session.close();
+    pub(crate) fn close(self) -> Option<Async<TcpStream>> {
+        match self {
+            Self::Plain(socket) => {
+                // A peer that is gone already needs no farewell.
+                let _ = socket.get_ref().shutdown(std::net::Shutdown::Write);
+                Some(socket)
+            }
+            Self::Tls(session) => {
+                session.close();
+                None
+            }
         }
     }
 

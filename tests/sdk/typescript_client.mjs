@@ -1,13 +1,17 @@
-// The TypeScript SDKs as clients of mcpmqtt over stdio.
+// The TypeScript SDKs as clients of mcpmqtt.
 //
-// usage: node typescript_client.mjs auto|legacy|v1 COMMAND [ARGUMENT ...]
+// usage: node typescript_client.mjs auto|legacy|v1 COMMAND [ARGUMENT ...]    over stdio
+//        node typescript_client.mjs auto|legacy|v1 http://HOST:PORT/mcp      over TCP
 //
 // `auto` and `legacy` are the modes of @modelcontextprotocol/client 2.x, `v1` is
-// @modelcontextprotocol/sdk 1.x. Runs the whole conversation against the plant of the manual's
-// sample configuration (the one of `--demo`); the first answer that is wrong ends it with exit
-// code 1. The packages are looked for where it is run, not beside this file.
+// @modelcontextprotocol/sdk 1.x; over HTTP the environment variable MCPMQTT_KEY has the key. Holds
+// the whole conversation against the plant of the manual's sample configuration (the one of
+// `--demo`); the first answer that is wrong ends it with exit code 1. The packages are looked for
+// where it is run, not beside this file.
 
 import assert from "node:assert/strict";
+import { randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
@@ -20,28 +24,47 @@ const versionOf = (name) =>
 
 const tools = ["mqtt_publish", "mqtt_query", "mqtt_read", "mqtt_subscribe"];
 const resources = ["mcpmqtt://topics/allowed", "mcpmqtt://topics/examples"];
+const template = "mqtt://topic/{+topic}";
 const identity = { name: "mcpmqtt-test", version: "1.0.0" };
+const remote = command.startsWith("http:");
+const patience = 60_000;
 
-async function connect() {
-  const parameters = { command, args };
+async function transportOf(name, key) {
+  if (remote) {
+    const path = mode === "v1" ? `${name}/client/streamableHttp.js` : name;
+    const { StreamableHTTPClientTransport } = await load(path);
+    const requestInit = { headers: { Authorization: `Bearer ${key}` } };
+    return new StreamableHTTPClientTransport(new URL(command), { requestInit });
+  }
+  const { StdioClientTransport } = await load(mode === "v1" ? `${name}/client/stdio.js` : `${name}/stdio`);
+  return new StdioClientTransport({ command, args });
+}
+
+async function connect(key) {
+  const name = `@modelcontextprotocol/${mode === "v1" ? "sdk" : "client"}`;
+  const transport = await transportOf(name, key);
+  const updates = new EventTarget();
+  const heard = ({ params }) => updates.dispatchEvent(new CustomEvent("updated", { detail: params.uri }));
   if (mode === "v1") {
-    const name = "@modelcontextprotocol/sdk";
     const { Client } = await load(`${name}/client/index.js`);
-    const { StdioClientTransport } = await load(`${name}/client/stdio.js`);
+    const { ResourceUpdatedNotificationSchema } = await load(`${name}/types.js`);
     const client = new Client(identity);
-    const transport = new StdioClientTransport(parameters);
+    client.setNotificationHandler(ResourceUpdatedNotificationSchema, heard);
     let version;
     // The first SDK tells the agreed version to its transport only.
-    transport.setProtocolVersion = (agreed) => (version = agreed);
+    const setVersion = transport.setProtocolVersion?.bind(transport);
+    transport.setProtocolVersion = (agreed) => {
+      version = agreed;
+      setVersion?.(agreed);
+    };
     await client.connect(transport);
-    return { client, name, version };
+    return { client, name, version, updates };
   }
-  const name = "@modelcontextprotocol/client";
   const { Client } = await load(name);
-  const { StdioClientTransport } = await load(`${name}/stdio`);
   const client = new Client(identity, { versionNegotiation: { mode } });
-  await client.connect(new StdioClientTransport(parameters));
-  return { client, name, version: client.getNegotiatedProtocolVersion() };
+  client.setNotificationHandler("notifications/resources/updated", heard);
+  await client.connect(transport);
+  return { client, name, version: client.getNegotiatedProtocolVersion(), updates };
 }
 
 async function structured(client, name, input) {
@@ -87,9 +110,41 @@ async function readAllResources(client) {
     assert.ok(contents[0].text.includes("sensors/+/temperature"));
     JSON.parse(contents[0].text);
   }
-  await client.listResourceTemplates();
-  await client.listPrompts();
-  return 5;
+  const { resourceTemplates } = await client.listResourceTemplates();
+  assert.deepEqual(resourceTemplates.map((one) => one.uriTemplate), [template]);
+  const { contents } = await client.readResource({ uri: "mqtt://topic/sensors/exampleroom1/temperature" });
+  assert.ok(Number(contents[0].text) > -50, `a topic must be readable as a resource: ${contents[0].text}`);
+  assert.deepEqual((await client.listPrompts()).prompts, []);
+  return 6;
+}
+
+// A sensor of `--demo` speaks by itself; elsewhere the note is written, which is emptied first, so
+// that what is heard then is the new one.
+async function followATopic(client, updates) {
+  const allowed = await client.readResource({ uri: resources[0] });
+  if (!allowed.contents[0].text.includes("notes/agent")) {
+    return follow(client, updates, "mqtt://topic/sensors/exampleroom1/temperature", async () => {});
+  }
+  const uri = "mqtt://topic/notes/agent";
+  const payload = `note ${randomUUID()}`;
+  const note = { topic: "notes/agent", qos: 1, retain: true };
+  await structured(client, "mqtt_publish", { ...note, payload: "" });
+  const write = () => structured(client, "mqtt_publish", { ...note, payload });
+  const seen = await follow(client, updates, uri, write);
+  const { contents } = await client.readResource({ uri });
+  assert.equal(contents[0].text, payload);
+  return 3 + seen;
+}
+
+async function follow(client, updates, uri, change) {
+  const listening = mode === "auto" && (await client.listen({ resourceSubscriptions: [uri] }));
+  if (listening) assert.deepEqual(listening.honoredFilter.resourceSubscriptions, [uri]);
+  else await client.subscribeResource({ uri });
+  const update = once(updates, "updated", { signal: AbortSignal.timeout(patience) });
+  await change();
+  assert.equal((await update)[0].detail, uri);
+  await (listening ? listening.close() : client.unsubscribeResource({ uri }));
+  return 2;
 }
 
 async function seeErrors(client) {
@@ -105,12 +160,22 @@ async function seeErrors(client) {
   const hasCode = (error) => error.code === -32602 || error.code === -32002;
   await assert.rejects(client.callTool({ name: "mqtt_nope", arguments: {} }), hasCode);
   await assert.rejects(client.readResource({ uri: "mcpmqtt://nope" }), hasCode);
-  return 4;
+  assert.ok((await client.listTools()).tools.length > 0, "the connection must survive all that");
+  return 5;
 }
 
-const { client, name, version } = await connect();
+// A wrong key must be told as such; looking for the version, the SDK keeps the sentence for itself.
+async function beRefused() {
+  const says = (error) => /wrong API key|HTTP 401/.test(error.message) || assert.fail(`a wrong key: ${error}`);
+  await assert.rejects(connect(`not-${process.env.MCPMQTT_KEY}`), says);
+  return 1;
+}
+
+const { client, name, version, updates } = await connect(process.env.MCPMQTT_KEY);
 assert.equal(version, mode === "auto" ? "2026-07-28" : "2025-11-25");
 assert.equal(client.getServerVersion().name, "mcpmqtt");
-const checks = 2 + (await callAllTools(client)) + (await readAllResources(client)) + (await seeErrors(client));
+let checks = 2 + (await callAllTools(client)) + (await readAllResources(client));
+checks += (await followATopic(client, updates)) + (await seeErrors(client));
 await client.close();
+if (remote) checks += await beRefused();
 console.log(`TypeScript SDK ${name} ${versionOf(name)}, ${mode} (${version}): ${checks} exchanges as they must be`);

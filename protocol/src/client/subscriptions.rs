@@ -27,6 +27,7 @@ pub(super) struct Subscriptions {
     queue: VecDeque<Wish>,
     questions: Questions,
     last_ask: Ask,
+    abandoned: u64,
 }
 
 enum Wish {
@@ -260,8 +261,12 @@ impl Subscriptions {
             self.queue
                 .retain(|wish| !matches!(wish, Wish::Unsubscribe(_)));
         } else {
-            for leave in leaving.into_iter().filter(|leave| leave.patience > 0) {
-                self.queue.push_front(Wish::Unsubscribe(leave));
+            for leave in leaving {
+                if leave.patience > 0 {
+                    self.queue.push_front(Wish::Unsubscribe(leave));
+                } else {
+                    self.abandoned += 1;
+                }
             }
         }
         forbidden
@@ -346,6 +351,11 @@ impl Subscriptions {
     /// When the oldest unanswered packet counts as lost.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.questions.next_deadline()
+    }
+
+    /// UNSUBSCRIBEs given up.
+    pub(super) fn abandoned(&self) -> u64 {
+        self.abandoned
     }
 
     /// Filters wished for.

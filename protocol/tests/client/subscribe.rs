@@ -392,6 +392,7 @@ fn a_refused_filter_is_taken_back_on_a_kept_session_but_not_for_ever() {
         }
         rig.silence();
         rig.nothing_left();
+        assert_eq!(rig.usage().abandoned, u64::from(!broker_bears_it));
     }
 }
 

@@ -224,12 +224,21 @@ impl World {
         );
         let sessions: Vec<Session> = self.plan.clean.iter().map(|c| self.session(*c)).collect();
         self.ledger.check(&sessions, self.nodes.len());
-        let wanted = self
-            .nodes
-            .iter()
-            .map(|node| node.client.usage().subscriptions);
-        assert_eq!(self.broker.subscriptions(), wanted.sum(), "subscriptions");
+        self.check_subscriptions();
         self.probe();
+    }
+
+    /// The broker has what is wanted, and what clients know that they could not take back.
+    fn check_subscriptions(&self) {
+        let usages = || self.nodes.iter().map(|node| node.client.usage());
+        let wanted: usize = usages().map(|usage| usage.subscriptions).sum();
+        let abandoned: u64 = usages().map(|usage| usage.abandoned).sum();
+        let there = self.broker.subscriptions();
+        let most = wanted + usize::try_from(abandoned).unwrap();
+        assert!(
+            (wanted..=most).contains(&there),
+            "{there} of {wanted} to {most}"
+        );
     }
 
     fn habits(&self) -> Habits {

@@ -1,0 +1,19 @@
+# bash completion for mcpmqtt; a test holds it against --help.
+
+_mcpmqtt() {
+  local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]}
+  COMPREPLY=()
+  case $before in
+    --config | --logfile)
+      compopt -o filenames 2>/dev/null
+      mapfile -t COMPREPLY < <(compgen -f -- "$word")
+      ;;
+    --transport) mapfile -t COMPREPLY < <(compgen -W "stdio remotehttp" -- "$word") ;;
+    --log-level) mapfile -t COMPREPLY < <(compgen -W "DEBUG INFO WARNING ERROR CRITICAL" -- "$word") ;;
+    *)
+      local options="--config --transport --log-level --logfile --check --genkey --demo --help --version -h -V"
+      mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
+      ;;
+  esac
+}
+complete -F _mcpmqtt mcpmqtt mcpMQTT
