@@ -1,6 +1,6 @@
 //! The algebra of topic filters against what it means: a universe of topics, each asked one by one.
 //!
-//! Input: two filters, with a zero byte between them, spelled in few letters so that they meet.
+//! Input: two filters, with a zero byte between them; each byte is a level, of few, so that they meet.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -66,7 +66,8 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn spell(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| ['a', 'b', '/', '/', '+', '#', '$', '/'][usize::from(byte & 7)]).collect()
+    let levels = bytes.iter().map(|byte| ["", "a", "b", "$", "$a", "+", "+", "#"][usize::from(byte & 7)]);
+    levels.collect::<Vec<_>>().join("/")
 }
 
 /// MQTT 3.1.1 §4.7, level by level.
