@@ -33,6 +33,8 @@ mod connection;
 mod door;
 mod envelope;
 mod events;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod head;
 mod listener;
 mod media;

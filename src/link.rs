@@ -54,6 +54,8 @@ async fn run(options: Options, target: Target, end: LinkEnd, seed: u64) {
         calls: Calls::default(),
         buffer: vec![0; READ_BYTES].into_boxed_slice(),
         pace: Pace::new(),
+        told: 0,
+        owes_acknowledgement: false,
         record: Record::default(),
         leaving: None,
     };
@@ -86,6 +88,10 @@ struct Link {
     calls: Calls,
     buffer: Box<[u8]>,
     pace: Pace,
+    /// Events handed on since the start.
+    told: u64,
+    /// Something was read, and nothing written since.
+    owes_acknowledgement: bool,
     record: Record,
     /// The last connection closed from our side, until the broker has closed its own.
     leaving: Option<Async<TcpStream>>,
@@ -104,16 +110,23 @@ impl Link {
             // Requests first: a caller that is gone may have left one behind.
             let mut moved = self.take_requests(now, cx);
             moved |= self.take_gone(now, cx);
-            moved |= self.open_or_read(now, cx);
             moved |= self.check_timer(now, cx);
+            let told = self.told;
             moved |= self.drain(now);
+            if self.told != told {
+                // Those who were told something run first: what they ask for now leaves in one write
+                // with our acknowledgements.
+                break;
+            }
             moved |= self.write(now, cx);
+            moved |= self.open_or_read(now, cx);
             if self.client.is_closed() {
                 // The last byte written may have been the end of it: everyone hears of that.
                 self.drain(now);
                 return Poll::Ready(());
             }
             if !moved && !self.arm_timer() {
+                self.acknowledge();
                 return Poll::Pending;
             }
         }
@@ -188,13 +201,20 @@ impl Link {
                 }
                 let bytes = self.buffer.get(..n).unwrap_or_default();
                 self.client.handle_bytes(now, bytes);
-                if self.calls.listening() {
-                    socket.acknowledge_now();
-                }
+                self.owes_acknowledgement = self.calls.listening();
             }
             Poll::Ready(Err(words)) => self.closed(now, words),
         }
         true
+    }
+
+    /// What was read is acknowledged to the other system, unless something written has done that.
+    fn acknowledge(&mut self) {
+        if std::mem::take(&mut self.owes_acknowledgement) {
+            if let Wire::Open(socket) = &self.wire {
+                socket.acknowledge_now();
+            }
+        }
     }
 
     fn closed(&mut self, now: Instant, words: String) {
@@ -211,7 +231,11 @@ impl Link {
             }
             match socket.poll_write(cx, outgoing) {
                 Poll::Pending => break,
-                Poll::Ready(Ok(n)) => self.client.handle_written(now, n),
+                Poll::Ready(Ok(n)) => {
+                    self.client.handle_written(now, n);
+                    // Every segment carries one.
+                    self.owes_acknowledgement = false;
+                }
                 Poll::Ready(Err(words)) => self.closed(now, words),
             }
             moved = true;
@@ -246,6 +270,7 @@ impl Link {
     }
 
     fn handle_event(&mut self, event: Event) {
+        self.told += 1;
         match event {
             Event::Message { ticket, message } => {
                 self.pace.arrived();
