@@ -59,16 +59,24 @@ impl Pace {
         let last = self.last_reading.replace(now);
         let soon = last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE);
         self.streak = if several || soon { self.streak + 1 } else { 0 };
-        if in_flight >= MANY_IN_FLIGHT || self.streak >= STREAM {
-            self.pause.set_after(PAUSE);
-            self.is_pausing = true;
-        }
+        let pause = if in_flight >= MANY_IN_FLIGHT {
+            PAUSE
+        } else if self.streak >= STREAM {
+            STREAM_PAUSE
+        } else {
+            return;
+        };
+        self.pause.set_after(pause);
+        self.is_pausing = true;
     }
 }
 
-/// Long enough to gather a dozen packets of a fast broker, short enough that its socket buffer and a
-/// window of publishes do not run dry.
+/// Between acknowledgements: long enough to gather several of a fast broker, short enough that a
+/// window of publishes does not run dry.
 const PAUSE: Duration = Duration::from_micros(200);
+
+/// Between messages, which wait in the socket's buffer meanwhile.
+const STREAM_PAUSE: Duration = Duration::from_micros(500);
 
 /// Unacknowledged publishes whose acknowledgements count as a stream.
 const MANY_IN_FLIGHT: usize = 8;

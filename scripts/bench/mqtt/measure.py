@@ -32,18 +32,27 @@ CPU_AIMS = {
 RTT_AIM = 1.0
 RSS_AIM_KB = 4096
 
+# Seconds within which one client does one load.
+PATIENCE = 300
 
-def run(command, load, qos, count, feeder, prefix=()):
+
+def feeding(feeder, qos, count, topic):
+    """Publishes for a receiver. At QoS 1 at least: the acknowledgements pace it, so that the broker keeps up and
+    drops nothing; the receiver's own QoS is what it subscribed with."""
+    return [*feeder, "publish", str(max(qos, 1)), str(count), topic]
+
+
+def run(command, load, qos, count, feeder):
     """One client under one load; its report."""
     topic = f"bench/{load}"
-    arguments = [*prefix, *command, load, str(qos), str(count), topic]
+    arguments = [*command, load, str(qos), str(count), topic]
     client = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     feed = None
     if load == "receive":
         assert client.stdout.readline() == "ready\n"
-        feed = subprocess.Popen([*feeder, "publish", str(qos), str(count), topic], stdout=subprocess.DEVNULL)
-    report = client.stdout.read()
-    if client.wait() or (feed and feed.wait()):
+        feed = subprocess.Popen(feeding(feeder, qos, count, topic), stdout=subprocess.DEVNULL)
+    report, _ = client.communicate(timeout=PATIENCE)
+    if client.returncode or (feed and feed.wait(timeout=PATIENCE)):
         sys.exit(f"failed: {' '.join(arguments)}")
     return json.loads(report)
 
@@ -59,8 +68,8 @@ def system_calls(command, load, qos, count, feeder):
                                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
             if load == "receive":
                 assert client.stdout.readline() == "ready\n"
-                subprocess.run([*feeder, "publish", str(qos), str(messages), topic], stdout=nowhere, check=True)
-            _, summary = client.communicate()
+                subprocess.run(feeding(feeder, qos, messages, topic), stdout=nowhere, check=True)
+            _, summary = client.communicate(timeout=PATIENCE)
         totals.append(next(int(line.split()[0]) for line in summary.splitlines() if line.endswith("total")))
     return (totals[1] - totals[0]) / (2 * count)
 

@@ -22,18 +22,24 @@ fn main() {
     let limits = InboxLimits { messages: 100_000, ..InboxLimits::default() };
     let (broker, pump) = link::open(options, Target::new("127.0.0.1", task.port), limits, 1);
     let executor = Rc::new(LocalExecutor::new());
+    // All of it as tasks: to wake the future that `block_on` polls costs a look at all sockets.
+    let work = executor.spawn(work(Rc::clone(&executor), broker, task));
+    let pump = executor.spawn(pump);
     smol::block_on(executor.run(async {
-        let pump = executor.spawn(pump);
-        assert!(broker.changes().connected().await);
-        match task.mode.as_str() {
-            "publish" => publish_all(&executor, &broker, &task).await,
-            "receive" => receive_all(&broker, &task).await,
-            "rtt" => round_trips(&broker, &task).await,
-            other => panic!("unknown mode {other}"),
-        }
-        broker.shut_down();
+        work.await;
         pump.await;
     }));
+}
+
+async fn work(executor: Rc<LocalExecutor<'static>>, broker: Broker, task: Task) {
+    assert!(broker.changes().connected().await);
+    match task.mode.as_str() {
+        "publish" => publish_all(&executor, &broker, &task).await,
+        "receive" => receive_all(&broker, &task).await,
+        "rtt" => round_trips(&broker, &task).await,
+        other => panic!("unknown mode {other}"),
+    }
+    broker.shut_down();
 }
 
 async fn publish_all(executor: &Rc<LocalExecutor<'static>>, broker: &Broker, task: &Task) {
