@@ -95,12 +95,13 @@ supply_chain_python() {
   echo "$cache/supply-chain/bin/python"
 }
 
-# start_plant DIRECTORY: a mosquitto on a free port, with sensors that have a value and devices that
-# answer; prints nothing, sets `port` and `broker` (its process). What it starts are jobs of the caller.
+# start_plant DIRECTORY [LINES]: a mosquitto on a free port (and with further LINES of configuration),
+# with sensors that have a value and devices that answer; prints nothing, sets `port` and `broker` (its
+# process). What it starts are jobs of the caller.
 start_plant() {
   local room
   port=$(free_port)
-  printf 'listener %s 127.0.0.1\nallow_anonymous true\n' "$port" >"$1/mosquitto.conf"
+  printf 'listener %s 127.0.0.1\nallow_anonymous true\n%s\n' "$port" "${2-}" >"$1/mosquitto.conf"
   start_broker "$1"
   for room in exampleroom1 exampleroom2; do
     mosquitto_pub -p "$port" -r -t "sensors/$room/temperature" -m 21.5
