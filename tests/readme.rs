@@ -303,11 +303,8 @@ fn understood(arguments: &[String]) {
 fn every_command_can_be_given() {
     let mut ours = 0;
     for words in commands() {
-        let words = if words[0] == "sudo" {
-            &words[1..]
-        } else {
-            &words[..]
-        };
+        let before = |word: &&String| *word == "sudo" || word.contains("=1");
+        let words = &words[words.iter().take_while(before).count()..];
         let arguments = &words[1..];
         match words[0].as_str() {
             "mcpmqtt" => {
