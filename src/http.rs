@@ -20,6 +20,7 @@ use smol::future;
 use self::connection::Connection;
 use self::peer::Peer;
 use self::seats::{Seat, Seats};
+use self::site::Site;
 use self::wire::Stream;
 use crate::logger;
 
@@ -51,44 +52,93 @@ mod wire;
 
 pub use auth::KeyError;
 pub use listener::{ListenError, Listener};
-pub use site::{Deadlines, Limits, Settings};
+pub use site::{Admission, Deadlines, Limits, Settings};
 
-/// Serves until `stop` comes, then gives calls in flight their grace. Dropping the future ends everything at once.
-///
-/// # Errors
-/// Without a usable key the door stays shut.
-pub async fn serve(
+/// A server that is about to serve.
+#[derive(Debug)]
+pub struct Server {
+    site: Rc<Site>,
+    seats: Rc<Seats>,
     listener: Listener,
-    settings: Settings,
-    stop: impl Future<Output = ()>,
-) -> Result<(), KeyError> {
-    let site = Rc::new(site::Site::new(settings, &listener)?);
-    let seats = Seats::new(site.limits.connections);
-    let connections = LocalExecutor::new();
-    let open = |stream: Stream, peer: Peer, seat: Seat| {
-        let connection = Connection::new(stream, peer, seat, Rc::clone(&site));
-        connections.spawn(connection.serve()).detach();
-    };
-    let tick = site.deadlines.tick();
-    let serving = async {
-        future::or(stop, accept(&listener, &seats, tick, open)).await;
-        // From here on nobody finds the door.
-        drop(listener);
-        site.stop();
-        let ticking = async {
-            while !seats.is_empty() {
-                seats.dismiss_waiting();
-                Timer::after(STOP_TICK).await;
-                seats.tick(Instant::now());
-            }
+}
+
+/// Changes who may come in while the server runs. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Steward {
+    site: Rc<Site>,
+    seats: Rc<Seats>,
+}
+
+impl Steward {
+    /// From now on these come in and no others. Another key ends every session, stream and call of the one before;
+    /// connections stay.
+    ///
+    /// # Errors
+    /// Without a usable key; then all stays as it was.
+    pub fn admit_by(&self, admission: Admission) -> Result<(), KeyError> {
+        if self.site.admit_by(admission)? {
+            self.seats.dismiss_served();
+        }
+        Ok(())
+    }
+}
+
+impl Server {
+    /// A server on this listener.
+    ///
+    /// # Errors
+    /// Without a usable key the door stays shut.
+    pub fn new(listener: Listener, settings: Settings) -> Result<Server, KeyError> {
+        let site = Rc::new(Site::new(settings, &listener)?);
+        let seats = Seats::new(site.limits.connections);
+        Ok(Server {
+            site,
+            seats,
+            listener,
+        })
+    }
+
+    /// Who changes its rules.
+    #[must_use]
+    pub fn steward(&self) -> Steward {
+        Steward {
+            site: Rc::clone(&self.site),
+            seats: Rc::clone(&self.seats),
+        }
+    }
+
+    /// Serves until `stop` comes, then gives calls in flight their grace. Dropping the future ends everything at once.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let Server {
+            site,
+            seats,
+            listener,
+        } = self;
+        let connections = LocalExecutor::new();
+        let open = |stream: Stream, peer: Peer, seat: Seat| {
+            let connection = Connection::new(stream, peer, seat, Rc::clone(&site));
+            connections.spawn(connection.serve()).detach();
         };
-        let grace = async {
-            Timer::after(site.deadlines.grace).await;
+        let tick = site.deadlines.tick();
+        let serving = async {
+            future::or(stop, accept(&listener, &seats, tick, open)).await;
+            // From here on nobody finds the door.
+            drop(listener);
+            site.stop();
+            let ticking = async {
+                while !seats.is_empty() {
+                    seats.dismiss_waiting();
+                    Timer::after(STOP_TICK).await;
+                    seats.tick(Instant::now());
+                }
+            };
+            let grace = async {
+                Timer::after(site.deadlines.grace).await;
+            };
+            future::or(ticking, grace).await;
         };
-        future::or(ticking, grace).await;
-    };
-    connections.run(serving).await;
-    Ok(())
+        connections.run(serving).await;
+    }
 }
 
 /// Takes connections in, and looks at the clock for those that are in.

@@ -58,7 +58,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), St
         }
         Transport::RemoteHttp => {
             remote_is_ready(&loaded.config)?;
-            serve::over_http(loaded.config)
+            serve::over_http(loaded.config, settings)
         }
     }
 }

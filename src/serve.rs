@@ -1,5 +1,6 @@
 //! The running program: the broker link, the dispatcher and a front door on one thread.
 
+mod reload;
 mod remote;
 mod signals;
 mod status;
@@ -68,6 +69,7 @@ async fn serve_stdio(
 struct House {
     broker: Broker,
     link: Task<()>,
+    access: Access,
     engine: Engine,
 }
 
@@ -90,12 +92,13 @@ impl House {
         let policy = std::mem::take(&mut config.policy);
         let server_info = tools::server_info(&policy);
         let result_bytes = config.limits.result_bytes;
-        let access = Access::new(broker.clone(), Rc::new(policy), result_bytes, executor);
+        let access = Access::new(broker.clone(), policy, result_bytes, executor);
         let engine = Engine::new(tools::catalog(&access, info), server_info)
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(House {
             broker,
             link,
+            access,
             engine,
         })
     }

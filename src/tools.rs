@@ -11,6 +11,7 @@ mod message;
 mod publish;
 mod query;
 mod resources;
+mod rules;
 mod subscribe;
 mod turns;
 mod wait;
@@ -18,12 +19,15 @@ mod wait;
 use std::fmt;
 use std::future::Future;
 use std::rc::{Rc, Weak};
+use std::time::Duration;
 
+use async_io::Timer;
 use mcpmqtt_config::Policy;
 use smol::LocalExecutor;
-use smol::future::FutureExt as _;
+use smol::future::{self, FutureExt as _};
 
 use self::resources::Seen;
+use self::rules::Rules;
 use self::turns::Turns;
 use crate::broker::Broker;
 use crate::mcp::Notifier;
@@ -35,7 +39,7 @@ pub use self::resources::BrokerInfo;
 #[derive(Clone)]
 pub struct Access {
     broker: Broker,
-    policy: Rc<Policy>,
+    rules: Rules,
     result_bytes: usize,
     turns: Turns,
     notifier: Notifier,
@@ -50,19 +54,40 @@ impl Access {
     #[must_use]
     pub fn new(
         broker: Broker,
-        policy: Rc<Policy>,
+        policy: Policy,
         result_bytes: usize,
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Self {
         Self {
             broker,
-            policy,
+            rules: Rules::new(policy),
             result_bytes,
             turns: Turns::default(),
             notifier: Notifier::new(),
             seen: Seen::default(),
             executor: Rc::downgrade(executor),
         }
+    }
+
+    /// Puts another policy in force, for what is under way too. When this returns, nothing goes on that it does not
+    /// permit.
+    pub async fn replace_policy(&self, policy: Policy) {
+        self.rules.replace(policy);
+        self.notifier
+            .withdraw(|uri| resources::is_withdrawn(self, uri));
+        for uri in resources::ABOUT_TOPICS {
+            self.notifier.resource_updated(uri);
+        }
+        let settled = async {
+            self.rules.settled().await;
+            // The link is awake by now, and takes back what was given up and not sent.
+            future::yield_now().await;
+        };
+        // Work that does not get its turn, because its client takes nothing, does nothing either.
+        let late = async {
+            Timer::after(SETTLING).await;
+        };
+        future::or(settled, late).await;
     }
 }
 
@@ -84,7 +109,7 @@ pub fn catalog(access: &Access, broker: BrokerInfo) -> Catalog {
             tool(access, describe::read(), subscribe::read),
             tool(access, describe::query(), query::call),
         ],
-        resources: resources::all(&access.policy, broker),
+        resources: resources::all(&access.rules, broker),
         templates: resources::templates(access),
         notifier: access.notifier.clone(),
         ..Catalog::default()
@@ -98,8 +123,14 @@ pub fn server_info(policy: &Policy) -> ServerInfo {
         name: env!("CARGO_PKG_NAME").into(),
         title: "MQTT broker access".into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        instructions: describe::instructions(policy),
+        instructions: instructions(policy),
     }
+}
+
+/// The part of [`server_info`] that depends on the policy.
+#[must_use]
+pub fn instructions(policy: &Policy) -> String {
+    describe::instructions(policy)
 }
 
 fn tool<F>(access: &Access, tool: Tool, call: fn(Rc<Access>, ToolCall) -> F) -> Tool
@@ -113,3 +144,6 @@ where
     });
     Tool { handler, ..tool }
 }
+
+/// For calls to be judged by new rules.
+const SETTLING: Duration = Duration::from_secs(1);

@@ -97,6 +97,13 @@ impl KeyRecord {
         Ok(hash.as_slice().ct_eq(self.hash.as_slice()).into())
     }
 
+    /// Whether both are the same record, and so of the same key.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.costs == other.costs
+            && self.salt == other.salt
+            && self.hash.as_slice().ct_eq(other.hash.as_slice()).into()
+    }
+
     /// The memory of one [`verify`](Self::verify) in KiB.
     pub fn memory_cost(&self) -> u32 {
         self.costs.memory_cost

@@ -7,7 +7,7 @@
 //! * `host`: whom a request may name as its target and its origin;
 //! * `kdf`, `genkey`: API keys, how they are checked and how a new one is made;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
-//! * `describe`: the configuration in words, for `--check`.
+//! * `describe`: the configuration in words, for `--check`; `changes`: what differs and takes a restart.
 //!
 //! # Promises
 //!
@@ -19,6 +19,7 @@
 //! It reads no file, no clock and no randomness: text and entropy are arguments.
 #![warn(clippy::indexing_slicing)]
 
+mod changes;
 mod describe;
 mod document;
 mod finding;

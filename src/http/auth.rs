@@ -27,6 +27,8 @@ pub(super) struct Gate {
     tag_key: [u8; TAG_BYTES],
     /// The tag of the right key, once it is known.
     proven: Cell<Option<Tag>>,
+    /// As configured.
+    key: ApiKey,
     /// How a key whose tag is not known is proven; `None` when the tag was known from the start.
     record: Option<Arc<KeyRecord>>,
     turn: Arc<Semaphore>,
@@ -75,6 +77,7 @@ impl Gate {
         let gate = Gate {
             tag_key,
             proven: Cell::new(None),
+            key: key.clone(),
             record,
             // Room for one: a hash takes 64 MiB by default.
             turn: Arc::new(Semaphore::new(1)),
@@ -84,6 +87,11 @@ impl Gate {
             gate.proven.set(gate.tag(plain.expose()));
         }
         Ok(gate)
+    }
+
+    /// Whether it lets in whoever one for `key` would.
+    pub(super) fn is_for(&self, key: &ApiKey) -> bool {
+        self.key.is_same(key)
     }
 
     /// Lets the sender of this head in.
@@ -163,6 +171,14 @@ impl Gate {
         mac.update(key.as_bytes());
         Some(mac)
     }
+}
+
+/// The key was right when the request began, and is not any more.
+pub(super) fn replaced() -> Refusal {
+    unauthorized(
+        "the API key was replaced; ask the operator for the new one",
+        r#"Bearer realm="mcpmqtt", error="invalid_token""#,
+    )
 }
 
 /// The key that a head shows: the first place that has one decides, as in the original.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use http_types::{Method, Request, StatusCode};
 
 use super::answer;
-use super::auth::Principal;
+use super::auth::{self, Gate, Principal};
 use super::body::Body;
 use super::budget::Share;
 use super::client::{Client, Next};
@@ -41,6 +41,7 @@ enum Broken {
 /// A client's request for MCP, let in.
 struct Caller {
     request: Request,
+    gate: Rc<Gate>,
     principal: Principal,
     accepts: Accepts,
 }
@@ -159,9 +160,14 @@ impl Connection {
         };
         let Caller {
             request,
+            gate,
             principal,
             accepts,
         } = caller;
+        if !Rc::ptr_eq(&gate, &self.client.site.gate()) {
+            let refusal = answer::refusal(&auth::replaced());
+            return self.client.send(method, refusal, last).await;
+        }
         let served = self
             .client
             .site
@@ -180,11 +186,12 @@ impl Connection {
     /// All that is decided by the head alone; `None` is a request for the status.
     async fn admit(&mut self, head: &Head) -> Result<Option<Caller>, Refusal> {
         let place = routes::find(head)?;
-        self.client.site.boundary.admit(head)?;
+        self.client.site.judge_place(head)?;
         if place == Place::Status {
             return Ok(None);
         }
-        let waiting = self.client.site.gate.admit(self.peer, head);
+        let gate = self.client.site.gate();
+        let waiting = gate.admit(self.peer, head);
         let principal = match self
             .client
             .seat
@@ -219,6 +226,7 @@ impl Connection {
         }
         Ok(Some(Caller {
             request,
+            gate,
             principal,
             accepts,
         }))

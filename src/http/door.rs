@@ -61,6 +61,11 @@ impl Door {
         self.sessions.end_streams();
     }
 
+    /// Ends all sessions: the key that they were given for is no longer right.
+    pub(super) fn end_sessions(&self) {
+        self.sessions.end_all();
+    }
+
     /// Serves a request whose head is `fields`.
     pub(super) fn serve(
         &self,

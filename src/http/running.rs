@@ -11,6 +11,7 @@ use http_types::{Method, StatusCode};
 use smol::future::{self, BoxedLocal, FutureExt as _};
 
 use super::answer::{self, Era};
+use super::auth;
 use super::client::{Client, Next, pump};
 use super::door::Running;
 use super::events::{self, Feed};
@@ -26,6 +27,7 @@ enum Event {
     News(Vec<u8>),
     Beat,
     ClientGone,
+    Dismissed,
 }
 
 /// Runs a call and sends what it yields.
@@ -53,6 +55,11 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
         Ok(Event::Reply(reply)) => telling.work = future::ready(reply).boxed_local(),
         Ok(Event::News(text)) => telling.first = Some(text),
         Ok(Event::ClientGone | Event::Beat) => return telling.when_left(client).await,
+        Ok(Event::Dismissed) => {
+            drop(telling);
+            let refusal = answer::refusal(&auth::replaced());
+            return client.send(Method::Post, refusal, true).await;
+        }
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
             return client
@@ -151,7 +158,12 @@ async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
         }
         Next::Gone
     };
-    future::or(both, gone).await
+    let dismissal = seat.dismissal();
+    let dismissed = async {
+        dismissal.comes().await;
+        Next::Gone
+    };
+    future::or(dismissed, future::or(both, gone)).await
 }
 
 impl Telling {
@@ -167,7 +179,13 @@ impl Telling {
             buffer.until_closed(stream).await;
             Event::ClientGone
         };
+        let dismissal = seat.dismissal();
+        let dismissed = async {
+            dismissal.comes().await;
+            Event::Dismissed
+        };
         let happens = future::or(next(&mut self.work, &self.news), gone);
+        let happens = future::or(dismissed, happens);
         seat.within(site.deadlines.handler, happens).await
     }
 
@@ -199,7 +217,7 @@ impl Telling {
                     }
                     return reply;
                 }
-                Event::ClientGone => return None,
+                Event::ClientGone | Event::Dismissed => return None,
             }
         }
     }

@@ -40,7 +40,14 @@ struct Place {
     waiting: Cell<Option<Instant>>,
     /// It has shown the key.
     proven: Cell<bool>,
+    /// What it is being served has to end: its key counts no longer.
+    dismissed: Cell<bool>,
+    dismissal: RefCell<Option<Waker>>,
 }
+
+/// Tells one connection that its key counts no longer.
+#[derive(Clone, Debug)]
+pub(super) struct Dismissal(Rc<Place>);
 
 /// Why a wait ended without its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +104,17 @@ impl Seats {
         for place in self.taken.borrow().values().filter_map(Weak::upgrade) {
             if place.waiting.get().is_some() {
                 place.call(Called::Evicted);
+            }
+        }
+    }
+
+    /// Ends what everyone is being served who has shown a key.
+    pub(super) fn dismiss_served(&self) {
+        for place in self.taken.borrow().values().filter_map(Weak::upgrade) {
+            place.proven.set(false);
+            place.dismissed.set(true);
+            if let Some(waker) = place.dismissal.take() {
+                waker.wake();
             }
         }
     }
@@ -163,10 +181,30 @@ impl Seat {
     /// From now on it is being served.
     pub(super) fn is_served(&self) {
         self.place.waiting.set(None);
+        self.place.dismissed.set(false);
+    }
+
+    /// Tells when what it is being served has to end.
+    pub(super) fn dismissal(&self) -> Dismissal {
+        Dismissal(Rc::clone(&self.place))
     }
 
     pub(super) fn has_shown_the_key(&self) {
         self.place.proven.set(true);
+    }
+}
+
+impl Dismissal {
+    /// Waits until it does.
+    pub(super) async fn comes(&self) {
+        poll_fn(|context| {
+            if self.0.dismissed.get() {
+                return Poll::Ready(());
+            }
+            self.0.dismissal.replace(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
     }
 }
 

@@ -101,6 +101,14 @@ impl Sessions {
         self.recount();
     }
 
+    /// Ends every one of them.
+    pub(super) fn end_all(&self) {
+        for entry in self.table.take().into_values() {
+            entry.end_stream();
+        }
+        self.recount();
+    }
+
     /// Ends every stream.
     pub(super) fn end_streams(&self) {
         for entry in self.table.borrow().values() {

@@ -1,6 +1,6 @@
 //! What is served, to whom, and within what bounds: the part that all connections share.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,7 +12,9 @@ use super::answer;
 use super::auth::{Gate, KeyError};
 use super::budget::Budget;
 use super::door::Door;
+use super::head::Head;
 use super::listener::Listener;
+use super::refusal::Refusal;
 use super::routes::Boundary;
 use super::sessions::Sessions;
 use crate::gauge::Gauge;
@@ -24,18 +26,25 @@ pub struct Settings {
     pub engine: Engine,
     /// Whether the broker connection is up, for `/status`.
     pub mqtt_connected: Box<dyn Fn() -> bool>,
-    /// What clients must show.
-    pub api_key: ApiKey,
-    /// Hosts that requests may name; none: any host of the network, this machine's on a loopback port.
-    pub allowed_hosts: Vec<Host>,
-    /// Origins that pages may have, besides this machine's.
-    pub allowed_origins: Vec<Origin>,
+    /// Who may come in.
+    pub admission: Admission,
     /// Kept at the number of sessions of versions before 2026-07-28.
     pub sessions: Gauge,
     /// Bounds of memory and work.
     pub limits: Limits,
     /// Bounds of waiting.
     pub deadlines: Deadlines,
+}
+
+/// Who may come in: what can be replaced while the server runs.
+#[derive(Clone, Debug)]
+pub struct Admission {
+    /// What clients must show.
+    pub api_key: ApiKey,
+    /// Hosts that requests may name; none: any host of the network, this machine's on a loopback port.
+    pub allowed_hosts: Vec<Host>,
+    /// Origins that pages may have, besides this machine's.
+    pub allowed_origins: Vec<Origin>,
 }
 
 /// Bounds of memory and work.
@@ -76,8 +85,8 @@ pub struct Deadlines {
 
 pub(super) struct Site {
     pub(super) door: Door,
-    pub(super) gate: Gate,
-    pub(super) boundary: Boundary,
+    gate: RefCell<Rc<Gate>>,
+    boundary: RefCell<Boundary>,
     pub(super) bodies: Rc<Budget>,
     pub(super) limits: Limits,
     pub(super) deadlines: Deadlines,
@@ -90,9 +99,7 @@ impl Site {
         let Settings {
             engine,
             mqtt_connected,
-            api_key,
-            allowed_hosts,
-            allowed_origins,
+            admission,
             sessions,
             limits,
             deadlines,
@@ -100,18 +107,49 @@ impl Site {
         let sessions = Sessions::new(limits.sessions, deadlines.session, sessions);
         Ok(Site {
             door: Door::new(engine, sessions),
-            gate: Gate::new(&api_key)?,
-            boundary: Boundary {
+            gate: RefCell::new(Rc::new(Gate::new(&admission.api_key)?)),
+            boundary: RefCell::new(Boundary {
                 reach: listener.reach(),
-                hosts: allowed_hosts,
-                origins: allowed_origins,
-            },
+                hosts: admission.allowed_hosts,
+                origins: admission.allowed_origins,
+            }),
             bodies: Budget::new(limits.bodies_bytes),
             limits,
             deadlines,
             mqtt_connected,
             stopping: Cell::new(false),
         })
+    }
+
+    /// Who judges keys at this moment.
+    pub(super) fn gate(&self) -> Rc<Gate> {
+        Rc::clone(&self.gate.borrow())
+    }
+
+    /// Judges `Host` and `Origin`.
+    ///
+    /// # Errors
+    /// See [`Boundary::admit`].
+    pub(super) fn judge_place(&self, head: &Head) -> Result<(), Refusal> {
+        self.boundary.borrow().admit(head)
+    }
+
+    /// From now on these come in and no others; true when the key is another one, so that all who came in by the
+    /// old one have to leave.
+    ///
+    /// # Errors
+    /// Without a usable key; then all stays as it was.
+    pub(super) fn admit_by(&self, admission: Admission) -> Result<bool, KeyError> {
+        let changed = !self.gate().is_for(&admission.api_key);
+        if changed {
+            let gate = Gate::new(&admission.api_key)?;
+            self.gate.replace(Rc::new(gate));
+            self.door.end_sessions();
+        }
+        let mut boundary = self.boundary.borrow_mut();
+        boundary.hosts = admission.allowed_hosts;
+        boundary.origins = admission.allowed_origins;
+        Ok(changed)
     }
 
     /// `GET /status`: what it says is true at this moment.
@@ -171,6 +209,14 @@ impl Deadlines {
         ];
         let shortest = waits.into_iter().min().unwrap_or_default();
         (shortest / 8).clamp(Duration::from_millis(5), Duration::from_secs(1))
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site")
+            .field("door", &self.door)
+            .finish_non_exhaustive()
     }
 }
 

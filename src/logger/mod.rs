@@ -33,6 +33,22 @@ pub fn start(level: LogLevel, logfile: Option<&Path>) {
     }
 }
 
+/// Sets the level anew, and opens the log file anew: it may have been moved away, or another be named. A file that
+/// cannot be opened costs a warning, and the log goes where it went.
+pub fn restart(level: LogLevel, logfile: Option<&Path>) {
+    set_level(level);
+    let Some(path) = logfile else {
+        return LOG.redirect(Sink::standard_error());
+    };
+    match Sink::append_to(path) {
+        Ok(sink) => LOG.redirect(sink),
+        Err(error) => warning(format_args!(
+            "cannot open log file `{}`: {error}; logging where it was",
+            path.display()
+        )),
+    }
+}
+
 /// Ends the start of the program, during which warnings and worse go to standard error too when
 /// the log goes to a file: whoever starts the program by hand must see why it does not work.
 pub fn started() {

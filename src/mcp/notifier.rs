@@ -49,7 +49,12 @@ pub(super) struct Lists {
 }
 
 /// A resource that somebody listens to.
-pub(super) struct Watched(OnceCell<Watch>);
+#[derive(Default)]
+pub(super) struct Watched {
+    watch: OnceCell<Watch>,
+    /// Nobody may listen to it any more.
+    withdrawn: Cell<bool>,
+}
 
 #[derive(Debug, Default)]
 struct Hub {
@@ -88,6 +93,27 @@ impl Notifier {
         self.tell(wants, "notifications/resources/updated", Some(uri));
     }
 
+    /// Lets nobody hear of these resources any more, until they subscribe anew and their watcher agrees. A
+    /// `subscriptions/listen` stream that loses one ends, so that its client can ask what is left to it.
+    pub fn withdraw(&self, is_withdrawn: impl Fn(&str) -> bool) {
+        let mut gone = Vec::new();
+        self.0.watched.borrow_mut().retain(|uri, watched| {
+            let withdrawn = is_withdrawn(uri);
+            if withdrawn {
+                gone.extend(watched.upgrade());
+            }
+            !withdrawn
+        });
+        for watched in &gone {
+            watched.withdrawn.set(true);
+        }
+        for ear in self.ears() {
+            if ear.drop_withdrawn() {
+                ear.end();
+            }
+        }
+    }
+
     /// From now on the ear hears; once, however often it is added.
     pub(super) fn add(&self, ear: &Rc<Ear>) {
         if self.0.closed.get() {
@@ -124,7 +150,7 @@ impl Notifier {
     ) -> Result<Rc<Watched>, ReadError> {
         let known = self.0.watched.borrow().get(uri).and_then(Weak::upgrade);
         let watched = known.unwrap_or_else(|| {
-            let new = Rc::new(Watched(OnceCell::new()));
+            let new = Rc::<Watched>::default();
             let mut all = self.0.watched.borrow_mut();
             all.retain(|_, watched| watched.strong_count() > 0);
             all.insert(uri.to_owned(), Rc::downgrade(&new));
@@ -132,9 +158,13 @@ impl Notifier {
         });
         if let Some(watcher) = watcher {
             watched
-                .0
+                .watch
                 .get_or_try_init(|| watcher(uri.to_owned()))
                 .await?;
+        }
+        if watched.withdrawn.get() {
+            let text = "it may not be read any more";
+            return Err(ReadError::Refused(text.into()));
         }
         Ok(watched)
     }
@@ -208,8 +238,24 @@ impl Ear {
         drop(forgotten);
     }
 
+    /// Forgets what was withdrawn; whether there was something.
+    fn drop_withdrawn(&self) -> bool {
+        let mut kept = HashMap::new();
+        let mut gone = Vec::new();
+        for (uri, watched) in self.resources.take() {
+            match watched.withdrawn.get() {
+                true => gone.push(watched),
+                false => drop(kept.insert(uri, watched)),
+            }
+        }
+        self.resources.replace(kept);
+        !gone.is_empty()
+    }
+
     /// The first notification: which wishes are honoured.
     pub(super) fn acknowledge(&self) -> bool {
+        // Between the watcher's consent and this others were waited for.
+        self.drop_withdrawn();
         let lists = self.lists.get();
         let mut honoured = Map::new();
         let flags = [

@@ -4,7 +4,7 @@
 //! out, never null; lists are made once per version and kept.
 //! Does not: decide anything.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -23,6 +23,7 @@ use super::{answer, items};
 #[derive(Debug)]
 pub(super) struct Results {
     info: ServerInfo,
+    instructions: RefCell<String>,
     meta: Value,
     offer: Offer,
     lists: [[OnceCell<Vec<u8>>; ALL.len()]; 4],
@@ -70,11 +71,17 @@ impl Results {
             items::implementation(&info, Version::MODERN.shape()),
         );
         Results {
+            instructions: RefCell::new(info.instructions.clone()),
             info,
             meta: Value::Object(meta),
             offer,
             lists: Default::default(),
         }
+    }
+
+    /// From now on this is the advice.
+    pub(super) fn set_instructions(&self, text: String) {
+        self.instructions.replace(text);
     }
 
     /// The result of `server/discover`.
@@ -252,17 +259,15 @@ impl Results {
     }
 
     fn add_instructions(&self, result: &mut Map<String, Value>) {
-        if !self.info.instructions.is_empty() {
-            result.insert(
-                "instructions".into(),
-                self.info.instructions.as_str().into(),
-            );
+        let instructions = self.instructions.borrow();
+        if !instructions.is_empty() {
+            result.insert("instructions".into(), instructions.as_str().into());
         }
     }
 }
 
-/// How long a client may keep what never changes while the program runs; a restart with another
-/// configuration is seen within this time.
+/// How long a client may keep what changes with the configuration at most, which is seen within this
+/// time.
 const STATIC_TTL_MS: u64 = 60_000;
 
 /// MCP server/utilities/completion: most values of one answer.

@@ -6,42 +6,63 @@ use async_io::block_on;
 use mcpmqtt_config::{Config, Limits, Listen, RemoteServer};
 use smol::LocalExecutor;
 
+use super::reload::Reload;
 use super::{House, signals, status};
+use crate::cli::Settings;
 use crate::gauge::Gauge;
-use crate::http::{self, Listener};
+use crate::http::{self, Admission, Listener, Server};
 use crate::logger;
 use crate::service::Service;
 
-/// Serves agents over HTTP until a signal comes.
+/// Serves agents over HTTP until a signal comes. At SIGHUP the configuration is looked at again, as `settings` name
+/// it.
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn over_http(config: Config) -> Result<(), String> {
+pub fn over_http(config: Config, settings: &Settings) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
-    block_on(executor.run(serve(&executor, config)))
+    block_on(executor.run(serve(&executor, config, settings)))
 }
 
-async fn serve(executor: &Rc<LocalExecutor<'static>>, mut config: Config) -> Result<(), String> {
-    let Some(server) = config.remote_server.clone() else {
-        return Err(
-            "there is no `remote_server` section; run `mcpmqtt --genkey` to make a key".into(),
-        );
+async fn serve(
+    executor: &Rc<LocalExecutor<'static>>,
+    mut config: Config,
+    settings: &Settings,
+) -> Result<(), String> {
+    let Some(remote) = config.remote_server.clone() else {
+        return Err(NO_SECTION.into());
     };
-    let listener = listen(&server)?;
+    // First: who sees the listener may send a signal. One hangup that waits is enough, since the file is looked at
+    // after it came.
+    let (hangup, hangups) = async_channel::bounded(1);
+    let stop = signals::stop(executor, Some(hangup))?;
+    let listener = listen(&remote)?;
     logger::started();
-    let stop = signals::stop(executor, None)?;
     let service = Rc::new(Service::from_environment());
     let house = House::open(&mut config, executor)?;
     let sessions = Gauge::default();
-    let settings = settings(&house, server, &config.limits, sessions.clone());
+    let server = Server::new(
+        listener,
+        http_settings(&house, remote, &config.limits, sessions.clone()),
+    )
+    .map_err(|error| error.to_string())?;
     announce(executor, &service, &house, &config, sessions);
+    let reload = Reload {
+        running: config,
+        settings: settings.clone(),
+        engine: house.engine.clone(),
+        access: house.access.clone(),
+        steward: server.steward(),
+        service: Rc::clone(&service),
+    };
+    executor.spawn(reload.at_each(hangups)).detach();
     let stopping = async {
         stop.await;
         service.stopping().await;
     };
-    let served = http::serve(listener, settings, stopping).await;
+    server.serve(stopping).await;
     house.close().await;
-    served.map_err(|error| error.to_string())
+    Ok(())
 }
 
 /// Tells the service manager that the listener is there, and from then on how it goes.
@@ -89,7 +110,7 @@ fn listen(server: &RemoteServer) -> Result<Listener, String> {
     Ok(listener)
 }
 
-fn settings(
+fn http_settings(
     house: &House,
     server: RemoteServer,
     limits: &Limits,
@@ -99,9 +120,7 @@ fn settings(
     http::Settings {
         engine: house.engine.clone(),
         mqtt_connected: Box::new(move || broker.is_connected()),
-        api_key: server.api_key,
-        allowed_hosts: server.allowed_hosts,
-        allowed_origins: server.allowed_origins,
+        admission: admission(server),
         sessions,
         limits: http::Limits {
             connections: limits.connections,
@@ -113,3 +132,14 @@ fn settings(
         deadlines: http::Deadlines::default(),
     }
 }
+
+pub(super) fn admission(server: RemoteServer) -> Admission {
+    Admission {
+        api_key: server.api_key,
+        allowed_hosts: server.allowed_hosts,
+        allowed_origins: server.allowed_origins,
+    }
+}
+
+pub(super) const NO_SECTION: &str =
+    "there is no `remote_server` section; run `mcpmqtt --genkey` to make a key";

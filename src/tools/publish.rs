@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::client::{Outcome, PublishError};
 use mcpmqtt_protocol::message::Message;
 use serde::Serialize;
@@ -30,10 +31,10 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
         retain: arguments.flag("retain")?,
         payload: Arc::from(arguments.payload()?),
     };
-    let allowed = access.policy.may_publish(&message.topic, message.retain);
-    allowed.map_err(|refusal| refusal.to_string())?;
-    let ended = access.broker.publish(message.clone(), deadline).await;
-    let outcome = match say(ended) {
+    let allowed = |policy: &Policy| policy.may_publish(&message.topic, message.retain);
+    let publishing = access.broker.publish(message.clone(), deadline);
+    let ended = access.rules.within(allowed, publishing).await;
+    let outcome = match say(ended.map_err(|stopped| stopped.tell(MAY_BE_OUT))?) {
         Ok(outcome) => outcome,
         Err(failure) => return Err(failure.to_string()),
     };
@@ -78,3 +79,5 @@ impl std::fmt::Display for Failure {
         }
     }
 }
+
+const MAY_BE_OUT: &str = "The message may have reached the broker; it is not sent again.";

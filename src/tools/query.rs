@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
@@ -14,7 +15,7 @@ use super::Access;
 use super::arguments::Arguments;
 use super::message::{Budget, Fit, Received};
 use super::publish::{self, Failure};
-use super::subscribe::{allow, shown};
+use super::subscribe::shown;
 use super::wait::{Wait, Waited};
 use crate::broker::Inbox;
 use crate::mcp::catalog::{ToolCall, ToolResult};
@@ -53,10 +54,12 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
             payload: Arc::from(arguments.payload()?),
         },
     };
-    let allowed = access.policy.may_publish(&query.request.topic, false);
-    allowed.map_err(|refusal| refusal.to_string())?;
-    allow(&access, &query.response)?;
-    query.run(&access).await
+    let allowed = |policy: &Policy| {
+        policy.may_publish(&query.request.topic, false)?;
+        policy.may_subscribe(&query.response)
+    };
+    let ended = access.rules.within(allowed, query.run(&access)).await;
+    ended.map_err(|stopped| stopped.tell(MAY_BE_OUT))?
 }
 
 impl Query {
@@ -157,3 +160,5 @@ fn reply(access: &Access, message: &Message, latency_ms: f64) -> Result<ToolResu
         truncated,
     }))
 }
+
+const MAY_BE_OUT: &str = "The request may have reached the broker; no reply is delivered.";

@@ -12,6 +12,7 @@ use mcpmqtt_config::{Grant, Policy};
 use serde_json::{Value, json};
 
 use super::Access;
+use super::rules::Rules;
 use crate::mcp::catalog::{Body, Contents, Resource, Template};
 
 pub(super) use self::seen::Seen;
@@ -27,24 +28,29 @@ pub struct BrokerInfo {
     pub requires_auth: bool,
 }
 
-pub(super) fn all(policy: &Rc<Policy>, broker: BrokerInfo) -> Vec<Resource> {
-    let (allowed, examples) = (Rc::clone(policy), Rc::clone(policy));
+pub(super) fn all(rules: &Rules, broker: BrokerInfo) -> Vec<Resource> {
+    let (allowed, examples) = (rules.clone(), rules.clone());
     vec![
         resource(
-            "mcpmqtt://topics/allowed",
+            ALLOWED,
             "allowed_topics",
             "Allowed topics",
             "The topic patterns that may be used, with their permissions and descriptions.",
-            move || allowed_topics(&allowed, &broker),
+            move || allowed_topics(&allowed.policy(), &broker),
         ),
         resource(
-            "mcpmqtt://topics/examples",
+            EXAMPLES,
             "topic_examples",
             "Topic examples",
             "For each allowed pattern, topics that match it and how to use them.",
-            move || topic_examples(&examples),
+            move || topic_examples(&examples.policy()),
         ),
     ]
+}
+
+/// Whether this is the resource of a topic that must not be read any more.
+pub(super) fn is_withdrawn(access: &Access, uri: &str) -> bool {
+    uri::belongs(uri) && topic::may_read(access, uri).is_err()
 }
 
 pub(super) fn templates(access: &Access) -> Vec<Template> {
@@ -150,6 +156,10 @@ fn example_topic(pattern: &str) -> String {
     levels.collect::<Vec<_>>().join("/")
 }
 
+const ALLOWED: &str = "mcpmqtt://topics/allowed";
+const EXAMPLES: &str = "mcpmqtt://topics/examples";
+/// The resources whose contents follow from the policy.
+pub(super) const ABOUT_TOPICS: [&str; 2] = [ALLOWED, EXAMPLES];
 const JSON: &str = "application/json";
 
 #[cfg(test)]

@@ -1,7 +1,9 @@
 //! `mqtt_subscribe` and `mqtt_read`.
 
+use std::future::Future;
 use std::rc::Rc;
 
+use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::topic::SubscribeFilter;
@@ -45,17 +47,19 @@ pub(super) async fn subscribe(access: Rc<Access>, call: ToolCall) -> Result<Tool
         qos: arguments.qos()?,
         retained: arguments.flag("include_retained")?,
     };
-    allow(&access, &listen.filter)?;
     let topic = listen.filter.clone();
-    let listening = wait.listen(&access, listen).await;
-    let mut inbox =
-        listening.map_err(|why| format!("not subscribed: {why}. Nothing was received."))?;
-    let mut collected = collect(&access, &wait, &mut inbox, most).await;
-    collected.topic = topic.as_str();
-    collected.messages_received = collected.messages.len();
-    collected.lost += inbox.lost();
-    collected.interrupted = inbox.interruptions() > 0;
-    Ok(ToolResult::structured(&collected))
+    let collecting = async {
+        let listening = wait.listen(&access, listen).await;
+        let mut inbox =
+            listening.map_err(|why| format!("not subscribed: {why}. Nothing was received."))?;
+        let mut collected = collect(&access, &wait, &mut inbox, most).await;
+        collected.topic = topic.as_str();
+        collected.messages_received = collected.messages.len();
+        collected.lost += inbox.lost();
+        collected.interrupted = inbox.interruptions() > 0;
+        Ok(ToolResult::structured(&collected))
+    };
+    as_long_as_readable(&access, &topic, collecting).await
 }
 
 /// Waits the whole time unless there are enough messages or the result is full.
@@ -119,22 +123,22 @@ pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
         qos: QoS::AtMostOnce,
         retained: arguments.flag("include_retained")?,
     };
-    allow(&access, &listen.filter)?;
     let topic = listen.filter.clone();
-    let listening = wait.listen(&access, listen).await;
-    let mut inbox = listening.map_err(|why| format!("not read: {why}"))?;
-    match wait
-        .next(&access, &mut inbox, || "no message yet".into())
-        .await
-    {
-        Waited::Message(message) => match Budget::new(access.result_bytes).take(&message) {
-            Fit::Whole(message) => Ok(first(message, false)),
-            Fit::Cut(message) => Ok(first(message, true)),
-            Fit::No => Err("not read: the message does not fit a result".into()),
-        },
-        Waited::Ended(reason) => Err(format!("not read: {reason}")),
-        Waited::Timeout => Err(nothing(&topic, &wait, &inbox)),
-    }
+    let reading = async {
+        let listening = wait.listen(&access, listen).await;
+        let mut inbox = listening.map_err(|why| format!("not read: {why}"))?;
+        let next = wait.next(&access, &mut inbox, || "no message yet".into());
+        match next.await {
+            Waited::Message(message) => match Budget::new(access.result_bytes).take(&message) {
+                Fit::Whole(message) => Ok(first(message, false)),
+                Fit::Cut(message) => Ok(first(message, true)),
+                Fit::No => Err("not read: the message does not fit a result".into()),
+            },
+            Waited::Ended(reason) => Err(format!("not read: {reason}")),
+            Waited::Timeout => Err(nothing(&topic, &wait, &inbox)),
+        }
+    };
+    as_long_as_readable(&access, &topic, reading).await
 }
 
 fn first(message: Received, truncated: bool) -> ToolResult {
@@ -155,11 +159,15 @@ fn nothing(topic: &SubscribeFilter, wait: &Wait, inbox: &Inbox) -> String {
     text
 }
 
-pub(super) fn allow(access: &Access, filter: &SubscribeFilter) -> Result<(), String> {
-    access
-        .policy
-        .may_subscribe(filter)
-        .map_err(|refusal| refusal.to_string())
+/// What was collected before the permission was withdrawn is not delivered either.
+async fn as_long_as_readable<T>(
+    access: &Access,
+    filter: &SubscribeFilter,
+    work: impl Future<Output = Result<T, String>>,
+) -> Result<T, String> {
+    let allowed = |policy: &Policy| policy.may_subscribe(filter);
+    let ended = access.rules.within(allowed, work).await;
+    ended.map_err(|stopped| stopped.to_string())?
 }
 
 pub(super) fn shown(filter: &SubscribeFilter) -> mcpmqtt_protocol::topic::Shown<'_> {

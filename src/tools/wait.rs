@@ -91,7 +91,7 @@ impl Wait {
             match arrival {
                 // A broker may send what nobody asked for; the permission is on the topic it came on.
                 Some(Arrival::Message(message))
-                    if access.policy.may_receive(message.topic.as_str()) =>
+                    if access.rules.policy().may_receive(message.topic.as_str()) =>
                 {
                     access.seen.note(&message.topic);
                     return Waited::Message(message);

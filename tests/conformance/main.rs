@@ -18,7 +18,7 @@ mod tools;
 
 use std::future::pending;
 
-use mcpmqtt::http::{Deadlines, Limits, Listener, Settings, serve};
+use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server, Settings};
 use mcpmqtt::mcp::catalog::{Catalog, ServerInfo};
 use mcpmqtt::mcp::{Engine, Notifier};
 use mcpmqtt_config::{ApiKey, Secret};
@@ -29,15 +29,18 @@ fn main() {
     let settings = Settings {
         engine: Engine::new(catalog(), info()).unwrap(),
         mqtt_connected: Box::new(|| false),
-        api_key: ApiKey::Plain(Secret::new(KEY)),
-        allowed_hosts: Vec::new(),
-        allowed_origins: Vec::new(),
+        admission: Admission {
+            api_key: ApiKey::Plain(Secret::new(KEY)),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+        },
         sessions: mcpmqtt::gauge::Gauge::default(),
         limits: Limits::default(),
         deadlines: Deadlines::default(),
     };
     println!("{port} {KEY}");
-    async_io::block_on(serve(listener, settings, pending())).unwrap();
+    let server = Server::new(listener, settings).unwrap();
+    async_io::block_on(server.serve(pending()));
 }
 
 fn catalog() -> Catalog {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mcpmqtt::http::{Deadlines, Limits, Listener, Settings, serve};
+use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server as HttpServer, Settings};
 use mcpmqtt_config::{ApiKey, Host, Origin, Secret};
 use serde_json::Value;
 
@@ -80,17 +80,19 @@ impl Server {
             let settings = Settings {
                 engine,
                 mqtt_connected: Box::new(move || connected.load(Ordering::Relaxed)),
-                api_key: wanted.key,
-                allowed_hosts: wanted
-                    .hosts
-                    .iter()
-                    .map(|name| Host::parse(name).unwrap())
-                    .collect(),
-                allowed_origins: wanted
-                    .origins
-                    .iter()
-                    .map(|name| Origin::parse(name).unwrap())
-                    .collect(),
+                admission: Admission {
+                    api_key: wanted.key,
+                    allowed_hosts: wanted
+                        .hosts
+                        .iter()
+                        .map(|name| Host::parse(name).unwrap())
+                        .collect(),
+                    allowed_origins: wanted
+                        .origins
+                        .iter()
+                        .map(|name| Origin::parse(name).unwrap())
+                        .collect(),
+                },
                 sessions: mcpmqtt::gauge::Gauge::default(),
                 limits: wanted.limits,
                 deadlines: wanted.deadlines,
@@ -98,7 +100,7 @@ impl Server {
             let until = async {
                 let _ = stopped.recv().await;
             };
-            async_io::block_on(serve(listener, settings, until)).unwrap();
+            async_io::block_on(HttpServer::new(listener, settings).unwrap().serve(until));
         });
         let (place, gate) = started.recv().unwrap();
         Server {
@@ -206,6 +208,11 @@ impl Answer {
 }
 
 impl Client {
+    /// A connection to the server on this socket file.
+    pub fn unix(path: &std::path::Path) -> Client {
+        Client::over(Socket::Unix(UnixStream::connect(path).unwrap()))
+    }
+
     fn over(socket: Socket) -> Client {
         let patience = Some(Duration::from_secs(30));
         match &socket {

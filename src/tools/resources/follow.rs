@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_channel::Sender;
 use async_io::Timer;
+use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::message::Message;
@@ -45,7 +46,15 @@ pub(super) async fn start(access: Rc<Access>, uri: String) -> Result<Watch, Read
     Ok(Watch::new(task))
 }
 
+/// Watches as long as that is permitted.
 async fn follow(access: Rc<Access>, filter: SubscribeFilter, uri: String, ready: Sender<()>) {
+    let allowed = |policy: &Policy| policy.may_subscribe(&filter);
+    let watching = watch(&access, &filter, &uri, &ready);
+    // Those who subscribed are told by the notifier, or not at all.
+    let _ = access.rules.within(allowed, watching).await;
+}
+
+async fn watch(access: &Access, filter: &SubscribeFilter, uri: &str, ready: &Sender<()>) {
     let mut first = true;
     loop {
         let listen = Listen {
@@ -56,7 +65,7 @@ async fn follow(access: Rc<Access>, filter: SubscribeFilter, uri: String, ready:
         if let Ok(mut inbox) = access.broker.listen(listen).await {
             // Full when somebody was told already.
             let _ = ready.try_send(());
-            tell(&access, &mut inbox, &uri, first).await;
+            tell(access, &mut inbox, uri, first).await;
             first = false;
         }
         Timer::after(RETRY_AFTER).await;
@@ -101,7 +110,7 @@ async fn pause(access: &Access, inbox: &mut Inbox, first: bool) -> bool {
 /// The value that is there when the watch begins is none.
 fn is_news(access: &Access, inbox: &Inbox, message: &Message, first: bool) -> bool {
     let old = first && message.retain && inbox.interruptions() == 0;
-    !old && access.policy.may_receive(message.topic.as_str())
+    !old && access.rules.policy().may_receive(message.topic.as_str())
 }
 
 /// Four times a second.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::message::Message;
@@ -39,27 +40,43 @@ pub(super) fn template(access: &Rc<Access>) -> Template {
     }
 }
 
-/// The filter that is exactly the URI's topic, if it may be read.
-pub(super) fn may_read(access: &Access, uri: &str) -> Result<SubscribeFilter, ReadError> {
+/// The filter that is exactly the URI's topic.
+pub(super) fn filter(uri: &str) -> Result<SubscribeFilter, ReadError> {
     let topic = uri::topic(uri).map_err(ReadError::Refused)?;
-    let filter = SubscribeFilter::parse(topic.as_str())
-        .map_err(|error| ReadError::Refused(error.to_string()))?;
-    let judged = access.policy.may_subscribe(&filter);
+    SubscribeFilter::parse(topic.as_str()).map_err(|error| ReadError::Refused(error.to_string()))
+}
+
+/// That filter, if it may be read now.
+pub(super) fn may_read(access: &Access, uri: &str) -> Result<SubscribeFilter, ReadError> {
+    let filter = filter(uri)?;
+    let judged = access.rules.policy().may_subscribe(&filter);
     judged.map_err(|refusal| ReadError::Refused(refusal.to_string()))?;
     Ok(filter)
 }
 
 async fn read(access: Rc<Access>, call: ReadCall) -> Result<Vec<Contents>, ReadError> {
-    let filter = may_read(&access, &call.uri)?;
+    let filter = filter(&call.uri)?;
+    let allowed = |policy: &Policy| policy.may_subscribe(&filter);
+    let reading = first(&access, &filter, call);
+    let ended = access.rules.within(allowed, reading).await;
+    ended.map_err(|stopped| ReadError::Refused(stopped.to_string()))?
+}
+
+/// The retained value, or the next one.
+async fn first(
+    access: &Access,
+    filter: &SubscribeFilter,
+    call: ReadCall,
+) -> Result<Vec<Contents>, ReadError> {
     let wait = Wait::new(WAIT, call.progress);
     let listen = Listen {
         filter: filter.clone(),
         qos: QoS::AtMostOnce,
         retained: true,
     };
-    let listening = wait.listen(&access, listen).await;
+    let listening = wait.listen(access, listen).await;
     let mut inbox = listening.map_err(|why| ReadError::Failed(format!("not read: {why}")))?;
-    let arrived = wait.next(&access, &mut inbox, || "no message yet".into());
+    let arrived = wait.next(access, &mut inbox, || "no message yet".into());
     match arrived.await {
         Waited::Message(message) if message.size() > access.result_bytes => {
             Err(ReadError::Failed(format!(
@@ -73,7 +90,7 @@ async fn read(access: Rc<Access>, call: ReadCall) -> Result<Vec<Contents>, ReadE
         Waited::Timeout => Err(ReadError::Absent(format!(
             "nothing is retained on {} and nothing was published within {} s; \
              for a topic that is published now and then use mqtt_read with a longer timeout",
-            shown(&filter),
+            shown(filter),
             wait.seconds()
         ))),
     }
@@ -100,10 +117,8 @@ fn complete(access: &Access, asked: &Completing) -> Vec<String> {
         return Vec::new();
     }
     let mut found: BTreeSet<String> = BTreeSet::new();
-    let readable = access
-        .policy
-        .grants()
-        .filter(|grant| grant.permissions.read);
+    let policy = access.rules.policy();
+    let readable = policy.grants().filter(|grant| grant.permissions.read);
     for grant in readable {
         let pattern = grant.pattern.as_str();
         let fixed = pattern.find(['+', '#']).and_then(|end| pattern.get(..end));
@@ -112,7 +127,8 @@ fn complete(access: &Access, asked: &Completing) -> Vec<String> {
             found.insert(fixed.to_owned());
         }
     }
-    found.extend(access.seen.beginning_with(&asked.value));
+    let seen = access.seen.beginning_with(&asked.value);
+    found.extend(seen.into_iter().filter(|topic| policy.may_receive(topic)));
     found.into_iter().collect()
 }
 

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
     let executor = Rc::new(smol::LocalExecutor::new());
-    let policy = Rc::new(Config::without_file().policy);
+    let policy = Config::without_file().policy;
     // The link is never polled: what is asked of the broker stays unanswered.
     let target = Target::new("127.0.0.1", 1);
     let (broker, _pump) = link::open(Options::new("fuzz"), target, InboxLimits::default(), 1);

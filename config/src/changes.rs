@@ -1,0 +1,91 @@
+//! What differs between two configurations and takes effect at a restart only.
+
+use crate::mqtt::{Credentials, Mqtt, Password};
+use crate::remote::{ApiKey, RemoteServer};
+use crate::settings::Config;
+
+impl Config {
+    /// The keys that `new` has other values for and that a running program cannot change: all but topics, logging,
+    /// and the remote server's key, hosts and origins.
+    pub fn fixed_changes(&self, new: &Self) -> Vec<String> {
+        let mut changed = mqtt(&self.mqtt, &new.mqtt);
+        match (&self.remote_server, &new.remote_server) {
+            (Some(old), Some(new)) => changed.extend(remote(old, new)),
+            (None, None) => {}
+            _ => changed.push("remote_server"),
+        }
+        let mut changed: Vec<_> = changed.into_iter().map(str::to_owned).collect();
+        for ((limit, old), (_, new)) in self.limits.iter().zip(new.limits.iter()) {
+            if old != new {
+                changed.push(format!("limits.{}", limit.name));
+            }
+        }
+        changed
+    }
+}
+
+impl ApiKey {
+    /// Whether both let the same keys in.
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::None, Self::None) | (Self::Unusable(_), Self::Unusable(_)) => true,
+            (Self::Hashed(old), Self::Hashed(new)) => old.is_same(new),
+            (Self::Plain(old), Self::Plain(new)) => old.matches(new.expose()),
+            _ => false,
+        }
+    }
+}
+
+fn mqtt(old: &Mqtt, new: &Mqtt) -> Vec<&'static str> {
+    let keys = [
+        ("mqtt.host", old.host != new.host),
+        ("mqtt.port", old.port != new.port),
+        ("mqtt.tls", old.tls != new.tls),
+        (
+            "mqtt.username and mqtt.password",
+            !same_login(old.credentials.as_ref(), new.credentials.as_ref()),
+        ),
+        ("mqtt.client_id", old.client_id != new.client_id),
+        ("mqtt.will", old.will != new.will),
+        ("mqtt.birth", old.birth != new.birth),
+        ("mqtt.clean_session", old.clean_session != new.clean_session),
+        ("mqtt.keepalive", old.keepalive != new.keepalive),
+        (
+            "mqtt.connect_timeout",
+            old.connect_timeout != new.connect_timeout,
+        ),
+        ("mqtt.backoff", old.backoff != new.backoff),
+    ];
+    changed(&keys)
+}
+
+fn remote(old: &RemoteServer, new: &RemoteServer) -> Vec<&'static str> {
+    changed(&[
+        ("remote_server.uds, host and port", old.listen != new.listen),
+        ("remote_server.uds_mode", old.uds_mode != new.uds_mode),
+    ])
+}
+
+fn changed(keys: &[(&'static str, bool)]) -> Vec<&'static str> {
+    let changed = keys.iter().filter(|(_, differs)| *differs);
+    changed.map(|(key, _)| *key).collect()
+}
+
+fn same_login(old: Option<&Credentials>, new: Option<&Credentials>) -> bool {
+    match (old, new) {
+        (None, None) => true,
+        (Some(old), Some(new)) => {
+            old.username == new.username && same_password(&old.password, &new.password)
+        }
+        _ => false,
+    }
+}
+
+fn same_password(old: &Password, new: &Password) -> bool {
+    match (old, new) {
+        (Password::None, Password::None) => true,
+        (Password::Text(old), Password::Text(new)) => old.matches(new.expose()),
+        (Password::File(old), Password::File(new)) => old == new,
+        _ => false,
+    }
+}

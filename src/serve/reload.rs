@@ -1,0 +1,85 @@
+//! The configuration looked at again while the program runs.
+//!
+//! Promises: all of the new file counts or nothing of it; when the log says that it is in force, no call, stream or
+//! connection is judged by the old one any more; what takes effect at a restart only is named in the log.
+//! Does not: watch the file. Whoever changes it says so.
+
+use std::rc::Rc;
+
+use async_channel::Receiver;
+use mcpmqtt_config::Config;
+
+use super::remote::{NO_SECTION, admission};
+use crate::cli::Settings;
+use crate::http::Steward;
+use crate::mcp::Engine;
+use crate::service::Service;
+use crate::startup::Loaded;
+use crate::tools::{self, Access};
+use crate::{logger, startup};
+
+/// All that can be changed while agents are served over HTTP.
+pub(super) struct Reload {
+    /// The configuration that the program was started with, and of its changes those that are in force.
+    pub(super) running: Config,
+    pub(super) settings: Settings,
+    pub(super) engine: Engine,
+    pub(super) access: Access,
+    pub(super) steward: Steward,
+    pub(super) service: Rc<Service>,
+}
+
+impl Reload {
+    /// Looks at the file at each hangup.
+    pub(super) async fn at_each(mut self, hangups: Receiver<()>) {
+        while hangups.recv().await.is_ok() {
+            self.service.reloading().await;
+            match self.load().await {
+                Ok(origin) => logger::info(format_args!("configuration reloaded from {origin}")),
+                Err(why) => {
+                    for line in why.lines() {
+                        logger::error(format_args!("{line}"));
+                    }
+                    logger::error(format_args!(
+                        "the configuration was not reloaded; the one before stays in force"
+                    ));
+                }
+            }
+            self.service.ready().await;
+        }
+    }
+
+    async fn load(&mut self) -> Result<String, String> {
+        let Loaded {
+            mut config,
+            origin,
+            warnings,
+        } = startup::load(self.settings.config.as_deref())?;
+        let Some(server) = config.remote_server.clone() else {
+            return Err(NO_SECTION.into());
+        };
+        // The first step is the only one that can fail.
+        self.steward
+            .admit_by(admission(server))
+            .map_err(|error| error.to_string())?;
+        let policy = std::mem::take(&mut config.policy);
+        self.engine.set_instructions(tools::instructions(&policy));
+        self.access.replace_policy(policy).await;
+        logger::restart(
+            self.settings.log_level.unwrap_or(config.logging.level),
+            self.settings
+                .logfile
+                .as_deref()
+                .or(config.logging.logfile.as_deref()),
+        );
+        for warning in &warnings {
+            logger::warning(format_args!("{warning}"));
+        }
+        for key in self.running.fixed_changes(&config) {
+            logger::warning(format_args!(
+                "{key}: what the file says now takes effect at restart"
+            ));
+        }
+        Ok(origin)
+    }
+}
