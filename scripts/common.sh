@@ -130,3 +130,26 @@ config.update(json.loads(sys.argv[2]))
 print(json.dumps(config, indent=2))
 EOF
 }
+
+# in_own_network ARGUMENT...: starts the script anew with these arguments, in a network that has nothing
+# but loopback, so that ports are its own and nobody else is reached, and without the caller's variables.
+# Returns when that is where it is.
+in_own_network() {
+  if [[ ${MCPMQTT_ALONE-} ]]; then
+    ip link set lo up
+    return
+  fi
+  local namespaces=(--net)
+  [[ $(id -u) == 0 ]] || namespaces+=(--map-root-user)
+  exec unshare "${namespaces[@]}" env -i PATH="$PATH" HOME="$HOME" MCPMQTT_ALONE=yes "scripts/$(basename "$0")" "$@"
+}
+
+# readme_block LANGUAGE WORD: prints the first block of the README in that language with that word.
+readme_block() {
+  python3 - "$1" "$2" <<'EOF'
+import re, sys
+language, word = sys.argv[1:]
+blocks = re.findall(rf"^```{language}\n(.*?)^```", open("README.md").read(), re.MULTILINE | re.DOTALL)
+print(next(block for block in blocks if word in block), end="")
+EOF
+}
