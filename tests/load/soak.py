@@ -19,7 +19,7 @@ import sys
 import threading
 import time
 
-from agents import LEGACY, Http, Plant, Stdio, judge, must
+from agents import LEGACY, Http, Plant, Stdio, must
 
 MINUTES, PROGRAM, CONFIG = float(sys.argv[1]), sys.argv[2], sys.argv[3]
 HTTP_PORT, BROKER_PORT, BROKER_CONFIG = int(sys.argv[4]), int(sys.argv[5]), sys.argv[6]
@@ -31,6 +31,7 @@ over = threading.Event()
 ends = collections.Counter()
 reasons = collections.Counter()
 streams = collections.Counter()
+failures = []
 lock = threading.Lock()
 
 
@@ -106,21 +107,36 @@ def broker(first):
         if over.wait(every):
             break
         os.kill(process, 15)
-        must(os.waitpid(process, 0) if process != first else wait_gone(process), "the broker ends")
+        must(gone(process), "the broker ends")
         over.wait(min(2, every / 10))
-        process = subprocess.Popen(["mosquitto", "-c", BROKER_CONFIG], stderr=subprocess.DEVNULL).pid
+        child = subprocess.Popen(["mosquitto", "-c", BROKER_CONFIG], stderr=subprocess.DEVNULL)
+        process = child.pid
         streams["restarts"] += 1
     over.wait()
     if process != first:
-        os.kill(process, 15)
+        child.terminate()
+        child.wait()
 
 
-def wait_gone(process):
+def guarded(task, *arguments):
+    """A failure ends it all, instead of this thread alone."""
+    try:
+        task(*arguments)
+    except BaseException as error:
+        failures.append(f"{task.__name__}: {error!r}")
+        over.set()
+
+
+def gone(process):
+    """The first broker is the child of the script, which may have taken note of its end already."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
-        with open(f"/proc/{process}/stat") as stat:
-            if stat.read().split()[2] == "Z":
-                return True
+        try:
+            with open(f"/proc/{process}/stat") as stat:
+                if stat.read().split()[2] == "Z":
+                    return True
+        except FileNotFoundError:
+            return True
         time.sleep(0.05)
     return False
 
@@ -142,13 +158,14 @@ children = {f"stdio{n}": Stdio(PROGRAM, "--config", CONFIG) for n in range(2)}
 processes = {"http": SERVER, **{name: child.child.pid for name, child in children.items()}}
 plant = Plant(BROKER_PORT, TOPICS, RATE)
 plant.start()
-threads = [threading.Thread(target=work, args=pair) for pair in {**agents, **children}.items()]
-threads += [threading.Thread(target=strangers), threading.Thread(target=broker, args=(int(os.environ["MCPMQTT_BROKER"]),))]
+tasks = [(work, *pair) for pair in {**agents, **children}.items()]
+tasks += [(strangers,), (broker, int(os.environ["MCPMQTT_BROKER"]))]
+threads = [threading.Thread(target=guarded, args=task) for task in tasks]
 for thread in threads:
     thread.start()
 
 samples = []
-while time.monotonic() < start + MINUTES * 60:
+while time.monotonic() < start + MINUTES * 60 and not failures:
     time.sleep(min(1, MINUTES))
     samples.append({name: (memory(process), descriptors(process)) for name, process in processes.items()})
     if len(samples) % 60 == 0:
@@ -157,6 +174,7 @@ over.set()
 plant.stopped.set()
 for thread in threads:
     thread.join()
+must(not failures, failures)
 for name, child in children.items():
     must(child.close() == 0, f"{name} ends with 0")
 
@@ -173,6 +191,7 @@ must(plant.published > 0.6 * RATE * MINUTES * 60, "the plant published")
 for (who, how), count in ends.items():
     must(how in ("ok", "refused"), f"{who}: {count} calls ended {how}")
 must(all(ends[who, "ok"] > 5 * MINUTES for who in {**agents, **children}), f"every agent worked: {ends}")
+must(streams["lost"] > 0, "something was lost, and counted")
 must(streams["missing"] == 0, "no message is missing that was not counted")
 
 quarter = len(samples) // 4
