@@ -81,6 +81,14 @@ sdk_node() {
   echo "$cache/sdk-node"
 }
 
+# Prints the client made of the Rust SDK. It is a package of its own, which the product's lints and
+# its oldest compiler do not concern.
+sdk_rust() {
+  cargo build --locked --quiet --manifest-path tests/sdk/rmcp/Cargo.toml \
+    --target-dir "$cache/sdk-rust" >&2 || die "cannot build tests/sdk/rmcp"
+  echo "$cache/sdk-rust/debug/mcpmqtt-rmcp-client"
+}
+
 # start_plant DIRECTORY: a mosquitto on a free port, with sensors that have a value and devices that
 # answer; prints nothing, sets `port` and `broker` (its process). What it starts are jobs of the caller.
 start_plant() {
