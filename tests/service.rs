@@ -4,10 +4,13 @@
 mod harness;
 
 use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use harness::mosquitto::Mosquitto;
 use harness::program::{PROGRAM, Program, ask, unix};
@@ -173,4 +176,95 @@ fn over_stdio_nobody_is_told_anything() {
     socket.set_nonblocking(true).unwrap();
     let found = socket.recv(&mut [0; 64]).unwrap_err();
     assert_eq!(found.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// A broker, an open connection, an open stream and nothing to do.
+#[test]
+fn an_idle_program_ends_within_100_ms() {
+    let broker = Mosquitto::start();
+    let times: Vec<_> = (0..5)
+        .map(|_| {
+            let folder = Scratch::new();
+            let (config, socket) = config(&folder, broker.port);
+            let mut program = Program::over(&config);
+            program.until("connected to the broker");
+            let mut idle = unix(&socket);
+            let keeps = initialize().replace("connection: close\r\n", "");
+            idle.write_all(keeps.as_bytes()).unwrap();
+            idle.read_exact(&mut [0; 16]).unwrap();
+            let mut stream = unix(&socket);
+            stream.write_all(listen().as_bytes()).unwrap();
+            let mut head = [0; 15];
+            stream.read_exact(&mut head).unwrap();
+            assert_eq!(&head, b"HTTP/1.1 200 OK");
+            let start = Instant::now();
+            let (log, status) = program.end();
+            let time = start.elapsed();
+            assert!(status.success(), "{log}");
+            time
+        })
+        .collect();
+    // A busy machine may disturb some of them.
+    let best = times.iter().min().unwrap();
+    assert!(*best < Duration::from_millis(100), "{times:?}");
+}
+
+fn listen() -> String {
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let params =
+        json!({"_meta": meta, "notifications": {"resourceSubscriptions": ["mqtt://topic/t/a"]}});
+    let body =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "subscriptions/listen", "params": params})
+            .to_string();
+    format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: k\r\nmcp-protocol-version: 2026-07-28\r\n\
+         mcp-method: subscriptions/listen\r\ncontent-type: application/json\r\n\
+         accept: application/json, text/event-stream\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+#[test]
+fn the_journal_gets_priorities_and_adds_the_time_itself() {
+    let folder = Scratch::new();
+    let (config, _) = config(&folder, harness::free_port());
+    let run = |name: &str, stream: &dyn Fn(&std::fs::Metadata) -> String| {
+        let log = std::fs::File::create(folder.path(name)).unwrap();
+        let variable = stream(&log.metadata().unwrap());
+        let status = Command::new(PROGRAM)
+            .arg("--config")
+            .arg(&config)
+            .env("JOURNAL_STREAM", variable)
+            .stdin(Stdio::null())
+            .stderr(log)
+            .status()
+            .unwrap();
+        assert!(status.success());
+        std::fs::read_to_string(folder.path(name)).unwrap()
+    };
+    let journal = run("journal", &|file| format!("{}:{}", file.dev(), file.ino()));
+    assert!(
+        journal.starts_with("<4>remote_server.api_key: the key is in plain text"),
+        "{journal}"
+    );
+    assert!(journal.contains("\n<6>mcpmqtt "), "{journal}");
+    assert!(journal.lines().count() >= 2);
+    for line in journal.lines() {
+        let priority = line.strip_prefix('<').unwrap();
+        assert!(
+            matches!(priority.as_bytes(), [b'2'..=b'7', b'>', ..]),
+            "{line}"
+        );
+    }
+    // What was the journal when the variable was set is another file now.
+    let other = run("other", &|file| {
+        format!("{}:{}", file.dev(), file.ino() + 1)
+    });
+    assert!(
+        other.starts_with("20") && other.contains("Z WARNING "),
+        "{other}"
+    );
 }
