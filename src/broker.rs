@@ -5,21 +5,22 @@
 //! [`link`](crate::link) does, at the other end of one bounded channel.
 
 mod answer;
+mod mailbox;
 mod status;
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::Instant;
 
 use async_channel::{Receiver, Sender};
-use mcpmqtt_protocol::client::{Listen, ListenError, Outcome, PublishError, Reason};
+use mcpmqtt_protocol::client::{Listen, ListenError, Outcome, PublishError, Reason, Traffic};
 use mcpmqtt_protocol::message::Message;
 
 pub(crate) use self::answer::Reply;
+pub(crate) use self::mailbox::Mailbox;
 use self::status::Board;
 pub use self::status::{Changes, Status};
 
@@ -39,6 +40,21 @@ pub struct InboxLimits {
     pub bytes: usize,
     /// Payload and topic bytes over all inboxes.
     pub total_bytes: usize,
+}
+
+/// What the connection has seen since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Messages by direction and QoS.
+    pub traffic: Traffic,
+    /// Connections that the broker accepted.
+    pub connects: u64,
+    /// Of those, the ones that ended against our will.
+    pub connections_lost: u64,
+    /// Attempts that did not become a connection.
+    pub connect_failures: u64,
+    /// Messages that found no room in an inbox.
+    pub messages_lost: u64,
 }
 
 /// Names one call at the link, before the protocol has a ticket for it.
@@ -70,6 +86,7 @@ pub(crate) struct LinkEnd {
 /// What both ends see.
 pub(crate) struct Shared {
     pub(crate) limits: InboxLimits,
+    pub(crate) counts: Cell<Counts>,
     pub(crate) board: Board,
     /// Bytes waiting in all inboxes.
     pub(crate) waiting_bytes: Cell<usize>,
@@ -106,22 +123,6 @@ pub struct Inbox {
     presence: Presence,
 }
 
-/// Where the link puts what comes for one listener.
-#[derive(Default)]
-pub(crate) struct Mailbox {
-    state: RefCell<MailboxState>,
-}
-
-#[derive(Default)]
-struct MailboxState {
-    queue: VecDeque<Message>,
-    bytes: usize,
-    lost: u64,
-    interruptions: u64,
-    ended: Option<Reason>,
-    waker: Option<Waker>,
-}
-
 /// Tells the link, when dropped, that nobody waits for this call any more.
 struct Presence {
     id: CallId,
@@ -148,6 +149,7 @@ impl Broker {
         let (gone, gone_end) = async_channel::unbounded();
         let shared = Rc::new(Shared {
             limits,
+            counts: Cell::default(),
             board: Board::new(),
             waiting_bytes: Cell::new(0),
             last_id: Cell::new(0),
@@ -227,6 +229,12 @@ impl Broker {
     #[must_use]
     pub fn last_reason(&self) -> Reason {
         self.shared.board.last_reason()
+    }
+
+    /// What the connection has seen since the start.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.counts.get()
     }
 
     /// The state of the connection, told whenever it changes.
@@ -338,48 +346,15 @@ impl Drop for Presence {
 }
 
 impl Shared {
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Counts)) {
+        let mut counts = self.counts.get();
+        change(&mut counts);
+        self.counts.set(counts);
+    }
+
     fn release(&self, bytes: usize) {
         self.waiting_bytes
             .set(self.waiting_bytes.get().saturating_sub(bytes));
-    }
-}
-
-impl Mailbox {
-    /// Takes a message in, or counts it as lost when there is no room.
-    pub(crate) fn put(&self, message: Message, shared: &Shared) {
-        let mut state = self.state.borrow_mut();
-        let size = message.size();
-        let limits = &shared.limits;
-        let total = shared.waiting_bytes.get() + size;
-        // An empty inbox takes one message of any size: the packet cap bounds it.
-        let fits = state.queue.is_empty()
-            || (state.queue.len() < limits.messages && state.bytes + size <= limits.bytes);
-        if !fits || total > limits.total_bytes {
-            state.lost += 1;
-            return;
-        }
-        shared.waiting_bytes.set(total);
-        state.bytes += size;
-        state.queue.push_back(message);
-        state.wake();
-    }
-
-    pub(crate) fn interrupt(&self) {
-        self.state.borrow_mut().interruptions += 1;
-    }
-
-    pub(crate) fn end(&self, reason: Reason) {
-        let mut state = self.state.borrow_mut();
-        state.ended.get_or_insert(reason);
-        state.wake();
-    }
-}
-
-impl MailboxState {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
     }
 }
 

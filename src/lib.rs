@@ -10,7 +10,7 @@
 //! * [`mcp`]: the dispatcher of both MCP eras, over a catalog such as `tools` makes.
 //! * [`stdio`]: the front door on standard input and output.
 //! * [`http`]: the front door for remote agents.
-//! * [`gauge`], [`service`]: numbers that others watch; what the service manager is told.
+//! * [`metrics`], [`gauge`], [`service`]: what is counted; numbers that others watch; what the service manager is told.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
 //! * [`serve`], [`run`]: all of it together, and the program from its arguments to its exit code.
 //!
@@ -99,6 +99,7 @@ pub mod keyfile;
 pub mod link;
 pub mod logger;
 pub mod mcp;
+pub mod metrics;
 pub mod run;
 pub mod serve;
 pub mod service;

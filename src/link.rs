@@ -263,6 +263,8 @@ impl Link {
                 Output::Event(event) => self.handle_event(event),
                 Output::Wait(until) => {
                     self.wait = until;
+                    let traffic = self.client.traffic();
+                    self.shared.count(|counts| counts.traffic = traffic);
                     return moved;
                 }
             }
@@ -287,11 +289,19 @@ impl Link {
                     let protocol = socket.protocol();
                     self.record.up(&self.target, protocol, session_present);
                 }
+                self.shared.count(|counts| counts.connects += 1);
                 self.shared.board.set(Status::Connected { session_present });
             }
             Event::Disconnected { reason, retry_in } => {
-                if self.shared.board.is_connected() {
+                let was_up = self.shared.board.is_connected();
+                if was_up {
                     self.calls.interrupted();
+                }
+                if retry_in.is_some() {
+                    self.shared.count(|counts| match was_up {
+                        true => counts.connections_lost += 1,
+                        false => counts.connect_failures += 1,
+                    });
                 }
                 if retry_in.is_none() {
                     self.calls.ended(&reason);

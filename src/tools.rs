@@ -32,6 +32,7 @@ use self::turns::Turns;
 use crate::broker::Broker;
 use crate::mcp::Notifier;
 use crate::mcp::catalog::{Catalog, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult};
+use crate::metrics::Metrics;
 
 pub use self::resources::BrokerInfo;
 
@@ -44,6 +45,7 @@ pub struct Access {
     turns: Turns,
     notifier: Notifier,
     seen: Seen,
+    metrics: Metrics,
     /// Runs what watches topics. Weak: its tasks hold this.
     executor: Weak<LocalExecutor<'static>>,
 }
@@ -65,8 +67,16 @@ impl Access {
             turns: Turns::default(),
             notifier: Notifier::new(),
             seen: Seen::default(),
+            metrics: Metrics::default(),
             executor: Rc::downgrade(executor),
         }
+    }
+
+    /// Counts calls there.
+    #[must_use]
+    pub fn counting(self, metrics: &Metrics) -> Self {
+        let metrics = metrics.clone();
+        Self { metrics, ..self }
     }
 
     /// Puts another policy in force, for what is under way too. When this returns, nothing goes on that it does not
@@ -138,9 +148,16 @@ where
     F: Future<Output = Result<ToolResult, String>> + 'static,
 {
     let access = Rc::new(access.clone());
+    let calls = access.metrics.tool(&tool.name);
     let handler: ToolHandler = Box::new(move |arguments| {
         let called = call(Rc::clone(&access), arguments);
-        async move { called.await.unwrap_or_else(ToolResult::Error) }.boxed_local()
+        let counted = calls.begin();
+        async move {
+            let ended = called.await;
+            counted.end(ended.is_err());
+            ended.unwrap_or_else(ToolResult::Error)
+        }
+        .boxed_local()
     });
     Tool { handler, ..tool }
 }

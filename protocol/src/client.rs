@@ -24,6 +24,7 @@ mod publishes;
 mod questions;
 mod subscription;
 mod subscriptions;
+mod traffic;
 
 use std::time::Instant;
 
@@ -32,6 +33,7 @@ pub use self::event::{
 };
 pub use self::listeners::Listen;
 pub use self::options::{BackoffOptions, Options};
+pub use self::traffic::{Count, Traffic};
 
 use self::core::{Core, State};
 use crate::frame::{FrameBuffer, Receiver};
@@ -202,6 +204,15 @@ impl Client {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.core.state, State::Closed)
+    }
+
+    /// What has come and gone since the start.
+    #[must_use]
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            received: self.core.received_messages,
+            sent: self.core.publishes.sent,
+        }
     }
 
     /// What is held, for budgets and metrics.

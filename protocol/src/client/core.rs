@@ -13,6 +13,7 @@ use super::listeners::{Listen, Listeners};
 use super::options::Options;
 use super::publishes::Publishes;
 use super::subscriptions::Subscriptions;
+use super::traffic::Count;
 use crate::encode::{self, EncodeError};
 use crate::ids::{IdSet, PacketIds};
 use crate::limits::TAKEOVER_WINDOW;
@@ -38,6 +39,7 @@ pub(super) struct Core {
     /// Connections in a row that the broker ended soon after CONNACK.
     pub(super) short_lives: u32,
     pub(super) unmatched: u64,
+    pub(super) received_messages: [Count; 3],
 }
 
 pub(super) enum State {
@@ -102,6 +104,7 @@ impl Core {
             next_ticket: 0,
             short_lives: 0,
             unmatched: 0,
+            received_messages: Default::default(),
             options,
         }
     }

@@ -8,6 +8,7 @@ use super::core::{Core, Session, State};
 use super::event::{Event, Output, ProtocolError, Reason, Refusal};
 use super::keepalive::KeepAlive;
 use super::subscriptions::Answer;
+use super::traffic::Count;
 use crate::encode;
 
 impl Core {
@@ -131,6 +132,8 @@ impl Core {
     }
 
     fn deliver(&mut self, publish: &Publish<'_>) {
+        let bytes = publish.topic_name.len() + publish.payload.len();
+        Count::add(&mut self.received_messages, publish.qospid.qos(), bytes);
         let outputs = &mut self.outputs;
         let matched = self.listeners.dispatch(
             publish.topic_name,

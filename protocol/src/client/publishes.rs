@@ -7,6 +7,7 @@ use mqttrs::{Pid, QoS, QosPid};
 
 use super::event::{Event, Outcome, PublishError, Reason, Ticket};
 use super::flows::{self, Acked, Flow, Flows, Step};
+use super::traffic::Count;
 use crate::ids::PacketIds;
 use crate::limits::{Limits, OUTBOX_HIGH_WATER};
 use crate::message::Message;
@@ -23,6 +24,7 @@ pub(super) struct Publishes {
     deadlines: BTreeSet<(Instant, Ticket)>,
     bytes: usize,
     next_order: u64,
+    pub(super) sent: [Count; 3],
 }
 
 struct Publish {
@@ -155,8 +157,10 @@ impl Publishes {
         pid: Option<Pid>,
         events: &mut impl FnMut(Event),
     ) {
+        let size = publish.message.size();
+        Count::add(&mut self.sent, publish.message.qos, size);
         let Some(pid) = pid else {
-            self.bytes -= publish.message.size();
+            self.bytes -= size;
             return self.finish(publish.ticket, publish.deadline, Outcome::Sent, events);
         };
         let step = match publish.message.qos {

@@ -1,0 +1,326 @@
+//! What the program counts, and how Prometheus reads it (text format 0.0.4).
+//!
+//! Promises: counting is an addition to a plain integer, since there is one thread; no label has a value that a
+//! client or a broker chose.
+//! Does not: serve anything, or know what is counted where.
+
+mod histogram;
+mod process;
+mod text;
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+pub use self::histogram::Histogram;
+use self::text::Text;
+use crate::broker::Broker;
+use crate::gauge::Gauge;
+use crate::protocol::client::Count;
+
+/// All of the program's numbers. Cheap to clone; clones count together.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics(Rc<Numbers>);
+
+#[derive(Debug)]
+struct Numbers {
+    started: SystemTime,
+    connections: Cell<u64>,
+    connections_open: Cell<u64>,
+    sessions: Gauge,
+    /// By status; those are ours to choose, so there are few.
+    answers: RefCell<BTreeMap<u16, u64>>,
+    requests: Histogram,
+    failures: [Cell<u64>; FAILURES.len()],
+    tools: RefCell<Vec<Rc<Tool>>>,
+}
+
+/// Why somebody was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No key was shown.
+    NoKey,
+    /// The key was wrong.
+    WrongKey,
+    /// Too many wrong keys came from there.
+    Throttled,
+}
+
+/// A connection that is open until this is dropped.
+#[derive(Debug)]
+pub struct OpenConnection(Metrics);
+
+/// The calls of one tool.
+#[derive(Debug)]
+pub struct Tool {
+    name: String,
+    calls: [Cell<u64>; OUTCOMES.len()],
+    in_flight: Cell<u64>,
+    seconds: Histogram,
+}
+
+/// A call that is under way; dropped before its end it counts as cancelled.
+#[derive(Debug)]
+pub struct ToolCall {
+    tool: Rc<Tool>,
+    start: Instant,
+    outcome: usize,
+}
+
+impl Default for Numbers {
+    fn default() -> Numbers {
+        Numbers {
+            started: SystemTime::now(),
+            connections: Cell::default(),
+            connections_open: Cell::default(),
+            sessions: Gauge::default(),
+            answers: RefCell::default(),
+            requests: Histogram::default(),
+            failures: Default::default(),
+            tools: RefCell::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// The number of sessions, which whoever keeps them sets.
+    #[must_use]
+    pub fn sessions(&self) -> Gauge {
+        self.0.sessions.clone()
+    }
+
+    /// A connection was taken in.
+    #[must_use]
+    pub fn connection(&self) -> OpenConnection {
+        add(&self.0.connections);
+        add(&self.0.connections_open);
+        OpenConnection(self.clone())
+    }
+
+    /// A request was answered, or its stream has ended.
+    pub fn answered(&self, status: u16, time: Duration) {
+        *self.0.answers.borrow_mut().entry(status).or_default() += 1;
+        self.0.requests.observe(time);
+    }
+
+    /// Somebody was not let in.
+    pub fn refused(&self, why: Failure) {
+        if let Some(count) = self.0.failures.get(why as usize) {
+            add(count);
+        }
+    }
+
+    /// Where calls of this tool are counted.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Rc<Tool> {
+        let tool = Rc::new(Tool {
+            name: name.to_owned(),
+            calls: Default::default(),
+            in_flight: Cell::default(),
+            seconds: Histogram::default(),
+        });
+        self.0.tools.borrow_mut().push(Rc::clone(&tool));
+        tool
+    }
+
+    /// All of it as Prometheus reads it.
+    #[must_use]
+    pub fn render(&self, broker: &Broker) -> String {
+        let mut text = Text::default();
+        self.program(&mut text);
+        self.http(&mut text);
+        self.calls(&mut text);
+        mqtt(&mut text, broker);
+        process::describe(&mut text, self.0.started);
+        text.into_string()
+    }
+
+    fn program(&self, text: &mut Text) {
+        let labels = [
+            ("version", env!("CARGO_PKG_VERSION")),
+            ("tls", if cfg!(feature = "tls") { "yes" } else { "no" }),
+        ];
+        text.family("mcpmqtt_build_info", "gauge", "What runs.");
+        text.sample("mcpmqtt_build_info", &labels, 1.0);
+    }
+
+    fn http(&self, text: &mut Text) {
+        let numbers = &self.0;
+        text.counter(
+            "mcpmqtt_http_connections_total",
+            "Connections taken in.",
+            numbers.connections.get(),
+        );
+        text.gauge(
+            "mcpmqtt_http_connections",
+            "Connections that are open.",
+            numbers.connections_open.get(),
+        );
+        text.gauge(
+            "mcpmqtt_http_sessions",
+            "Sessions of protocol versions before 2026-07-28.",
+            numbers.sessions.value() as u64,
+        );
+        let name = "mcpmqtt_http_requests_total";
+        text.family(name, "counter", "Answered requests by status.");
+        for (status, count) in &*numbers.answers.borrow() {
+            text.sample(name, &[("code", &status.to_string())], *count as f64);
+        }
+        let name = "mcpmqtt_http_request_duration_seconds";
+        let help = "From a request's head to the end of its answer; streams last as long as they are open.";
+        text.family(name, "histogram", help);
+        text.histogram(name, &[], &numbers.requests);
+        let name = "mcpmqtt_http_auth_failures_total";
+        text.family(name, "counter", "Requests that were not let in, by reason.");
+        for (reason, count) in FAILURES.iter().zip(&numbers.failures) {
+            text.sample(name, &[("reason", reason)], count.get() as f64);
+        }
+    }
+
+    fn calls(&self, text: &mut Text) {
+        let tools = self.0.tools.borrow();
+        let name = "mcpmqtt_tool_calls_total";
+        let help = "Calls that had arguments of the right kind, by tool and outcome.";
+        text.family(name, "counter", help);
+        for tool in &*tools {
+            for (outcome, count) in OUTCOMES.iter().zip(&tool.calls) {
+                let labels = [("tool", tool.name.as_str()), ("outcome", outcome)];
+                text.sample(name, &labels, count.get() as f64);
+            }
+        }
+        let name = "mcpmqtt_tool_calls_in_flight";
+        text.family(name, "gauge", "Calls under way.");
+        for tool in &*tools {
+            text.sample(name, &[("tool", &tool.name)], tool.in_flight.get() as f64);
+        }
+        let name = "mcpmqtt_tool_call_duration_seconds";
+        let help = "From a call to its result; those that wait for messages wait as long as they were told.";
+        text.family(name, "histogram", help);
+        for tool in &*tools {
+            text.histogram(name, &[("tool", &tool.name)], &tool.seconds);
+        }
+    }
+}
+
+impl Tool {
+    /// A call begins.
+    #[must_use]
+    pub fn begin(self: &Rc<Self>) -> ToolCall {
+        add(&self.in_flight);
+        ToolCall {
+            tool: Rc::clone(self),
+            start: Instant::now(),
+            outcome: CANCELLED,
+        }
+    }
+}
+
+impl ToolCall {
+    /// It ended with a result, which is an error or none.
+    pub fn end(mut self, is_error: bool) {
+        self.outcome = if is_error { ERROR } else { OK };
+    }
+}
+
+impl Drop for ToolCall {
+    fn drop(&mut self) {
+        let Tool {
+            calls,
+            in_flight,
+            seconds,
+            ..
+        } = &*self.tool;
+        in_flight.set(in_flight.get().saturating_sub(1));
+        seconds.observe(self.start.elapsed());
+        if let Some(count) = calls.get(self.outcome) {
+            add(count);
+        }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        let open = &self.0.0.connections_open;
+        open.set(open.get().saturating_sub(1));
+    }
+}
+
+fn mqtt(text: &mut Text, broker: &Broker) {
+    let counts = broker.counts();
+    text.gauge(
+        "mcpmqtt_mqtt_connected",
+        "Whether the broker connection is up.",
+        broker.is_connected().into(),
+    );
+    for (name, help, value) in [
+        (
+            "mcpmqtt_mqtt_reconnects_total",
+            "Connections to the broker after the first.",
+            counts.connects.saturating_sub(1),
+        ),
+        (
+            "mcpmqtt_mqtt_connections_lost_total",
+            "Connections to the broker that ended against our will.",
+            counts.connections_lost,
+        ),
+        (
+            "mcpmqtt_mqtt_connect_failures_total",
+            "Attempts to connect to the broker that failed.",
+            counts.connect_failures,
+        ),
+        (
+            "mcpmqtt_mqtt_messages_lost_total",
+            "Messages that found no room with the call that waited for them.",
+            counts.messages_lost,
+        ),
+    ] {
+        text.counter(name, help, value);
+    }
+    type Value = fn(&Count) -> u64;
+    let messages: Value = |count| count.messages;
+    let bytes: Value = |count| count.bytes;
+    let traffic = counts.traffic;
+    for (name, help, by_qos, value) in [
+        (
+            "mcpmqtt_mqtt_messages_received_total",
+            "Messages from the broker, by QoS.",
+            &traffic.received,
+            messages,
+        ),
+        (
+            "mcpmqtt_mqtt_received_bytes_total",
+            "Topics and payloads of those messages.",
+            &traffic.received,
+            bytes,
+        ),
+        (
+            "mcpmqtt_mqtt_messages_sent_total",
+            "Messages written to the broker connection, by QoS; each once, however often the protocol repeats it.",
+            &traffic.sent,
+            messages,
+        ),
+        (
+            "mcpmqtt_mqtt_sent_bytes_total",
+            "Topics and payloads of those messages.",
+            &traffic.sent,
+            bytes,
+        ),
+    ] {
+        text.family(name, "counter", help);
+        for (qos, count) in ["0", "1", "2"].iter().zip(by_qos) {
+            text.sample(name, &[("qos", qos)], value(count) as f64);
+        }
+    }
+}
+
+fn add(count: &Cell<u64>) {
+    count.set(count.get() + 1);
+}
+
+/// In the order of [`Failure`].
+const FAILURES: [&str; 3] = ["no_key", "wrong_key", "throttled"];
+const OUTCOMES: [&str; 3] = ["ok", "error", "cancelled"];
+const OK: usize = 0;
+const ERROR: usize = 1;
+const CANCELLED: usize = 2;
