@@ -17,7 +17,9 @@ use super::envelope::{self, VERSION_FIELD, field};
 use super::events::outlet;
 use super::media::Accepts;
 use super::refusal::Refusal;
+use super::replay::Memory;
 use super::sessions::{Entry, Sessions};
+use super::trail::Source;
 use crate::mcp::rpc::{self, INVALID_REQUEST, Id, Message, Request, RpcError};
 use crate::mcp::{Call, Engine, Outlet, Received, Session, Version};
 
@@ -37,7 +39,7 @@ pub(super) enum Served {
     /// Run this and send what it yields.
     Call(Running),
     /// Send what comes from this, until it ends.
-    Stream(Receiver<Vec<u8>>),
+    Stream(Source),
 }
 
 /// A call to run and answer.
@@ -48,6 +50,8 @@ pub(super) struct Running {
     pub(super) news: Receiver<Vec<u8>>,
     pub(super) accepts: Accepts,
     pub(super) era: Era,
+    /// Where its stream is remembered, if it is to be.
+    pub(super) memory: Option<Rc<Memory>>,
 }
 
 impl Door {
@@ -112,7 +116,7 @@ impl Visit<'_> {
             Ok(message) => {
                 let entry = self.session()?;
                 self.speaks_a_known_version()?;
-                Ok(self.hand_in(&entry.session, message, Era::Handshake))
+                Ok(self.hand_in_to(&entry, message))
             }
         }
     }
@@ -130,8 +134,7 @@ impl Visit<'_> {
         }
         let entry = self.session()?;
         self.speaks_a_known_version()?;
-        let message = Message::Request(request);
-        Ok(self.hand_in(&entry.session, message, Era::Handshake))
+        Ok(self.hand_in_to(&entry, Message::Request(request)))
     }
 
     fn initialize(&self, request: Request) -> Result<Served, Refusal> {
@@ -157,7 +160,11 @@ impl Visit<'_> {
     fn get(&self) -> Result<Served, Refusal> {
         let entry = self.session()?;
         self.speaks_a_known_version()?;
-        Ok(Served::Stream(entry.open_stream()))
+        let last = field(self.fields, LAST_EVENT_FIELD).filter(|id| !id.is_empty());
+        Ok(Served::Stream(match last {
+            Some(id) => entry.resume(id)?,
+            None => entry.open_stream(),
+        }))
     }
 
     fn delete(&self) -> Result<Served, Refusal> {
@@ -202,6 +209,14 @@ impl Visit<'_> {
         }
     }
 
+    fn hand_in_to(&self, entry: &Entry, message: Message<'_>) -> Served {
+        let mut served = self.hand_in(&entry.session, message, Era::Handshake);
+        if let Served::Call(running) = &mut served {
+            running.memory = Some(Rc::clone(&entry.memory));
+        }
+        served
+    }
+
     fn hand_in(&self, session: &Rc<Session>, message: Message<'_>, era: Era) -> Served {
         if !self.accepts.events {
             let received = self.door.engine.handle(session, message, &Outlet::closed());
@@ -223,6 +238,7 @@ impl Visit<'_> {
                 news: news.unwrap_or_else(|| async_channel::bounded(1).1),
                 accepts: self.accepts,
                 era,
+                memory: None,
             }),
         }
     }
@@ -243,3 +259,4 @@ fn accepted() -> Served {
 }
 
 const SESSION_FIELD: &str = "mcp-session-id";
+const LAST_EVENT_FIELD: &str = "last-event-id";
