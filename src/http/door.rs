@@ -36,6 +36,8 @@ pub(super) struct Door {
 pub(super) enum Served {
     /// Send this.
     Answer(Response),
+    /// Send that.
+    Refused(Refusal),
     /// Run this and send what it yields.
     Call(Running),
     /// Send what comes from this, until it ends.
@@ -84,7 +86,7 @@ impl Door {
             Method::Get => visit.get(),
             _ => visit.delete(),
         }
-        .unwrap_or_else(|refusal| Served::Answer(answer::refusal(&refusal)))
+        .unwrap_or_else(Served::Refused)
     }
 }
 
@@ -170,7 +172,7 @@ impl Visit<'_> {
     fn delete(&self) -> Result<Served, Refusal> {
         self.session()?;
         if let Some(id) = field(self.fields, SESSION_FIELD) {
-            self.door.sessions.end(id);
+            self.door.sessions.end(id, "its client ended it");
         }
         Ok(Served::Answer(answer::empty(StatusCode::Ok)))
     }

@@ -60,9 +60,7 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
         Ok(Event::ClientGone | Event::Beat) => return telling.when_left(client).await,
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
-            return client
-                .send(Method::Post, answer::refusal(&refusal), true)
-                .await;
+            return client.refuse(Method::Post, refusal, true).await;
         }
     }
     told(client, telling, last).await
@@ -71,6 +69,7 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
 /// A stream that is open until one side ends it.
 pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
     let (feed, response) = events::open();
+    client.outcome.status = Some(response.status());
     let feeding = async {
         loop {
             let told = async { Some(source.next().await) };
@@ -117,6 +116,7 @@ struct Telling {
 async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
     let ends_with_client = telling.ends_with_client;
     let (feed, response) = events::open();
+    client.outcome.status = Some(response.status());
     let feeding = async {
         let reply = telling.tell(&feed).await;
         feed.close();
@@ -165,6 +165,7 @@ impl Telling {
             buffer,
             seat,
             site,
+            ..
         } = client;
         let gone = async {
             buffer.until_closed(stream).await;

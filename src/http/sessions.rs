@@ -17,7 +17,8 @@ use super::events::outlet_or;
 use super::refusal::Refusal;
 use super::replay::{Archive, Bounds, Memory, OWN};
 use super::trail::{Follower, Own, Source};
-use crate::mcp::{Outlet, Session};
+use crate::logger;
+use crate::mcp::{Outlet, Session, Version};
 
 /// All of them.
 #[derive(Debug)]
@@ -26,6 +27,7 @@ pub(super) struct Sessions {
     idle: Duration,
     table: RefCell<HashMap<String, Rc<Entry>>>,
     archive: Rc<Archive>,
+    begun: Cell<u64>,
 }
 
 /// One of them.
@@ -34,6 +36,8 @@ pub(super) struct Entry {
     pub(super) session: Rc<Session>,
     /// Of its streams.
     pub(super) memory: Rc<Memory>,
+    /// For the log, which must not have the id.
+    number: u64,
     principal: Principal,
     used: Cell<Instant>,
     /// What its stream still has to send; closed by whoever ends it.
@@ -47,6 +51,7 @@ impl Sessions {
             idle,
             table: RefCell::default(),
             archive: Archive::new(replay),
+            begun: Cell::new(0),
         }
     }
 
@@ -69,9 +74,17 @@ impl Sessions {
         let memory = self
             .archive
             .memory(version.is_some_and(|version| version.shape().primes));
+        let number = self.begun.get() + 1;
+        self.begun.set(number);
+        logger::debug(format_args!(
+            "session {number} begun with version {}, {} others are open",
+            version.map_or("unknown", Version::name),
+            self.table.borrow().len()
+        ));
         let entry = Entry {
             session,
             memory,
+            number,
             principal,
             used: Cell::new(now),
             stream: RefCell::new(None),
@@ -87,17 +100,18 @@ impl Sessions {
             return None;
         }
         if found.is_expired(self.idle, now) {
-            self.end(id);
+            self.end(id, "it was unused for too long");
             return None;
         }
         found.used.set(now);
         Some(found)
     }
 
-    /// Ends it.
-    pub(super) fn end(&self, id: &str) {
+    /// Ends it, for this reason.
+    pub(super) fn end(&self, id: &str, why: &str) {
         let ended = self.table.borrow_mut().remove(id);
         if let Some(entry) = ended {
+            logger::debug(format_args!("session {} ended: {why}", entry.number));
             entry.end();
         }
     }
@@ -122,7 +136,7 @@ impl Sessions {
             return Err(Refusal::overloaded("too many sessions"));
         }
         for id in leaving {
-            self.end(&id);
+            self.end(&id, "there was no room for it any more");
         }
         Ok(())
     }
