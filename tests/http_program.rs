@@ -219,7 +219,7 @@ fn at_debug_each_request_is_a_line_and_no_place_for_a_key_gets_into_the_log() {
         (elsewhere(&format!("/mcp&api_key={key}")), 404),
         (elsewhere(&format!("/mcp%3Fapi_key={percent}")), 404),
         (elsewhere(&format!("http://{key}@localhost/mcp")), 400),
-        (elsewhere(&format!("{key}")), 400),
+        (elsewhere(key), 400),
         (elsewhere(&format!("/mcp#{key}")), 400),
         (list(&field).replace("POST ", &format!("{key} ")), 501),
         (
