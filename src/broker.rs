@@ -8,7 +8,7 @@ mod answer;
 mod mailbox;
 mod status;
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
