@@ -19,6 +19,7 @@ use smol::future;
 
 use self::connection::Connection;
 use self::peer::Peer;
+use self::routes::Side;
 use self::seats::{Seat, Seats};
 use self::site::Site;
 use self::wire::Stream;
@@ -64,6 +65,8 @@ pub struct Server {
     site: Rc<Site>,
     seats: Rc<Seats>,
     listener: Listener,
+    /// The operator's own.
+    operators: Option<Listener>,
 }
 
 /// Changes who may come in while the server runs. Cheap to clone.
@@ -99,7 +102,15 @@ impl Server {
             site,
             seats,
             listener,
+            operators: None,
         })
+    }
+
+    /// Serves `/metrics` and the like on this listener, too, without a key: it must be one of this machine only.
+    #[must_use]
+    pub fn with_operators(self, listener: Listener) -> Server {
+        let operators = Some(listener);
+        Server { operators, ..self }
     }
 
     /// Who changes its rules.
@@ -117,17 +128,30 @@ impl Server {
             site,
             seats,
             listener,
+            operators,
         } = self;
         let connections = LocalExecutor::new();
-        let open = |stream: Stream, peer: Peer, seat: Seat| {
-            let connection = Connection::new(stream, peer, seat, Rc::clone(&site));
+        let open = |side: Side, stream: Stream, peer: Peer, seat: Seat| {
+            let connection = Connection::new(stream, peer, side, seat, Rc::clone(&site));
             connections.spawn(connection.serve()).detach();
         };
         let tick = site.deadlines.tick();
+        // Agents in any number must not keep the operator out.
+        let operators_seats = Seats::new(OPERATORS);
         let serving = async {
-            future::or(stop, accept(&listener, &seats, tick, open)).await;
+            let agents = accept(&listener, &seats, tick, |stream, peer, seat| {
+                open(Side::Agents, stream, peer, seat);
+            });
+            let watched = async {
+                let Some(listener) = &operators else {
+                    return future::pending().await;
+                };
+                let open = |stream, peer, seat| open(Side::Operator, stream, peer, seat);
+                accept(listener, &operators_seats, tick, open).await;
+            };
+            future::or(stop, future::or(agents, watched)).await;
             // From here on nobody finds the door.
-            drop(listener);
+            drop((listener, operators));
             site.stop();
             let ticking = async {
                 while !seats.is_empty() {
@@ -195,5 +219,7 @@ async fn turn_away(stream: &Stream) {
 }
 
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\nretry-after: 1\r\n\r\n";
+/// Connections to the operator's own listener.
+const OPERATORS: usize = 16;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const STOP_TICK: Duration = Duration::from_millis(20);

@@ -15,6 +15,7 @@ use smol::{LocalExecutor, Task};
 
 use crate::broker::Broker;
 use crate::mcp::Engine;
+use crate::metrics::Metrics;
 use crate::tools::{self, Access, BrokerInfo};
 use crate::{demo, link, logger, startup, stdio};
 
@@ -71,6 +72,7 @@ struct House {
     link: Task<()>,
     access: Access,
     engine: Engine,
+    metrics: Metrics,
 }
 
 impl House {
@@ -92,7 +94,8 @@ impl House {
         let policy = std::mem::take(&mut config.policy);
         let server_info = tools::server_info(&policy);
         let result_bytes = config.limits.result_bytes;
-        let access = Access::new(broker.clone(), policy, result_bytes, executor);
+        let metrics = Metrics::default();
+        let access = Access::new(broker.clone(), policy, result_bytes, executor).counting(&metrics);
         let engine = Engine::new(tools::catalog(&access, info), server_info)
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(House {
@@ -100,6 +103,7 @@ impl House {
             link,
             access,
             engine,
+            metrics,
         })
     }
 

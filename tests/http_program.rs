@@ -201,7 +201,7 @@ fn at_debug_each_request_is_a_line_and_no_place_for_a_key_gets_into_the_log() {
         let _ = std::io::Write::write_all(&mut socket, request.as_bytes());
         socket.shutdown(std::net::Shutdown::Write).unwrap();
         let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
+        std::io::Read::read_to_string(&mut socket, &mut answer).unwrap();
         let expected = format!("HTTP/1.1 {status} ");
         assert!(answer.starts_with(&expected), "{request}\n{answer}");
     }

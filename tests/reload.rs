@@ -307,6 +307,7 @@ fn another_key_ends_all_that_the_old_one_opened() {
         format!("GET /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: first\r\naccept: text/event-stream\r\nmcp-session-id: {session}\r\n\r\n").as_bytes(),
     );
     assert_eq!(stream.head().status, 200);
+    assert!(stream.chunk().is_some(), "its first event");
     let arguments = json!({"topic": "t/a", "timeout": 60});
     waits.send(&tool("first", JSON, "mqtt_read", arguments.clone()));
     told.send(&tool("first", BOTH, "mqtt_read", arguments));
@@ -314,6 +315,12 @@ fn another_key_ends_all_that_the_old_one_opened() {
     told.event();
     let late = publish("t/late");
     body.send(&late[..late.len() - 1]);
+    let mut asks = house.client();
+    eventually("both calls wait", || {
+        asks.send(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\nx-api-key: first\r\n\r\n");
+        let text = String::from_utf8(asks.answer().body).unwrap();
+        text.contains("mcpmqtt_tool_calls_in_flight{tool=\"mqtt_read\"} 2\n")
+    });
     house.reload(
         |config| config["remote_server"]["api_key"] = "second".into(),
         RELOADED,

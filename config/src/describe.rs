@@ -177,6 +177,10 @@ fn remote(server: &RemoteServer) -> String {
             let _ = write!(text, ", {what} {names}");
         }
     }
+    if let Some(metrics) = &server.metrics {
+        let place = address(&metrics.host, metrics.port);
+        let _ = write!(text, ", metrics on {place} without a key");
+    }
     text
 }
 

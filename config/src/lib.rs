@@ -47,7 +47,7 @@ pub use limits::{LIMITS, Limit, Limits};
 pub use logging::{LogLevel, Logging};
 pub use mqtt::{Backoff, Credentials, Mqtt, Password};
 pub use policy::{Grant, Permissions, Policy, Refusal};
-pub use remote::{ApiKey, Listen, RemoteServer};
+pub use remote::{ApiKey, Listen, MetricsListen, RemoteServer};
 pub use secret::Secret;
 pub use settings::Config;
 pub use tls::{Identity, Tls, Trust};

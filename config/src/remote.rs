@@ -1,5 +1,6 @@
 //! The `remote_server` section: where the HTTP front door listens, and who may come in.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -22,6 +23,17 @@ pub struct RemoteServer {
     pub allowed_origins: Vec<Origin>,
     /// What clients must present.
     pub api_key: ApiKey,
+    /// Where metrics are shown without a key, on this machine only.
+    pub metrics: Option<MetricsListen>,
+}
+
+/// A TCP port that only this machine can reach.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsListen {
+    /// A loopback address, or `localhost`.
+    pub host: String,
+    /// The port.
+    pub port: u16,
 }
 
 /// An address to listen on.
@@ -61,9 +73,37 @@ impl RemoteServer {
             }),
             allowed_origins: list(&section, "allowed_origins", ORIGINS, Origin::parse),
             api_key: api_key(&section),
+            metrics: section
+                .value("metrics")
+                .map(|_| MetricsListen::read(section.section("metrics"))),
         };
         section.finish();
         server
+    }
+}
+
+impl MetricsListen {
+    fn read(section: Section<'_>) -> Self {
+        let host = section.text("host").unwrap_or(METRICS_HOST);
+        let is_loopback = host
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback());
+        if !is_loopback && host != "localhost" {
+            let allowed = "an address that only this machine can reach, as `127.0.0.1`";
+            section.refuse("host", &Value::from(host), allowed);
+        }
+        if section.value("port").is_none() {
+            section.problem(
+                "port",
+                "is missing; allowed: a whole number from 1 to 65535",
+            );
+        }
+        let listen = Self {
+            host: host.to_owned(),
+            port: section.whole("port", 1..=u16::MAX, 1),
+        };
+        section.finish();
+        listen
     }
 }
 
@@ -181,6 +221,7 @@ fn api_key(section: &Section<'_>) -> ApiKey {
 
 /// As the original: all interfaces, but only when a port is given.
 const DEFAULT_HOST: &str = "0.0.0.0";
+const METRICS_HOST: &str = "127.0.0.1";
 const DEFAULT_SOCKET: &str = "/var/run/mcpmqtt.sock";
 /// The owner and the group.
 const DEFAULT_MODE: u32 = 0o660;

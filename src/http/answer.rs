@@ -40,6 +40,13 @@ pub(super) fn json(status: StatusCode, text: Vec<u8>) -> Response {
     response
 }
 
+/// The numbers, in Prometheus' text format 0.0.4.
+pub(super) fn metrics(text: String) -> Response {
+    let mut response = json(StatusCode::Ok, text.into_bytes());
+    response.insert_header("content-type", "text/plain; version=0.0.4; charset=utf-8");
+    response
+}
+
 /// A status without a body.
 pub(super) fn empty(status: StatusCode) -> Response {
     Response::new(status)

@@ -21,6 +21,7 @@ use super::peer::Peer;
 use super::refusal::Refusal;
 use super::throttle::Throttle;
 use crate::logger;
+use crate::metrics::{Failure, Metrics};
 
 /// Judges keys.
 pub(super) struct Gate {
@@ -33,6 +34,7 @@ pub(super) struct Gate {
     record: Option<Arc<KeyRecord>>,
     turn: Arc<Semaphore>,
     throttle: RefCell<Throttle>,
+    metrics: Metrics,
 }
 
 /// Who has come in: all that sessions and streams are bound to.
@@ -65,7 +67,7 @@ impl Gate {
     ///
     /// # Errors
     /// Without a usable key there is no way in, and none must be opened.
-    pub(super) fn new(key: &ApiKey) -> Result<Gate, KeyError> {
+    pub(super) fn new(key: &ApiKey, metrics: &Metrics) -> Result<Gate, KeyError> {
         let mut tag_key = [0; TAG_BYTES];
         getrandom::fill(&mut tag_key).map_err(|error| KeyError::Random(error.to_string()))?;
         let (record, plain) = match key {
@@ -82,6 +84,7 @@ impl Gate {
             // Room for one: a hash takes 64 MiB by default.
             turn: Arc::new(Semaphore::new(1)),
             throttle: RefCell::default(),
+            metrics: metrics.clone(),
         };
         if let Some(plain) = plain {
             gate.proven.set(gate.tag(plain.expose()));
@@ -100,6 +103,7 @@ impl Gate {
     /// 401 without the right key, 429 after too many wrong ones, 503 when there is no memory to prove one.
     pub(super) async fn admit(&self, peer: Peer, head: &Head) -> Result<Principal, Refusal> {
         let Some(key) = credential(head) else {
+            self.metrics.refused(Failure::NoKey);
             return Err(unauthorized(
                 "an API key is needed: send it as `Authorization: Bearer <key>`",
                 r#"Bearer realm="mcpmqtt""#,
@@ -108,7 +112,11 @@ impl Gate {
         if let Some(principal) = self.known(&key) {
             return Ok(principal);
         }
-        let verdict = self.prove(peer, &key).await;
+        let verdict = self.prove(peer, &key).await.inspect_err(|refusal| {
+            if refusal.status == StatusCode::TooManyRequests {
+                self.metrics.refused(Failure::Throttled);
+            }
+        });
         let mut throttle = self.throttle.borrow_mut();
         match verdict? {
             Some(principal) => {
@@ -117,6 +125,7 @@ impl Gate {
             }
             None => {
                 throttle.fail(peer, Instant::now());
+                self.metrics.refused(Failure::WrongKey);
                 logger::warning(format_args!("wrong API key from {peer}"));
                 Err(unauthorized(
                     "wrong API key; `mcpmqtt --genkey` makes a new one",

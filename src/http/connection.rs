@@ -18,7 +18,7 @@ use super::media::{self, Accepts};
 use super::message;
 use super::peer::Peer;
 use super::refusal::Refusal;
-use super::routes::{self, Place};
+use super::routes::{self, Place, Side};
 use super::running;
 use super::seats::{Called, Seat};
 use super::site::Site;
@@ -30,12 +30,22 @@ use crate::logger;
 pub(super) struct Connection {
     client: Client,
     peer: Peer,
+    side: Side,
 }
 
 /// Why there is no head or body to go on with.
 enum Broken {
     Refused(Refusal),
     Gone,
+}
+
+/// Who was let in.
+// Made and taken apart once per request: a box would cost more than the move.
+#[allow(clippy::large_enum_variant)]
+enum Admitted {
+    /// Gets what is at a place.
+    Visitor(Place),
+    Caller(Caller),
 }
 
 /// A client's request for MCP, let in.
@@ -47,7 +57,13 @@ struct Caller {
 }
 
 impl Connection {
-    pub(super) fn new(stream: Stream, peer: Peer, seat: Seat, site: Rc<Site>) -> Connection {
+    pub(super) fn new(
+        stream: Stream,
+        peer: Peer,
+        side: Side,
+        seat: Seat,
+        site: Rc<Site>,
+    ) -> Connection {
         let client = Client {
             stream,
             buffer: Buffer::default(),
@@ -55,13 +71,14 @@ impl Connection {
             site,
             outcome: Outcome::default(),
         };
-        Connection { client, peer }
+        Connection { client, peer, side }
     }
 
     /// Serves it to its end.
     pub(super) async fn serve(mut self) {
         let peer = self.peer;
         logger::debug(format_args!("{peer}: connection opened"));
+        let _open = self.client.site.metrics.connection();
         let mut requests = 0;
         loop {
             self.client.seat.waits();
@@ -82,6 +99,12 @@ impl Connection {
                 }
             };
             let outcome = std::mem::take(&mut self.client.outcome);
+            if let Some(status) = outcome.status {
+                self.client
+                    .site
+                    .metrics
+                    .answered(status.into(), watch.time());
+            }
             watch.tell(peer, head.ok().as_ref(), &outcome);
             match next {
                 Next::Request => {}
@@ -147,12 +170,10 @@ impl Connection {
         // A body that is not read would be taken for the next request.
         let unread = last || head.has_body();
         let caller = match self.admit(head).await {
-            Ok(Some(caller)) => caller,
-            Ok(None) => {
-                return self
-                    .client
-                    .send(method, self.client.site.status(), unread)
-                    .await;
+            Ok(Admitted::Caller(caller)) => caller,
+            Ok(Admitted::Visitor(place)) => {
+                let page = self.client.site.page(place);
+                return self.client.send(method, page, unread).await;
             }
             Err(refusal) => {
                 return self.client.refuse(method, refusal, unread).await;
@@ -190,28 +211,30 @@ impl Connection {
         next
     }
 
-    /// All that is decided by the head alone; `None` is a request for the status.
-    async fn admit(&mut self, head: &Head) -> Result<Option<Caller>, Refusal> {
-        let place = routes::find(head)?;
-        self.client.site.judge_place(head)?;
-        if place == Place::Status {
-            return Ok(None);
+    /// All that is decided by the head alone.
+    async fn admit(&mut self, head: &Head) -> Result<Admitted, Refusal> {
+        let place = routes::find(head, self.side)?;
+        self.client.site.judge_place(self.side, head)?;
+        let is_open = match place {
+            Place::Status | Place::Health | Place::Ready => true,
+            Place::Metrics => self.side == Side::Operator,
+            Place::Mcp => false,
+        };
+        if is_open {
+            return Ok(Admitted::Visitor(place));
         }
         let gate = self.client.site.gate();
         let waiting = gate.admit(self.peer, head);
-        let principal = match self
-            .client
-            .seat
-            .within(self.client.site.deadlines.handler, waiting)
-            .await
-        {
-            Ok(principal) => principal?,
-            Err(_) => {
-                return Err(Refusal::overloaded(
-                    "the API key could not be checked in time",
-                ));
-            }
+        let patience = self.client.site.deadlines.handler;
+        let Ok(principal) = self.client.seat.within(patience, waiting).await else {
+            return Err(Refusal::overloaded(
+                "the API key could not be checked in time",
+            ));
         };
+        let principal = principal?;
+        if place != Place::Mcp {
+            return Ok(Admitted::Visitor(place));
+        }
         self.client.seat.has_shown_the_key();
         let request = message::decode(head).await?;
         let mut accepts = Accepts::read(&request);
@@ -231,7 +254,7 @@ impl Connection {
             // A stream needs chunks, which HTTP/1.0 does not have.
             accepts = accepts.without_events()?;
         }
-        Ok(Some(Caller {
+        Ok(Admitted::Caller(Caller {
             request,
             gate,
             principal,

@@ -13,8 +13,23 @@ use super::refusal::Refusal;
 /// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
+    /// For people: what runs.
     Status,
+    /// For supervisors: it runs.
+    Health,
+    /// For balancers: it can do what it is for.
+    Ready,
+    /// For Prometheus.
+    Metrics,
     Mcp,
+}
+
+/// Which of our listeners a client came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Agents,
+    /// The operator's own, on this machine: all but MCP, and without a key.
+    Operator,
 }
 
 /// How clients reach the listener.
@@ -40,8 +55,10 @@ pub(super) struct Boundary {
 ///
 /// # Errors
 /// 404, or 405 with what the place allows.
-pub(super) fn find(head: &Head) -> Result<Place, Refusal> {
-    let Some((place, allowed, allow)) = place(&head.path) else {
+pub(super) fn find(head: &Head, side: Side) -> Result<Place, Refusal> {
+    let found = place(&head.path);
+    let found = found.filter(|(place, ..)| side == Side::Agents || *place != Place::Mcp);
+    let Some((place, allowed, allow)) = found else {
         // `/.well-known/…` and `/register` too: there is no OAuth here, and clients ask.
         return Err(Refusal::new(
             StatusCode::NotFound,
@@ -64,6 +81,9 @@ pub(super) fn shown(path: &str) -> &str {
 fn place(path: &str) -> Option<(Place, &'static [Method], &'static str)> {
     match path {
         "/status" => Some((Place::Status, &[Method::Get], "GET")),
+        "/healthz" => Some((Place::Health, &[Method::Get, Method::Head], "GET, HEAD")),
+        "/readyz" => Some((Place::Ready, &[Method::Get, Method::Head], "GET, HEAD")),
+        "/metrics" => Some((Place::Metrics, &[Method::Get, Method::Head], "GET, HEAD")),
         "/mcp" | "/mcp/" => Some((
             Place::Mcp,
             &[Method::Post, Method::Get, Method::Delete],

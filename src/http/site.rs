@@ -16,10 +16,10 @@ use super::head::Head;
 use super::listener::Listener;
 use super::refusal::Refusal;
 use super::replay::Bounds;
-use super::routes::Boundary;
+use super::routes::{Boundary, Place, Reach, Side};
 use super::sessions::Sessions;
-use crate::gauge::Gauge;
 use crate::mcp::Engine;
+use crate::metrics::Metrics;
 
 /// What the server is to be.
 pub struct Settings {
@@ -29,8 +29,10 @@ pub struct Settings {
     pub mqtt_connected: Box<dyn Fn() -> bool>,
     /// Who may come in.
     pub admission: Admission,
-    /// Kept at the number of sessions of versions before 2026-07-28.
-    pub sessions: Gauge,
+    /// Where it counts.
+    pub metrics: Metrics,
+    /// What `/metrics` shows.
+    pub report: Box<dyn Fn() -> String>,
     /// Bounds of memory and work.
     pub limits: Limits,
     /// Bounds of waiting.
@@ -96,6 +98,9 @@ pub(super) struct Site {
     pub(super) door: Door,
     gate: RefCell<Rc<Gate>>,
     boundary: RefCell<Boundary>,
+    operators_boundary: Boundary,
+    pub(super) metrics: Metrics,
+    report: Box<dyn Fn() -> String>,
     pub(super) bodies: Rc<Budget>,
     pub(super) limits: Limits,
     pub(super) deadlines: Deadlines,
@@ -109,20 +114,29 @@ impl Site {
             engine,
             mqtt_connected,
             admission,
-            sessions,
+            metrics,
+            report,
             limits,
             deadlines,
         } = settings;
         let replay = limits.replay();
+        let sessions = metrics.sessions();
         let sessions = Sessions::new(limits.sessions, deadlines.session, replay, sessions);
         Ok(Site {
             door: Door::new(engine, sessions),
-            gate: RefCell::new(Rc::new(Gate::new(&admission.api_key)?)),
+            gate: RefCell::new(Rc::new(Gate::new(&admission.api_key, &metrics)?)),
             boundary: RefCell::new(Boundary {
                 reach: listener.reach(),
                 hosts: admission.allowed_hosts,
                 origins: admission.allowed_origins,
             }),
+            operators_boundary: Boundary {
+                reach: Reach::Loopback,
+                hosts: Vec::new(),
+                origins: Vec::new(),
+            },
+            metrics,
+            report,
             bodies: Budget::new(limits.bodies_bytes),
             limits,
             deadlines,
@@ -140,8 +154,11 @@ impl Site {
     ///
     /// # Errors
     /// See [`Boundary::admit`].
-    pub(super) fn judge_place(&self, head: &Head) -> Result<(), Refusal> {
-        self.boundary.borrow().admit(head)
+    pub(super) fn judge_place(&self, side: Side, head: &Head) -> Result<(), Refusal> {
+        match side {
+            Side::Agents => self.boundary.borrow().admit(head),
+            Side::Operator => self.operators_boundary.admit(head),
+        }
     }
 
     /// From now on these come in and no others; true when the key is another one, so that all who came in by the
@@ -152,7 +169,7 @@ impl Site {
     pub(super) fn admit_by(&self, admission: Admission) -> Result<bool, KeyError> {
         let changed = !self.gate().is_for(&admission.api_key);
         if changed {
-            let gate = Gate::new(&admission.api_key)?;
+            let gate = Gate::new(&admission.api_key, &self.metrics)?;
             self.gate.replace(Rc::new(gate));
             self.door.end_sessions();
         }
@@ -162,11 +179,25 @@ impl Site {
         Ok(changed)
     }
 
-    /// `GET /status`: what it says is true at this moment.
-    pub(super) fn status(&self) -> Response {
+    /// What is at a place that is not MCP's: true at this moment.
+    pub(super) fn page(&self, place: Place) -> Response {
         let connected = (self.mqtt_connected)();
-        let text = format!(r#"{{"running": true, "mqtt_connected": {connected}}}"#);
-        answer::json(StatusCode::Ok, text.into_bytes())
+        let (status, text) = match place {
+            Place::Metrics => return answer::metrics((self.report)()),
+            Place::Health => (StatusCode::Ok, r#"{"serving": true}"#.to_owned()),
+            Place::Ready => (
+                match connected {
+                    true => StatusCode::Ok,
+                    false => StatusCode::ServiceUnavailable,
+                },
+                format!(r#"{{"ready": {connected}, "mqtt_connected": {connected}}}"#),
+            ),
+            Place::Status | Place::Mcp => (
+                StatusCode::Ok,
+                format!(r#"{{"running": true, "mqtt_connected": {connected}}}"#),
+            ),
+        };
+        answer::json(status, text.into_bytes())
     }
 
     pub(super) fn is_stopping(&self) -> bool {

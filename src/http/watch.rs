@@ -3,7 +3,7 @@
 //! Promises: one line per request; never a query, a header field or a path that is not one of ours, since a key can
 //! be in any of them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mcpmqtt_config::LogLevel;
 
@@ -13,22 +13,29 @@ use super::peer::Peer;
 use super::routes;
 use crate::logger;
 
-/// The time that a request takes; without one when nobody wants to know.
-pub(super) struct Watch(Option<Instant>);
+/// The time that a request takes.
+pub(super) struct Watch(Instant);
 
 impl Watch {
     pub(super) fn start() -> Watch {
-        Watch(logger::enabled(LogLevel::Debug).then(Instant::now))
+        Watch(Instant::now())
+    }
+
+    /// So far.
+    pub(super) fn time(&self) -> Duration {
+        self.0.elapsed()
     }
 
     /// Tells what came of the request with this head, or of bytes that had none.
     pub(super) fn tell(self, peer: Peer, head: Option<&Head>, outcome: &Outcome) {
-        let Some(start) = self.0 else { return };
+        if !logger::enabled(LogLevel::Debug) {
+            return;
+        }
         let asked = match head {
             Some(head) => format!("{} {}", head.method, routes::shown(&head.path)),
             None => "no request".into(),
         };
-        let ms = start.elapsed().as_secs_f64() * 1e3;
+        let ms = self.time().as_secs_f64() * 1e3;
         let end = match (outcome.status, &outcome.why) {
             (Some(status), Some(why)) => format!("{} in {ms:.1} ms: {why}", u16::from(status)),
             (Some(status), None) => format!("{} in {ms:.1} ms", u16::from(status)),

@@ -3,13 +3,12 @@
 use std::rc::Rc;
 
 use async_io::block_on;
-use mcpmqtt_config::{Config, Limits, Listen, RemoteServer};
+use mcpmqtt_config::{Config, Limits, Listen, MetricsListen, RemoteServer};
 use smol::LocalExecutor;
 
 use super::reload::Reload;
 use super::{House, signals, status};
 use crate::cli::Settings;
-use crate::gauge::Gauge;
 use crate::http::{self, Admission, Listener, Server};
 use crate::logger;
 use crate::service::Service;
@@ -40,13 +39,13 @@ async fn serve(
     logger::started();
     let service = Rc::new(Service::from_environment());
     let house = House::open(&mut config, executor)?;
-    let sessions = Gauge::default();
-    let server = Server::new(
-        listener,
-        http_settings(&house, remote, &config.limits, sessions.clone()),
-    )
-    .map_err(|error| error.to_string())?;
-    announce(executor, &service, &house, &config, sessions);
+    let operators = remote.metrics.as_ref().map(watched).transpose()?;
+    let wanted = http_settings(&house, remote, &config.limits);
+    let mut server = Server::new(listener, wanted).map_err(|error| error.to_string())?;
+    if let Some(listener) = operators {
+        server = server.with_operators(listener);
+    }
+    announce(executor, &service, &house, &config);
     let reload = Reload {
         running: config,
         settings: settings.clone(),
@@ -71,7 +70,6 @@ fn announce(
     service: &Rc<Service>,
     house: &House,
     config: &Config,
-    sessions: Gauge,
 ) {
     if !service.is_managed() {
         return;
@@ -79,6 +77,7 @@ fn announce(
     let living = Rc::clone(service);
     executor.spawn(async move { living.live().await }).detach();
     let (service, broker) = (Rc::clone(service), house.broker.clone());
+    let sessions = house.metrics.sessions();
     let place = format!("{}:{}", config.mqtt.host, config.mqtt.port);
     executor
         .spawn(async move {
@@ -110,18 +109,29 @@ fn listen(server: &RemoteServer) -> Result<Listener, String> {
     Ok(listener)
 }
 
-fn http_settings(
-    house: &House,
-    server: RemoteServer,
-    limits: &Limits,
-    sessions: Gauge,
-) -> http::Settings {
-    let broker = house.broker.clone();
+/// The operator's own listener.
+fn watched(place: &MetricsListen) -> Result<Listener, String> {
+    let listener = Listener::tcp(&place.host, place.port)
+        .map_err(|error| format!("remote_server.metrics: {error}"))?;
+    if !listener.is_local() {
+        let place = listener.place();
+        return Err(format!(
+            "remote_server.metrics: `{place}` can be reached from other machines; use 127.0.0.1"
+        ));
+    }
+    logger::info(format_args!("metrics on `{}`", listener.place()));
+    Ok(listener)
+}
+
+fn http_settings(house: &House, server: RemoteServer, limits: &Limits) -> http::Settings {
+    let (broker, metrics) = (house.broker.clone(), house.metrics.clone());
+    let (reported, counted) = (broker.clone(), metrics.clone());
     http::Settings {
         engine: house.engine.clone(),
         mqtt_connected: Box::new(move || broker.is_connected()),
         admission: admission(server),
-        sessions,
+        metrics,
+        report: Box::new(move || counted.render(&reported)),
         limits: http::Limits {
             connections: limits.connections,
             body_bytes: limits.body_bytes,

@@ -34,7 +34,8 @@ fn main() {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
         },
-        sessions: mcpmqtt::gauge::Gauge::default(),
+        metrics: mcpmqtt::metrics::Metrics::default(),
+        report: Box::new(String::new),
         limits: Limits::default(),
         deadlines: Deadlines::default(),
     };

@@ -97,7 +97,8 @@ impl Server {
                         .map(|name| Origin::parse(name).unwrap())
                         .collect(),
                 },
-                sessions: mcpmqtt::gauge::Gauge::default(),
+                metrics: mcpmqtt::metrics::Metrics::default(),
+                report: Box::new(String::new),
                 limits: wanted.limits,
                 deadlines: wanted.deadlines,
             };
