@@ -2,10 +2,10 @@
 //!
 //! Promises: whatever comes is answered or the connection ends; every byte, wait and connection has a bound; nothing
 //! of a request but its head is looked at before its sender has shown the key.
-//! Does not: speak TLS (a proxy in front does), know MQTT, or know methods and tools (see [`mcp`](crate::mcp)).
+//! Does not: know MQTT, or know methods and tools (see [`mcp`](crate::mcp)).
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
-//! `wire`, `head` (with `target`) and `body`; `routes`, `auth` (with `throttle` and `peer`) and `media` judge it; `door` (with
+//! `wire` (with `tls`), `head` (with `target`) and `body`; `routes`, `auth` (with `throttle` and `peer`) and `media` judge it; `door` (with
 //! `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events` send what comes of it, `trail`
 //! and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
@@ -51,6 +51,8 @@ mod sessions;
 mod site;
 mod target;
 mod throttle;
+#[cfg_attr(not(feature = "tls"), path = "http/no_tls.rs")]
+mod tls;
 mod trail;
 mod watch;
 mod wire;
@@ -58,6 +60,7 @@ mod wire;
 pub use auth::KeyError;
 pub use listener::{ListenError, Listener};
 pub use site::{Admission, Deadlines, Limits, Settings};
+pub use tls::Tls;
 
 /// A server that is about to serve.
 #[derive(Debug)]
@@ -132,8 +135,19 @@ impl Server {
         } = self;
         let connections = LocalExecutor::new();
         let open = |side: Side, stream: Stream, peer: Peer, seat: Seat| {
-            let connection = Connection::new(stream, peer, side, seat, Rc::clone(&site));
-            connections.spawn(connection.serve()).detach();
+            let site = Rc::clone(&site);
+            let tls = site.tls().filter(|_| side == Side::Agents);
+            let serving = async move {
+                let stream = match tls {
+                    Some(tls) => tls.secure(stream, peer, &seat, &site).await,
+                    None => Some(stream),
+                };
+                if let Some(stream) = stream {
+                    let connection = Connection::new(stream, peer, side, seat, site);
+                    connection.serve().await;
+                }
+            };
+            connections.spawn(serving).detach();
         };
         let tick = site.deadlines.tick();
         // Agents in any number must not keep the operator out.

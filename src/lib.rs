@@ -100,6 +100,8 @@ pub mod link;
 pub mod logger;
 pub mod mcp;
 pub mod metrics;
+#[cfg(feature = "tls")]
+mod pem;
 pub mod run;
 pub mod serve;
 pub mod service;

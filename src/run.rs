@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use mcpmqtt_config::{ApiKey, Config};
 
 use crate::cli::{self, Command, Settings, Transport};
+use crate::http::Tls;
 use crate::startup::{self, Loaded};
 use crate::{keyfile, logger, serve};
 
@@ -94,11 +95,24 @@ fn check(transport: Transport, settings: &Settings) -> Result<(), String> {
     for warning in &loaded.warnings {
         let _ = writeln!(text, "warning: {warning}");
     }
-    print(&text)?;
-    if transport == Transport::RemoteHttp {
-        return remote_is_ready(&loaded.config);
+    let server = loaded.config.remote_server.as_ref();
+    let tls = server.and_then(|server| server.tls.as_ref()).map(Tls::load);
+    let (fault, doubts) = match tls {
+        Some(Err(fault)) => (Some(fault), Vec::new()),
+        Some(Ok(tls)) => (None, tls.warnings),
+        None => (None, Vec::new()),
+    };
+    let is_remote = transport == Transport::RemoteHttp;
+    // What the remote server lacks is no fault over stdio.
+    for warning in doubts.iter().chain(fault.iter().filter(|_| !is_remote)) {
+        let _ = writeln!(text, "warning: {warning}");
     }
-    Ok(())
+    print(&text)?;
+    if !is_remote {
+        return Ok(());
+    }
+    fault.map_or(Ok(()), Err)?;
+    remote_is_ready(&loaded.config)
 }
 
 /// The remote server must not open without a key.

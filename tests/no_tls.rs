@@ -37,3 +37,24 @@ fn without_tls_it_works() {
     let message = json!({"topic": "t/a", "payload": "x", "qos": 1});
     agent.tool("mqtt_publish", message).structured();
 }
+
+#[test]
+fn https_is_refused_with_the_remedy() {
+    let folder = std::env::temp_dir().join(format!("mcpmqtt-no-https-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let config = folder.join("config.json");
+    let text = r#"{"remote_server": {"port": 1, "host": "127.0.0.1", "api_key": "k", "tls": {"cert_file": "c", "key_file": "k"}}}"#;
+    std::fs::write(&config, text).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_mcpmqtt"))
+        .args(["--transport", "remotehttp", "--config"])
+        .arg(&config)
+        .output()
+        .unwrap();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(
+        log.contains("remote_server.tls: this program was built without TLS"),
+        "{log}"
+    );
+}

@@ -172,7 +172,13 @@ fn the_defaults_shown_are_the_defaults() {
 
 #[test]
 fn every_explained_key_is_known() {
-    for section in ["mqtt", "mqtt.tls", "logging", "remote_server"] {
+    for section in [
+        "mqtt",
+        "mqtt.tls",
+        "logging",
+        "remote_server",
+        "remote_server.tls",
+    ] {
         for row in table(&format!("| `{section}` |")) {
             for key in quoted(&row[0]) {
                 let mut value = json!({key: null});

@@ -63,6 +63,7 @@ fn remote(old: &RemoteServer, new: &RemoteServer) -> Vec<&'static str> {
     changed(&[
         ("remote_server.uds, host and port", old.listen != new.listen),
         ("remote_server.uds_mode", old.uds_mode != new.uds_mode),
+        ("remote_server.tls", old.tls.is_some() != new.tls.is_some()),
         ("remote_server.metrics", old.metrics != new.metrics),
     ])
 }

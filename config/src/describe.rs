@@ -177,6 +177,20 @@ fn remote(server: &RemoteServer) -> String {
             let _ = write!(text, ", {what} {names}");
         }
     }
+    if let Some(tls) = &server.tls {
+        let (cert, key) = (file(&tls.identity.cert_file), file(&tls.identity.key_file));
+        let _ = write!(
+            text,
+            ", HTTPS as the certificate in {cert} with the key in {key}"
+        );
+        if let Some(path) = &tls.client_ca_file {
+            let _ = write!(
+                text,
+                ", for clients with a certificate of the authorities in {}",
+                file(path)
+            );
+        }
+    }
     if let Some(metrics) = &server.metrics {
         let place = address(&metrics.host, metrics.port);
         let _ = write!(text, ", metrics on {place} without a key");

@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls` and `notice`), `topics`, `logging`, `remote`, `limits` read one section each;
+//! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls` and `notice`), `topics`, `logging`, `remote` (with `https`), `limits` read one section each;
 //! * `policy`: the topic permissions that every request is judged by;
 //! * `host`: whom a request may name as its target and its origin;
 //! * `kdf`, `genkey`: API keys, how they are checked and how a new one is made;
@@ -25,6 +25,7 @@ mod document;
 mod finding;
 mod genkey;
 mod host;
+mod https;
 mod kdf;
 mod limits;
 mod logging;
@@ -42,6 +43,7 @@ pub use document::MAX_FILE_BYTES;
 pub use finding::{Finding, Refused};
 pub use genkey::{GenkeyError, Rotation, rotate};
 pub use host::{Host, Origin};
+pub use https::ServerTls;
 pub use kdf::{KeyRecord, OutOfMemory};
 pub use limits::{LIMITS, Limit, Limits};
 pub use logging::{LogLevel, Logging};

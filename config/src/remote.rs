@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::host::{Host, Origin};
+use crate::https::ServerTls;
 use crate::kdf::KeyRecord;
 use crate::secret::Secret;
 use crate::section::{Section, found};
@@ -23,6 +24,8 @@ pub struct RemoteServer {
     pub allowed_origins: Vec<Origin>,
     /// What clients must present.
     pub api_key: ApiKey,
+    /// HTTPS instead of HTTP on TCP.
+    pub tls: Option<ServerTls>,
     /// Where metrics are shown without a key, on this machine only.
     pub metrics: Option<MetricsListen>,
 }
@@ -73,10 +76,19 @@ impl RemoteServer {
             }),
             allowed_origins: list(&section, "allowed_origins", ORIGINS, Origin::parse),
             api_key: api_key(&section),
+            tls: section
+                .value("tls")
+                .map(|_| ServerTls::read(section.section("tls"))),
             metrics: section
                 .value("metrics")
                 .map(|_| MetricsListen::read(section.section("metrics"))),
         };
+        if server.tls.is_some() && matches!(server.listen, Listen::Unix(_)) {
+            section.warn(
+                "tls",
+                "a Unix socket has none; set `port`, or have systemd hand over a TCP socket",
+            );
+        }
         section.finish();
         server
     }

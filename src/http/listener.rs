@@ -139,6 +139,12 @@ impl Listener {
         &self.place
     }
 
+    /// Whether it is a TCP port.
+    #[must_use]
+    pub fn is_tcp(&self) -> bool {
+        matches!(self.socket, Socket::Tcp(_))
+    }
+
     /// Whether only this machine can reach it.
     #[must_use]
     pub fn is_local(&self) -> bool {

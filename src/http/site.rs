@@ -18,6 +18,7 @@ use super::refusal::Refusal;
 use super::replay::Bounds;
 use super::routes::{Boundary, Place, Reach, Side};
 use super::sessions::Sessions;
+use super::tls::Tls;
 use crate::mcp::Engine;
 use crate::metrics::Metrics;
 
@@ -48,6 +49,8 @@ pub struct Admission {
     pub allowed_hosts: Vec<Host>,
     /// Origins that pages may have, besides this machine's.
     pub allowed_origins: Vec<Origin>,
+    /// What HTTPS is spoken with on TCP; `None`: what it was before, at first nothing.
+    pub tls: Option<Tls>,
 }
 
 /// Bounds of memory and work.
@@ -99,6 +102,7 @@ pub(super) struct Site {
     gate: RefCell<Rc<Gate>>,
     boundary: RefCell<Boundary>,
     operators_boundary: Boundary,
+    tls: RefCell<Option<Tls>>,
     pub(super) metrics: Metrics,
     report: Box<dyn Fn() -> String>,
     pub(super) bodies: Rc<Budget>,
@@ -130,6 +134,7 @@ impl Site {
                 hosts: admission.allowed_hosts,
                 origins: admission.allowed_origins,
             }),
+            tls: RefCell::new(admission.tls),
             operators_boundary: Boundary {
                 reach: Reach::Loopback,
                 hosts: Vec::new(),
@@ -148,6 +153,11 @@ impl Site {
     /// Who judges keys at this moment.
     pub(super) fn gate(&self) -> Rc<Gate> {
         Rc::clone(&self.gate.borrow())
+    }
+
+    /// What HTTPS is spoken with, if it is.
+    pub(super) fn tls(&self) -> Option<Tls> {
+        self.tls.borrow().clone()
     }
 
     /// Judges `Host` and `Origin`.
@@ -176,6 +186,9 @@ impl Site {
         let mut boundary = self.boundary.borrow_mut();
         boundary.hosts = admission.allowed_hosts;
         boundary.origins = admission.allowed_origins;
+        if admission.tls.is_some() {
+            self.tls.replace(admission.tls);
+        }
         Ok(changed)
     }
 

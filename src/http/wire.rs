@@ -14,11 +14,14 @@ use std::task::{Context, Poll, ready};
 use async_io::Async;
 use smol::io::{AsyncRead, AsyncWrite};
 
+use super::tls::Session;
+
 /// A connected socket.
 #[derive(Debug)]
 pub(super) enum Stream {
     Tcp(Async<TcpStream>),
     Unix(Async<UnixStream>),
+    Tls(Box<Session>),
 }
 
 /// What was read and not yet used.
@@ -46,6 +49,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => stream.get_ref().shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.get_ref().shutdown(Shutdown::Write),
+            Stream::Tls(session) => session.finish(),
         }
     }
 
@@ -70,6 +74,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => Pin::new(&mut &*stream).poll_read(context, room),
             Stream::Unix(stream) => Pin::new(&mut &*stream).poll_read(context, room),
+            Stream::Tls(session) => session.poll_read(context, room),
         }
     }
 
@@ -77,6 +82,7 @@ impl Stream {
         match self {
             Stream::Tcp(stream) => Pin::new(&mut &*stream).poll_write(context, bytes),
             Stream::Unix(stream) => Pin::new(&mut &*stream).poll_write(context, bytes),
+            Stream::Tls(session) => session.poll_write(context, bytes),
         }
     }
 }

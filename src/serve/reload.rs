@@ -9,7 +9,7 @@ use std::rc::Rc;
 use async_channel::Receiver;
 use mcpmqtt_config::Config;
 
-use super::remote::{NO_SECTION, admission};
+use super::remote::{NO_SECTION, admission, tls};
 use crate::cli::Settings;
 use crate::http::Steward;
 use crate::mcp::Engine;
@@ -58,9 +58,13 @@ impl Reload {
         let Some(server) = config.remote_server.clone() else {
             return Err(NO_SECTION.into());
         };
-        // The first step is the only one that can fail.
+        let running = self.running.remote_server.as_ref();
+        let is_secure = running.is_some_and(|running| running.tls.is_some());
+        // To begin or end with HTTPS takes a restart; its files may be others.
+        let tls = if is_secure { tls(&server)? } else { None };
+        // From here on nothing else can fail.
         self.steward
-            .admit_by(admission(server))
+            .admit_by(admission(server, tls))
             .map_err(|error| error.to_string())?;
         let policy = std::mem::take(&mut config.policy);
         self.engine.set_instructions(tools::instructions(&policy));

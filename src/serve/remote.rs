@@ -9,7 +9,7 @@ use smol::LocalExecutor;
 use super::reload::Reload;
 use super::{House, signals, status};
 use crate::cli::Settings;
-use crate::http::{self, Admission, Listener, Server};
+use crate::http::{self, Admission, Listener, Server, Tls};
 use crate::logger;
 use crate::service::Service;
 
@@ -35,12 +35,13 @@ async fn serve(
     // after it came.
     let (hangup, hangups) = async_channel::bounded(1);
     let stop = signals::stop(executor, Some(hangup))?;
-    let listener = listen(&remote)?;
+    let tls = tls(&remote)?;
+    let listener = listen(&remote, tls.is_some())?;
     logger::started();
     let service = Rc::new(Service::from_environment());
     let house = House::open(&mut config, executor)?;
     let operators = remote.metrics.as_ref().map(watched).transpose()?;
-    let wanted = http_settings(&house, remote, &config.limits);
+    let wanted = http_settings(&house, remote, tls, &config.limits);
     let mut server = Server::new(listener, wanted).map_err(|error| error.to_string())?;
     if let Some(listener) = operators {
         server = server.with_operators(listener);
@@ -88,7 +89,7 @@ fn announce(
 }
 
 /// What systemd handed over, or what the configuration says.
-fn listen(server: &RemoteServer) -> Result<Listener, String> {
+fn listen(server: &RemoteServer, secure: bool) -> Result<Listener, String> {
     let opened = match (Listener::activated(), &server.listen) {
         (Err(error), _) => Err(error),
         (Ok(Some(listener)), _) => Ok(listener),
@@ -96,13 +97,15 @@ fn listen(server: &RemoteServer) -> Result<Listener, String> {
         (Ok(None), Listen::Tcp { host, port }) => Listener::tcp(host, *port),
     };
     let listener = opened.map_err(|error| error.to_string())?;
+    let secure = secure && listener.is_tcp();
     logger::info(format_args!(
-        "serving MCP over HTTP on `{}`",
+        "serving MCP over {} on `{}`",
+        if secure { "HTTPS" } else { "HTTP" },
         listener.place()
     ));
-    if !listener.is_local() {
+    if !secure && !listener.is_local() {
         logger::warning(format_args!(
-            "`{}` can be reached from other machines, and the API key travels unencrypted; put a proxy with TLS in front or listen on 127.0.0.1",
+            "`{}` can be reached from other machines, and the API key travels unencrypted; set `remote_server.tls`, put a proxy with TLS in front or listen on 127.0.0.1",
             listener.place()
         ));
     }
@@ -123,13 +126,18 @@ fn watched(place: &MetricsListen) -> Result<Listener, String> {
     Ok(listener)
 }
 
-fn http_settings(house: &House, server: RemoteServer, limits: &Limits) -> http::Settings {
+fn http_settings(
+    house: &House,
+    server: RemoteServer,
+    tls: Option<Tls>,
+    limits: &Limits,
+) -> http::Settings {
     let (broker, metrics) = (house.broker.clone(), house.metrics.clone());
     let (reported, counted) = (broker.clone(), metrics.clone());
     http::Settings {
         engine: house.engine.clone(),
         mqtt_connected: Box::new(move || broker.is_connected()),
-        admission: admission(server),
+        admission: admission(server, tls),
         metrics,
         report: Box::new(move || counted.render(&reported)),
         limits: http::Limits {
@@ -143,8 +151,18 @@ fn http_settings(house: &House, server: RemoteServer, limits: &Limits) -> http::
     }
 }
 
-pub(super) fn admission(server: RemoteServer) -> Admission {
+/// Reads the files that HTTPS needs, and warns of what is wrong with them.
+pub(super) fn tls(server: &RemoteServer) -> Result<Option<Tls>, String> {
+    let tls = server.tls.as_ref().map(Tls::load).transpose()?;
+    for warning in tls.iter().flat_map(|tls| &tls.warnings) {
+        logger::warning(format_args!("{warning}"));
+    }
+    Ok(tls)
+}
+
+pub(super) fn admission(server: RemoteServer, tls: Option<Tls>) -> Admission {
     Admission {
+        tls,
         api_key: server.api_key,
         allowed_hosts: server.allowed_hosts,
         allowed_origins: server.allowed_origins,

@@ -8,17 +8,15 @@ mod session;
 mod words;
 
 use std::fmt;
-use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
-use mcpmqtt_config::{Identity, Trust};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use mcpmqtt_config::Trust;
+use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 
 use self::anyone::Anyone;
 pub(crate) use self::session::Session;
+use crate::pem::Files;
 
 /// Whom to trust, who we are, and whom we expect. Clones share all of it.
 #[derive(Clone)]
@@ -43,7 +41,7 @@ impl Tls {
             .map_err(|error| format!("mqtt.tls: {error}"))?;
         let builder = match &tls.trust {
             Trust::System => builder.with_root_certificates(system_roots()?),
-            Trust::File(path) => builder.with_root_certificates(roots(path)?),
+            Trust::File(path) => builder.with_root_certificates(FILES.roots("ca_file", path)?),
             Trust::Anyone => builder
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(Anyone(ring))),
@@ -51,7 +49,8 @@ impl Tls {
         let config = match &tls.identity {
             None => builder.with_no_client_auth(),
             Some(files) => {
-                let (chain, key) = identity(files)?;
+                let chain = FILES.certificates("cert_file", &files.cert_file)?;
+                let key = FILES.private_key("key_file", &files.key_file)?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| {
                     let path = files.key_file.display();
                     format!("mqtt.tls.key_file: `{path}` does not go with the certificate in `cert_file`: {error}")
@@ -90,45 +89,4 @@ fn system_roots() -> Result<RootCertStore, String> {
     Ok(roots)
 }
 
-fn roots(path: &Path) -> Result<RootCertStore, String> {
-    let fault = |words: &str| fault("ca_file", path, words);
-    let mut roots = RootCertStore::empty();
-    for authority in certificates("ca_file", path)? {
-        roots
-            .add(authority)
-            .map_err(|_| fault("a certificate in it cannot be read"))?;
-    }
-    Ok(roots)
-}
-
-fn identity(
-    files: &Identity,
-) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), String> {
-    let chain = certificates("cert_file", &files.cert_file)?;
-    let path = &files.key_file;
-    let key = PrivateKeyDer::from_pem_slice(&read("key_file", path)?).map_err(|_| {
-        let remedy = "it holds no private key in PEM that can be read (an encrypted one cannot; \
-                      `openssl pkey` takes the pass phrase off)";
-        fault("key_file", path, remedy)
-    })?;
-    Ok((chain, key))
-}
-
-fn certificates(key: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let text = read(key, path)?;
-    let certificates: Vec<_> = CertificateDer::pem_slice_iter(&text)
-        .collect::<Result<_, _>>()
-        .map_err(|_| fault(key, path, "it is damaged: its PEM cannot be read"))?;
-    if certificates.is_empty() {
-        return Err(fault(key, path, "it holds no certificate in PEM"));
-    }
-    Ok(certificates)
-}
-
-fn read(key: &str, path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| fault(key, path, &super::words(&error)))
-}
-
-fn fault(key: &str, path: &Path, words: &str) -> String {
-    format!("mqtt.tls.{key}: cannot use `{}`: {words}", path.display())
-}
+const FILES: Files = Files("mqtt.tls");

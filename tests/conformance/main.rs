@@ -33,6 +33,7 @@ fn main() {
             api_key: ApiKey::Plain(Secret::new(KEY)),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            tls: None,
         },
         metrics: mcpmqtt::metrics::Metrics::default(),
         report: Box::new(String::new),

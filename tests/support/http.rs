@@ -96,6 +96,7 @@ impl Server {
                         .iter()
                         .map(|name| Origin::parse(name).unwrap())
                         .collect(),
+                    tls: None,
                 },
                 metrics: mcpmqtt::metrics::Metrics::default(),
                 report: Box::new(String::new),
