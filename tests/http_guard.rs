@@ -275,7 +275,8 @@ fn who_shows_wrong_keys_has_to_wait_and_a_proven_key_has_not() {
     for n in 0..8 {
         let answer = server.ask(&note(&format!("guess-{n}")));
         if answer.status == 429 {
-            assert_eq!(answer.field("retry-after"), Some("2"));
+            // Two seconds after the last attempt, and this answer took a part of them.
+            assert!(matches!(answer.field("retry-after"), Some("1" | "2")));
             assert!(!answer.sentence().is_empty());
         } else {
             let challenge = r#"Bearer realm="mcpmqtt", error="invalid_token""#;

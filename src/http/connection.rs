@@ -47,6 +47,16 @@ struct Caller {
     accepts: Accepts,
 }
 
+/// What is to be done about a request.
+struct Verdict {
+    method: Method,
+    served: Served,
+    /// The connection ends with it.
+    last: bool,
+    /// Held until the answer is sent.
+    _share: Option<Share>,
+}
+
 impl Connection {
     pub(super) fn new(stream: Stream, peer: Peer, seat: Seat, site: Rc<Site>) -> Connection {
         let client = Client {
@@ -69,11 +79,10 @@ impl Connection {
             let last = requests >= self.client.site.limits.requests_per_connection;
             let next = match head {
                 // Boxed, so that a connection that waits is small.
-                Ok(head) => Box::pin(self.exchange(&head, last)).await,
+                Ok(head) => Box::pin(self.exchange(head, last)).await,
                 Err(Broken::Refused(refusal)) => {
-                    self.client
-                        .send(Method::Get, answer::refusal(&refusal), true)
-                        .await
+                    let response = answer::refusal(&refusal);
+                    Box::pin(self.client.send(Method::Get, response, true)).await
                 }
                 Err(Broken::Gone) => return,
             };
@@ -127,59 +136,62 @@ impl Connection {
         Ok(head?)
     }
 
-    async fn exchange(&mut self, head: &Head, last: bool) -> Next {
+    async fn exchange(&mut self, head: Head, last: bool) -> Next {
+        // Boxed, so that of a request nothing is left while its answer is on its way, which may take days.
+        let Some(verdict) = Box::pin(self.judge(head, last)).await else {
+            return Next::Gone;
+        };
+        let Verdict {
+            method,
+            served,
+            last,
+            _share,
+        } = verdict;
+        match served {
+            Served::Answer(response) => Box::pin(self.client.send(method, response, last)).await,
+            Served::Call(call) => Box::pin(running::call(&mut self.client, call, last)).await,
+            Served::Stream(stream) => Box::pin(running::stream(&mut self.client, stream)).await,
+        }
+    }
+
+    /// From a head to what is to be done; `None` when nobody is there to be answered.
+    async fn judge(&mut self, head: Head, last: bool) -> Option<Verdict> {
         let last = last || !head.keep_alive || self.client.site.is_stopping();
         let method = head.method;
         // Without the query, which may hold a key.
         logger::debug(format_args!("{}: {method} {}", self.peer, head.path));
+        let answer = |response, last| Verdict {
+            method,
+            served: Served::Answer(response),
+            last,
+            _share: None,
+        };
         // A body that is not read would be taken for the next request.
         let unread = last || head.has_body();
-        let caller = match self.admit(head).await {
+        let caller = match self.admit(&head).await {
             Ok(Some(caller)) => caller,
-            Ok(None) => {
-                return self
-                    .client
-                    .send(method, self.client.site.status(), unread)
-                    .await;
-            }
+            Ok(None) => return Some(answer(self.client.site.status(), unread)),
             Err(refusal) => {
                 if refusal.status == StatusCode::TooManyRequests && !self.holds_back().await {
-                    return Next::Gone;
+                    return None;
                 }
-                return self
-                    .client
-                    .send(method, answer::refusal(&refusal), unread)
-                    .await;
+                return Some(answer(answer::refusal(&refusal), unread));
             }
         };
-        let (body, share) = match self.body(head).await {
+        let (body, share) = match self.body(&head).await {
             Ok(body) => body,
             Err(Broken::Refused(refusal)) => {
-                return self
-                    .client
-                    .send(method, answer::refusal(&refusal), true)
-                    .await;
+                return Some(answer(answer::refusal(&refusal), true));
             }
-            Err(Broken::Gone) => return Next::Gone,
+            Err(Broken::Gone) => return None,
         };
-        let Caller {
-            request,
-            principal,
-            accepts,
-        } = caller;
-        let served = self
-            .client
-            .site
-            .door
-            .serve(&request, &body, principal, accepts);
-        drop(body);
-        let next = match served {
-            Served::Answer(response) => self.client.send(method, response, last).await,
-            Served::Call(call) => running::call(&mut self.client, call, last).await,
-            Served::Stream(stream) => running::stream(&mut self.client, stream).await,
-        };
-        drop(share);
-        next
+        let door = &self.client.site.door;
+        Some(Verdict {
+            method,
+            served: door.serve(&caller.request, &body, caller.principal, caller.accepts),
+            last,
+            _share: Some(share),
+        })
     }
 
     /// All that is decided by the head alone; `None` is a request for the status.
@@ -204,7 +216,7 @@ impl Connection {
             }
         };
         self.client.seat.has_shown_the_key();
-        let request = message::decode(head).await?;
+        let request = message::decode(head)?;
         let mut accepts = Accepts::read(&request);
         match head.method {
             Method::Post => {

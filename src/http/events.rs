@@ -25,14 +25,18 @@ pub(super) fn open() -> (Feed, Response) {
     // nginx would otherwise keep events until it has some kilobytes of them.
     response.insert_header("x-accel-buffering", "no");
     response.replace_body(Body::from_reader(Pieces::new(pieces), None));
+    // Their channels would be the larger part of what an idle stream holds.
+    drop((response.send_trailers(), response.recv_trailers()));
+    drop((response.send_upgrade(), response.recv_upgrade()));
     (feed, response)
 }
 
 /// An outlet that keeps what it takes until it is sent.
 pub(super) fn outlet() -> (Outlet, Receiver<Vec<u8>>) {
-    let (tell, news) = async_channel::bounded(NEWS);
+    // Bounded here: a bounded channel takes the room for all of them at once, and few requests tell anything.
+    let (tell, news) = async_channel::unbounded();
     let report = tell.clone();
-    let outlet = Outlet::new(move |text| tell.try_send(text).is_ok())
+    let outlet = Outlet::new(move |text| tell.len() < NEWS && tell.try_send(text).is_ok())
         // The rest is for what must not be lost.
         .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
     (outlet, news)

@@ -48,25 +48,25 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
     }
     match telling.begins(client).await {
         Ok(Event::Reply(reply)) if telling.news.is_empty() => {
-            return send(client, reply, accepts, era, last).await;
+            // Boxed, so that a stream does not hold the room for an answer.
+            return Box::pin(send(client, reply, accepts, era, last)).await;
         }
         Ok(Event::Reply(reply)) => telling.work = future::ready(reply).boxed_local(),
         Ok(Event::News(text)) => telling.first = Some(text),
         Ok(Event::ClientGone | Event::Beat) => return telling.when_left(client).await,
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
-            return client
-                .send(Method::Post, answer::refusal(&refusal), true)
-                .await;
+            return Box::pin(client.send(Method::Post, answer::refusal(&refusal), true)).await;
         }
     }
     told(client, telling, last).await
 }
 
 /// A stream that is open until one side ends it.
+// What it is made of is boxed: each future that a part is handed through would have room for it.
 pub(super) async fn stream(client: &mut Client, news: Receiver<Vec<u8>>) -> Next {
     let (feed, response) = events::open();
-    let feeding = async {
+    let feeding = Box::pin(async {
         loop {
             let told = async { Some(news.recv().await) };
             match future::or(told, beat(None)).await {
@@ -77,7 +77,7 @@ pub(super) async fn stream(client: &mut Client, news: Receiver<Vec<u8>>) -> Next
         }
         feed.close();
         Ok(())
-    };
+    });
     let Client {
         stream,
         buffer,
@@ -85,9 +85,9 @@ pub(super) async fn stream(client: &mut Client, news: Receiver<Vec<u8>>) -> Next
         site,
         ..
     } = client;
-    let mut encoder = message::encode(response, Method::Get, true);
+    let mut encoder = Box::new(message::encode(response, Method::Get, true));
     let both = async {
-        let sending = pump(stream, seat, site, &mut encoder);
+        let sending = Box::pin(pump(stream, seat, site, &mut encoder));
         match future::try_zip(feeding, sending).await {
             Ok(_) => Next::Close,
             Err(_) => Next::Gone,
@@ -111,14 +111,15 @@ struct Telling {
     ends_with_client: bool,
 }
 
+// Boxed parts, as in `stream`.
 async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
     let ends_with_client = telling.ends_with_client;
     let (feed, response) = events::open();
-    let feeding = async {
+    let feeding = Box::pin(async {
         let reply = telling.tell(&feed).await;
         feed.close();
         Ok(reply)
-    };
+    });
     let Client {
         stream,
         buffer,
@@ -126,8 +127,8 @@ async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
         site,
         ..
     } = client;
-    let mut encoder = message::encode(response, Method::Post, last);
-    let sending = async {
+    let mut encoder = Box::new(message::encode(response, Method::Post, last));
+    let sending = Box::pin(async {
         let sent = pump(stream, seat, site, &mut encoder).await;
         // With it goes the stream's other end: the feeder must not wait for it.
         drop(encoder);
@@ -136,7 +137,7 @@ async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
             Err(error) if ends_with_client => Err(error),
             Err(_) => Ok(false),
         }
-    };
+    });
     let both = async {
         match future::try_zip(feeding, sending).await {
             Ok((_, true)) if last => Next::Close,
@@ -167,7 +168,8 @@ impl Telling {
             buffer.until_closed(stream).await;
             Event::ClientGone
         };
-        let happens = future::or(next(&mut self.work, &self.news), gone);
+        // Boxed, because each future that it is handed through would have room for it.
+        let happens = Box::pin(future::or(next(&mut self.work, &self.news), gone));
         seat.within(site.deadlines.handler, happens).await
     }
 
