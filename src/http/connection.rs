@@ -5,8 +5,10 @@
 //! Does not: know MCP (see `door`).
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http_types::{Method, Request, StatusCode};
+use smol::future;
 
 use super::auth::Principal;
 use super::body::Body;
@@ -154,6 +156,9 @@ impl Connection {
                     .await;
             }
             Err(refusal) => {
+                if refusal.status == StatusCode::TooManyRequests && !self.holds_back().await {
+                    return Next::Gone;
+                }
                 return self.client.refuse(method, refusal, unread).await;
             }
         };
@@ -232,6 +237,16 @@ impl Connection {
         }))
     }
 
+    /// Lets a stranger who tries key after key wait for the refusal, so that others need not. False when somebody else
+    /// needs the seat.
+    async fn holds_back(&self) -> bool {
+        let seat = &self.client.seat;
+        seat.waits();
+        let held = seat.within(HOLD, future::pending::<()>()).await;
+        seat.is_served();
+        held != Err(Called::Evicted)
+    }
+
     async fn body(&mut self, head: &Head) -> Result<(Vec<u8>, Share), Broken> {
         let Client {
             stream,
@@ -284,3 +299,6 @@ impl From<Refusal> for Broken {
         Broken::Refused(refusal)
     }
 }
+
+/// 50 clients that try keys as fast as they are refused cost less than a hundredth of a processor at this.
+const HOLD: Duration = Duration::from_millis(250);
