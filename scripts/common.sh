@@ -95,6 +95,14 @@ supply_chain_python() {
   echo "$cache/supply-chain/bin/python"
 }
 
+# Prints the client made of the Rust SDK. It is a package of its own, which the product's lints and
+# its oldest compiler do not concern.
+sdk_rust() {
+  cargo build --locked --quiet --manifest-path tests/sdk/rmcp/Cargo.toml \
+    --target-dir "$cache/sdk-rust" >&2 || die "cannot build tests/sdk/rmcp"
+  echo "$cache/sdk-rust/debug/mcpmqtt-rmcp-client"
+}
+
 # start_plant DIRECTORY [LINES]: a mosquitto on a free port (and with further LINES of configuration),
 # with sensors that have a value and devices that answer; prints nothing, sets `port` and `broker` (its
 # process). What it starts are jobs of the caller.

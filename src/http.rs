@@ -5,7 +5,7 @@
 //! Does not: speak TLS (a proxy in front does), know MQTT, or know methods and tools (see [`mcp`](crate::mcp)).
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
-//! `wire`, `head` and `body`; `routes`, `auth` (with `throttle` and `peer`) and `media` judge it; `door` (with
+//! `wire`, `head` (with `target`) and `body`; `routes`, `auth` (with `throttle` and `peer`) and `media` judge it; `door` (with
 //! `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events` send what comes of it. `message`
 //! is the seam to async-h1.
 
@@ -46,6 +46,7 @@ mod running;
 mod seats;
 mod sessions;
 mod site;
+mod target;
 mod throttle;
 mod wire;
 

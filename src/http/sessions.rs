@@ -15,6 +15,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::auth::Principal;
 use super::events::outlet;
 use super::refusal::Refusal;
+use crate::gauge::Gauge;
 use crate::mcp::{Outlet, Session};
 
 /// All of them.
@@ -23,6 +24,9 @@ pub(super) struct Sessions {
     limit: usize,
     idle: Duration,
     table: RefCell<HashMap<String, Rc<Entry>>>,
+    /// Says how many there are.
+    count: Gauge,
+    swept: Cell<Option<Instant>>,
 }
 
 /// One of them.
@@ -36,11 +40,13 @@ pub(super) struct Entry {
 }
 
 impl Sessions {
-    pub(super) fn new(limit: usize, idle: Duration) -> Sessions {
+    pub(super) fn new(limit: usize, idle: Duration, count: Gauge) -> Sessions {
         Sessions {
             limit,
             idle,
             table: RefCell::default(),
+            count,
+            swept: Cell::new(None),
         }
     }
 
@@ -66,6 +72,8 @@ impl Sessions {
             stream: RefCell::new(None),
         };
         self.table.borrow_mut().insert(id.clone(), Rc::new(entry));
+        self.sweep(now);
+        self.recount();
         Ok(id)
     }
 
@@ -77,6 +85,7 @@ impl Sessions {
         }
         if found.is_expired(self.idle, now) {
             self.table.borrow_mut().remove(id);
+            self.recount();
             return None;
         }
         found.used.set(now);
@@ -89,6 +98,7 @@ impl Sessions {
         if let Some(entry) = ended {
             entry.end_stream();
         }
+        self.recount();
     }
 
     /// Ends every stream.
@@ -96,6 +106,21 @@ impl Sessions {
         for entry in self.table.borrow().values() {
             entry.end_stream();
         }
+    }
+
+    /// Forgets, now and then, those whose clients left without a word.
+    fn sweep(&self, now: Instant) {
+        let due = |last: Instant| now.saturating_duration_since(last) >= SWEEP_EVERY;
+        if self.swept.get().is_none_or(due) {
+            self.swept.set(Some(now));
+            self.table
+                .borrow_mut()
+                .retain(|_, entry| !entry.is_expired(self.idle, now));
+        }
+    }
+
+    fn recount(&self) {
+        self.count.set(self.table.borrow().len());
     }
 
     fn make_room(&self, now: Instant) -> Result<(), Refusal> {
@@ -145,5 +170,7 @@ impl Entry {
     }
 }
 
+/// As often as the table is looked through at most.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// 144 bits.
 const ID_BYTES: usize = 18;

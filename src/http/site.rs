@@ -15,6 +15,7 @@ use super::door::Door;
 use super::listener::Listener;
 use super::routes::Boundary;
 use super::sessions::Sessions;
+use crate::gauge::Gauge;
 use crate::mcp::Engine;
 
 /// What the server is to be.
@@ -29,6 +30,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<Host>,
     /// Origins that pages may have, besides this machine's.
     pub allowed_origins: Vec<Origin>,
+    /// Kept at the number of sessions of versions before 2026-07-28.
+    pub sessions: Gauge,
     /// Bounds of memory and work.
     pub limits: Limits,
     /// Bounds of waiting.
@@ -90,11 +93,13 @@ impl Site {
             api_key,
             allowed_hosts,
             allowed_origins,
+            sessions,
             limits,
             deadlines,
         } = settings;
+        let sessions = Sessions::new(limits.sessions, deadlines.session, sessions);
         Ok(Site {
-            door: Door::new(engine, Sessions::new(limits.sessions, deadlines.session)),
+            door: Door::new(engine, sessions),
             gate: Gate::new(&api_key)?,
             boundary: Boundary {
                 reach: listener.reach(),
