@@ -66,9 +66,11 @@ def collect(who, agent, number):
         streams["interrupted"] += result["interrupted"]
     if topic == "plant/+/value" and values and not result["interrupted"]:
         missing = values[-1] - values[0] + 1 - len(values)
-        # The broker may drop QoS 0 messages as well; those it counts, and we could not know.
-        with lock:
-            streams["missing"] += max(missing - result["lost"], 0)
+        if missing > result["lost"]:
+            facts = {name: result[name] for name in ("lost", "truncated", "ended_by")}
+            print(f"{who}: {missing} missing from {values[0]} to {values[-1]}, {facts}", flush=True)
+            with lock:
+                streams["missing"] += missing - result["lost"]
 
 
 def work(who, agent):
