@@ -311,9 +311,14 @@ fn every_command_can_be_given() {
                 understood(arguments);
                 ours += 1;
             }
-            "claude" | "codex" => {
-                let start = words.iter().position(|word| word == "mcpmqtt").unwrap();
-                understood(&words[start + 1..]);
+            "claude" | "codex" | "gemini" => {
+                match words.iter().position(|word| word == "mcpmqtt") {
+                    Some(start) => {
+                        let given = words[start + 1..].iter().filter(|word| *word != "--");
+                        understood(&given.cloned().collect::<Vec<_>>());
+                    }
+                    None => assert!(words.iter().any(|word| word.ends_with("/mcp")), "{words:?}"),
+                }
                 ours += 1;
             }
             "cargo" => assert!(

@@ -10,11 +10,10 @@ use std::time::Duration;
 use http_types::{Method, Request, StatusCode};
 use smol::future;
 
-use super::answer;
 use super::auth::Principal;
 use super::body::Body;
 use super::budget::Share;
-use super::client::{Client, Next};
+use super::client::{Client, Next, Outcome};
 use super::door::Served;
 use super::head::{Finder, Framing, Head};
 use super::media::{self, Accepts};
@@ -25,6 +24,7 @@ use super::routes::{self, Place};
 use super::running;
 use super::seats::{Called, Seat};
 use super::site::Site;
+use super::watch::Watch;
 use super::wire::{Buffer, Stream};
 use crate::logger;
 
@@ -64,34 +64,49 @@ impl Connection {
             buffer: Buffer::default(),
             seat,
             site,
+            outcome: Outcome::default(),
         };
         Connection { client, peer }
     }
 
     /// Serves it to its end.
     pub(super) async fn serve(mut self) {
+        let peer = self.peer;
+        logger::debug(format_args!("{peer}: connection opened"));
         let mut requests = 0;
         loop {
             self.client.seat.waits();
             let head = self.head().await;
             self.client.seat.is_served();
+            let watch = Watch::start(head.as_ref().ok());
             requests += 1;
             let last = requests >= self.client.site.limits.requests_per_connection;
             let next = match head {
                 // Boxed, so that a connection that waits is small.
                 Ok(head) => Box::pin(self.exchange(head, last)).await,
                 Err(Broken::Refused(refusal)) => {
-                    let response = answer::refusal(&refusal);
-                    Box::pin(self.client.send(Method::Get, response, true)).await
+                    Box::pin(self.client.refuse(Method::Get, refusal, true)).await
                 }
-                Err(Broken::Gone) => return,
+                Err(Broken::Gone) => {
+                    requests -= 1;
+                    break;
+                }
             };
+            let outcome = std::mem::take(&mut self.client.outcome);
+            watch.tell(peer, &outcome);
             match next {
                 Next::Request => {}
-                Next::Close => return self.client.close().await,
-                Next::Gone => return,
+                Next::Close => {
+                    self.client.close().await;
+                    break;
+                }
+                Next::Gone => break,
             }
         }
+        logger::debug(format_args!(
+            "{peer}: connection closed after {requests} request{}",
+            if requests == 1 { "" } else { "s" }
+        ));
     }
 
     /// The next head: the client may take its time to begin, but not to finish.
@@ -101,6 +116,7 @@ impl Connection {
             buffer,
             seat,
             site,
+            ..
         } = &mut self.client;
         let deadlines = &site.deadlines;
         if buffer.is_empty() {
@@ -149,6 +165,7 @@ impl Connection {
         } = verdict;
         match served {
             Served::Answer(response) => Box::pin(self.client.send(method, response, last)).await,
+            Served::Refused(refusal) => Box::pin(self.client.refuse(method, refusal, last)).await,
             Served::Call(call) => Box::pin(running::call(&mut self.client, call, last)).await,
             Served::Stream(stream) => Box::pin(running::stream(&mut self.client, stream)).await,
         }
@@ -158,11 +175,9 @@ impl Connection {
     async fn judge(&mut self, head: Head, last: bool) -> Option<Verdict> {
         let last = last || !head.keep_alive || self.client.site.is_stopping();
         let method = head.method;
-        // Without the query, which may hold a key.
-        logger::debug(format_args!("{}: {method} {}", self.peer, head.path));
-        let answer = |response, last| Verdict {
+        let refused = |refusal, last| Verdict {
             method,
-            served: Served::Answer(response),
+            served: Served::Refused(refusal),
             last,
             _share: None,
         };
@@ -170,18 +185,25 @@ impl Connection {
         let unread = last || head.has_body();
         let caller = match self.admit(&head).await {
             Ok(Some(caller)) => caller,
-            Ok(None) => return Some(answer(self.client.site.status(), unread)),
+            Ok(None) => {
+                return Some(Verdict {
+                    method,
+                    served: Served::Answer(self.client.site.status()),
+                    last: unread,
+                    _share: None,
+                });
+            }
             Err(refusal) => {
                 if refusal.status == StatusCode::TooManyRequests && !self.holds_back().await {
                     return None;
                 }
-                return Some(answer(answer::refusal(&refusal), unread));
+                return Some(refused(refusal, unread));
             }
         };
         let (body, share) = match self.body(&head).await {
             Ok(body) => body,
             Err(Broken::Refused(refusal)) => {
-                return Some(answer(answer::refusal(&refusal), true));
+                return Some(refused(refusal, true));
             }
             Err(Broken::Gone) => return None,
         };
@@ -257,6 +279,7 @@ impl Connection {
             buffer,
             seat,
             site,
+            ..
         } = &mut self.client;
         let mut body = Body::new(head.framing, site.limits.body_bytes)?;
         let mut share = site.bodies.share();
