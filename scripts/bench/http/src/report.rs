@@ -6,7 +6,12 @@ use crate::server::{Transport, Who};
 use crate::{CONNECTIONS, FEW, Hostile, Kind, Loads, MANY, Memories, Strangers};
 
 /// Prints it, and how many aims were missed.
-pub fn print(loads: &Loads, memories: &Memories, strangers: &[Strangers; 2], hostile: &Hostile) {
+pub fn print(
+    loads: &Loads,
+    memories: &Memories,
+    strangers: &[(&str, Strangers)],
+    hostile: &Hostile,
+) {
     let mut table = Table::default();
     println!(
         "| | mcpmqtt | minimal hyper | original | mcpmqtt to hyper | original to mcpmqtt | aim |"
@@ -72,13 +77,14 @@ impl Table {
         };
         let rate = |who| median(of(who, Kind::Publish), |outcome| outcome.rate);
         let [ours, hyper, original] = ALL.map(rate);
-        let aim = (ours >= 1000.0 * original, "1,000 times the original");
+        let aim =
+            (!original.is_nan()).then_some((ours >= 1000.0 * original, "1,000 times the original"));
         let cells = [ours, hyper, original].map(number);
         self.row(
             &format!("{place}publishes a second"),
             cells,
             [Some(ours / hyper), Some(ours / original)],
-            Some(aim),
+            aim,
         );
 
         let latencies = ALL.map(|who| merged(of(who, Kind::Publish)));
@@ -166,8 +172,8 @@ impl Table {
         );
     }
 
-    fn strangers(&mut self, strangers: &[Strangers; 2]) {
-        for (found, whence) in strangers.iter().zip(["one address", "50 addresses"]) {
+    fn strangers(&mut self, strangers: &[(&str, Strangers)]) {
+        for (whence, found) in strangers {
             let (before, amid) = (found.undisturbed.micros(0.5), found.disturbed.micros(0.5));
             let name =
                 format!("50 clients at {whence} try keys: p50 of the right one, disturbed / not");
