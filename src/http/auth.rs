@@ -1,12 +1,15 @@
 //! Who may come in: the API key, at a price that a stranger cannot run up.
 //!
 //! Promises: a key is proven once by its slow hash and known by a keyed tag from then on, whatever strangers do
-//! meanwhile; one slow hash is computed at a time; who fails too often is told to wait, before anything is computed.
+//! meanwhile; one slow hash is computed at a time; who fails too often waits in a line, in which the right key has its turn
+//! too.
 //! Does not: keep, log or show a key. The tag's own key is drawn at the start and never leaves the process.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,9 +17,11 @@ use blake2::Blake2bMac;
 use blake2::digest::{KeyInit, Mac};
 use http_types::{StatusCode, Url};
 use mcpmqtt_config::{ApiKey, KeyRecord, Secret};
+use smol::future;
 use smol::lock::Semaphore;
 
 use super::head::Head;
+use super::line::{Line, Turn};
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::throttle::Throttle;
@@ -31,6 +36,7 @@ pub(super) struct Gate {
     record: Option<Arc<KeyRecord>>,
     turn: Arc<Semaphore>,
     throttle: RefCell<Throttle>,
+    line: Line,
 }
 
 /// Who has come in: all that sessions and streams are bound to.
@@ -53,6 +59,14 @@ pub enum KeyError {
     Unusable(String),
     /// The operating system gives no random numbers.
     Random(String),
+}
+
+/// What a key proved to be.
+enum Verdict {
+    Right(Principal),
+    Wrong,
+    /// From a peer of whom that is known; what to answer.
+    WrongAgain(Refusal),
 }
 
 type Tag = [u8; TAG_BYTES];
@@ -79,6 +93,7 @@ impl Gate {
             // Room for one: a hash takes 64 MiB by default.
             turn: Arc::new(Semaphore::new(1)),
             throttle: RefCell::default(),
+            line: Line::default(),
         };
         if let Some(plain) = plain {
             gate.proven.set(gate.tag(plain.expose()));
@@ -86,11 +101,16 @@ impl Gate {
         Ok(gate)
     }
 
-    /// Lets the sender of this head in.
+    /// Lets the sender of this head in; `gone` is ready when it has left.
     ///
     /// # Errors
     /// 401 without the right key, 429 after too many wrong ones, 503 when there is no memory to prove one.
-    pub(super) async fn admit(&self, peer: Peer, head: &Head) -> Result<Principal, Refusal> {
+    pub(super) async fn admit(
+        &self,
+        peer: Peer,
+        head: &Head,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Principal, Refusal> {
         let Some(key) = credential(head) else {
             return Err(unauthorized(
                 "an API key is needed: send it as `Authorization: Bearer <key>`",
@@ -100,14 +120,15 @@ impl Gate {
         if let Some(principal) = self.known(&key) {
             return Ok(principal);
         }
-        let verdict = self.prove(peer, &key).await;
+        let verdict = self.prove(peer, &key, gone).await;
         let mut throttle = self.throttle.borrow_mut();
         match verdict? {
-            Some(principal) => {
+            Verdict::Right(principal) => {
                 throttle.forgive(peer);
                 Ok(principal)
             }
-            None => {
+            Verdict::WrongAgain(refusal) => Err(refusal),
+            Verdict::Wrong => {
                 throttle.fail(peer, Instant::now());
                 logger::warning(format_args!("wrong API key from {peer}"));
                 Err(unauthorized(
@@ -127,17 +148,45 @@ impl Gate {
             .map(|()| Principal(proven))
     }
 
-    async fn prove(&self, peer: Peer, key: &str) -> Result<Option<Principal>, Refusal> {
-        self.throttle.borrow().check(peer, Instant::now())?;
+    /// Who has failed too often waits in the line, and a wrong key from there is not counted again.
+    async fn prove(
+        &self,
+        peer: Peer,
+        key: &str,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Verdict, Refusal> {
         let Some(record) = self.record.clone().filter(|_| key.len() <= KEY_BYTES) else {
-            return Ok(None);
+            self.throttle.borrow().check(peer, Instant::now())?;
+            return Ok(Verdict::Wrong);
         };
-        let turn = self.turn.acquire_arc().await;
-        // While it waited, others may have come with the same key, or failed from the same place.
-        if let Some(principal) = self.known(key) {
-            return Ok(Some(principal));
-        }
-        self.throttle.borrow().check(peer, Instant::now())?;
+        let mut waited = None;
+        let mut gone = pin!(gone);
+        let turn = loop {
+            let checked = self.throttle.borrow().check(peer, Instant::now());
+            if let (Err(refusal), None) = (checked, &waited) {
+                let in_line = self.line.turn(peer);
+                let left = async {
+                    (&mut gone).await;
+                    None
+                };
+                match future::or(in_line, left).await {
+                    Some(turn) => waited = Some((turn, refusal)),
+                    None => return Err(refusal),
+                }
+            }
+            let turn = self.turn.acquire_arc().await;
+            // While it waited, others may have come with the same key, or failed from the same place.
+            if let Some(principal) = self.known(key) {
+                return Ok(Verdict::Right(principal));
+            }
+            let failed = self.throttle.borrow().check(peer, Instant::now()).is_err();
+            if !failed || waited.is_some() {
+                break turn;
+            }
+        };
+        waited
+            .iter()
+            .for_each(|(turn, _): &(Turn, _)| turn.begins());
         let secret = Secret::new(key);
         let verdict = smol::unblock(move || {
             // Held until the hash is done, even when nobody waits for it any more.
@@ -151,7 +200,11 @@ impl Gate {
         if right {
             self.proven.set(self.tag(key));
         }
-        Ok(self.known(key))
+        Ok(match (self.known(key), waited) {
+            (Some(principal), _) => Verdict::Right(principal),
+            (None, Some((_, refusal))) => Verdict::WrongAgain(refusal),
+            (None, None) => Verdict::Wrong,
+        })
     }
 
     fn tag(&self, key: &str) -> Option<Tag> {

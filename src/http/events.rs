@@ -37,13 +37,14 @@ pub(super) fn outlet() -> (Outlet, Receiver<Vec<u8>>) {
 pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, Receiver<Vec<u8>>) {
     let (tell, news) = async_channel::bounded(NEWS);
     let report = tell.clone();
-    let outlet = Outlet::new(move |text| match tell.try_send(text) {
+    let offer = move |text: Vec<u8>| match tell.try_send(text) {
         Ok(()) => true,
         Err(TrySendError::Closed(text)) => else_to(&text),
         Err(TrySendError::Full(_)) => false,
-    })
-    // The rest is for what must not be lost.
-    .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
+    };
+    let outlet = Outlet::new(move |text| text.len() <= MESSAGE_BYTES && offer(text))
+        // The rest is for what must not be lost.
+        .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
     (outlet, news)
 }
 
@@ -130,6 +131,8 @@ impl AsyncRead for Pieces {
     }
 }
 
+/// Bytes of one message: with its framing an event is below 1 MiB, which several clients take at most.
+pub(super) const MESSAGE_BYTES: usize = (1 << 20) - 128;
 /// Pieces that wait for a slow reader.
 const PIECES: usize = 8;
 /// Messages of one stream that wait to be sent.
