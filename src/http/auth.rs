@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,7 +17,7 @@ use blake2::digest::{KeyInit, Mac};
 use http_types::{StatusCode, Url};
 use mcpmqtt_config::{ApiKey, KeyRecord, Secret};
 use smol::future;
-use smol::lock::Semaphore;
+use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use super::head::Head;
 use super::line::{Line, Turn};
@@ -121,15 +120,13 @@ impl Gate {
             return Ok(principal);
         }
         let verdict = self.prove(peer, &key, gone).await;
-        let mut throttle = self.throttle.borrow_mut();
         match verdict? {
             Verdict::Right(principal) => {
-                throttle.forgive(peer);
+                self.throttle.borrow_mut().forgive(peer);
                 Ok(principal)
             }
             Verdict::WrongAgain(refusal) => Err(refusal),
             Verdict::Wrong => {
-                throttle.fail(peer, Instant::now());
                 logger::warning(format_args!("wrong API key from {peer}"));
                 Err(unauthorized(
                     "wrong API key; `mcpmqtt --genkey` makes a new one",
@@ -155,48 +152,29 @@ impl Gate {
         key: &str,
         gone: impl Future<Output = ()>,
     ) -> Result<Verdict, Refusal> {
+        let checked = self.throttle.borrow().check(peer, Instant::now());
         let Some(record) = self.record.clone().filter(|_| key.len() <= KEY_BYTES) else {
-            self.throttle.borrow().check(peer, Instant::now())?;
+            checked?;
+            self.throttle.borrow_mut().fail(peer, Instant::now());
             return Ok(Verdict::Wrong);
         };
-        let mut waited = None;
-        let mut gone = pin!(gone);
-        let turn = loop {
-            let checked = self.throttle.borrow().check(peer, Instant::now());
-            if let (Err(refusal), None) = (checked, &waited) {
-                let in_line = self.line.turn(peer);
-                let left = async {
-                    (&mut gone).await;
-                    None
-                };
-                match future::or(in_line, left).await {
-                    Some(turn) => waited = Some((turn, refusal)),
-                    None => return Err(refusal),
-                }
+        let waited = match checked {
+            Ok(()) => {
+                // Before the verdict: others may come from there until it is known.
+                self.throttle.borrow_mut().fail(peer, Instant::now());
+                None
             }
-            let turn = self.turn.acquire_arc().await;
-            // While it waited, others may have come with the same key, or failed from the same place.
-            if let Some(principal) = self.known(key) {
-                return Ok(Verdict::Right(principal));
-            }
-            let failed = self.throttle.borrow().check(peer, Instant::now()).is_err();
-            if !failed || waited.is_some() {
-                break turn;
-            }
+            Err(refusal) => Some(self.wait(peer, refusal, gone).await?),
         };
-        waited
-            .iter()
-            .for_each(|(turn, _): &(Turn, _)| turn.begins());
-        let secret = Secret::new(key);
-        let verdict = smol::unblock(move || {
-            // Held until the hash is done, even when nobody waits for it any more.
-            let _turn = turn;
-            record.verify(secret.expose())
-        })
-        .await;
-        let right = verdict.map_err(|error| {
-            Refusal::new(StatusCode::ServiceUnavailable, error.to_string()).with("retry-after", "5")
-        })?;
+        let turn = self.turn.acquire_arc().await;
+        // While it waited, others may have come with the same key.
+        if let Some(principal) = self.known(key) {
+            return Ok(Verdict::Right(principal));
+        }
+        if let Some((waited, _)) = &waited {
+            waited.begins();
+        }
+        let right = prove(record, Secret::new(key), turn).await?;
         if right {
             self.proven.set(self.tag(key));
         }
@@ -205,6 +183,23 @@ impl Gate {
             (None, Some((_, refusal))) => Verdict::WrongAgain(refusal),
             (None, None) => Verdict::Wrong,
         })
+    }
+
+    /// Waits for a turn in the line; the refusal is for whoever gets none, or uses it for a wrong key.
+    async fn wait(
+        &self,
+        peer: Peer,
+        refusal: Refusal,
+        gone: impl Future<Output = ()>,
+    ) -> Result<(Turn, Refusal), Refusal> {
+        let left = async {
+            gone.await;
+            None
+        };
+        match future::or(self.line.turn(peer), left).await {
+            Some(turn) => Ok((turn, refusal)),
+            None => Err(refusal),
+        }
     }
 
     fn tag(&self, key: &str) -> Option<Tag> {
@@ -216,6 +211,22 @@ impl Gate {
         mac.update(key.as_bytes());
         Some(mac)
     }
+}
+
+/// Computes the slow hash. The turn is held until that is done, even when nobody waits for it any more.
+async fn prove(
+    record: Arc<KeyRecord>,
+    key: Secret,
+    turn: SemaphoreGuardArc,
+) -> Result<bool, Refusal> {
+    let verdict = smol::unblock(move || {
+        let _turn = turn;
+        record.verify(key.expose())
+    })
+    .await;
+    verdict.map_err(|error| {
+        Refusal::new(StatusCode::ServiceUnavailable, error.to_string()).with("retry-after", "5")
+    })
 }
 
 /// The key that a head shows: the first place that has one decides, as in the original.
