@@ -3,99 +3,19 @@
 
 mod harness;
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use harness::mosquitto::Mosquitto;
+use harness::program::{PROGRAM, Program, STATUS, ask, unix};
 use harness::{PATIENCE, Scratch, free_port, open_config};
 use serde_json::json;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_mcpmqtt");
-const STATUS: &str = "GET /status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-
-/// The program and what it logs; dropping it ends it.
-struct Program {
-    child: Child,
-    log: BufReader<ChildStderr>,
-    seen: String,
-}
-
-impl Program {
-    fn start(command: &mut Command) -> Program {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let seen = String::new();
-        Program { child, log, seen }
-    }
-
-    fn over(config: &Path) -> Program {
-        let mut command = Command::new(PROGRAM);
-        command.args([
-            "--transport",
-            "remotehttp",
-            "--log-level",
-            "DEBUG",
-            "--config",
-        ]);
-        Program::start(command.arg(config).stdin(Stdio::null()))
-    }
-
-    /// Reads the log up to a line with these words.
-    fn until(&mut self, words: &str) {
-        loop {
-            let mut line = String::new();
-            let count = self.log.read_line(&mut line).unwrap();
-            self.seen.push_str(&line);
-            assert!(count > 0, "the log ended before `{words}`:\n{}", self.seen);
-            if line.contains(words) {
-                return;
-            }
-        }
-    }
-
-    /// Asks it to end; everything it logged, and how it ended.
-    fn end(mut self) -> (String, ExitStatus) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.log.read_to_string(&mut self.seen).unwrap();
-        let status = self.child.wait().unwrap();
-        (std::mem::take(&mut self.seen), status)
-    }
-
-    /// It ends by itself.
-    fn ended(mut self) -> (String, ExitStatus) {
-        self.log.read_to_string(&mut self.seen).unwrap();
-        let status = self.child.wait().unwrap();
-        (std::mem::take(&mut self.seen), status)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What a server answers to this, until it closes.
-fn ask(mut socket: impl std::io::Read + std::io::Write, request: &str) -> String {
-    socket.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-fn unix(path: &Path) -> UnixStream {
-    let socket = UnixStream::connect(path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
-}
 
 /// A configuration whose broker is not there.
 fn config(folder: &Scratch, remote: serde_json::Value) -> std::path::PathBuf {

@@ -303,20 +303,22 @@ fn understood(arguments: &[String]) {
 fn every_command_can_be_given() {
     let mut ours = 0;
     for words in commands() {
-        let words = if words[0] == "sudo" {
-            &words[1..]
-        } else {
-            &words[..]
-        };
+        let before = |word: &&String| *word == "sudo" || word.contains("=1");
+        let words = &words[words.iter().take_while(before).count()..];
         let arguments = &words[1..];
         match words[0].as_str() {
             "mcpmqtt" => {
                 understood(arguments);
                 ours += 1;
             }
-            "claude" | "codex" => {
-                let start = words.iter().position(|word| word == "mcpmqtt").unwrap();
-                understood(&words[start + 1..]);
+            "claude" | "codex" | "gemini" => {
+                match words.iter().position(|word| word == "mcpmqtt") {
+                    Some(start) => {
+                        let given = words[start + 1..].iter().filter(|word| *word != "--");
+                        understood(&given.cloned().collect::<Vec<_>>());
+                    }
+                    None => assert!(words.iter().any(|word| word.ends_with("/mcp")), "{words:?}"),
+                }
                 ours += 1;
             }
             "cargo" => assert!(

@@ -5,8 +5,10 @@
 //! Does not: know MCP (see `door`).
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http_types::{Method, Request, StatusCode};
+use smol::future;
 
 use super::auth::Principal;
 use super::body::Body;
@@ -153,9 +155,7 @@ impl Connection {
                     .send(method, self.client.site.status(), unread)
                     .await;
             }
-            Err(refusal) => {
-                return self.client.refuse(method, refusal, unread).await;
-            }
+            Err(refusal) => return self.turn_down(method, refusal, unread).await,
         };
         let (body, share) = match self.body(head).await {
             Ok(body) => body,
@@ -183,6 +183,13 @@ impl Connection {
         };
         drop(share);
         next
+    }
+
+    async fn turn_down(&mut self, method: Method, refusal: Refusal, unread: bool) -> Next {
+        if refusal.status == StatusCode::TooManyRequests && !self.holds_back().await {
+            return Next::Gone;
+        }
+        self.client.refuse(method, refusal, unread).await
     }
 
     /// All that is decided by the head alone; `None` is a request for the status.
@@ -234,6 +241,16 @@ impl Connection {
             principal,
             accepts,
         }))
+    }
+
+    /// Lets a stranger who tries key after key wait for the refusal, so that others need not. False when somebody else
+    /// needs the seat.
+    async fn holds_back(&self) -> bool {
+        let seat = &self.client.seat;
+        seat.waits();
+        let held = seat.within(HOLD, future::pending::<()>()).await;
+        seat.is_served();
+        held != Err(Called::Evicted)
     }
 
     async fn body(&mut self, head: &Head) -> Result<(Vec<u8>, Share), Broken> {
@@ -288,3 +305,6 @@ impl From<Refusal> for Broken {
         Broken::Refused(refusal)
     }
 }
+
+/// 50 clients that try keys as fast as they are refused cost less than a hundredth of a processor at this.
+const HOLD: Duration = Duration::from_millis(250);

@@ -17,6 +17,7 @@ use super::events::outlet_or;
 use super::refusal::Refusal;
 use super::replay::{Archive, Bounds, Memory, OWN};
 use super::trail::{Follower, Own, Source};
+use crate::gauge::Gauge;
 use crate::logger;
 use crate::mcp::{Outlet, Session, Version};
 
@@ -28,6 +29,9 @@ pub(super) struct Sessions {
     table: RefCell<HashMap<String, Rc<Entry>>>,
     archive: Rc<Archive>,
     begun: Cell<u64>,
+    /// Says how many there are.
+    count: Gauge,
+    swept: Cell<Option<Instant>>,
 }
 
 /// One of them.
@@ -45,13 +49,15 @@ pub(super) struct Entry {
 }
 
 impl Sessions {
-    pub(super) fn new(limit: usize, idle: Duration, replay: Bounds) -> Sessions {
+    pub(super) fn new(limit: usize, idle: Duration, replay: Bounds, count: Gauge) -> Sessions {
         Sessions {
             limit,
             idle,
             table: RefCell::default(),
             archive: Archive::new(replay),
             begun: Cell::new(0),
+            count,
+            swept: Cell::new(None),
         }
     }
 
@@ -90,6 +96,8 @@ impl Sessions {
             stream: RefCell::new(None),
         };
         self.table.borrow_mut().insert(id.clone(), Rc::new(entry));
+        self.sweep(now);
+        self.recount();
         Ok(id)
     }
 
@@ -114,6 +122,7 @@ impl Sessions {
             logger::debug(format_args!("session {} ended: {why}", entry.number));
             entry.end();
         }
+        self.recount();
     }
 
     /// Ends every stream.
@@ -121,6 +130,22 @@ impl Sessions {
         for entry in self.table.borrow().values() {
             entry.end_stream();
         }
+    }
+
+    /// Forgets, now and then, those whose clients left without a word.
+    fn sweep(&self, now: Instant) {
+        let due = |last: Instant| now.saturating_duration_since(last) >= SWEEP_EVERY;
+        if !self.swept.get().is_none_or(due) {
+            return;
+        }
+        self.swept.set(Some(now));
+        for id in self.ids(|entry| entry.is_expired(self.idle, now)) {
+            self.end(&id, "it was unused for too long");
+        }
+    }
+
+    fn recount(&self) {
+        self.count.set(self.table.borrow().len());
     }
 
     fn make_room(&self, now: Instant) -> Result<(), Refusal> {
@@ -207,5 +232,7 @@ impl Entry {
     }
 }
 
+/// As often as the table is looked through at most.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// 144 bits.
 const ID_BYTES: usize = 18;

@@ -16,6 +16,7 @@ use super::listener::Listener;
 use super::replay::Bounds;
 use super::routes::Boundary;
 use super::sessions::Sessions;
+use crate::gauge::Gauge;
 use crate::mcp::Engine;
 
 /// What the server is to be.
@@ -30,6 +31,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<Host>,
     /// Origins that pages may have, besides this machine's.
     pub allowed_origins: Vec<Origin>,
+    /// Kept at the number of sessions of versions before 2026-07-28.
+    pub sessions: Gauge,
     /// Bounds of memory and work.
     pub limits: Limits,
     /// Bounds of waiting.
@@ -99,10 +102,12 @@ impl Site {
             api_key,
             allowed_hosts,
             allowed_origins,
+            sessions,
             limits,
             deadlines,
         } = settings;
-        let sessions = Sessions::new(limits.sessions, deadlines.session, limits.replay());
+        let replay = limits.replay();
+        let sessions = Sessions::new(limits.sessions, deadlines.session, replay, sessions);
         Ok(Site {
             door: Door::new(engine, sessions),
             gate: Gate::new(&api_key)?,

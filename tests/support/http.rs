@@ -95,6 +95,7 @@ impl Server {
                     .iter()
                     .map(|name| Origin::parse(name).unwrap())
                     .collect(),
+                sessions: mcpmqtt::gauge::Gauge::default(),
                 limits: wanted.limits,
                 deadlines: wanted.deadlines,
             };

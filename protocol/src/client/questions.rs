@@ -129,6 +129,14 @@ impl Questions {
             .map(|(_, filter)| filter)
     }
 
+    /// Whether an UNSUBSCRIBE for this filter is not yet acknowledged.
+    pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
+        self.by_pid.values().any(|question| match &question.wish {
+            AskedFor::Unsubscribe(leaving) => leaving.filter == *filter,
+            AskedFor::Subscribe(_) => false,
+        })
+    }
+
     /// When the oldest unanswered packet counts as lost.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let questions = self.by_pid.values();

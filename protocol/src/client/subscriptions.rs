@@ -118,12 +118,14 @@ impl Subscriptions {
     }
 
     /// A filter under suspicion is alone on its way: it can take no other with it, and is known when
-    /// it ends the connection.
+    /// it ends the connection. And a filter that is being left is not asked for again before that is
+    /// acknowledged: brokers that work on both at a time (aedes 1.2) would end the new subscription.
     fn must_wait(&self) -> bool {
         match self.queue.front() {
             Some(Wish::Subscribe(_, filter)) if self.is_suspect(filter) => {
                 !self.questions.is_empty()
             }
+            Some(Wish::Subscribe(_, filter)) if self.questions.is_leaving(filter) => true,
             _ => self
                 .questions
                 .filters()
@@ -149,7 +151,7 @@ impl Subscriptions {
             let alone = self.is_suspect(filter);
             bytes += filter.as_str().len();
             let full = batch.len() == SUBSCRIBE_BATCH || bytes > SUBSCRIBE_BATCH_BYTES;
-            if !batch.is_empty() && (alone || full) {
+            if !batch.is_empty() && (alone || full || self.questions.is_leaving(filter)) {
                 break;
             }
             if let Some(Wish::Subscribe(ask, filter)) = self.queue.pop_front() {
