@@ -276,7 +276,8 @@ fn who_shows_wrong_keys_has_to_wait_and_a_proven_key_has_not() {
     for n in 0..8 {
         let answer = server.ask(&note(&format!("guess-{n}")));
         if answer.status == 429 {
-            assert_eq!(answer.field("retry-after"), Some("2"));
+            // Two seconds, less those that have passed.
+            assert!(["1", "2"].contains(&answer.field("retry-after").unwrap()));
             assert!(!answer.sentence().is_empty());
         } else {
             let challenge = r#"Bearer realm="mcpmqtt", error="invalid_token""#;
