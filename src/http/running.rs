@@ -56,7 +56,8 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
     }
     match telling.begins(client).await {
         Ok(Event::Reply(reply)) if telling.news.is_empty() => {
-            return send(client, reply, accepts, era, last).await;
+            // Boxed, so that a stream does not hold the room for an answer.
+            return Box::pin(send(client, reply, accepts, era, last)).await;
         }
         Ok(Event::Reply(reply)) => telling.work = future::ready(reply).boxed_local(),
         Ok(Event::News(text)) => telling.first = Some(text),
@@ -65,17 +66,18 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
         }
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
-            return client.refuse(Method::Post, refusal, true).await;
+            return Box::pin(client.refuse(Method::Post, refusal, true)).await;
         }
     }
     told(client, telling, last).await
 }
 
 /// A stream that is open until one side ends it.
+// What it is made of is boxed: each future that a part is handed through would have room for it.
 pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
     let (feed, response) = events::open();
     client.outcome.status = Some(response.status());
-    let feeding = async {
+    let feeding = Box::pin(async {
         loop {
             let told = async { Some(source.next().await) };
             match future::or(told, beat(None)).await {
@@ -86,7 +88,7 @@ pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
         }
         feed.close();
         Ok(())
-    };
+    });
     let Client {
         stream,
         buffer,
@@ -94,9 +96,9 @@ pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
         site,
         ..
     } = client;
-    let mut encoder = message::encode(response, Method::Get, true);
+    let mut encoder = Box::new(message::encode(response, Method::Get, true));
     let both = async {
-        let sending = pump(stream, seat, site, &mut encoder);
+        let sending = Box::pin(pump(stream, seat, site, &mut encoder));
         match future::try_zip(feeding, sending).await {
             Ok(_) => Next::Close,
             Err(_) => Next::Gone,
@@ -120,16 +122,17 @@ struct Telling {
     memory: Option<Rc<Memory>>,
 }
 
+// Boxed parts, as in `stream`.
 async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
     let ends_with_client = telling.ends_with_client;
     let (feed, response) = events::open();
     client.outcome.status = Some(response.status());
     let limit = client.site.deadlines.handler;
-    let feeding = async {
+    let feeding = Box::pin(async {
         let reply = telling.tell(&feed, limit).await;
         feed.close();
         Ok(reply)
-    };
+    });
     let Client {
         stream,
         buffer,
@@ -137,8 +140,8 @@ async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
         site,
         ..
     } = client;
-    let mut encoder = message::encode(response, Method::Post, last);
-    let sending = async {
+    let mut encoder = Box::new(message::encode(response, Method::Post, last));
+    let sending = Box::pin(async {
         let sent = pump(stream, seat, site, &mut encoder).await;
         // With it goes the stream's other end: the feeder must not wait for it.
         drop(encoder);
@@ -147,7 +150,7 @@ async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
             Err(error) if ends_with_client => Err(error),
             Err(_) => Ok(false),
         }
-    };
+    });
     let both = async {
         match future::try_zip(feeding, sending).await {
             Ok((_, true)) if last => Next::Close,
@@ -179,7 +182,8 @@ impl Telling {
             buffer.until_closed(stream).await;
             Event::ClientGone
         };
-        let happens = future::or(next(&mut self.work, &self.news), gone);
+        // Boxed, because each future that it is handed through would have room for it.
+        let happens = Box::pin(future::or(next(&mut self.work, &self.news), gone));
         seat.within(site.deadlines.handler, happens).await
     }
 
