@@ -58,11 +58,11 @@ class Broker:
         return path
 
     def start(self):
-        log = open(self.directory / "log", "ab")
-        self.process = subprocess.Popen(
-            [str(word) for word in self.command], cwd=self.directory, env=self.environment, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )
+        with open(self.directory / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [str(word) for word in self.command], cwd=self.directory, env=self.environment,
+                start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )
         end = time.monotonic() + PATIENCE
         while not self.welcomes():
             if self.process.poll() is not None or time.monotonic() > end:

@@ -6,6 +6,7 @@ import threading
 import time
 
 from agent import PATIENCE, Refused, publish, running, watching
+from link import link_to
 
 
 def publish_at_each_qos(broker, program):
@@ -229,6 +230,28 @@ def refused_filter(broker, program):
     return "cut off" if "closes the connection when this filter" in words else words
 
 
+def kept_session(broker, program):
+    """What others publish at QoS 2 while the link is cut comes afterwards, once and in order, to a program
+    that has asked for its session to be kept."""
+    wanted = [*map(str, range(10)), "end"]
+    with link_to(broker) as link:
+        session = {"port": link.port, "client_id": "keeper", "clean_session": False}
+        with running(program, broker, **session) as agent:
+            collecting = agent.listen("mqtt_subscribe", topic="t/session", qos=2, max_messages=11, timeout=10)
+            link.cut()
+            must(wait(lambda: "next attempt in" in agent.said(), PATIENCE), agent.said())
+            for payload in wanted[:-1]:
+                publish(broker, "t/session", payload, 2)
+            link.mend()
+            must(wait(lambda: works(agent), PATIENCE), agent.said())
+            publish(broker, "t/session", wanted[-1], 2)
+            payloads = [message["payload"] for message in agent.result(collecting)["messages"]]
+    if payloads == wanted:
+        return "yes"
+    must(payloads == wanted[-1:], payloads)
+    return "not kept"
+
+
 def takeover(broker, program):
     """Two programs with one client id: they are told why they are thrown out."""
     sentence = "another client probably uses this client id"
@@ -315,6 +338,7 @@ ALL = {
     "birth and farewell": birth_and_farewell,
     "wrong password": wrong_password,
     "forbidden filter": refused_filter,
+    "session kept": kept_session,
     "client id taken": takeover,
     "keep-alive of 2 s": keep_alive,
     "broker restarted": restart,
