@@ -121,6 +121,12 @@ pub(crate) const SEEN_TOPICS: usize = 4096;
 /// two clients taking one client identifier from each other.
 pub(crate) const TAKEOVER_WINDOW: Duration = Duration::from_secs(5);
 
+/// Resumptions in a row that a broker may end before it acknowledges anything of what is sent again.
+/// Then the session is given up: without that, a message or a release that the broker cannot bear
+/// (rumqttd ends the connection at a PUBREL that it has forgotten) would end connections for ever. So
+/// many that a bad network hardly ever looks like it.
+pub(crate) const VAIN_RESUMPTIONS: u32 = 10;
+
 /// How long the broker waits for the CONNECT of a new connection (MQTT 3.1.1 §3.1: a reasonable
 /// time).
 pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);
