@@ -97,6 +97,9 @@ pub(crate) const OUTBOX_FULL: usize = 256 * 1024;
 /// How long a SUBACK or UNSUBACK may take. After it the connection counts as broken.
 pub(crate) const SUBSCRIBE_ACK_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a SUBSCRIBE waits for the UNSUBACK of the same filter.
+pub(crate) const UNSUBACK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long a broker may acknowledge none of the publishes in flight. Nothing is ever sent again on a
 /// live connection, so only ending it lets a window move that such a broker has filled.
 pub(crate) const PUBLISH_ACK_TIMEOUT: Duration = Duration::from_secs(60);

@@ -268,7 +268,8 @@ impl Core {
         let State::Up { keep, .. } = &mut self.state else {
             return;
         };
-        self.subscriptions.pump(&mut self.outbox, &mut self.ids);
+        self.subscriptions
+            .pump(now, &mut self.outbox, &mut self.ids);
         self.publishes
             .pump(&mut self.outbox, &mut self.ids, &self.options.limits);
         if !self.outbox.pending().is_empty() {
@@ -284,11 +285,12 @@ impl Core {
             | State::Parting { deadline }
             | State::Closing { deadline } => Some(*deadline),
             State::Up { keep, .. } => {
-                let acks = [
+                let deadlines = [
                     self.subscriptions.next_deadline(),
+                    self.subscriptions.next_turn(),
                     self.publishes.ack_deadline(),
                 ];
-                acks.into_iter().chain([keep.next()]).flatten().min()
+                deadlines.into_iter().chain([keep.next()]).flatten().min()
             }
             State::Closed => None,
         };
