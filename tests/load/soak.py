@@ -13,6 +13,7 @@ import glob
 import itertools
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -176,6 +177,8 @@ threads = [threading.Thread(target=guarded, args=task) for task in tasks]
 for thread in threads:
     thread.start()
 
+# Whoever ends this ends what it started.
+signal.signal(signal.SIGTERM, lambda *_: (failures.append("stopped"), over.set()))
 samples = []
 while time.monotonic() < start + MINUTES * 60 and not failures:
     time.sleep(min(1, MINUTES))
