@@ -6,8 +6,8 @@
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
 //! `wire`, `head` (with `target`) and `body`; `routes`, `auth` (with `throttle` and `peer`) and `media` judge it; `door` (with
-//! `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events` send what comes of it. `message`
-//! is the seam to async-h1.
+//! `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events` send what comes of it, `trail`
+//! and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -41,6 +41,7 @@ mod media;
 mod message;
 mod peer;
 mod refusal;
+mod replay;
 mod routes;
 mod running;
 mod seats;
@@ -48,6 +49,8 @@ mod sessions;
 mod site;
 mod target;
 mod throttle;
+mod trail;
+mod watch;
 mod wire;
 
 pub use auth::KeyError;
@@ -115,7 +118,12 @@ async fn accept(
             Some(Ok((stream, peer))) => {
                 match seats.take() {
                     Some(seat) => open(stream, peer, seat),
-                    None => turn_away(&stream).await,
+                    None => {
+                        logger::debug(format_args!(
+                            "{peer}: turned away, everyone is being served"
+                        ));
+                        turn_away(&stream).await;
+                    }
                 }
                 // While more connections wait, `accept` never does: those who are in must get their turn.
                 future::yield_now().await;

@@ -5,14 +5,15 @@
 //! Does not: know MCP (see `door`).
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http_types::{Method, Request, StatusCode};
+use smol::future;
 
-use super::answer;
 use super::auth::Principal;
 use super::body::Body;
 use super::budget::Share;
-use super::client::{Client, Next};
+use super::client::{Client, Next, Outcome};
 use super::door::Served;
 use super::head::{Finder, Framing, Head};
 use super::media::{self, Accepts};
@@ -23,6 +24,7 @@ use super::routes::{self, Place};
 use super::running;
 use super::seats::{Called, Seat};
 use super::site::Site;
+use super::watch::Watch;
 use super::wire::{Buffer, Stream};
 use crate::logger;
 
@@ -52,35 +54,49 @@ impl Connection {
             buffer: Buffer::default(),
             seat,
             site,
+            outcome: Outcome::default(),
         };
         Connection { client, peer }
     }
 
     /// Serves it to its end.
     pub(super) async fn serve(mut self) {
+        let peer = self.peer;
+        logger::debug(format_args!("{peer}: connection opened"));
         let mut requests = 0;
         loop {
             self.client.seat.waits();
             let head = self.head().await;
             self.client.seat.is_served();
+            let watch = Watch::start();
             requests += 1;
             let last = requests >= self.client.site.limits.requests_per_connection;
-            let next = match head {
+            let next = match &head {
                 // Boxed, so that a connection that waits is small.
-                Ok(head) => Box::pin(self.exchange(&head, last)).await,
+                Ok(head) => Box::pin(self.exchange(head, last)).await,
                 Err(Broken::Refused(refusal)) => {
-                    self.client
-                        .send(Method::Get, answer::refusal(&refusal), true)
-                        .await
+                    self.client.refuse(Method::Get, refusal.clone(), true).await
                 }
-                Err(Broken::Gone) => return,
+                Err(Broken::Gone) => {
+                    requests -= 1;
+                    break;
+                }
             };
+            let outcome = std::mem::take(&mut self.client.outcome);
+            watch.tell(peer, head.ok().as_ref(), &outcome);
             match next {
                 Next::Request => {}
-                Next::Close => return self.client.close().await,
-                Next::Gone => return,
+                Next::Close => {
+                    self.client.close().await;
+                    break;
+                }
+                Next::Gone => break,
             }
         }
+        logger::debug(format_args!(
+            "{peer}: connection closed after {requests} request{}",
+            if requests == 1 { "" } else { "s" }
+        ));
     }
 
     /// The next head: the client may take its time to begin, but not to finish.
@@ -90,6 +106,7 @@ impl Connection {
             buffer,
             seat,
             site,
+            ..
         } = &mut self.client;
         let deadlines = &site.deadlines;
         if buffer.is_empty() {
@@ -128,8 +145,6 @@ impl Connection {
     async fn exchange(&mut self, head: &Head, last: bool) -> Next {
         let last = last || !head.keep_alive || self.client.site.is_stopping();
         let method = head.method;
-        // Without the query, which may hold a key.
-        logger::debug(format_args!("{}: {method} {}", self.peer, head.path));
         // A body that is not read would be taken for the next request.
         let unread = last || head.has_body();
         let caller = match self.admit(head).await {
@@ -141,19 +156,16 @@ impl Connection {
                     .await;
             }
             Err(refusal) => {
-                return self
-                    .client
-                    .send(method, answer::refusal(&refusal), unread)
-                    .await;
+                if refusal.status == StatusCode::TooManyRequests && !self.holds_back().await {
+                    return Next::Gone;
+                }
+                return self.client.refuse(method, refusal, unread).await;
             }
         };
         let (body, share) = match self.body(head).await {
             Ok(body) => body,
             Err(Broken::Refused(refusal)) => {
-                return self
-                    .client
-                    .send(method, answer::refusal(&refusal), true)
-                    .await;
+                return self.client.refuse(method, refusal, true).await;
             }
             Err(Broken::Gone) => return Next::Gone,
         };
@@ -170,6 +182,7 @@ impl Connection {
         drop(body);
         let next = match served {
             Served::Answer(response) => self.client.send(method, response, last).await,
+            Served::Refused(refusal) => self.client.refuse(method, refusal, last).await,
             Served::Call(call) => running::call(&mut self.client, call, last).await,
             Served::Stream(stream) => running::stream(&mut self.client, stream).await,
         };
@@ -224,12 +237,23 @@ impl Connection {
         }))
     }
 
+    /// Lets a stranger who tries key after key wait for the refusal, so that others need not. False when somebody else
+    /// needs the seat.
+    async fn holds_back(&self) -> bool {
+        let seat = &self.client.seat;
+        seat.waits();
+        let held = seat.within(HOLD, future::pending::<()>()).await;
+        seat.is_served();
+        held != Err(Called::Evicted)
+    }
+
     async fn body(&mut self, head: &Head) -> Result<(Vec<u8>, Share), Broken> {
         let Client {
             stream,
             buffer,
             seat,
             site,
+            ..
         } = &mut self.client;
         let mut body = Body::new(head.framing, site.limits.body_bytes)?;
         let mut share = site.bodies.share();
@@ -275,3 +299,6 @@ impl From<Refusal> for Broken {
         Broken::Refused(refusal)
     }
 }
+
+/// 50 clients that try keys as fast as they are refused cost less than a hundredth of a processor at this.
+const HOLD: Duration = Duration::from_millis(250);

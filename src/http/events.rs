@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use async_channel::{Receiver, Sender};
+use async_channel::{Receiver, Sender, TrySendError};
 use http_types::{Body, Response, StatusCode};
 use smol::io::{AsyncBufRead, AsyncRead};
 use smol::stream::Stream as _;
@@ -30,11 +30,20 @@ pub(super) fn open() -> (Feed, Response) {
 
 /// An outlet that keeps what it takes until it is sent.
 pub(super) fn outlet() -> (Outlet, Receiver<Vec<u8>>) {
+    outlet_or(|_| false)
+}
+
+/// The same; what comes when nobody sends it any more goes to `else_to`.
+pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, Receiver<Vec<u8>>) {
     let (tell, news) = async_channel::bounded(NEWS);
     let report = tell.clone();
-    let outlet = Outlet::new(move |text| tell.try_send(text).is_ok())
-        // The rest is for what must not be lost.
-        .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
+    let outlet = Outlet::new(move |text| match tell.try_send(text) {
+        Ok(()) => true,
+        Err(TrySendError::Closed(text)) => else_to(&text),
+        Err(TrySendError::Full(_)) => false,
+    })
+    // The rest is for what must not be lost.
+    .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
     (outlet, news)
 }
 
@@ -45,6 +54,18 @@ pub(super) fn event(message: &[u8]) -> Vec<u8> {
     text.extend_from_slice(message);
     text.extend_from_slice(b"\n\n");
     text
+}
+
+/// The same with an id by which its stream can be resumed.
+pub(super) fn numbered(stream: u64, number: u64, message: &[u8]) -> Vec<u8> {
+    let mut text = format!("id: {stream}.{number}\n").into_bytes();
+    text.extend_from_slice(&event(message));
+    text
+}
+
+/// An id without a message, and the milliseconds to wait before it is used (MCP 2025-11-25 basic/transports).
+pub(super) fn priming(stream: u64, number: u64) -> Vec<u8> {
+    format!("id: {stream}.{number}\nretry: {RETRY_MS}\ndata:\n\n").into_bytes()
 }
 
 /// A line that clients ignore; it keeps what is in between from taking the stream for dead.
@@ -113,3 +134,5 @@ impl AsyncRead for Pieces {
 const PIECES: usize = 8;
 /// Messages of one stream that wait to be sent.
 const NEWS: usize = 64;
+/// Before a client comes back, ms: at once would be a loop with a server that does not run.
+const RETRY_MS: u64 = 1000;

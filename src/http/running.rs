@@ -3,6 +3,7 @@
 //! Promises: an answer is plain JSON unless something has to be told before it; a client that leaves is noticed
 //! while it waits.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use async_channel::Receiver;
@@ -17,7 +18,9 @@ use super::events::{self, Feed};
 use super::media::Accepts;
 use super::message;
 use super::refusal::Refusal;
+use super::replay::Memory;
 use super::seats::Called;
+use super::trail::{Source, Trail};
 use crate::mcp::Reply;
 
 /// What comes first.
@@ -35,6 +38,7 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
         news,
         accepts,
         era,
+        memory,
     } = running;
     let mut telling = Telling {
         work: call.run().boxed_local(),
@@ -42,6 +46,7 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
         first: None,
         // MCP 2026-07-28 demands that leaving cancels the call, earlier versions forbid it.
         ends_with_client: era == Era::Stateless,
+        memory,
     };
     if !accepts.json {
         return told(client, telling, last).await;
@@ -55,23 +60,22 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
         Ok(Event::ClientGone | Event::Beat) => return telling.when_left(client).await,
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
-            return client
-                .send(Method::Post, answer::refusal(&refusal), true)
-                .await;
+            return client.refuse(Method::Post, refusal, true).await;
         }
     }
     told(client, telling, last).await
 }
 
 /// A stream that is open until one side ends it.
-pub(super) async fn stream(client: &mut Client, news: Receiver<Vec<u8>>) -> Next {
+pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
     let (feed, response) = events::open();
+    client.outcome.status = Some(response.status());
     let feeding = async {
         loop {
-            let told = async { Some(news.recv().await) };
+            let told = async { Some(source.next().await) };
             match future::or(told, beat(None)).await {
-                Some(Ok(text)) => put(&feed, &text).await,
-                Some(Err(_)) => break,
+                Some(Some(event)) => put(&feed, event).await,
+                Some(None) => break,
                 None => put_heartbeat(&feed).await,
             }
         }
@@ -97,10 +101,7 @@ pub(super) async fn stream(client: &mut Client, news: Receiver<Vec<u8>>) -> Next
         buffer.until_closed(stream).await;
         Next::Gone
     };
-    let next = future::or(both, gone).await;
-    // Whoever has more to tell learns that nobody listens.
-    news.close();
-    next
+    future::or(both, gone).await
 }
 
 /// A call that has something to tell before its answer.
@@ -109,11 +110,13 @@ struct Telling {
     news: Receiver<Vec<u8>>,
     first: Option<Vec<u8>>,
     ends_with_client: bool,
+    memory: Option<Rc<Memory>>,
 }
 
 async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
     let ends_with_client = telling.ends_with_client;
     let (feed, response) = events::open();
+    client.outcome.status = Some(response.status());
     let feeding = async {
         let reply = telling.tell(&feed).await;
         feed.close();
@@ -162,6 +165,7 @@ impl Telling {
             buffer,
             seat,
             site,
+            ..
         } = client;
         let gone = async {
             buffer.until_closed(stream).await;
@@ -183,24 +187,53 @@ impl Telling {
 
     /// Tells the news and then the answer, which is handed back to be kept until it is written.
     async fn tell(mut self, feed: &Feed) -> Option<Reply> {
+        let way = Way {
+            feed,
+            trail: self.memory.take().map(Trail::open),
+        };
+        way.begin().await;
         if let Some(text) = self.first {
-            put(feed, &text).await;
+            way.send(&text).await;
         }
         loop {
             match future::or(next(&mut self.work, &self.news), beat(Event::Beat)).await {
-                Event::News(text) => put(feed, &text).await,
+                Event::News(text) => way.send(&text).await,
                 Event::Beat => put_heartbeat(feed).await,
                 Event::Reply(reply) => {
                     while let Ok(text) = self.news.try_recv() {
-                        put(feed, &text).await;
+                        way.send(&text).await;
                     }
                     if let Some(reply) = &reply {
-                        put(feed, &reply.text).await;
+                        way.send(&reply.text).await;
                     }
                     return reply;
                 }
                 Event::ClientGone => return None,
             }
+        }
+    }
+}
+
+/// The way of a call's messages: to its client, and where they are remembered if they are to be.
+struct Way<'a> {
+    feed: &'a Feed,
+    trail: Option<Trail>,
+}
+
+impl Way<'_> {
+    async fn begin(&self) {
+        if let Some(event) = self.trail.as_ref().and_then(Trail::prime) {
+            put(self.feed, event).await;
+        }
+    }
+
+    async fn send(&self, message: &[u8]) {
+        let event = match &self.trail {
+            Some(trail) => trail.event(message),
+            None => Some(events::event(message)),
+        };
+        if let Some(event) = event {
+            put(self.feed, event).await;
         }
     }
 }
@@ -247,8 +280,8 @@ async fn beat<T>(beat: T) -> T {
 
 // Feeding fails only when the client is gone, which the sending side finds out by itself.
 
-async fn put(feed: &Feed, message: &[u8]) {
-    let _ = feed.send(events::event(message)).await;
+async fn put(feed: &Feed, event: Vec<u8>) {
+    let _ = feed.send(event).await;
 }
 
 async fn put_heartbeat(feed: &Feed) {
