@@ -142,6 +142,11 @@ impl Subscriptions {
         entry.is_some_and(|entry| entry.suspicion != Suspicion::None)
     }
 
+    /// Whether a SUBSCRIBE for this filter waits for the answer to an UNSUBSCRIBE.
+    pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
+        self.questions.hold_back(filter)
+    }
+
     /// Whether an answer to a SUBSCRIBE is owed.
     pub(super) fn is_asking(&self) -> bool {
         self.questions.filters().next().is_some()
