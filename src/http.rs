@@ -5,9 +5,9 @@
 //! Does not: speak TLS (a proxy in front does), know MQTT, or know methods and tools (see [`mcp`](crate::mcp)).
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
-//! `wire`, `head` (with `target`) and `body`; `routes`, `auth` (with `throttle` and `peer`) and `media` judge it; `door` (with
-//! `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events` send what comes of it, `trail`
-//! and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
+//! `wire`, `head` (with `target`) and `body`; `routes`, `auth` (with `throttle`, `line` and `peer`) and `media` judge
+//! it; `door` (with `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events` send what comes
+//! of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -36,6 +36,7 @@ mod events;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod head;
+mod line;
 mod listener;
 mod media;
 mod message;

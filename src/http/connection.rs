@@ -223,13 +223,17 @@ impl Connection {
         if place == Place::Status {
             return Ok(None);
         }
-        let waiting = self.client.site.gate.admit(self.peer, head);
-        let principal = match self
-            .client
-            .seat
-            .within(self.client.site.deadlines.handler, waiting)
-            .await
-        {
+        let Client {
+            stream,
+            buffer,
+            seat,
+            site,
+            ..
+        } = &mut self.client;
+        let waiting = site
+            .gate
+            .admit(self.peer, head, buffer.until_closed(stream));
+        let principal = match seat.within(site.deadlines.handler, waiting).await {
             Ok(principal) => principal?,
             Err(_) => {
                 return Err(Refusal::overloaded(

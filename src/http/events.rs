@@ -41,7 +41,7 @@ pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, R
     // Bounded here: a bounded channel takes the room for all of them at once, and few requests tell anything.
     let (tell, news) = async_channel::unbounded();
     let report = tell.clone();
-    let outlet = Outlet::new(move |text| {
+    let offer = move |text: Vec<u8>| {
         if tell.len() >= NEWS && !tell.is_closed() {
             return false;
         }
@@ -49,9 +49,10 @@ pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, R
             Ok(()) => true,
             Err(closed) => else_to(&closed.into_inner()),
         }
-    })
-    // The rest is for what must not be lost.
-    .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
+    };
+    let outlet = Outlet::new(move |text| text.len() <= MESSAGE_BYTES && offer(text))
+        // The rest is for what must not be lost.
+        .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
     (outlet, news)
 }
 
@@ -138,6 +139,8 @@ impl AsyncRead for Pieces {
     }
 }
 
+/// Bytes of one message: with its framing an event is below 1 MiB, which several clients take at most.
+pub(super) const MESSAGE_BYTES: usize = (1 << 20) - 128;
 /// Pieces that wait for a slow reader.
 const PIECES: usize = 8;
 /// Messages of one stream that wait to be sent.
