@@ -13,6 +13,7 @@ use super::auth::{Gate, KeyError};
 use super::budget::Budget;
 use super::door::Door;
 use super::listener::Listener;
+use super::replay::Bounds;
 use super::routes::Boundary;
 use super::sessions::Sessions;
 use crate::gauge::Gauge;
@@ -51,6 +52,14 @@ pub struct Limits {
     pub bodies_bytes: usize,
     /// Sessions of versions before 2026-07-28.
     pub sessions: usize,
+    /// Events of one session's streams that can be had again after a lost connection; the oldest make room.
+    pub session_replay_events: usize,
+    /// Bytes of those of one session; more than the largest event.
+    pub session_replay_bytes: usize,
+    /// Events of all sessions together.
+    pub replay_events: usize,
+    /// Bytes of those of all sessions together.
+    pub replay_bytes: usize,
 }
 
 /// Bounds of waiting.
@@ -97,7 +106,8 @@ impl Site {
             limits,
             deadlines,
         } = settings;
-        let sessions = Sessions::new(limits.sessions, deadlines.session, sessions);
+        let replay = limits.replay();
+        let sessions = Sessions::new(limits.sessions, deadlines.session, replay, sessions);
         Ok(Site {
             door: Door::new(engine, sessions),
             gate: Gate::new(&api_key)?,
@@ -139,6 +149,21 @@ impl Default for Limits {
             body_bytes: 4 << 20,
             bodies_bytes: 32 << 20,
             sessions: 256,
+            session_replay_events: 256,
+            session_replay_bytes: 2 << 20,
+            replay_events: 8192,
+            replay_bytes: 8 << 20,
+        }
+    }
+}
+
+impl Limits {
+    fn replay(&self) -> Bounds {
+        Bounds {
+            session_events: self.session_replay_events,
+            session_bytes: self.session_replay_bytes,
+            events: self.replay_events,
+            bytes: self.replay_bytes,
         }
     }
 }

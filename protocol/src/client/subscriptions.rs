@@ -142,6 +142,11 @@ impl Subscriptions {
         entry.is_some_and(|entry| entry.suspicion != Suspicion::None)
     }
 
+    /// Whether an UNSUBSCRIBE for this filter is not yet acknowledged.
+    pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
+        self.questions.is_leaving(filter)
+    }
+
     /// Whether an answer to a SUBSCRIBE is owed.
     pub(super) fn is_asking(&self) -> bool {
         self.questions.filters().next().is_some()
