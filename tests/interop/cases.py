@@ -6,7 +6,7 @@ import threading
 import time
 
 from agent import PATIENCE, Refused, publish, running, watching
-from link import link_to
+from link import TO_BROKER, TO_PROGRAM, link_to
 
 
 def publish_at_each_qos(broker, program):
@@ -252,6 +252,56 @@ def kept_session(broker, program):
     return "not kept"
 
 
+def exactly_once_out(broker, program):
+    """The program publishes at QoS 2, and the link is cut at each of the four packets: others get it once."""
+    came = set()
+    with link_to(broker) as link, watching(broker, "t/out") as watcher:
+        with running(program, broker, port=link.port, client_id="once-out", clean_session=False) as agent:
+            # aedes keeps no session without a subscription, RabbitMQ none without one at QoS 1.
+            agent.listen("mqtt_subscribe", topic="t/hold", qos=1, timeout=PATIENCE)
+            steps = zip([TO_BROKER, TO_PROGRAM] * 2, [PUBLISH, FIRST_ANSWER, PUBREL, PUBCOMP])
+            for step in steps:
+                link.lose(*step)
+                try:
+                    agent.call("mqtt_publish", topic="t/out", payload="x", qos=2, timeout=10)
+                except Refused as refused:
+                    must("outcome unknown" in str(refused), refused)
+                    came.add("unknown")
+                link.trap = None
+                publish(broker, "t/out", "end", 2)
+                copies = 0
+                while (watcher.next() or must(False, "the end is missing"))[2] != "end":
+                    copies += 1
+                came.add(copies)
+    return as_once(came)
+
+
+def exactly_once_in(broker, program):
+    """Others publish at QoS 2, and the program's link is cut at each of the four packets: it gets it once."""
+    came = set()
+    with link_to(broker) as link:
+        with running(program, broker, port=link.port, client_id="once-in", clean_session=False) as agent:
+            steps = zip([TO_PROGRAM, TO_BROKER] * 2, [PUBLISH, FIRST_ANSWER, PUBREL, PUBCOMP])
+            for number, step in enumerate(steps):
+                collecting = agent.listen("mqtt_subscribe", topic="t/in", qos=2, max_messages=2, timeout=5)
+                connections = agent.said().count("connected to the broker")
+                link.lose(*step)
+                publish(broker, "t/in", f"x{number}", 2)
+                wait(lambda: agent.said().count("connected to the broker") > connections, 1)
+                link.trap = None
+                must(wait(lambda: works(agent), PATIENCE), agent.said())
+                publish(broker, "t/in", f"end{number}", 2)
+                payloads = [message["payload"] for message in agent.result(collecting)["messages"]]
+                came.add(payloads.count(f"x{number}"))
+    return as_once(came)
+
+
+def as_once(came):
+    if "unknown" in came:
+        return "told as unknown"
+    return "yes" if came == {1} else "not always once"
+
+
 def takeover(broker, program):
     """Two programs with one client id: they are told why they are thrown out."""
     sentence = "another client probably uses this client id"
@@ -323,6 +373,9 @@ def must(condition, what):
         raise RuntimeError(str(what)[:1000])
 
 
+# Packet types.
+PUBLISH, FIRST_ANSWER, PUBREL, PUBCOMP = [3], [4, 5], [6], [7]
+
 # In the order of the matrix. The last two disturb the broker.
 ALL = {
     "`mqtt_publish` at QoS 0, 1, 2": publish_at_each_qos,
@@ -339,6 +392,8 @@ ALL = {
     "wrong password": wrong_password,
     "forbidden filter": refused_filter,
     "session kept": kept_session,
+    "QoS 2 out, link cut anywhere": exactly_once_out,
+    "QoS 2 in, link cut anywhere": exactly_once_in,
     "client id taken": takeover,
     "keep-alive of 2 s": keep_alive,
     "broker restarted": restart,

@@ -41,7 +41,8 @@ def program(name, package):
 
 def library(name, package):
     """A library of the system."""
-    for directory in [*pathlib.Path("/usr/lib").glob("*-linux-*"), pathlib.Path("/usr/lib"), pathlib.Path("/usr/lib64")]:
+    usr = pathlib.Path("/usr")
+    for directory in [*usr.glob("lib/*-linux-*"), usr / "lib", usr / "lib64"]:
         if (directory / name).exists():
             return directory / name
     sys.exit(f"interop: {name} is missing; on Debian: apt-get install {package}")

@@ -132,8 +132,8 @@ impl Questions {
             .map(|(_, filter)| filter)
     }
 
-    /// Whether a SUBSCRIBE for this filter has to wait for the answer to an UNSUBSCRIBE.
-    pub(super) fn hold_back(&self, filter: &SubscribeFilter) -> bool {
+    /// Whether an UNSUBSCRIBE for this filter is not acknowledged, and its answer still waited for.
+    pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
         self.by_pid.values().any(|question| match &question.wish {
             AskedFor::Unsubscribe(leaving) => question.holds_back && leaving.filter == *filter,
             AskedFor::Subscribe(_) => false,

@@ -129,7 +129,7 @@ impl Subscriptions {
             Some(Wish::Subscribe(_, filter)) if self.is_suspect(filter) => {
                 !self.questions.is_empty()
             }
-            Some(Wish::Subscribe(_, filter)) if self.questions.hold_back(filter) => true,
+            Some(Wish::Subscribe(_, filter)) if self.is_leaving(filter) => true,
             _ => self
                 .questions
                 .filters()
@@ -142,9 +142,9 @@ impl Subscriptions {
         entry.is_some_and(|entry| entry.suspicion != Suspicion::None)
     }
 
-    /// Whether a SUBSCRIBE for this filter waits for the answer to an UNSUBSCRIBE.
+    /// Whether an UNSUBSCRIBE for this filter is not acknowledged, and its answer still waited for.
     pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
-        self.questions.hold_back(filter)
+        self.questions.is_leaving(filter)
     }
 
     /// Whether an answer to a SUBSCRIBE is owed.
@@ -160,7 +160,7 @@ impl Subscriptions {
             let alone = self.is_suspect(filter);
             bytes += filter.as_str().len();
             let full = batch.len() == SUBSCRIBE_BATCH || bytes > SUBSCRIBE_BATCH_BYTES;
-            if !batch.is_empty() && (alone || full || self.questions.hold_back(filter)) {
+            if !batch.is_empty() && (alone || full || self.is_leaving(filter)) {
                 break;
             }
             if let Some(Wish::Subscribe(ask, filter)) = self.queue.pop_front() {
