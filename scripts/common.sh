@@ -65,6 +65,15 @@ made_from() {
   cp "$file" "$directory/.made-from"
 }
 
+# Installs the Python program that this one is measured against, into $cache/original.
+install_original() {
+  make_original() {
+    python3 -m venv "$cache/original" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
+    "$cache/original/bin/pip" install --quiet --disable-pip-version-check -r scripts/bench/original.txt
+  }
+  made_from scripts/bench/original.txt "$cache/original" make_original
+}
+
 # Prints the Python that has the SDK.
 sdk_python() {
   make_venv() {
@@ -93,6 +102,14 @@ supply_chain_python() {
   }
   made_from scripts/package/requirements.txt "$cache/supply-chain" make_supply_chain
   echo "$cache/supply-chain/bin/python"
+}
+
+# Prints the client made of the Rust SDK. It is a package of its own, which the product's lints and
+# its oldest compiler do not concern.
+sdk_rust() {
+  cargo build --locked --quiet --manifest-path tests/sdk/rmcp/Cargo.toml \
+    --target-dir "$cache/sdk-rust" >&2 || die "cannot build tests/sdk/rmcp"
+  echo "$cache/sdk-rust/debug/mcpmqtt-rmcp-client"
 }
 
 # start_plant DIRECTORY [LINES]: a mosquitto on a free port (and with further LINES of configuration),
@@ -128,5 +145,28 @@ with open("config/examples/example_config.json") as file:
 config["mqtt"].update(host="127.0.0.1", port=int(sys.argv[1]))
 config.update(json.loads(sys.argv[2]))
 print(json.dumps(config, indent=2))
+EOF
+}
+
+# in_own_network ARGUMENT...: starts the script anew with these arguments, in a network that has nothing
+# but loopback, so that ports are its own and nobody else is reached, and without the caller's variables.
+# Returns when that is where it is.
+in_own_network() {
+  if [[ ${MCPMQTT_ALONE-} ]]; then
+    ip link set lo up
+    return
+  fi
+  local namespaces=(--net)
+  [[ $(id -u) == 0 ]] || namespaces+=(--map-root-user)
+  exec unshare "${namespaces[@]}" env -i PATH="$PATH" HOME="$HOME" MCPMQTT_ALONE=yes "scripts/$(basename "$0")" "$@"
+}
+
+# readme_block LANGUAGE WORD: prints the first block of the README in that language with that word.
+readme_block() {
+  python3 - "$1" "$2" <<'EOF'
+import re, sys
+language, word = sys.argv[1:]
+blocks = re.findall(rf"^```{language}\n(.*?)^```", open("README.md").read(), re.MULTILINE | re.DOTALL)
+print(next(block for block in blocks if word in block), end="")
 EOF
 }

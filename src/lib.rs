@@ -10,6 +10,7 @@
 //! * [`mcp`]: the dispatcher of both MCP eras, over a catalog such as `tools` makes.
 //! * [`stdio`]: the front door on standard input and output.
 //! * [`http`]: the front door for remote agents.
+//! * [`gauge`], [`service`]: numbers that others watch; what the service manager is told.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
 //! * [`serve`], [`run`]: all of it together, and the program from its arguments to its exit code.
 //!
@@ -92,6 +93,7 @@ pub mod broker;
 pub mod cli;
 pub mod clock;
 pub mod demo;
+pub mod gauge;
 pub mod http;
 pub mod keyfile;
 pub mod link;
@@ -99,6 +101,7 @@ pub mod logger;
 pub mod mcp;
 pub mod run;
 pub mod serve;
+pub mod service;
 pub mod startup;
 pub mod stdio;
 pub mod tools;

@@ -259,7 +259,7 @@ impl Link {
                 }
                 Output::Close => {
                     if let Wire::Open(socket) = std::mem::replace(&mut self.wire, Wire::None) {
-                        self.leaving = socket.close();
+                        self.leaving = Some(socket.close());
                     }
                 }
                 Output::Event(event) => self.handle_event(event),

@@ -1,22 +1,23 @@
 //! The running program: the broker link, the dispatcher and a front door on one thread.
 
-use std::future::Future;
-use std::io;
+mod remote;
+mod signals;
+mod status;
+
 use std::rc::Rc;
 use std::time::Duration;
 
 use async_io::Timer;
-use async_signal::{Signal, Signals};
-use mcpmqtt_config::{Config, Limits, Listen, RemoteServer};
-use smol::LocalExecutor;
+use mcpmqtt_config::Config;
 use smol::future;
-use smol::stream::StreamExt as _;
+use smol::{LocalExecutor, Task};
 
 use crate::broker::Broker;
-use crate::http::{self, Listener};
 use crate::mcp::Engine;
 use crate::tools::{self, Access, BrokerInfo};
 use crate::{demo, link, logger, startup, stdio};
+
+pub use self::remote::over_http;
 
 /// Serves one agent on standard input and output until it leaves or a signal comes.
 ///
@@ -24,24 +25,7 @@ use crate::{demo, link, logger, startup, stdio};
 /// What kept it from starting.
 pub fn over_stdio(config: Config) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
-    let serving = serve(Rc::clone(&executor), config, None);
-    async_io::block_on(executor.run(serving))
-}
-
-/// Serves agents over HTTP until a signal comes.
-///
-/// # Errors
-/// What kept it from starting.
-pub fn over_http(config: Config) -> Result<(), String> {
-    let Some(server) = config.remote_server.clone() else {
-        return Err(
-            "there is no `remote_server` section; run `mcpmqtt --genkey` to make a key".into(),
-        );
-    };
-    let executor = Rc::new(LocalExecutor::new());
-    let door = (listen(&server)?, server);
-    logger::started();
-    async_io::block_on(executor.run(serve(Rc::clone(&executor), config, Some(door))))
+    async_io::block_on(executor.run(serve_stdio(&executor, config)))
 }
 
 /// As [`over_stdio`], with the broker and the plant inside.
@@ -59,141 +43,72 @@ pub fn demo_over_stdio() -> Result<(), String> {
             "demo broker on 127.0.0.1:{port}; watch it: mosquitto_sub -p {port} -v -t '#'",
             port = demo.port()
         ));
-        serve(Rc::clone(&executor), loaded.config, None).await
+        serve_stdio(&executor, loaded.config).await
     }))
 }
 
-/// The HTTP front door; without it agents come in by stdio.
-type HttpDoor = (Listener, RemoteServer);
-
-/// What systemd handed over, or what the configuration says.
-fn listen(server: &RemoteServer) -> Result<Listener, String> {
-    let opened = match (Listener::activated(), &server.listen) {
-        (Err(error), _) => Err(error),
-        (Ok(Some(listener)), _) => Ok(listener),
-        (Ok(None), Listen::Unix(path)) => Listener::unix(path, server.uds_mode),
-        (Ok(None), Listen::Tcp { host, port }) => Listener::tcp(host, *port),
-    };
-    let listener = opened.map_err(|error| error.to_string())?;
-    logger::info(format_args!(
-        "serving MCP over HTTP on `{}`",
-        listener.place()
-    ));
-    if !listener.is_local() {
-        logger::warning(format_args!(
-            "`{}` can be reached from other machines, and the API key travels unencrypted; put a proxy with TLS in front or listen on 127.0.0.1",
-            listener.place()
-        ));
-    }
-    Ok(listener)
-}
-
-async fn serve(
-    executor: Rc<LocalExecutor<'static>>,
-    config: Config,
-    door: Option<HttpDoor>,
-) -> Result<(), String> {
-    let stop =
-        stop_signal(&executor).map_err(|error| format!("cannot watch for signals: {error}"))?;
-    let options = startup::client_options(&config)?;
-    let (broker, pump) = link::open(
-        options,
-        startup::target(&config)?,
-        startup::inbox_limits(&config),
-        startup::seed()?,
-    );
-    let link = executor.spawn(pump);
-    let limits = config.limits.clone();
-    let engine = engine(config, broker.clone(), &executor)?;
-    let served = match door {
-        None => {
-            let limits = stdio::Limits {
-                line_bytes: limits.line_bytes,
-                requests: limits.requests,
-                request_bytes: limits.request_bytes,
-                ..stdio::Limits::default()
-            };
-            stdio::serve(engine, Rc::clone(&executor), limits, stop).await;
-            Ok(())
-        }
-        Some((listener, server)) => {
-            let settings = http_settings(engine, broker.clone(), server, &limits);
-            http::serve(listener, settings, stop)
-                .await
-                .map_err(|error| error.to_string())
-        }
-    };
-    broker.shut_down();
-    // The client gives its DISCONNECT a second of its own; this only guards against a mistake there.
-    future::or(link, async {
-        Timer::after(LINK_GRACE).await;
-    })
-    .await;
-    served
-}
-
-fn engine(
-    config: Config,
-    broker: Broker,
+async fn serve_stdio(
     executor: &Rc<LocalExecutor<'static>>,
-) -> Result<Engine, String> {
-    let info = BrokerInfo {
-        host: config.mqtt.host.clone(),
-        port: config.mqtt.port,
-        requires_auth: config.mqtt.credentials.is_some(),
+    mut config: Config,
+) -> Result<(), String> {
+    let stop = signals::stop(executor, None)?;
+    let house = House::open(&mut config, executor)?;
+    let limits = stdio::Limits {
+        line_bytes: config.limits.line_bytes,
+        requests: config.limits.requests,
+        request_bytes: config.limits.request_bytes,
+        ..stdio::Limits::default()
     };
-    let server_info = tools::server_info(&config.policy);
-    let result_bytes = config.limits.result_bytes;
-    let access = Access::new(broker, Rc::new(config.policy), result_bytes, executor);
-    Engine::new(tools::catalog(&access, info), server_info)
-        .map_err(|error| format!("the catalog of tools is wrong: {error}"))
+    stdio::serve(house.engine.clone(), Rc::clone(executor), limits, stop).await;
+    house.close().await;
+    Ok(())
 }
 
-fn http_settings(
-    engine: Engine,
+/// What is behind every front door.
+struct House {
     broker: Broker,
-    server: RemoteServer,
-    limits: &Limits,
-) -> http::Settings {
-    http::Settings {
-        engine,
-        mqtt_connected: Box::new(move || broker.is_connected()),
-        api_key: server.api_key,
-        allowed_hosts: server.allowed_hosts,
-        allowed_origins: server.allowed_origins,
-        limits: http::Limits {
-            connections: limits.connections,
-            body_bytes: limits.body_bytes,
-            bodies_bytes: limits.bodies_bytes,
-            sessions: limits.sessions,
-            ..http::Limits::default()
-        },
-        deadlines: http::Deadlines::default(),
-    }
+    link: Task<()>,
+    engine: Engine,
 }
 
-/// Ready when the first signal to stop comes. The second ends the program on the spot.
-fn stop_signal(executor: &LocalExecutor<'static>) -> io::Result<impl Future<Output = ()> + use<>> {
-    let mut signals = Signals::new([Signal::Int, Signal::Term, Signal::Hup])?;
-    let (first, stop) = async_channel::bounded::<()>(1);
-    executor
-        .spawn(async move {
-            while let Some(signal) = signals.next().await {
-                if first.is_closed() {
-                    logger::warning(format_args!("second signal, ending at once"));
-                    logger::flush();
-                    std::process::exit(1);
-                }
-                if let Ok(signal) = signal {
-                    logger::info(format_args!("{signal:?} received, stopping"));
-                }
-                first.close();
-            }
+impl House {
+    /// Takes the policy out of the configuration, and begins to connect to the broker.
+    fn open(config: &mut Config, executor: &Rc<LocalExecutor<'static>>) -> Result<House, String> {
+        let options = startup::client_options(config)?;
+        let (broker, pump) = link::open(
+            options,
+            startup::target(config)?,
+            startup::inbox_limits(config),
+            startup::seed()?,
+        );
+        let link = executor.spawn(pump);
+        let info = BrokerInfo {
+            host: config.mqtt.host.clone(),
+            port: config.mqtt.port,
+            requires_auth: config.mqtt.credentials.is_some(),
+        };
+        let policy = std::mem::take(&mut config.policy);
+        let server_info = tools::server_info(&policy);
+        let result_bytes = config.limits.result_bytes;
+        let access = Access::new(broker.clone(), Rc::new(policy), result_bytes, executor);
+        let engine = Engine::new(tools::catalog(&access, info), server_info)
+            .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
+        Ok(House {
+            broker,
+            link,
+            engine,
         })
-        .detach();
-    Ok(async move {
-        let _ = stop.recv().await;
-    })
+    }
+
+    /// Takes leave of the broker.
+    async fn close(self) {
+        self.broker.shut_down();
+        // The client gives its DISCONNECT a second of its own; this only guards against a mistake there.
+        future::or(self.link, async {
+            Timer::after(LINK_GRACE).await;
+        })
+        .await;
+    }
 }
 
 const LINK_GRACE: Duration = Duration::from_secs(2);

@@ -3,97 +3,19 @@
 
 mod harness;
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
-use harness::{PATIENCE, Scratch, free_port};
+use harness::mosquitto::Mosquitto;
+use harness::program::{PROGRAM, Program, STATUS, ask, unix};
+use harness::{PATIENCE, Scratch, free_port, open_config};
 use serde_json::json;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_mcpmqtt");
-const STATUS: &str = "GET /status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
-
-/// The program and what it logs; dropping it ends it.
-struct Program {
-    child: Child,
-    log: BufReader<ChildStderr>,
-    seen: String,
-}
-
-impl Program {
-    fn start(command: &mut Command) -> Program {
-        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        let seen = String::new();
-        Program { child, log, seen }
-    }
-
-    fn over(config: &Path) -> Program {
-        let mut command = Command::new(PROGRAM);
-        command.args([
-            "--transport",
-            "remotehttp",
-            "--log-level",
-            "DEBUG",
-            "--config",
-        ]);
-        Program::start(command.arg(config).stdin(Stdio::null()))
-    }
-
-    /// Reads the log up to a line with these words.
-    fn until(&mut self, words: &str) {
-        loop {
-            let mut line = String::new();
-            let count = self.log.read_line(&mut line).unwrap();
-            self.seen.push_str(&line);
-            assert!(count > 0, "the log ended before `{words}`:\n{}", self.seen);
-            if line.contains(words) {
-                return;
-            }
-        }
-    }
-
-    /// Asks it to end; everything it logged, and how it ended.
-    fn end(mut self) -> (String, ExitStatus) {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        self.log.read_to_string(&mut self.seen).unwrap();
-        let status = self.child.wait().unwrap();
-        (std::mem::take(&mut self.seen), status)
-    }
-
-    /// It ends by itself.
-    fn ended(mut self) -> (String, ExitStatus) {
-        self.log.read_to_string(&mut self.seen).unwrap();
-        let status = self.child.wait().unwrap();
-        (std::mem::take(&mut self.seen), status)
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// What a server answers to this, until it closes.
-fn ask(mut socket: impl std::io::Read + std::io::Write, request: &str) -> String {
-    socket.write_all(request.as_bytes()).unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).unwrap();
-    answer
-}
-
-fn unix(path: &Path) -> UnixStream {
-    let socket = UnixStream::connect(path).unwrap();
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
-}
 
 /// A configuration whose broker is not there.
 fn config(folder: &Scratch, remote: serde_json::Value) -> std::path::PathBuf {
@@ -105,11 +27,28 @@ fn config(folder: &Scratch, remote: serde_json::Value) -> std::path::PathBuf {
     folder.file("config.json", &text.to_string())
 }
 
-fn list(key_field: &str) -> String {
-    let meta = json!({
+/// A call in the name of the key `k`.
+fn call(tool: &str, arguments: &serde_json::Value) -> String {
+    let params = json!({"name": tool, "arguments": arguments, "_meta": meta()});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let body = body.to_string();
+    format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer k\r\n\
+         content-type: application/json\r\nmcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\n\
+         mcp-name: {tool}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn meta() -> serde_json::Value {
+    json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
-    });
+    })
+}
+
+fn list(key_field: &str) -> String {
+    let meta = meta();
     let body =
         json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}})
             .to_string();
@@ -175,6 +114,190 @@ fn a_key_is_made_the_server_started_used_and_ended_and_no_log_shows_the_key() {
         !log.is_empty() && !log.contains(&key) && !log.contains(&wrong),
         "{log}"
     );
+}
+
+#[test]
+fn at_debug_each_request_is_a_line_and_no_place_for_a_key_gets_into_the_log() {
+    let folder = Scratch::new();
+    let socket = folder.path("socket");
+    let key = "s3cret-KEY-of-this-test";
+    let wrong = "wr0ng-KEY-of-this-test";
+    let mut program = Program::over(&config(&folder, json!({"uds": socket, "api_key": key})));
+    program.until("serving MCP over HTTP on");
+    let percent: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let field = format!("authorization: Bearer {key}\r\n");
+    let elsewhere = |target: &str| list(&field).replace("POST /mcp ", &format!("POST {target} "));
+    let head = |lines: &str| format!("GET /status HTTP/1.1\r\nhost: localhost\r\n{lines}\r\n\r\n");
+    let mut requests = vec![
+        (list(&field), 200),
+        (list(&format!("x-api-key: {key}\r\n")), 200),
+        (
+            list("").replace("POST /mcp ", &format!("POST /mcp?api_key={key} ")),
+            200,
+        ),
+        (
+            list("").replace("POST /mcp ", &format!("POST /mcp?a=1&api_key={percent} ")),
+            200,
+        ),
+        (
+            list("").replace(
+                "POST /mcp ",
+                &format!("POST http://localhost/mcp?api_key={key} "),
+            ),
+            200,
+        ),
+        (list(""), 401),
+        (list(&format!("authorization: Bearer {wrong}\r\n")), 401),
+        (list(&format!("x-api-key: {wrong}\r\n")), 401),
+        (
+            list("").replace("POST /mcp ", &format!("POST /mcp?api_key={wrong} ")),
+            401,
+        ),
+        // The key where it does not belong.
+        (elsewhere(&format!("/mcp/{key}")), 404),
+        (elsewhere(&format!("/mcp&api_key={key}")), 404),
+        (elsewhere(&format!("/mcp%3Fapi_key={percent}")), 404),
+        (elsewhere(&format!("http://{key}@localhost/mcp")), 400),
+        (elsewhere(key), 400),
+        (elsewhere(&format!("/mcp#{key}")), 400),
+        (list(&field).replace("POST ", &format!("{key} ")), 501),
+        (
+            list(&field).replace("HTTP/1.1", &format!("HTTP/1.1{key}")),
+            400,
+        ),
+        (
+            list(&field).replace("host: localhost", &format!("host: {key}@")),
+            400,
+        ),
+        (head(&format!("host: {key}")), 400),
+        (head(&format!("authorization: Bearer {key}\nx: y")), 400),
+        (head(&format!("authorization: Bearer {key}\0")), 400),
+        (
+            head(&format!("authorization: {key}\r\nauthorization: {key}")),
+            400,
+        ),
+        (head(&format!("{key} : x")), 400),
+        (head(&format!("content-length: {key}")), 400),
+        (head(&format!("transfer-encoding: {key}")), 501),
+        (head(&format!("expect: {key}")), 417),
+        (head(&format!("origin: http://{key}.example")), 403),
+        (list(&format!("{field}mcp-session-id: {key}\r\n")), 200),
+        (
+            list(&field).replace("mcp-method: tools/list", &format!("mcp-method: {key}")),
+            400,
+        ),
+        (
+            list(&field).replace("{\"_meta", &format!("{{{key}\"_meta")),
+            400,
+        ),
+        (
+            head("x: y").replace("/status", &format!("/status?{}", "x".repeat(9000))),
+            414,
+        ),
+    ];
+    let hello = json!({"jsonrpc": "2.0", "id": key, "method": "initialize", "params": {
+        "protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": key, "version": "1"},
+    }})
+    .to_string();
+    let session = |more: &str, method: &str, body: &str| {
+        format!(
+            "{method} /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{field}{more}\
+             content-type: application/json\r\naccept: application/json, text/event-stream\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let begun = ask(unix(&socket), &session("", "POST", &hello));
+    let id = begun.split("mcp-session-id: ").nth(1).unwrap();
+    let id = id.split("\r\n").next().unwrap();
+    let in_session = format!("mcp-session-id: {id}\r\n");
+    let last = format!("{in_session}last-event-id: {key}\r\n");
+    requests.push((session(&last, "GET", ""), 400));
+    requests.push((session(&in_session, "DELETE", ""), 200));
+    let count = requests.len() + 1;
+    for (request, status) in requests {
+        let mut socket = unix(&socket);
+        // It may have been refused before it was all sent.
+        let _ = std::io::Write::write_all(&mut socket, request.as_bytes());
+        socket.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer).unwrap();
+        let expected = format!("HTTP/1.1 {status} ");
+        assert!(answer.starts_with(&expected), "{request}\n{answer}");
+    }
+    let (log, ended) = program.end();
+    assert!(ended.success(), "{log}");
+    for secret in [
+        key,
+        wrong,
+        &percent,
+        id,
+        &key[..12],
+        &key[10..],
+        "api_key=",
+        "xxxx",
+    ] {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+    assert_eq!(log.matches(" ms").count(), count, "{log}");
+    assert_eq!(log.matches(": connection opened").count(), count, "{log}");
+    assert_eq!(
+        log.matches(": connection closed after 1 request").count(),
+        count,
+        "{log}"
+    );
+    let line = |status: &str| log.lines().filter(|line| line.contains(status)).count();
+    for (words, least) in [
+        (": POST /mcp: 200 in ", 7),
+        (": DELETE /mcp: 200 in ", 1),
+        (": POST /mcp: 401 in ", 4),
+        (" ms: wrong API key; ", 3),
+        (" ms: an API key is needed: ", 1),
+        (": POST (elsewhere): 404 in ", 3),
+        (": no request: 400 in ", 8),
+        (" ms: a line ends in LF alone", 1),
+        (": GET /mcp: 400 in ", 1),
+        ("session 1 begun with version 2025-11-25", 1),
+        ("session 1 ended: its client ended it", 1),
+    ] {
+        assert!(line(words) >= least, "{words} {}: {log}", line(words));
+    }
+}
+
+#[test]
+fn while_the_broker_is_away_the_status_says_so_within_a_second_and_tools_say_why() {
+    let mut broker = Mosquitto::start();
+    let folder = Scratch::new();
+    let socket = folder.path("socket");
+    let mut config = open_config(broker.port);
+    config["mqtt"]["backoff"] = json!({"initial": 0.02, "max": 0.1});
+    config["remote_server"] = json!({"uds": socket, "api_key": "k"});
+    let config = folder.file("config.json", &config.to_string());
+    let mut program = Program::over(&config);
+    program.until("serving MCP over HTTP on");
+    let becomes = |connected: bool| {
+        let start = Instant::now();
+        let expected = format!(r#"{{"running": true, "mqtt_connected": {connected}}}"#);
+        while !ask(unix(&socket), STATUS).ends_with(&expected) {
+            assert!(start.elapsed() < PATIENCE, "never {expected}");
+        }
+        start.elapsed()
+    };
+    let arguments = json!({"topic": "t/a", "payload": "x", "qos": 1});
+    let published = || ask(unix(&socket), &call("mqtt_publish", &arguments));
+    becomes(true);
+    assert!(published().contains(r#""outcome":"delivered""#));
+    for _ in 0..2 {
+        broker.kill();
+        assert!(becomes(false) < Duration::from_secs(1));
+        let answer = published();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(answer.contains(r#""isError":true"#), "{answer}");
+        assert!(answer.contains("not connected"), "{answer}");
+        broker.restart();
+        assert!(becomes(true) < Duration::from_secs(1));
+        assert!(published().contains(r#""outcome":"delivered""#));
+    }
 }
 
 #[test]

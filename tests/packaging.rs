@@ -142,6 +142,16 @@ fn the_service_starts_the_program_with_arguments_that_it_understands() {
     cli::parse(words[1..].iter().map(OsString::from)).unwrap();
 }
 
+/// tests/service.rs has the program tell all this.
+#[test]
+fn the_service_waits_for_what_the_program_tells() {
+    let unit = packaged("systemd/mcpmqtt.service");
+    for line in ["Type=notify", "NotifyAccess=main", "WatchdogSec=30"] {
+        assert!(unit.lines().any(|found| found == line), "{line}");
+    }
+    assert!(unit.contains("RestrictAddressFamilies=") && unit.contains("AF_UNIX"));
+}
+
 #[test]
 fn the_bundle_names_the_tools_that_there_are_and_starts_the_program() {
     let manifest: Value = serde_json::from_str(&packaged("manifest.json")).unwrap();

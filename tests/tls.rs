@@ -11,8 +11,8 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 
 use harness::agent::Agent;
-use harness::mosquitto::{Mosquitto, eventually};
-use harness::{Scratch, open_config};
+use harness::mosquitto::{Clients, Flood, Mosquitto, eventually};
+use harness::{Scratch, free_port, open_config};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     date_time_ymd,
@@ -228,6 +228,32 @@ fn large_messages_and_many_go_both_ways_and_survive_a_restart_of_the_broker() {
         let again = agent.tool("mqtt_publish", message).wait();
         again["result"]["structuredContent"]["outcome"] == "delivered"
     });
+}
+
+/// What the broker still sends must not become a reset, which can overtake DISCONNECT.
+#[test]
+fn an_orderly_end_in_the_middle_of_a_flood_is_no_death_to_the_broker() {
+    let port = free_port();
+    let listener = format!("listener {port} 127.0.0.1");
+    let secured = Secured::with(&["127.0.0.1"], |_| {}, &listener);
+    let mut config = secured.config(json!({}));
+    config["mqtt"]["port"] = json!(port);
+    config["mqtt"]["will"] = json!({"topic": "t/life", "payload": "gone", "qos": 1});
+    let plain = Clients(secured.broker.port);
+    let args = ["-t", "t/life", "-C", "11", "-W", "60", "-F", "%p"];
+    let seen = plain.subscribe(&args, || {
+        let flood = Flood::start(plain, "t/flood");
+        for _ in 0..10 {
+            let mut agent = Agent::start(&config);
+            let burst = json!({"topic": "t/flood", "max_messages": 100});
+            agent.tool("mqtt_subscribe", burst).structured();
+            assert_eq!(agent.finish().0, Some(0));
+        }
+        drop(flood);
+        plain.publish(&["-t", "t/life", "-m", "end"]);
+    });
+    // The program says once for each end that it is gone, and the broker never.
+    assert_eq!(seen, format!("{}end\n", "gone\n".repeat(10)));
 }
 
 #[test]

@@ -55,6 +55,12 @@ impl Changes {
         poll_fn(|cx| self.poll(cx)).await
     }
 
+    /// The state now, whether it was told or not.
+    #[must_use]
+    pub fn latest(&self) -> Status {
+        self.shared.board.status()
+    }
+
     /// Waits until there is a connection; that counts as told. False when there will be none any more.
     pub async fn connected(&mut self) -> bool {
         self.seen = None;

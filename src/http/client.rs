@@ -3,13 +3,16 @@
 //! Promises: an answer that ends the connection is not lost to bytes still on their way.
 //! Does not: read requests.
 
+use std::borrow::Cow;
 use std::io;
 use std::rc::Rc;
 
 use async_h1::server::Encoder;
-use http_types::{Method, Response};
+use http_types::{Method, Response, StatusCode};
 
+use super::answer;
 use super::message;
+use super::refusal::Refusal;
 use super::seats::Seat;
 use super::site::Site;
 use super::wire::{Buffer, Stream, gather};
@@ -20,6 +23,17 @@ pub(super) struct Client {
     pub(super) buffer: Buffer,
     pub(super) seat: Seat,
     pub(super) site: Rc<Site>,
+    /// Of the exchange in course, for the log.
+    pub(super) outcome: Outcome,
+}
+
+/// What an exchange came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// None: the client left before an answer.
+    pub(super) status: Option<StatusCode>,
+    /// Why it was refused; never anything that the client sent.
+    pub(super) why: Option<Cow<'static, str>>,
 }
 
 /// What comes after an exchange.
@@ -36,12 +50,20 @@ pub(super) enum Next {
 impl Client {
     /// Sends a whole answer.
     pub(super) async fn send(&mut self, method: Method, response: Response, last: bool) -> Next {
+        self.outcome.status = Some(response.status());
         let mut encoder = message::encode(response, method, last);
         match pump(&self.stream, &self.seat, &self.site, &mut encoder).await {
             Ok(()) if last => Next::Close,
             Ok(()) => Next::Request,
             Err(_) => Next::Gone,
         }
+    }
+
+    /// Sends a refusal.
+    pub(super) async fn refuse(&mut self, method: Method, refusal: Refusal, last: bool) -> Next {
+        let response = answer::refusal(&refusal);
+        self.outcome.why = Some(refusal.sentence);
+        self.send(method, response, last).await
     }
 
     /// Ends it so that the last answer arrives: a socket that is closed with unread bytes in it takes back what it

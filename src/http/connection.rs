@@ -5,14 +5,15 @@
 //! Does not: know MCP (see `door`).
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http_types::{Method, Request, StatusCode};
+use smol::future;
 
-use super::answer;
 use super::auth::Principal;
 use super::body::Body;
 use super::budget::Share;
-use super::client::{Client, Next};
+use super::client::{Client, Next, Outcome};
 use super::door::Served;
 use super::head::{Finder, Framing, Head};
 use super::media::{self, Accepts};
@@ -23,6 +24,7 @@ use super::routes::{self, Place};
 use super::running;
 use super::seats::{Called, Seat};
 use super::site::Site;
+use super::watch::Watch;
 use super::wire::{Buffer, Stream};
 use crate::logger;
 
@@ -45,6 +47,16 @@ struct Caller {
     accepts: Accepts,
 }
 
+/// What is to be done about a request.
+struct Verdict {
+    method: Method,
+    served: Served,
+    /// The connection ends with it.
+    last: bool,
+    /// Held until the answer is sent.
+    _share: Option<Share>,
+}
+
 impl Connection {
     pub(super) fn new(stream: Stream, peer: Peer, seat: Seat, site: Rc<Site>) -> Connection {
         let client = Client {
@@ -52,35 +64,49 @@ impl Connection {
             buffer: Buffer::default(),
             seat,
             site,
+            outcome: Outcome::default(),
         };
         Connection { client, peer }
     }
 
     /// Serves it to its end.
     pub(super) async fn serve(mut self) {
+        let peer = self.peer;
+        logger::debug(format_args!("{peer}: connection opened"));
         let mut requests = 0;
         loop {
             self.client.seat.waits();
             let head = self.head().await;
             self.client.seat.is_served();
+            let watch = Watch::start(head.as_ref().ok());
             requests += 1;
             let last = requests >= self.client.site.limits.requests_per_connection;
             let next = match head {
                 // Boxed, so that a connection that waits is small.
-                Ok(head) => Box::pin(self.exchange(&head, last)).await,
+                Ok(head) => Box::pin(self.exchange(head, last)).await,
                 Err(Broken::Refused(refusal)) => {
-                    self.client
-                        .send(Method::Get, answer::refusal(&refusal), true)
-                        .await
+                    Box::pin(self.client.refuse(Method::Get, refusal, true)).await
                 }
-                Err(Broken::Gone) => return,
+                Err(Broken::Gone) => {
+                    requests -= 1;
+                    break;
+                }
             };
+            let outcome = std::mem::take(&mut self.client.outcome);
+            watch.tell(peer, &outcome);
             match next {
                 Next::Request => {}
-                Next::Close => return self.client.close().await,
-                Next::Gone => return,
+                Next::Close => {
+                    self.client.close().await;
+                    break;
+                }
+                Next::Gone => break,
             }
         }
+        logger::debug(format_args!(
+            "{peer}: connection closed after {requests} request{}",
+            if requests == 1 { "" } else { "s" }
+        ));
     }
 
     /// The next head: the client may take its time to begin, but not to finish.
@@ -90,6 +116,7 @@ impl Connection {
             buffer,
             seat,
             site,
+            ..
         } = &mut self.client;
         let deadlines = &site.deadlines;
         if buffer.is_empty() {
@@ -125,56 +152,68 @@ impl Connection {
         Ok(head?)
     }
 
-    async fn exchange(&mut self, head: &Head, last: bool) -> Next {
+    async fn exchange(&mut self, head: Head, last: bool) -> Next {
+        // Boxed, so that of a request nothing is left while its answer is on its way, which may take days.
+        let Some(verdict) = Box::pin(self.judge(head, last)).await else {
+            return Next::Gone;
+        };
+        let Verdict {
+            method,
+            served,
+            last,
+            _share,
+        } = verdict;
+        match served {
+            Served::Answer(response) => Box::pin(self.client.send(method, response, last)).await,
+            Served::Refused(refusal) => Box::pin(self.client.refuse(method, refusal, last)).await,
+            Served::Call(call) => Box::pin(running::call(&mut self.client, call, last)).await,
+            Served::Stream(stream) => Box::pin(running::stream(&mut self.client, stream)).await,
+        }
+    }
+
+    /// From a head to what is to be done; `None` when nobody is there to be answered.
+    async fn judge(&mut self, head: Head, last: bool) -> Option<Verdict> {
         let last = last || !head.keep_alive || self.client.site.is_stopping();
         let method = head.method;
-        // Without the query, which may hold a key.
-        logger::debug(format_args!("{}: {method} {}", self.peer, head.path));
+        let refused = |refusal, last| Verdict {
+            method,
+            served: Served::Refused(refusal),
+            last,
+            _share: None,
+        };
         // A body that is not read would be taken for the next request.
         let unread = last || head.has_body();
-        let caller = match self.admit(head).await {
+        let caller = match self.admit(&head).await {
             Ok(Some(caller)) => caller,
             Ok(None) => {
-                return self
-                    .client
-                    .send(method, self.client.site.status(), unread)
-                    .await;
+                return Some(Verdict {
+                    method,
+                    served: Served::Answer(self.client.site.status()),
+                    last: unread,
+                    _share: None,
+                });
             }
             Err(refusal) => {
-                return self
-                    .client
-                    .send(method, answer::refusal(&refusal), unread)
-                    .await;
+                if refusal.status == StatusCode::TooManyRequests && !self.holds_back().await {
+                    return None;
+                }
+                return Some(refused(refusal, unread));
             }
         };
-        let (body, share) = match self.body(head).await {
+        let (body, share) = match self.body(&head).await {
             Ok(body) => body,
             Err(Broken::Refused(refusal)) => {
-                return self
-                    .client
-                    .send(method, answer::refusal(&refusal), true)
-                    .await;
+                return Some(refused(refusal, true));
             }
-            Err(Broken::Gone) => return Next::Gone,
+            Err(Broken::Gone) => return None,
         };
-        let Caller {
-            request,
-            principal,
-            accepts,
-        } = caller;
-        let served = self
-            .client
-            .site
-            .door
-            .serve(&request, &body, principal, accepts);
-        drop(body);
-        let next = match served {
-            Served::Answer(response) => self.client.send(method, response, last).await,
-            Served::Call(call) => running::call(&mut self.client, call, last).await,
-            Served::Stream(stream) => running::stream(&mut self.client, stream).await,
-        };
-        drop(share);
-        next
+        let door = &self.client.site.door;
+        Some(Verdict {
+            method,
+            served: door.serve(&caller.request, &body, caller.principal, caller.accepts),
+            last,
+            _share: Some(share),
+        })
     }
 
     /// All that is decided by the head alone; `None` is a request for the status.
@@ -184,13 +223,17 @@ impl Connection {
         if place == Place::Status {
             return Ok(None);
         }
-        let waiting = self.client.site.gate.admit(self.peer, head);
-        let principal = match self
-            .client
-            .seat
-            .within(self.client.site.deadlines.handler, waiting)
-            .await
-        {
+        let Client {
+            stream,
+            buffer,
+            seat,
+            site,
+            ..
+        } = &mut self.client;
+        let waiting = site
+            .gate
+            .admit(self.peer, head, buffer.until_closed(stream));
+        let principal = match seat.within(site.deadlines.handler, waiting).await {
             Ok(principal) => principal?,
             Err(_) => {
                 return Err(Refusal::overloaded(
@@ -199,7 +242,7 @@ impl Connection {
             }
         };
         self.client.seat.has_shown_the_key();
-        let request = message::decode(head).await?;
+        let request = message::decode(head)?;
         let mut accepts = Accepts::read(&request);
         match head.method {
             Method::Post => {
@@ -224,12 +267,23 @@ impl Connection {
         }))
     }
 
+    /// Lets a stranger who tries key after key wait for the refusal, so that others need not. False when somebody else
+    /// needs the seat.
+    async fn holds_back(&self) -> bool {
+        let seat = &self.client.seat;
+        seat.waits();
+        let held = seat.within(HOLD, future::pending::<()>()).await;
+        seat.is_served();
+        held != Err(Called::Evicted)
+    }
+
     async fn body(&mut self, head: &Head) -> Result<(Vec<u8>, Share), Broken> {
         let Client {
             stream,
             buffer,
             seat,
             site,
+            ..
         } = &mut self.client;
         let mut body = Body::new(head.framing, site.limits.body_bytes)?;
         let mut share = site.bodies.share();
@@ -275,3 +329,6 @@ impl From<Refusal> for Broken {
         Broken::Refused(refusal)
     }
 }
+
+/// 50 clients that try keys as fast as they are refused cost less than a hundredth of a processor at this.
+const HOLD: Duration = Duration::from_millis(250);

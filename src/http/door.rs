@@ -17,7 +17,9 @@ use super::envelope::{self, VERSION_FIELD, field};
 use super::events::outlet;
 use super::media::Accepts;
 use super::refusal::Refusal;
+use super::replay::Memory;
 use super::sessions::{Entry, Sessions};
+use super::trail::Source;
 use crate::mcp::rpc::{self, INVALID_REQUEST, Id, Message, Request, RpcError};
 use crate::mcp::{Call, Engine, Outlet, Received, Session, Version};
 
@@ -34,10 +36,12 @@ pub(super) struct Door {
 pub(super) enum Served {
     /// Send this.
     Answer(Response),
+    /// Send that.
+    Refused(Refusal),
     /// Run this and send what it yields.
     Call(Running),
     /// Send what comes from this, until it ends.
-    Stream(Receiver<Vec<u8>>),
+    Stream(Source),
 }
 
 /// A call to run and answer.
@@ -48,6 +52,8 @@ pub(super) struct Running {
     pub(super) news: Receiver<Vec<u8>>,
     pub(super) accepts: Accepts,
     pub(super) era: Era,
+    /// Where its stream is remembered, if it is to be.
+    pub(super) memory: Option<Rc<Memory>>,
 }
 
 impl Door {
@@ -80,7 +86,7 @@ impl Door {
             Method::Get => visit.get(),
             _ => visit.delete(),
         }
-        .unwrap_or_else(|refusal| Served::Answer(answer::refusal(&refusal)))
+        .unwrap_or_else(Served::Refused)
     }
 }
 
@@ -112,7 +118,7 @@ impl Visit<'_> {
             Ok(message) => {
                 let entry = self.session()?;
                 self.speaks_a_known_version()?;
-                Ok(self.hand_in(&entry.session, message, Era::Handshake))
+                Ok(self.hand_in_to(&entry, message))
             }
         }
     }
@@ -130,8 +136,7 @@ impl Visit<'_> {
         }
         let entry = self.session()?;
         self.speaks_a_known_version()?;
-        let message = Message::Request(request);
-        Ok(self.hand_in(&entry.session, message, Era::Handshake))
+        Ok(self.hand_in_to(&entry, Message::Request(request)))
     }
 
     fn initialize(&self, request: Request) -> Result<Served, Refusal> {
@@ -157,13 +162,17 @@ impl Visit<'_> {
     fn get(&self) -> Result<Served, Refusal> {
         let entry = self.session()?;
         self.speaks_a_known_version()?;
-        Ok(Served::Stream(entry.open_stream()))
+        let last = field(self.fields, LAST_EVENT_FIELD).filter(|id| !id.is_empty());
+        Ok(Served::Stream(match last {
+            Some(id) => entry.resume(id)?,
+            None => entry.open_stream(),
+        }))
     }
 
     fn delete(&self) -> Result<Served, Refusal> {
         self.session()?;
         if let Some(id) = field(self.fields, SESSION_FIELD) {
-            self.door.sessions.end(id);
+            self.door.sessions.end(id, "its client ended it");
         }
         Ok(Served::Answer(answer::empty(StatusCode::Ok)))
     }
@@ -202,6 +211,14 @@ impl Visit<'_> {
         }
     }
 
+    fn hand_in_to(&self, entry: &Entry, message: Message<'_>) -> Served {
+        let mut served = self.hand_in(&entry.session, message, Era::Handshake);
+        if let Served::Call(running) = &mut served {
+            running.memory = Some(Rc::clone(&entry.memory));
+        }
+        served
+    }
+
     fn hand_in(&self, session: &Rc<Session>, message: Message<'_>, era: Era) -> Served {
         if !self.accepts.events {
             let received = self.door.engine.handle(session, message, &Outlet::closed());
@@ -223,6 +240,7 @@ impl Visit<'_> {
                 news: news.unwrap_or_else(|| async_channel::bounded(1).1),
                 accepts: self.accepts,
                 era,
+                memory: None,
             }),
         }
     }
@@ -243,3 +261,4 @@ fn accepted() -> Served {
 }
 
 const SESSION_FIELD: &str = "mcp-session-id";
+const LAST_EVENT_FIELD: &str = "last-event-id";

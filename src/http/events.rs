@@ -25,14 +25,32 @@ pub(super) fn open() -> (Feed, Response) {
     // nginx would otherwise keep events until it has some kilobytes of them.
     response.insert_header("x-accel-buffering", "no");
     response.replace_body(Body::from_reader(Pieces::new(pieces), None));
+    // Their channels would be the larger part of what an idle stream holds.
+    drop((response.send_trailers(), response.recv_trailers()));
+    drop((response.send_upgrade(), response.recv_upgrade()));
     (feed, response)
 }
 
 /// An outlet that keeps what it takes until it is sent.
 pub(super) fn outlet() -> (Outlet, Receiver<Vec<u8>>) {
-    let (tell, news) = async_channel::bounded(NEWS);
+    outlet_or(|_| false)
+}
+
+/// The same; what comes when nobody sends it any more goes to `else_to`.
+pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, Receiver<Vec<u8>>) {
+    // Bounded here: a bounded channel takes the room for all of them at once, and few requests tell anything.
+    let (tell, news) = async_channel::unbounded();
     let report = tell.clone();
-    let outlet = Outlet::new(move |text| tell.try_send(text).is_ok())
+    let offer = move |text: Vec<u8>| {
+        if tell.len() >= NEWS && !tell.is_closed() {
+            return false;
+        }
+        match tell.try_send(text) {
+            Ok(()) => true,
+            Err(closed) => else_to(&closed.into_inner()),
+        }
+    };
+    let outlet = Outlet::new(move |text| text.len() <= MESSAGE_BYTES && offer(text))
         // The rest is for what must not be lost.
         .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
     (outlet, news)
@@ -45,6 +63,18 @@ pub(super) fn event(message: &[u8]) -> Vec<u8> {
     text.extend_from_slice(message);
     text.extend_from_slice(b"\n\n");
     text
+}
+
+/// The same with an id by which its stream can be resumed.
+pub(super) fn numbered(stream: u64, number: u64, message: &[u8]) -> Vec<u8> {
+    let mut text = format!("id: {stream}.{number}\n").into_bytes();
+    text.extend_from_slice(&event(message));
+    text
+}
+
+/// An id without a message, and the milliseconds to wait before it is used (MCP 2025-11-25 basic/transports).
+pub(super) fn priming(stream: u64, number: u64) -> Vec<u8> {
+    format!("id: {stream}.{number}\nretry: {RETRY_MS}\ndata:\n\n").into_bytes()
 }
 
 /// A line that clients ignore; it keeps what is in between from taking the stream for dead.
@@ -109,7 +139,11 @@ impl AsyncRead for Pieces {
     }
 }
 
+/// Bytes of one message: with its framing an event is below 1 MiB, which several clients take at most.
+pub(super) const MESSAGE_BYTES: usize = (1 << 20) - 128;
 /// Pieces that wait for a slow reader.
 const PIECES: usize = 8;
 /// Messages of one stream that wait to be sent.
 const NEWS: usize = 64;
+/// Before a client comes back, ms: at once would be a loop with a server that does not run.
+const RETRY_MS: u64 = 1000;

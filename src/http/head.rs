@@ -12,6 +12,7 @@ use http_types::{Method, StatusCode};
 use mcpmqtt_config::{Host, Secret};
 
 use super::refusal::Refusal;
+use super::target::Target;
 
 /// What the guard needs of a head, and what it lets through.
 #[derive(Debug)]
@@ -25,6 +26,7 @@ pub(super) struct Head {
     pub(super) framing: Framing,
     pub(super) keep_alive: bool,
     pub(super) expects_continue: bool,
+    /// The authority of an absolute target, or else the `Host` field.
     pub(super) host: Option<Host>,
     pub(super) origin: Option<String>,
     pub(super) authorization: Option<Secret>,
@@ -126,7 +128,7 @@ impl Head {
             Err(error) => return Err(refused_by_parser(error, bytes)),
         }
         let method = method(request.method.unwrap_or_default())?;
-        let (path, query) = target(request.path.unwrap_or_default())?;
+        let target = Target::parse(request.path.unwrap_or_default())?;
         let mut draft = Draft {
             http_1_0: request.version == Some(0),
             ..Draft::default()
@@ -138,16 +140,17 @@ impl Head {
         }
         let framing = draft.framing()?;
         let keep_alive = !draft.close && (!draft.http_1_0 || draft.keep_alive);
+        let host = draft.host_meant(target.authority);
         Ok(Head {
             method,
-            path,
-            query,
+            path: target.path,
+            query: target.query,
             http_1_0: draft.http_1_0,
             framing,
             keep_alive,
             // RFC 9110 §10.1.1: an HTTP/1.0 client does not know of 100.
             expects_continue: draft.expects_continue && !draft.http_1_0,
-            host: draft.host,
+            host,
             origin: draft.origin,
             authorization: draft.authorization,
             x_api_key: draft.x_api_key,
@@ -271,6 +274,16 @@ impl Draft {
         Ok(())
     }
 
+    /// RFC 9112 §3.2.2: an absolute target's authority counts instead of the field; §3.2: which has to be there all
+    /// the same in HTTP/1.1.
+    fn host_meant(&mut self, authority: Option<Host>) -> Option<Host> {
+        let field = self.host.take();
+        match field.is_some() || self.http_1_0 {
+            true => authority.or(field),
+            false => None,
+        }
+    }
+
     fn framing(&self) -> Result<Framing, Refusal> {
         match (self.length, self.chunked) {
             // RFC 9112 §6.1: the mark of request smuggling.
@@ -311,19 +324,6 @@ fn method(name: &str) -> Result<Method, Refusal> {
             "unknown method; methods are in capitals",
         )),
     }
-}
-
-/// Origin form only: this is no proxy (RFC 9112 §3.2).
-fn target(target: &str) -> Result<(String, Option<Secret>), Refusal> {
-    if !target.starts_with('/') || target.contains('#') {
-        return Err(Refusal::bad(
-            "the request target must be a path, as in `POST /mcp HTTP/1.1`",
-        ));
-    }
-    Ok(match target.split_once('?') {
-        Some((path, query)) => (path.to_owned(), Some(Secret::new(query))),
-        None => (target.to_owned(), None),
-    })
 }
 
 fn refused_by_parser(error: httparse::Error, bytes: &[u8]) -> Refusal {

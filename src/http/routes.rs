@@ -41,26 +41,36 @@ pub(super) struct Boundary {
 /// # Errors
 /// 404, or 405 with what the place allows.
 pub(super) fn find(head: &Head) -> Result<Place, Refusal> {
-    let (place, allowed, allow): (_, &[Method], _) = match head.path.as_str() {
-        "/status" => (Place::Status, &[Method::Get], "GET"),
-        "/mcp" | "/mcp/" => (
-            Place::Mcp,
-            &[Method::Post, Method::Get, Method::Delete],
-            "POST, GET, DELETE",
-        ),
+    let Some((place, allowed, allow)) = place(&head.path) else {
         // `/.well-known/…` and `/register` too: there is no OAuth here, and clients ask.
-        _ => {
-            return Err(Refusal::new(
-                StatusCode::NotFound,
-                "nothing here; MCP is at `/mcp`",
-            ));
-        }
+        return Err(Refusal::new(
+            StatusCode::NotFound,
+            "nothing here; MCP is at `/mcp`",
+        ));
     };
     if allowed.contains(&head.method) {
         return Ok(place);
     }
     let text = format!("this place takes {allow}");
     Err(Refusal::new(StatusCode::MethodNotAllowed, text).with("allow", allow))
+}
+
+/// A path for the log. One that is not ours may be a key in the wrong place.
+pub(super) fn shown(path: &str) -> &str {
+    place(path).map_or("(elsewhere)", |_| path)
+}
+
+/// What is at a path, and what may be done there.
+fn place(path: &str) -> Option<(Place, &'static [Method], &'static str)> {
+    match path {
+        "/status" => Some((Place::Status, &[Method::Get], "GET")),
+        "/mcp" | "/mcp/" => Some((
+            Place::Mcp,
+            &[Method::Post, Method::Get, Method::Delete],
+            "POST, GET, DELETE",
+        )),
+        _ => None,
+    }
 }
 
 impl Boundary {

@@ -3,7 +3,8 @@
 //! Promises: an answer is plain JSON unless something has to be told before it; a client that leaves is noticed
 //! while it waits.
 
-use std::time::Duration;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
 use async_io::Timer;
@@ -13,18 +14,21 @@ use smol::future::{self, BoxedLocal, FutureExt as _};
 use super::answer::{self, Era};
 use super::client::{Client, Next, pump};
 use super::door::Running;
-use super::events::{self, Feed};
+use super::events::{self, Feed, MESSAGE_BYTES};
 use super::media::Accepts;
 use super::message;
 use super::refusal::Refusal;
+use super::replay::Memory;
 use super::seats::Called;
-use crate::mcp::Reply;
+use super::trail::{Source, Trail};
+use crate::mcp::{Ender, Reply};
 
 /// What comes first.
 enum Event {
     Reply(Option<Reply>),
     News(Vec<u8>),
     Beat,
+    Late,
     ClientGone,
 }
 
@@ -35,49 +39,56 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
         news,
         accepts,
         era,
+        memory,
     } = running;
     let mut telling = Telling {
+        started: Instant::now(),
+        ender: call.ender(),
         work: call.run().boxed_local(),
         news,
         first: None,
         // MCP 2026-07-28 demands that leaving cancels the call, earlier versions forbid it.
         ends_with_client: era == Era::Stateless,
+        memory,
     };
     if !accepts.json {
         return told(client, telling, last).await;
     }
     match telling.begins(client).await {
         Ok(Event::Reply(reply)) if telling.news.is_empty() => {
-            return send(client, reply, accepts, era, last).await;
+            // Boxed, so that a stream does not hold the room for an answer.
+            return Box::pin(send(client, reply, accepts, era, last)).await;
         }
         Ok(Event::Reply(reply)) => telling.work = future::ready(reply).boxed_local(),
         Ok(Event::News(text)) => telling.first = Some(text),
-        Ok(Event::ClientGone | Event::Beat) => return telling.when_left(client).await,
+        Ok(Event::ClientGone | Event::Beat | Event::Late) => {
+            return telling.when_left(client).await;
+        }
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
-            return client
-                .send(Method::Post, answer::refusal(&refusal), true)
-                .await;
+            return Box::pin(client.refuse(Method::Post, refusal, true)).await;
         }
     }
     told(client, telling, last).await
 }
 
 /// A stream that is open until one side ends it.
-pub(super) async fn stream(client: &mut Client, news: Receiver<Vec<u8>>) -> Next {
+// What it is made of is boxed: each future that a part is handed through would have room for it.
+pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
     let (feed, response) = events::open();
-    let feeding = async {
+    client.outcome.status = Some(response.status());
+    let feeding = Box::pin(async {
         loop {
-            let told = async { Some(news.recv().await) };
+            let told = async { Some(source.next().await) };
             match future::or(told, beat(None)).await {
-                Some(Ok(text)) => put(&feed, &text).await,
-                Some(Err(_)) => break,
+                Some(Some(event)) => put(&feed, event).await,
+                Some(None) => break,
                 None => put_heartbeat(&feed).await,
             }
         }
         feed.close();
         Ok(())
-    };
+    });
     let Client {
         stream,
         buffer,
@@ -85,9 +96,9 @@ pub(super) async fn stream(client: &mut Client, news: Receiver<Vec<u8>>) -> Next
         site,
         ..
     } = client;
-    let mut encoder = message::encode(response, Method::Get, true);
+    let mut encoder = Box::new(message::encode(response, Method::Get, true));
     let both = async {
-        let sending = pump(stream, seat, site, &mut encoder);
+        let sending = Box::pin(pump(stream, seat, site, &mut encoder));
         match future::try_zip(feeding, sending).await {
             Ok(_) => Next::Close,
             Err(_) => Next::Gone,
@@ -97,28 +108,31 @@ pub(super) async fn stream(client: &mut Client, news: Receiver<Vec<u8>>) -> Next
         buffer.until_closed(stream).await;
         Next::Gone
     };
-    let next = future::or(both, gone).await;
-    // Whoever has more to tell learns that nobody listens.
-    news.close();
-    next
+    future::or(both, gone).await
 }
 
 /// A call that has something to tell before its answer.
 struct Telling {
+    started: Instant,
+    ender: Ender,
     work: BoxedLocal<Option<Reply>>,
     news: Receiver<Vec<u8>>,
     first: Option<Vec<u8>>,
     ends_with_client: bool,
+    memory: Option<Rc<Memory>>,
 }
 
+// Boxed parts, as in `stream`.
 async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
     let ends_with_client = telling.ends_with_client;
     let (feed, response) = events::open();
-    let feeding = async {
-        let reply = telling.tell(&feed).await;
+    client.outcome.status = Some(response.status());
+    let limit = client.site.deadlines.handler;
+    let feeding = Box::pin(async {
+        let reply = telling.tell(&feed, limit).await;
         feed.close();
         Ok(reply)
-    };
+    });
     let Client {
         stream,
         buffer,
@@ -126,8 +140,8 @@ async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
         site,
         ..
     } = client;
-    let mut encoder = message::encode(response, Method::Post, last);
-    let sending = async {
+    let mut encoder = Box::new(message::encode(response, Method::Post, last));
+    let sending = Box::pin(async {
         let sent = pump(stream, seat, site, &mut encoder).await;
         // With it goes the stream's other end: the feeder must not wait for it.
         drop(encoder);
@@ -136,7 +150,7 @@ async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
             Err(error) if ends_with_client => Err(error),
             Err(_) => Ok(false),
         }
-    };
+    });
     let both = async {
         match future::try_zip(feeding, sending).await {
             Ok((_, true)) if last => Next::Close,
@@ -162,12 +176,14 @@ impl Telling {
             buffer,
             seat,
             site,
+            ..
         } = client;
         let gone = async {
             buffer.until_closed(stream).await;
             Event::ClientGone
         };
-        let happens = future::or(next(&mut self.work, &self.news), gone);
+        // Boxed, because each future that it is handed through would have room for it.
+        let happens = Box::pin(future::or(next(&mut self.work, &self.news), gone));
         seat.within(site.deadlines.handler, happens).await
     }
 
@@ -182,25 +198,65 @@ impl Telling {
     }
 
     /// Tells the news and then the answer, which is handed back to be kept until it is written.
-    async fn tell(mut self, feed: &Feed) -> Option<Reply> {
+    async fn tell(mut self, feed: &Feed, limit: Duration) -> Option<Reply> {
+        let mut late = Timer::at(self.started + limit);
+        let way = Way {
+            feed,
+            trail: self.memory.take().map(Trail::open),
+        };
+        way.begin().await;
         if let Some(text) = self.first {
-            put(feed, &text).await;
+            way.send(&text).await;
         }
         loop {
-            match future::or(next(&mut self.work, &self.news), beat(Event::Beat)).await {
-                Event::News(text) => put(feed, &text).await,
+            let waiting = async {
+                (&mut late).await;
+                Event::Late
+            };
+            let waiting = future::or(waiting, beat(Event::Beat));
+            match future::or(next(&mut self.work, &self.news), waiting).await {
+                Event::Late => {
+                    late = Timer::never();
+                    self.ender.give_up();
+                }
+                Event::News(text) => way.send(&text).await,
                 Event::Beat => put_heartbeat(feed).await,
-                Event::Reply(reply) => {
+                Event::Reply(mut reply) => {
                     while let Ok(text) = self.news.try_recv() {
-                        put(feed, &text).await;
+                        way.send(&text).await;
                     }
-                    if let Some(reply) = &reply {
-                        put(feed, &reply.text).await;
+                    let messages = reply.as_mut().map(|it| it.messages(MESSAGE_BYTES));
+                    for message in messages.into_iter().flatten() {
+                        way.send(&message).await;
                     }
                     return reply;
                 }
                 Event::ClientGone => return None,
             }
+        }
+    }
+}
+
+/// The way of a call's messages: to its client, and where they are remembered if they are to be.
+struct Way<'a> {
+    feed: &'a Feed,
+    trail: Option<Trail>,
+}
+
+impl Way<'_> {
+    async fn begin(&self) {
+        if let Some(event) = self.trail.as_ref().and_then(Trail::prime) {
+            put(self.feed, event).await;
+        }
+    }
+
+    async fn send(&self, message: &[u8]) {
+        let event = match &self.trail {
+            Some(trail) => trail.event(message),
+            None => Some(events::event(message)),
+        };
+        if let Some(event) = event {
+            put(self.feed, event).await;
         }
     }
 }
@@ -247,8 +303,8 @@ async fn beat<T>(beat: T) -> T {
 
 // Feeding fails only when the client is gone, which the sending side finds out by itself.
 
-async fn put(feed: &Feed, message: &[u8]) {
-    let _ = feed.send(events::event(message)).await;
+async fn put(feed: &Feed, event: Vec<u8>) {
+    let _ = feed.send(event).await;
 }
 
 async fn put_heartbeat(feed: &Feed) {

@@ -13,9 +13,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::auth::Principal;
-use super::events::outlet;
+use super::events::outlet_or;
 use super::refusal::Refusal;
-use crate::mcp::{Outlet, Session};
+use super::replay::{Archive, Bounds, Memory, OWN};
+use super::trail::{Follower, Own, Source};
+use crate::gauge::Gauge;
+use crate::logger;
+use crate::mcp::{Outlet, Session, Version};
 
 /// All of them.
 #[derive(Debug)]
@@ -23,12 +27,21 @@ pub(super) struct Sessions {
     limit: usize,
     idle: Duration,
     table: RefCell<HashMap<String, Rc<Entry>>>,
+    archive: Rc<Archive>,
+    begun: Cell<u64>,
+    /// Says how many there are.
+    count: Gauge,
+    swept: Cell<Option<Instant>>,
 }
 
 /// One of them.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) session: Rc<Session>,
+    /// Of its streams.
+    pub(super) memory: Rc<Memory>,
+    /// For the log, which must not have the id.
+    number: u64,
     principal: Principal,
     used: Cell<Instant>,
     /// What its stream still has to send; closed by whoever ends it.
@@ -36,11 +49,15 @@ pub(super) struct Entry {
 }
 
 impl Sessions {
-    pub(super) fn new(limit: usize, idle: Duration) -> Sessions {
+    pub(super) fn new(limit: usize, idle: Duration, replay: Bounds, count: Gauge) -> Sessions {
         Sessions {
             limit,
             idle,
             table: RefCell::default(),
+            archive: Archive::new(replay),
+            begun: Cell::new(0),
+            count,
+            swept: Cell::new(None),
         }
     }
 
@@ -59,13 +76,28 @@ impl Sessions {
         getrandom::fill(&mut random)
             .map_err(|_| Refusal::overloaded("no random numbers for a session"))?;
         let id = URL_SAFE_NO_PAD.encode(random);
+        let version = session.version();
+        let memory = self
+            .archive
+            .memory(version.is_some_and(|version| version.shape().primes));
+        let number = self.begun.get() + 1;
+        self.begun.set(number);
+        logger::debug(format_args!(
+            "session {number} begun with version {}, {} others are open",
+            version.map_or("unknown", Version::name),
+            self.table.borrow().len()
+        ));
         let entry = Entry {
             session,
+            memory,
+            number,
             principal,
             used: Cell::new(now),
             stream: RefCell::new(None),
         };
         self.table.borrow_mut().insert(id.clone(), Rc::new(entry));
+        self.sweep(now);
+        self.recount();
         Ok(id)
     }
 
@@ -76,19 +108,21 @@ impl Sessions {
             return None;
         }
         if found.is_expired(self.idle, now) {
-            self.table.borrow_mut().remove(id);
+            self.end(id, "it was unused for too long");
             return None;
         }
         found.used.set(now);
         Some(found)
     }
 
-    /// Ends it.
-    pub(super) fn end(&self, id: &str) {
+    /// Ends it, for this reason.
+    pub(super) fn end(&self, id: &str, why: &str) {
         let ended = self.table.borrow_mut().remove(id);
         if let Some(entry) = ended {
-            entry.end_stream();
+            logger::debug(format_args!("session {} ended: {why}", entry.number));
+            entry.end();
         }
+        self.recount();
     }
 
     /// Ends every stream.
@@ -98,34 +132,87 @@ impl Sessions {
         }
     }
 
+    /// Forgets, now and then, those whose clients left without a word.
+    fn sweep(&self, now: Instant) {
+        let due = |last: Instant| now.saturating_duration_since(last) >= SWEEP_EVERY;
+        if !self.swept.get().is_none_or(due) {
+            return;
+        }
+        self.swept.set(Some(now));
+        for id in self.ids(|entry| entry.is_expired(self.idle, now)) {
+            self.end(&id, "it was unused for too long");
+        }
+    }
+
+    fn recount(&self) {
+        self.count.set(self.table.borrow().len());
+    }
+
     fn make_room(&self, now: Instant) -> Result<(), Refusal> {
-        let mut table = self.table.borrow_mut();
-        if table.len() < self.limit {
+        if self.table.borrow().len() < self.limit {
             return Ok(());
         }
-        table.retain(|_, entry| !entry.is_expired(self.idle, now));
-        if table.len() < self.limit {
-            return Ok(());
+        let mut leaving = self.ids(|entry| entry.is_expired(self.idle, now));
+        if leaving.is_empty() {
+            leaving = self.ids(|entry| !entry.is_busy());
+            leaving.truncate(1);
         }
-        let idle = table.iter().filter(|(_, entry)| !entry.is_busy());
-        let oldest = idle.min_by_key(|(_, entry)| entry.used.get());
-        let Some(id) = oldest.map(|(id, _)| id.clone()) else {
+        if leaving.is_empty() {
             return Err(Refusal::overloaded("too many sessions"));
-        };
-        table.remove(&id);
+        }
+        for id in leaving {
+            self.end(&id, "there was no room for it any more");
+        }
         Ok(())
+    }
+
+    /// The ids of those, whoever is unused for longest first.
+    fn ids(&self, which: impl Fn(&Entry) -> bool) -> Vec<String> {
+        let table = self.table.borrow();
+        let mut found: Vec<_> = table.iter().filter(|(_, entry)| which(entry)).collect();
+        found.sort_by_key(|(_, entry)| entry.used.get());
+        found.into_iter().map(|(id, _)| id.clone()).collect()
     }
 }
 
 impl Entry {
     /// Opens the session's own stream. One that is open ends: its client has lost it, or means this one.
-    pub(super) fn open_stream(&self) -> Receiver<Vec<u8>> {
-        let (outlet, news) = outlet();
+    pub(super) fn open_stream(&self) -> Source {
+        self.own_stream(None)
+    }
+
+    /// Goes on with one of the session's streams after the event with this id.
+    ///
+    /// # Errors
+    /// 400 for an id with which that cannot be done.
+    pub(super) fn resume(&self, id: &str) -> Result<Source, Refusal> {
+        let place = self.memory.find(id)?;
+        Ok(match place.stream {
+            OWN => self.own_stream(Some(place.number)),
+            _ => Source::Followed(Follower::new(Rc::clone(&self.memory), place)),
+        })
+    }
+
+    fn own_stream(&self, after: Option<u64>) -> Source {
+        let memory = Rc::clone(&self.memory);
+        let (outlet, news) = outlet_or(move |message| {
+            memory.keep(OWN, message);
+            true
+        });
         if let Some(before) = self.stream.replace(Some(news.clone())) {
             before.close();
+            while let Ok(message) = before.try_recv() {
+                self.memory.keep(OWN, &message);
+            }
         }
         self.session.attach(outlet);
-        news
+        let after = after.unwrap_or_else(|| self.memory.heard());
+        Source::Own(Own::new(Rc::clone(&self.memory), after, news))
+    }
+
+    fn end(&self) {
+        self.memory.close();
+        self.end_stream();
     }
 
     fn end_stream(&self) {
@@ -145,5 +232,7 @@ impl Entry {
     }
 }
 
+/// As often as the table is looked through at most.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// 144 bits.
 const ID_BYTES: usize = 18;

@@ -13,8 +13,10 @@ use super::auth::{Gate, KeyError};
 use super::budget::Budget;
 use super::door::Door;
 use super::listener::Listener;
+use super::replay::Bounds;
 use super::routes::Boundary;
 use super::sessions::Sessions;
+use crate::gauge::Gauge;
 use crate::mcp::Engine;
 
 /// What the server is to be.
@@ -29,6 +31,8 @@ pub struct Settings {
     pub allowed_hosts: Vec<Host>,
     /// Origins that pages may have, besides this machine's.
     pub allowed_origins: Vec<Origin>,
+    /// Kept at the number of sessions of versions before 2026-07-28.
+    pub sessions: Gauge,
     /// Bounds of memory and work.
     pub limits: Limits,
     /// Bounds of waiting.
@@ -48,6 +52,14 @@ pub struct Limits {
     pub bodies_bytes: usize,
     /// Sessions of versions before 2026-07-28.
     pub sessions: usize,
+    /// Events of one session's streams that can be had again after a lost connection; the oldest make room.
+    pub session_replay_events: usize,
+    /// Bytes of those of one session; more than the largest event.
+    pub session_replay_bytes: usize,
+    /// Events of all sessions together.
+    pub replay_events: usize,
+    /// Bytes of those of all sessions together.
+    pub replay_bytes: usize,
 }
 
 /// Bounds of waiting.
@@ -90,11 +102,14 @@ impl Site {
             api_key,
             allowed_hosts,
             allowed_origins,
+            sessions,
             limits,
             deadlines,
         } = settings;
+        let replay = limits.replay();
+        let sessions = Sessions::new(limits.sessions, deadlines.session, replay, sessions);
         Ok(Site {
-            door: Door::new(engine, Sessions::new(limits.sessions, deadlines.session)),
+            door: Door::new(engine, sessions),
             gate: Gate::new(&api_key)?,
             boundary: Boundary {
                 reach: listener.reach(),
@@ -134,6 +149,21 @@ impl Default for Limits {
             body_bytes: 4 << 20,
             bodies_bytes: 32 << 20,
             sessions: 256,
+            session_replay_events: 256,
+            session_replay_bytes: 2 << 20,
+            replay_events: 8192,
+            replay_bytes: 8 << 20,
+        }
+    }
+}
+
+impl Limits {
+    fn replay(&self) -> Bounds {
+        Bounds {
+            session_events: self.session_replay_events,
+            session_bytes: self.session_replay_bytes,
+            events: self.replay_events,
+            bytes: self.replay_bytes,
         }
     }
 }

@@ -36,6 +36,9 @@ pub struct Shape {
     /// An error whose request id could not be read leaves `id` out; earlier schemas demand the
     /// member, and JSON-RPC 2.0 then wants `null`.
     pub omits_unknown_id: bool,
+    /// Event streams over HTTP begin with an event that has an id and no message; clients of
+    /// earlier versions take that for a broken message.
+    pub primes: bool,
     /// Results carry `resultType`, `_meta` with the server's identity, and cache hints.
     pub stateless: bool,
     /// The error code for a resource that does not exist.
@@ -94,6 +97,7 @@ const SHAPE_2024_11_05: Shape = Shape {
     annotations: false,
     titles: false,
     omits_unknown_id: false,
+    primes: false,
     stateless: false,
     missing_resource: super::rpc::RESOURCE_NOT_FOUND,
 };
@@ -112,10 +116,12 @@ const SHAPE_2025_06_18: Shape = Shape {
 const SHAPE_2025_11_25: Shape = Shape {
     name: "2025-11-25",
     omits_unknown_id: true,
+    primes: true,
     ..SHAPE_2025_06_18
 };
 const SHAPE_2026_07_28: Shape = Shape {
     name: "2026-07-28",
+    primes: false,
     stateless: true,
     missing_resource: super::rpc::INVALID_PARAMS,
     ..SHAPE_2025_11_25

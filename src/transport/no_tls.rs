@@ -55,7 +55,7 @@ impl Session {
         match *self {}
     }
 
-    pub(crate) fn close(self) {
+    pub(crate) fn close(self) -> Async<TcpStream> {
         match self {}
     }
 

@@ -77,19 +77,16 @@ impl Stream {
         }
     }
 
-    /// Ends it in order, as far as that goes at once.
-    pub(crate) fn close(self) -> Option<Async<TcpStream>> {
-        match self {
-            Self::Plain(socket) => {
-                // A peer that is gone already needs no farewell.
-                let _ = socket.get_ref().shutdown(std::net::Shutdown::Write);
-                Some(socket)
-            }
-            Self::Tls(session) => {
-                session.close();
-                None
-            }
-        }
+    /// Ends our direction in order, as far as that goes at once, and returns the socket: what the peer
+    /// still sends has to be read before it is dropped.
+    pub(crate) fn close(self) -> Async<TcpStream> {
+        let socket = match self {
+            Self::Plain(socket) => socket,
+            Self::Tls(session) => session.close(),
+        };
+        // A peer that is gone already needs no farewell.
+        let _ = socket.get_ref().shutdown(std::net::Shutdown::Write);
+        socket
     }
 
     /// Lets the system acknowledge at once what was received. Brokers that do not set TCP_NODELAY

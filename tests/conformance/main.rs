@@ -32,6 +32,7 @@ fn main() {
         api_key: ApiKey::Plain(Secret::new(KEY)),
         allowed_hosts: Vec::new(),
         allowed_origins: Vec::new(),
+        sessions: mcpmqtt::gauge::Gauge::default(),
         limits: Limits::default(),
         deadlines: Deadlines::default(),
     };

@@ -10,6 +10,7 @@
 pub mod agent;
 pub mod mosquitto;
 pub mod peer;
+pub mod program;
 pub mod proxy;
 
 use std::net::TcpListener;

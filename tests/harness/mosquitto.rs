@@ -224,6 +224,30 @@ impl Clients {
     }
 }
 
+/// Publishes to one topic as fast as it goes, until it is dropped.
+pub struct Flood(Child);
+
+impl Flood {
+    pub fn start(clients: Clients, topic: &str) -> Self {
+        let mut child = clients
+            .client("mosquitto_pub", &["-l"], &["-t", topic])
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect(REMEDY);
+        let mut lines = child.stdin.take().unwrap();
+        let text = "0123456789abcdef\n".repeat(1000);
+        std::thread::spawn(move || while lines.write_all(text.as_bytes()).is_ok() {});
+        Self(child)
+    }
+}
+
+impl Drop for Flood {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Debian keeps the broker where only root's path leads.
 fn with_sbin() -> String {
     format!(

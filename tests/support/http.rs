@@ -10,10 +10,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mcpmqtt::http::{Deadlines, Limits, Listener, Settings, serve};
+use mcpmqtt::mcp::catalog::Catalog;
 use mcpmqtt_config::{ApiKey, Host, Origin, Secret};
 use serde_json::Value;
 
-use super::engine;
+use super::engine_with;
 
 /// The right key of every server here.
 pub const KEY: &str = "the-right-key";
@@ -25,6 +26,8 @@ pub struct Wanted {
     pub origins: &'static [&'static str],
     pub limits: Limits,
     pub deadlines: Deadlines,
+    /// What the catalog has beside the usual.
+    pub catalog: fn(&mut Catalog),
     /// Where to listen; none: a free port of loopback.
     pub file: Option<PathBuf>,
     /// The address of a TCP port.
@@ -43,6 +46,7 @@ impl Default for Wanted {
                 linger: Duration::from_secs(20),
                 ..Deadlines::default()
             },
+            catalog: |_| {},
             file: None,
             host: "127.0.0.1",
         }
@@ -75,7 +79,7 @@ impl Server {
                 Some(path) => Listener::unix(path, 0o600).unwrap(),
                 None => Listener::tcp(wanted.host, 0).unwrap(),
             };
-            let (engine, gate) = engine();
+            let (engine, gate) = engine_with(wanted.catalog);
             ready.send((listener.place().to_owned(), gate)).unwrap();
             let settings = Settings {
                 engine,
@@ -91,6 +95,7 @@ impl Server {
                     .iter()
                     .map(|name| Origin::parse(name).unwrap())
                     .collect(),
+                sessions: mcpmqtt::gauge::Gauge::default(),
                 limits: wanted.limits,
                 deadlines: wanted.deadlines,
             };
@@ -335,15 +340,26 @@ impl Client {
         (size > 0).then_some(chunk)
     }
 
-    /// The message of the next event of a stream; comments are passed over.
+    /// The message of the next event of a stream; comments and what begins a stream are passed over.
     pub fn event(&mut self) -> Value {
         loop {
-            let chunk = String::from_utf8(self.chunk().expect("the stream has ended")).unwrap();
-            if chunk.starts_with(':') {
-                continue;
+            let frame = self.frame().expect("the stream has ended");
+            if let Some(message) = frame.message {
+                return message;
             }
-            let data = chunk.strip_prefix("event: message\ndata: ").unwrap();
-            return serde_json::from_str(data.strip_suffix("\n\n").unwrap()).unwrap();
+        }
+    }
+
+    /// The next event of a stream, comments passed over; `None` at its end.
+    pub fn frame(&mut self) -> Option<Frame> {
+        let mut text = String::new();
+        loop {
+            text.push_str(&String::from_utf8(self.chunk()?).unwrap());
+            match text.strip_suffix("\n\n") {
+                Some(":") => text.clear(),
+                Some(event) => return Some(Frame::read(event)),
+                None => {}
+            }
         }
     }
 
@@ -351,6 +367,37 @@ impl Client {
     pub fn is_served(&mut self) -> bool {
         self.send(b"GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n");
         self.answer().status == 200
+    }
+}
+
+/// One event.
+#[derive(Debug)]
+pub struct Frame {
+    pub id: Option<String>,
+    pub retry: Option<u64>,
+    pub message: Option<Value>,
+    pub bytes: usize,
+}
+
+impl Frame {
+    fn read(text: &str) -> Frame {
+        let field = |name: &str| {
+            let mut found = text
+                .lines()
+                .filter_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let value = found.next().map(str::trim_start);
+            assert_eq!(found.next(), None, "`{name}` twice: {text}");
+            value
+        };
+        let data = field("data").expect("an event without data");
+        let message = (!data.is_empty()).then(|| serde_json::from_str(data).unwrap());
+        assert_eq!(field("event"), message.as_ref().map(|_| "message"));
+        Frame {
+            id: field("id").map(str::to_owned),
+            retry: field("retry").map(|it| it.parse().unwrap()),
+            message,
+            bytes: text.len() + 2,
+        }
     }
 }
 

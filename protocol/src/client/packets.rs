@@ -132,11 +132,13 @@ impl Core {
 
     fn deliver(&mut self, publish: &Publish<'_>) {
         let outputs = &mut self.outputs;
+        let subscriptions = &self.subscriptions;
         let matched = self.listeners.dispatch(
             publish.topic_name,
             publish.payload,
             publish.qospid.qos(),
             publish.retain,
+            &|filter| subscriptions.is_leaving(filter),
             &mut |event| outputs.push_back(Output::Event(event)),
         );
         if !matched {

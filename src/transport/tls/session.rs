@@ -126,10 +126,11 @@ impl Session {
         }
     }
 
-    /// Takes leave, as far as the socket lets us at once.
-    pub(crate) fn close(mut self) {
+    /// Takes leave, as far as the socket lets us at once, and returns the socket.
+    pub(crate) fn close(mut self) -> Async<TcpStream> {
         self.tls.send_close_notify();
         let _ = self.tls.write_tls(&mut self.socket.get_ref());
+        self.socket
     }
 
     pub(crate) fn socket(&self) -> &Async<TcpStream> {

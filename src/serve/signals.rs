@@ -1,0 +1,47 @@
+//! Signals, as things to wait for.
+
+use std::future::Future;
+
+use async_channel::Sender;
+use async_signal::{Signal, Signals};
+use smol::LocalExecutor;
+use smol::stream::StreamExt as _;
+
+use crate::logger;
+
+/// Ready when the first signal to stop comes. The second ends the program on the spot. SIGHUP stops, too, unless
+/// somebody wants to be told of it.
+///
+/// # Errors
+/// When signals cannot be watched.
+pub(super) fn stop(
+    executor: &LocalExecutor<'static>,
+    hangup: Option<Sender<()>>,
+) -> Result<impl Future<Output = ()> + use<>, String> {
+    let mut signals = Signals::new([Signal::Int, Signal::Term, Signal::Hup])
+        .map_err(|error| format!("cannot watch for signals: {error}"))?;
+    let (first, stop) = async_channel::bounded::<()>(1);
+    executor
+        .spawn(async move {
+            while let Some(signal) = signals.next().await {
+                if let (Ok(Signal::Hup), Some(hangup)) = (&signal, &hangup) {
+                    // Full when one is waiting already, and one look at the file is enough.
+                    let _ = hangup.try_send(());
+                    continue;
+                }
+                if first.is_closed() {
+                    logger::warning(format_args!("second signal, ending at once"));
+                    logger::flush();
+                    std::process::exit(1);
+                }
+                if let Ok(signal) = signal {
+                    logger::info(format_args!("{signal:?} received, stopping"));
+                }
+                first.close();
+            }
+        })
+        .detach();
+    Ok(async move {
+        let _ = stop.recv().await;
+    })
+}

@@ -1,0 +1,45 @@
+//! The state of the running program in one line, for whoever looks at the service.
+
+use std::time::Duration;
+
+use async_io::Timer;
+use smol::future;
+
+use crate::broker::{Broker, Status};
+use crate::gauge::Gauge;
+use crate::service::Service;
+
+/// Keeps the service manager's line true, for as long as it is polled. What changes more than once a second is told
+/// once.
+pub(super) async fn tell(service: &Service, broker: &Broker, place: &str, sessions: &Gauge) {
+    let mut changes = broker.changes();
+    let mut told = String::new();
+    loop {
+        let count = sessions.value();
+        let text = line(&changes.latest(), place, count);
+        if text != told {
+            service.status(&text).await;
+            told = text;
+            Timer::after(PAUSE).await;
+        }
+        let connection = async {
+            changes.next().await;
+        };
+        future::or(connection, sessions.changed(count)).await;
+    }
+}
+
+fn line(status: &Status, place: &str, sessions: usize) -> String {
+    let sessions = match sessions {
+        1 => "1 session".to_owned(),
+        count => format!("{count} sessions"),
+    };
+    match status {
+        Status::Connected { .. } => format!("connected to {place}, {sessions}"),
+        Status::Disconnected { reason, .. } => {
+            format!("not connected to {place}, {sessions}: {reason}")
+        }
+    }
+}
+
+const PAUSE: Duration = Duration::from_secs(1);
