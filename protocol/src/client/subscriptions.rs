@@ -142,9 +142,9 @@ impl Subscriptions {
         entry.is_some_and(|entry| entry.suspicion != Suspicion::None)
     }
 
-    /// Whether an UNSUBSCRIBE for this filter is not yet acknowledged.
+    /// Whether a SUBSCRIBE for this filter waits for the answer to an UNSUBSCRIBE.
     pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
-        self.questions.is_leaving(filter)
+        self.questions.hold_back(filter)
     }
 
     /// Whether an answer to a SUBSCRIBE is owed.
