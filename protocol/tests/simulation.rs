@@ -45,7 +45,8 @@ fn every_property_holds_on_every_schedule() {
     let total = total.into_inner().unwrap();
     // Not `println!`, which a test that passes keeps for itself.
     let seconds = start.elapsed().as_secs_f64();
-    writeln!(stderr(), "{count} schedules in {seconds:.0} s: {total:?}").unwrap();
+    let mut out = stderr();
+    writeln!(out, "{count} schedules in {seconds:.0} s: {total:?}").unwrap();
     if count >= 1000 {
         assert!(total.cuts > count && total.resends > count / 2, "{total:?}");
         assert!(total.black_holes > count / 10 && total.restarts > count / 10);

@@ -72,7 +72,8 @@ fn no_test_names_a_statement_that_does_not_exist() {
 
 /// Not by `println!`, which a test that passes keeps for itself.
 fn report(what: &str, all: usize, missing: usize) {
-    writeln!(stderr(), "{all} {what}, {missing} without a test").unwrap();
+    let mut out = stderr();
+    writeln!(out, "{all} {what}, {missing} without a test").unwrap();
 }
 
 fn statements() -> BTreeSet<String> {
