@@ -65,6 +65,15 @@ made_from() {
   cp "$file" "$directory/.made-from"
 }
 
+# Installs the Python program that this one is measured against, into $cache/original.
+install_original() {
+  make_original() {
+    python3 -m venv "$cache/original" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
+    "$cache/original/bin/pip" install --quiet --disable-pip-version-check -r scripts/bench/original.txt
+  }
+  made_from scripts/bench/original.txt "$cache/original" make_original
+}
+
 # Prints the Python that has the SDK.
 sdk_python() {
   make_venv() {

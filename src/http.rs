@@ -5,9 +5,9 @@
 //! Does not: know MQTT, or know methods and tools (see [`mcp`](crate::mcp)).
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
-//! `wire` (with `tls`), `head` (with `target`) and `body`; `routes`, `auth` (with `throttle` and `peer`) and `media` judge it; `door` (with
-//! `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events` send what comes of it, `trail`
-//! and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
+//! `wire` (with `tls`), `head` (with `target`) and `body`; `routes`, `auth` (with `throttle`, `line` and `peer`) and
+//! `media` judge it; `door` (with `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events`
+//! send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -38,6 +38,7 @@ mod events;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod head;
+mod line;
 mod listener;
 mod media;
 mod message;
@@ -133,39 +134,28 @@ impl Server {
             listener,
             operators,
         } = self;
-        let connections = LocalExecutor::new();
-        let open = |side: Side, stream: Stream, peer: Peer, seat: Seat| {
-            let site = Rc::clone(&site);
-            let tls = site.tls().filter(|_| side == Side::Agents);
-            let serving = async move {
-                let stream = match tls {
-                    Some(tls) => tls.secure(stream, peer, &seat, &site).await,
-                    None => Some(stream),
-                };
-                if let Some(stream) = stream {
-                    let connection = Connection::new(stream, peer, side, seat, site);
-                    connection.serve().await;
-                }
-            };
-            connections.spawn(serving).detach();
-        };
+        let connections = Rc::new(LocalExecutor::new());
+        let open = opener(&site, &connections);
         let tick = site.deadlines.tick();
-        // Agents in any number must not keep the operator out.
-        let operators_seats = Seats::new(OPERATORS);
+        // Tasks of their own, which are woken for nothing else: an attempt to accept is a system call.
+        let agents = accept(listener, Rc::clone(&seats), tick, {
+            let open = open.clone();
+            move |stream, peer, seat| open(Side::Agents, stream, peer, seat)
+        });
+        let agents = connections.spawn(agents);
+        let operators = operators.map(|listener| {
+            // Agents in any number must not keep the operator out.
+            let seats = Seats::new(OPERATORS);
+            let open = move |stream, peer, seat| open(Side::Operator, stream, peer, seat);
+            connections.spawn(accept(listener, seats, tick, open))
+        });
         let serving = async {
-            let agents = accept(&listener, &seats, tick, |stream, peer, seat| {
-                open(Side::Agents, stream, peer, seat);
-            });
-            let watched = async {
-                let Some(listener) = &operators else {
-                    return future::pending().await;
-                };
-                let open = |stream, peer, seat| open(Side::Operator, stream, peer, seat);
-                accept(listener, &operators_seats, tick, open).await;
-            };
-            future::or(stop, future::or(agents, watched)).await;
-            // From here on nobody finds the door.
-            drop((listener, operators));
+            stop.await;
+            // From here on nobody finds the door: with the tasks go the listeners.
+            agents.cancel().await;
+            if let Some(operators) = operators {
+                operators.cancel().await;
+            }
             site.stop();
             let ticking = async {
                 while !seats.is_empty() {
@@ -183,10 +173,37 @@ impl Server {
     }
 }
 
+/// Lets a connection in, through TLS where that is wanted.
+fn opener(
+    site: &Rc<Site>,
+    executor: &Rc<LocalExecutor<'static>>,
+) -> impl Fn(Side, Stream, Peer, Seat) + Clone + 'static {
+    let (site, executor) = (Rc::clone(site), Rc::downgrade(executor));
+    move |side, stream, peer, seat| {
+        let Some(executor) = executor.upgrade() else {
+            return;
+        };
+        let site = Rc::clone(&site);
+        let serving = match site.tls().filter(|_| side == Side::Agents) {
+            None => executor.spawn(Connection::new(stream, peer, side, seat, site).serve()),
+            Some(tls) => executor.spawn(async move {
+                // Boxed, so that nothing is left of the handshake when it is done.
+                let secure = Box::pin(tls.secure(stream, peer, &seat, &site)).await;
+                if let Some(stream) = secure {
+                    Connection::new(stream, peer, side, seat, site)
+                        .serve()
+                        .await;
+                }
+            }),
+        };
+        serving.detach();
+    }
+}
+
 /// Takes connections in, and looks at the clock for those that are in.
 async fn accept(
-    listener: &Listener,
-    seats: &Rc<Seats>,
+    listener: Listener,
+    seats: Rc<Seats>,
     tick: Duration,
     open: impl Fn(Stream, Peer, Seat),
 ) {

@@ -110,8 +110,8 @@ impl Link {
             // Requests first: a caller that is gone may have left one behind.
             let mut moved = self.take_requests(now, cx);
             moved |= self.take_gone(now, cx);
-            moved |= self.check_timer(now, cx);
             let told = self.told;
+            moved |= self.check_timer(now, cx);
             moved |= self.drain(now);
             if self.told != told {
                 // Those who were told something run first: what they ask for now leaves in one write
@@ -197,7 +197,9 @@ impl Link {
             Poll::Ready(Ok(n)) => {
                 // A buffer that was filled has more behind it: no time to pause.
                 if n < self.buffer.len() {
-                    self.pace.has_read(now, self.client.usage().live_packet_ids);
+                    let usage = self.client.usage();
+                    self.pace
+                        .has_read(now, usage.live_packet_ids + usage.received_qos2);
                 }
                 let bytes = self.buffer.get(..n).unwrap_or_default();
                 self.client.handle_bytes(now, bytes);
@@ -320,12 +322,22 @@ impl Link {
                 self.timer = None;
             }
         }
-        if self.wait.is_some_and(|at| at <= now) {
+        if !self.is_due(now) {
+            return false;
+        }
+        // What we wait for may have come already: a process that was held up must not take its own
+        // delay for the broker's.
+        self.read(now, cx);
+        self.drain(now);
+        if self.is_due(now) {
             self.wait = None;
             self.client.handle_timeout(now);
-            return true;
         }
-        false
+        true
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.wait.is_some_and(|at| at <= now)
     }
 
     /// Makes sure something wakes us at `wait`. True when a new timer wants its first poll.

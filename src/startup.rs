@@ -233,6 +233,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    /// [MQTT-3.1.3-5].
     #[test]
     fn a_generated_client_id_is_one_that_every_broker_must_take() {
         let id = generate_client_id().unwrap();

@@ -36,8 +36,10 @@ fn duration() -> Duration {
     Duration::from_secs(if full_size() { 60 } else { 3 })
 }
 
-/// What the program may need in all, in kB.
-const MOST_MEMORY_KB: u64 = 12 * 1024;
+/// What the program may need beside its own code, in kB. Of its code, that of a release takes 5 MB at most,
+/// and that of the unoptimised program which tests start takes 10: to hold all of that against 12 MB would
+/// judge the compiler.
+const MOST_DATA_KB: u64 = 7 * 1024;
 
 /// The topic of the flood; each QoS 1 publish to the broker comes back on `ECHO`.
 const FLOOD: &str = "t/flood/x";
@@ -58,6 +60,8 @@ struct State {
     connections: AtomicU64,
     /// Packets that go out before the next of the flood.
     replies: Mutex<Vec<u8>>,
+    /// Whether they wait.
+    holding: AtomicBool,
     /// Whether the writer has nothing left.
     quiet: AtomicBool,
 }
@@ -115,7 +119,11 @@ impl State {
             publish(&mut batch, FLOOD, &[b'x'; 64]);
         }
         loop {
-            let replies = std::mem::take(&mut *self.replies.lock().unwrap());
+            let replies = if self.holding.load(Ordering::SeqCst) {
+                Vec::new()
+            } else {
+                std::mem::take(&mut *self.replies.lock().unwrap())
+            };
             let flooding = self.flooding.load(Ordering::SeqCst);
             if stream.write_all(&replies).is_err() {
                 return;
@@ -271,10 +279,10 @@ fn a_reader_that_does_not_read_costs_no_memory_and_nobody_else_and_its_loss_is_c
     }));
 }
 
-/// What the program holds while it is flooded, at most, in kB, and how many rounds it served.
+/// What the program holds beside its code while it is flooded, at most, in kB, and how many rounds it served.
 fn serve_under_flood(agent: &mut Agent, command: &Value, mut pinged: impl FnMut()) -> (u64, u64) {
     let start = Instant::now();
-    let (mut most, mut rounds) = (0, 0);
+    let (mut data, mut rounds) = (0, 0);
     while start.elapsed() < duration() {
         let quiet = json!({"topic": ECHO, "max_messages": 1, "timeout": 60});
         let quiet = agent.listening("mqtt_subscribe", quiet);
@@ -285,10 +293,10 @@ fn serve_under_flood(agent: &mut Agent, command: &Value, mut pinged: impl FnMut(
         assert_eq!(quiet.structured()["messages_received"], 1);
         assert_eq!(flooded.structured()["messages_received"], 1000);
         pinged();
-        most = most.max(agent.rss_kb());
+        data = data.max(agent.data_kb());
         rounds += 1;
     }
-    (most, rounds)
+    (data, rounds)
 }
 
 #[test]
@@ -300,16 +308,43 @@ fn the_program_under_a_flood_stays_small_and_serves_its_calls() {
     let mut agent = Agent::start(&config);
     flooder.flood();
     let command = json!({"topic": "t/command", "payload": "now", "qos": 1});
-    let (most, rounds) = serve_under_flood(&mut agent, &command, || {
+    let (data, rounds) = serve_under_flood(&mut agent, &command, || {
         let before = flooder.pings();
         wait_until("a ping under the flood", || flooder.pings() > before);
     });
     flooder.stop();
     wait_until("the flood ends", || flooder.sent().is_some());
     let sent = flooder.sent().unwrap();
-    println!("{sent} messages, {rounds} rounds of calls, at most {most} kB");
+    println!(
+        "{sent} messages, {rounds} rounds of calls, at most {data} kB beside its code, {} in all",
+        agent.rss_kb()
+    );
     assert!(sent > 10_000 && rounds > 1);
-    assert!(most <= MOST_MEMORY_KB, "{most} kB");
+    assert!(data <= MOST_DATA_KB, "{data} kB");
+    assert_eq!(flooder.state.connections.load(Ordering::SeqCst), 1);
+}
+
+/// Pitfall 12: a machine that was asleep has not lost its broker.
+#[test]
+fn a_program_that_was_held_up_does_not_take_its_own_delay_for_the_brokers() {
+    let _turn = turn();
+    let flooder = Flooder::start();
+    let mut config = open_config(flooder.port);
+    config["mqtt"]["keepalive"] = json!(1);
+    let mut agent = Agent::start(&config);
+    let command = json!({"topic": "t/command", "payload": "now", "qos": 1});
+    agent.tool("mqtt_publish", command.clone()).structured();
+    for _ in 0..3 {
+        flooder.state.holding.store(true, Ordering::SeqCst);
+        let before = flooder.pings();
+        wait_until("a ping", || flooder.pings() > before);
+        agent.signal("STOP");
+        flooder.state.holding.store(false, Ordering::SeqCst);
+        // Longer than an answer may take.
+        std::thread::sleep(Duration::from_millis(900));
+        agent.signal("CONT");
+        agent.tool("mqtt_publish", command.clone()).structured();
+    }
     assert_eq!(flooder.state.connections.load(Ordering::SeqCst), 1);
 }
 
@@ -348,12 +383,15 @@ fn the_program_behind_a_flooded_mosquitto_stays_small_and_serves_its_calls() {
         sent
     });
     let command = json!({"topic": ECHO, "payload": "now", "qos": 1});
-    let (most, rounds) = serve_under_flood(&mut agent, &command, || {});
+    let (data, rounds) = serve_under_flood(&mut agent, &command, || {});
     stop.store(true, Ordering::SeqCst);
     let sent = flood.join().unwrap();
-    println!("{sent} messages to mosquitto, {rounds} rounds of calls, at most {most} kB");
+    println!(
+        "{sent} messages to mosquitto, {rounds} rounds of calls, at most {data} kB beside its code, {} in all",
+        agent.rss_kb()
+    );
     assert!(sent > 10_000 && rounds > 1);
-    assert!(most <= MOST_MEMORY_KB, "{most} kB");
+    assert!(data <= MOST_DATA_KB, "{data} kB");
     let (_, log) = agent.finish();
     assert!(!log.contains("next attempt"), "{log}");
 }

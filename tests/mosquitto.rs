@@ -24,6 +24,7 @@ fn payloads(collected: &Value) -> Vec<&str> {
         .collect()
 }
 
+/// [MQTT-7.0.0-2]: nothing but MQTT 3.1.1 is needed.
 #[test]
 fn a_publish_at_each_qos_arrives_and_says_how_it_ended() {
     let (broker, mut agent) = start();

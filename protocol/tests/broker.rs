@@ -687,6 +687,9 @@ fn the_members_of_a_group_take_turns_and_the_absent_are_passed_over() {
 
 // Retained messages
 
+/// [MQTT-3.3.1-5], [MQTT-3.3.1-10], [MQTT-3.3.1-11]: kept, and deleted by an empty one, which is not
+/// kept itself. [MQTT-3.3.1-7]: QoS 0 replaces too. [MQTT-3.3.1-12]: what is not retained replaces
+/// nothing.
 #[test]
 fn a_retained_message_is_sent_at_every_subscribe_until_an_empty_one_deletes_it() {
     let mut world = World::new();
@@ -700,12 +703,14 @@ fn a_retained_message_is_sent_at_every_subscribe_until_an_empty_one_deletes_it()
         "an old subscription sees a new message"
     );
     world.send(from, &retain("room/1/t", "22", Q1));
+    world.send(from, &retain("room/2/t", "23", Q0));
+    world.send(from, &publish("room/2/t", "24", Q0, 1));
     world.hear(to);
     for id in 1..=2 {
         let expected = [
             "SUBACK #1 2".to_owned(),
             format!("room/1/t=22 q1 #{id} retained"),
-            "room/2/t=21 q0 retained".to_owned(),
+            "room/2/t=23 q0 retained".to_owned(),
         ];
         assert_eq!(world.subscribe(to, "room/#", Q2), expected);
         world.send(to, &puback(id));
@@ -714,7 +719,7 @@ fn a_retained_message_is_sent_at_every_subscribe_until_an_empty_one_deletes_it()
     assert_eq!(world.hear(to), ["room/1/t= q0"], "the empty one is heard");
     assert_eq!(
         world.subscribe(to, "room/#", Q0),
-        ["SUBACK #1 0", "room/2/t=21 q0 retained"]
+        ["SUBACK #1 0", "room/2/t=23 q0 retained"]
     );
     assert_eq!(world.usage().retained, 1);
 }
@@ -739,6 +744,7 @@ fn retained_messages_are_bounded_in_number_and_bytes_and_still_delivered() {
 
 // Sessions
 
+/// [MQTT-3.1.2-5].
 #[test]
 fn a_kept_session_keeps_filters_and_qos_1_and_2_while_its_client_is_away() {
     let mut world = World::new();

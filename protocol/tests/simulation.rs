@@ -7,10 +7,12 @@
 
 mod world;
 
+use std::io::{Write as _, stderr};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Instant;
 
 use world::random::Random;
 use world::reference::Habits;
@@ -21,6 +23,7 @@ use world::{Plan, Tally, WhichBroker, World};
 #[test]
 fn every_property_holds_on_every_schedule() {
     let seeds = seeds();
+    let start = Instant::now();
     let count = seeds.end - seeds.start;
     let next = AtomicU64::new(seeds.start);
     let total = Mutex::new(Tally::default());
@@ -40,7 +43,10 @@ fn every_property_holds_on_every_schedule() {
         }
     });
     let total = total.into_inner().unwrap();
-    println!("{count} schedules: {total:?}");
+    // Not `println!`, which a test that passes keeps for itself.
+    let seconds = start.elapsed().as_secs_f64();
+    let mut out = stderr();
+    writeln!(out, "{count} schedules in {seconds:.0} s: {total:?}").unwrap();
     if count >= 1000 {
         assert!(total.cuts > count && total.resends > count / 2, "{total:?}");
         assert!(total.black_holes > count / 10 && total.restarts > count / 10);

@@ -5,8 +5,10 @@
 //! Does not: know MCP (see `door`).
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http_types::{Method, Request, StatusCode};
+use smol::future;
 
 use super::auth::{self, Gate, Principal};
 use super::body::Body;
@@ -56,6 +58,16 @@ struct Caller {
     accepts: Accepts,
 }
 
+/// What is to be done about a request.
+struct Verdict {
+    method: Method,
+    served: Served,
+    /// The connection ends with it.
+    last: bool,
+    /// Held until the answer is sent.
+    _share: Option<Share>,
+}
+
 impl Connection {
     pub(super) fn new(
         stream: Stream,
@@ -84,14 +96,14 @@ impl Connection {
             self.client.seat.waits();
             let head = self.head().await;
             self.client.seat.is_served();
-            let watch = Watch::start();
+            let watch = Watch::start(head.as_ref().ok());
             requests += 1;
             let last = requests >= self.client.site.limits.requests_per_connection;
-            let next = match &head {
+            let next = match head {
                 // Boxed, so that a connection that waits is small.
                 Ok(head) => Box::pin(self.exchange(head, last)).await,
                 Err(Broken::Refused(refusal)) => {
-                    self.client.refuse(Method::Get, refusal.clone(), true).await
+                    Box::pin(self.client.refuse(Method::Get, refusal, true)).await
                 }
                 Err(Broken::Gone) => {
                     requests -= 1;
@@ -100,12 +112,10 @@ impl Connection {
             };
             let outcome = std::mem::take(&mut self.client.outcome);
             if let Some(status) = outcome.status {
-                self.client
-                    .site
-                    .metrics
-                    .answered(status.into(), watch.time());
+                let metrics = &self.client.site.metrics;
+                metrics.answered(status.into(), watch.time());
             }
-            watch.tell(peer, head.ok().as_ref(), &outcome);
+            watch.tell(peer, &outcome);
             match next {
                 Next::Request => {}
                 Next::Close => {
@@ -164,51 +174,72 @@ impl Connection {
         Ok(head?)
     }
 
-    async fn exchange(&mut self, head: &Head, last: bool) -> Next {
+    async fn exchange(&mut self, head: Head, last: bool) -> Next {
+        // Boxed, so that of a request nothing is left while its answer is on its way, which may take days.
+        let Some(verdict) = Box::pin(self.judge(head, last)).await else {
+            return Next::Gone;
+        };
+        let Verdict {
+            method,
+            served,
+            last,
+            _share,
+        } = verdict;
+        match served {
+            Served::Answer(response) => Box::pin(self.client.send(method, response, last)).await,
+            Served::Refused(refusal) => Box::pin(self.client.refuse(method, refusal, last)).await,
+            Served::Call(call) => Box::pin(running::call(&mut self.client, call, last)).await,
+            Served::Stream(stream) => Box::pin(running::stream(&mut self.client, stream)).await,
+        }
+    }
+
+    /// From a head to what is to be done; `None` when nobody is there to be answered.
+    async fn judge(&mut self, head: Head, last: bool) -> Option<Verdict> {
         let last = last || !head.keep_alive || self.client.site.is_stopping();
         let method = head.method;
+        let refused = |refusal, last| Verdict {
+            method,
+            served: Served::Refused(refusal),
+            last,
+            _share: None,
+        };
         // A body that is not read would be taken for the next request.
         let unread = last || head.has_body();
-        let caller = match self.admit(head).await {
+        let caller = match self.admit(&head).await {
             Ok(Admitted::Caller(caller)) => caller,
             Ok(Admitted::Visitor(place)) => {
-                let page = self.client.site.page(place);
-                return self.client.send(method, page, unread).await;
+                return Some(Verdict {
+                    method,
+                    served: Served::Answer(self.client.site.page(place)),
+                    last: unread,
+                    _share: None,
+                });
             }
             Err(refusal) => {
-                return self.client.refuse(method, refusal, unread).await;
+                if refusal.status == StatusCode::TooManyRequests && !self.holds_back().await {
+                    return None;
+                }
+                return Some(refused(refusal, unread));
             }
         };
-        let (body, share) = match self.body(head).await {
+        let (body, share) = match self.body(&head).await {
             Ok(body) => body,
             Err(Broken::Refused(refusal)) => {
-                return self.client.refuse(method, refusal, true).await;
+                return Some(refused(refusal, true));
             }
-            Err(Broken::Gone) => return Next::Gone,
+            Err(Broken::Gone) => return None,
         };
-        let Caller {
-            request,
-            gate,
-            principal,
-            accepts,
-        } = caller;
-        if !Rc::ptr_eq(&gate, &self.client.site.gate()) {
-            return self.client.refuse(method, auth::replaced(), last).await;
+        let site = &self.client.site;
+        if !Rc::ptr_eq(&caller.gate, &site.gate()) {
+            return Some(refused(auth::replaced(), last));
         }
-        let served = self
-            .client
-            .site
-            .door
-            .serve(&request, &body, principal, accepts);
-        drop(body);
-        let next = match served {
-            Served::Answer(response) => self.client.send(method, response, last).await,
-            Served::Refused(refusal) => self.client.refuse(method, refusal, last).await,
-            Served::Call(call) => running::call(&mut self.client, call, last).await,
-            Served::Stream(stream) => running::stream(&mut self.client, stream).await,
-        };
-        drop(share);
-        next
+        let door = &site.door;
+        Some(Verdict {
+            method,
+            served: door.serve(&caller.request, &body, caller.principal, caller.accepts),
+            last,
+            _share: Some(share),
+        })
     }
 
     /// All that is decided by the head alone.
@@ -224,19 +255,12 @@ impl Connection {
             return Ok(Admitted::Visitor(place));
         }
         let gate = self.client.site.gate();
-        let waiting = gate.admit(self.peer, head);
-        let patience = self.client.site.deadlines.handler;
-        let Ok(principal) = self.client.seat.within(patience, waiting).await else {
-            return Err(Refusal::overloaded(
-                "the API key could not be checked in time",
-            ));
-        };
-        let principal = principal?;
+        let principal = self.prove(&gate, head).await?;
         if place != Place::Mcp {
             return Ok(Admitted::Visitor(place));
         }
         self.client.seat.has_shown_the_key();
-        let request = message::decode(head).await?;
+        let request = message::decode(head)?;
         let mut accepts = Accepts::read(&request);
         match head.method {
             Method::Post => {
@@ -260,6 +284,34 @@ impl Connection {
             principal,
             accepts,
         }))
+    }
+
+    /// Who shows a key, if it is the right one.
+    async fn prove(&mut self, gate: &Gate, head: &Head) -> Result<Principal, Refusal> {
+        let Client {
+            stream,
+            buffer,
+            seat,
+            site,
+            ..
+        } = &mut self.client;
+        let waiting = gate.admit(self.peer, head, buffer.until_closed(stream));
+        match seat.within(site.deadlines.handler, waiting).await {
+            Ok(principal) => principal,
+            Err(_) => Err(Refusal::overloaded(
+                "the API key could not be checked in time",
+            )),
+        }
+    }
+
+    /// Lets a stranger who tries key after key wait for the refusal, so that others need not. False when somebody else
+    /// needs the seat.
+    async fn holds_back(&self) -> bool {
+        let seat = &self.client.seat;
+        seat.waits();
+        let held = seat.within(HOLD, future::pending::<()>()).await;
+        seat.is_served();
+        held != Err(Called::Evicted)
     }
 
     async fn body(&mut self, head: &Head) -> Result<(Vec<u8>, Share), Broken> {
@@ -314,3 +366,6 @@ impl From<Refusal> for Broken {
         Broken::Refused(refusal)
     }
 }
+
+/// 50 clients that try keys as fast as they are refused cost less than a hundredth of a processor at this.
+const HOLD: Duration = Duration::from_millis(250);

@@ -27,11 +27,11 @@ pub(super) struct Sessions {
     limit: usize,
     idle: Duration,
     table: RefCell<HashMap<String, Rc<Entry>>>,
+    archive: Rc<Archive>,
+    begun: Cell<u64>,
     /// Says how many there are.
     count: Gauge,
     swept: Cell<Option<Instant>>,
-    archive: Rc<Archive>,
-    begun: Cell<u64>,
 }
 
 /// One of them.
@@ -54,10 +54,10 @@ impl Sessions {
             limit,
             idle,
             table: RefCell::default(),
-            count,
-            swept: Cell::new(None),
             archive: Archive::new(replay),
             begun: Cell::new(0),
+            count,
+            swept: Cell::new(None),
         }
     }
 
@@ -142,11 +142,12 @@ impl Sessions {
     /// Forgets, now and then, those whose clients left without a word.
     fn sweep(&self, now: Instant) {
         let due = |last: Instant| now.saturating_duration_since(last) >= SWEEP_EVERY;
-        if self.swept.get().is_none_or(due) {
-            self.swept.set(Some(now));
-            for id in self.ids(|entry| entry.is_expired(self.idle, now)) {
-                self.end(&id, "it was unused for too long");
-            }
+        if !self.swept.get().is_none_or(due) {
+            return;
+        }
+        self.swept.set(Some(now));
+        for id in self.ids(|entry| entry.is_expired(self.idle, now)) {
+            self.end(&id, "it was unused for too long");
         }
     }
 

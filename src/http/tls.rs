@@ -44,7 +44,7 @@ impl Tls {
         };
         let opening = Opened::on(socket, self);
         match seat.within(site.deadlines.head, opening).await {
-            Ok(Ok(Opened::Secure(session))) => Some(Stream::Tls(Box::new(session))),
+            Ok(Ok(Opened::Secure(session))) => Some(Stream::Tls(session)),
             Ok(Ok(Opened::Plain(socket))) => {
                 logger::debug(format_args!("{peer}: plain HTTP where HTTPS is spoken"));
                 refuse(Stream::Tcp(socket), seat, site).await;
@@ -66,7 +66,7 @@ impl Tls {
 
 /// What a client wants to speak.
 enum Opened {
-    Secure(Session),
+    Secure(Box<Session>),
     Plain(Async<TcpStream>),
 }
 
@@ -80,7 +80,7 @@ impl Opened {
         }
         let session = Session::new(socket, Arc::clone(&tls.config)).map_err(io::Error::other)?;
         poll_fn(|context| session.poll_handshake(context)).await?;
-        Ok(Opened::Secure(session))
+        Ok(Opened::Secure(Box::new(session)))
     }
 }
 

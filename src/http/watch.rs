@@ -13,29 +13,34 @@ use super::peer::Peer;
 use super::routes;
 use crate::logger;
 
-/// The time that a request takes.
-pub(super) struct Watch(Instant);
+/// What was asked, if anybody wants to know, and since when.
+pub(super) struct Watch {
+    start: Instant,
+    asked: Option<String>,
+}
 
 impl Watch {
-    pub(super) fn start() -> Watch {
-        Watch(Instant::now())
-    }
-
-    /// So far.
-    pub(super) fn time(&self) -> Duration {
-        self.0.elapsed()
-    }
-
-    /// Tells what came of the request with this head, or of bytes that had none.
-    pub(super) fn tell(self, peer: Peer, head: Option<&Head>, outcome: &Outcome) {
-        if !logger::enabled(LogLevel::Debug) {
-            return;
-        }
-        let asked = match head {
+    /// Of a request with this head, or of bytes that had none.
+    pub(super) fn start(head: Option<&Head>) -> Watch {
+        let asked = || match head {
             Some(head) => format!("{} {}", head.method, routes::shown(&head.path)),
             None => "no request".into(),
         };
+        Watch {
+            start: Instant::now(),
+            asked: logger::enabled(LogLevel::Debug).then(asked),
+        }
+    }
+
+    /// The time that it has taken so far.
+    pub(super) fn time(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Tells what came of it.
+    pub(super) fn tell(self, peer: Peer, outcome: &Outcome) {
         let ms = self.time().as_secs_f64() * 1e3;
+        let Some(asked) = self.asked else { return };
         let end = match (outcome.status, &outcome.why) {
             (Some(status), Some(why)) => format!("{} in {ms:.1} ms: {why}", u16::from(status)),
             (Some(status), None) => format!("{} in {ms:.1} ms", u16::from(status)),

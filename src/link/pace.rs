@@ -5,7 +5,8 @@
 //! takes them all.
 //!
 //! It promises that nothing waits that somebody waits for alone: there is no pause unless many
-//! publishes are unacknowledged, or message after message comes that no publish of ours was followed by.
+//! exchanges of acknowledgements are open, or message after message comes that no publish of ours was
+//! followed by.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -53,14 +54,18 @@ impl Pace {
         self.streak = 0;
     }
 
-    /// The socket was read; so many publishes were not acknowledged before that.
+    /// The socket was read; before that, so many publishes and messages were not acknowledged to the end.
     pub(super) fn has_read(&mut self, now: Instant, in_flight: usize) {
         let several = std::mem::take(&mut self.arrivals) > 1;
         let last = self.last_reading.replace(now);
-        let soon = last.is_some_and(|last| now.saturating_duration_since(last) < PAUSE);
-        self.streak = if several || soon { self.streak + 1 } else { 0 };
+        let soon = last.is_some_and(|last| now.saturating_duration_since(last) < SOON);
+        self.streak = if several || soon {
+            (self.streak + 1).min(2 * STREAM)
+        } else {
+            self.streak / 2
+        };
         let pause = if in_flight >= MANY_IN_FLIGHT {
-            PAUSE
+            PAUSE.min(SHARE * u32::try_from(in_flight).unwrap_or(u32::MAX))
         } else if self.streak >= STREAM {
             STREAM_PAUSE
         } else {
@@ -71,14 +76,19 @@ impl Pace {
     }
 }
 
-/// Between acknowledgements: long enough to gather several of a fast broker, short enough that a
-/// window of publishes does not run dry.
-const PAUSE: Duration = Duration::from_micros(200);
+/// Between acknowledgements, at most: long enough to gather dozens of a fast broker.
+const PAUSE: Duration = Duration::from_micros(400);
+
+/// What each open exchange adds to that: a small window must not run dry meanwhile.
+const SHARE: Duration = Duration::from_micros(10);
+
+/// Readings that are closer are part of a stream.
+const SOON: Duration = Duration::from_micros(200);
 
 /// Between messages, which wait in the socket's buffer meanwhile.
 const STREAM_PAUSE: Duration = Duration::from_micros(500);
 
-/// Unacknowledged publishes whose acknowledgements count as a stream.
+/// Open exchanges whose acknowledgements count as a stream.
 const MANY_IN_FLIGHT: usize = 8;
 
 /// Readings in a row that make a stream.
@@ -88,14 +98,14 @@ const STREAM: u32 = 16;
 mod tests {
     use super::*;
 
-    const SOON: Duration = Duration::from_micros(20);
+    const AT_ONCE: Duration = Duration::from_micros(20);
 
     #[test]
     fn request_and_reply_in_turn_never_pause() {
         let (mut pace, mut now) = (Pace::new(), Instant::now());
         for _ in 0..100 {
             pace.asked();
-            now += SOON;
+            now += AT_ONCE;
             pace.has_read(now, 1);
             pace.arrived();
             assert!(!pace.is_pausing);
@@ -106,7 +116,7 @@ mod tests {
     fn messages_now_and_then_never_pause() {
         let (mut pace, mut now) = (Pace::new(), Instant::now());
         for _ in 0..100 {
-            now += PAUSE;
+            now += SOON;
             pace.has_read(now, 0);
             pace.arrived();
             assert!(!pace.is_pausing);
@@ -117,21 +127,21 @@ mod tests {
     fn a_stream_of_messages_is_gathered_until_it_thins_out() {
         let (mut pace, mut now) = (Pace::new(), Instant::now());
         for _ in 0..20 {
-            now += SOON;
+            now += AT_ONCE;
             pace.has_read(now, 0);
             pace.arrived();
         }
         assert!(pace.is_pausing);
         for _ in 0..3 {
             pace.is_pausing = false;
-            now += PAUSE;
+            now += SOON;
             pace.arrived();
             pace.arrived();
             pace.has_read(now, 0);
             assert!(pace.is_pausing, "several came in the pause");
         }
         pace.is_pausing = false;
-        now += PAUSE;
+        now += SOON;
         pace.arrived();
         pace.has_read(now, 0);
         assert!(!pace.is_pausing, "one came in the pause");

@@ -111,12 +111,16 @@ impl Listeners {
     }
 
     /// Hands one inbound message to everyone it is for. Returns false when that is nobody.
+    ///
+    /// A listener that waits for its own SUBSCRIBE is given nothing by the subscription before, which
+    /// is being left: there would be a gap behind it that nobody counts.
     pub(super) fn dispatch(
         &mut self,
         topic: &str,
         payload: &[u8],
         qos: QoS,
         retain: bool,
+        is_leaving: &impl Fn(&SubscribeFilter) -> bool,
         events: &mut impl FnMut(Event),
     ) -> bool {
         let Self {
@@ -132,6 +136,9 @@ impl Listeners {
             let Some(listener) = by_ticket.get_mut(ticket) else {
                 return;
             };
+            if listener.waiting_for.is_some() && is_leaving(&listener.listen.filter) {
+                return;
+            }
             if listener.listen.retained {
                 let hashes = *hashes.get_or_insert_with(|| (hash(topic.as_bytes()), hash(payload)));
                 if !listener.is_news(hashes, retain, *connection) {

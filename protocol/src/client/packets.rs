@@ -135,11 +135,13 @@ impl Core {
         let bytes = publish.topic_name.len() + publish.payload.len();
         Count::add(&mut self.received_messages, publish.qospid.qos(), bytes);
         let outputs = &mut self.outputs;
+        let subscriptions = &self.subscriptions;
         let matched = self.listeners.dispatch(
             publish.topic_name,
             publish.payload,
             publish.qospid.qos(),
             publish.retain,
+            &|filter| subscriptions.is_leaving(filter),
             &mut |event| outputs.push_back(Output::Event(event)),
         );
         if !matched {

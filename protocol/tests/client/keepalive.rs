@@ -191,7 +191,7 @@ fn a_ping_must_be_answered_in_the_end_whatever_else_comes() {
     while rig.client.is_connected() {
         rig.send(publish0("flood", "x"));
         rig.advance(seconds(0.1));
-        assert!(rig.elapsed() - started < seconds(12.0));
+        assert!(rig.elapsed() - started < seconds(25.0));
     }
     assert_eq!(rig.ended().0, Reason::KeepAlive);
 }
