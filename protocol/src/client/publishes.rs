@@ -41,6 +41,12 @@ struct Writing {
     pid: Option<Pid>,
 }
 
+/// Where a publish was, and when its time is over.
+enum Forgotten {
+    Queued(Option<Instant>),
+    Encoded(Option<Instant>),
+}
+
 impl Publishes {
     /// Puts a message in line.
     pub(super) fn accept(
@@ -312,10 +318,10 @@ impl Publishes {
             }
             self.deadlines.remove(&(at, ticket));
             let reason = Reason::Timeout(why.cloned().map(Box::new));
-            let outcome = if self.forget(ticket).was_encoded {
-                Outcome::Unknown(reason)
-            } else {
-                Outcome::NotSent(reason)
+            let outcome = match self.forget(ticket) {
+                // The broker may get it or have it.
+                Forgotten::Encoded(_) => Outcome::Unknown(reason),
+                Forgotten::Queued(_) => Outcome::NotSent(reason),
             };
             events(Event::Published { ticket, outcome });
         }
@@ -323,7 +329,8 @@ impl Publishes {
 
     /// Nobody waits for this publish any more: what was not sent is not sent. Gives no outcome.
     pub(super) fn cancel(&mut self, ticket: Ticket) {
-        if let Some(at) = self.forget(ticket).deadline {
+        let (Forgotten::Encoded(deadline) | Forgotten::Queued(deadline)) = self.forget(ticket);
+        if let Some(at) = deadline {
             self.deadlines.remove(&(at, ticket));
         }
     }
@@ -334,10 +341,7 @@ impl Publishes {
         if let Some(publish) = self.queue.iter().position(held) {
             let publish = self.queue.remove(publish);
             self.bytes -= publish.as_ref().map_or(0, |p| p.message.size());
-            return Forgotten {
-                was_encoded: false,
-                deadline: publish.and_then(|p| p.deadline),
-            };
+            return Forgotten::Queued(publish.and_then(|p| p.deadline));
         }
         let mut writing = self.writing.iter_mut().map(|w| &mut w.publish);
         let deadline = match writing.find(|publish| held(publish)) {
@@ -347,10 +351,7 @@ impl Publishes {
             }
             None => self.flows.forget(ticket).flatten(),
         };
-        Forgotten {
-            was_encoded: true,
-            deadline,
-        }
+        Forgotten::Encoded(deadline)
     }
 
     /// The earliest time at which a call's own time is over.
@@ -390,12 +391,6 @@ impl Publishes {
         }
         events(Event::Published { ticket, outcome });
     }
-}
-
-struct Forgotten {
-    /// The broker may get it or have it.
-    was_encoded: bool,
-    deadline: Option<Instant>,
 }
 
 /// Room for the fixed header, the topic's length and a packet identifier in 268,435,455 bytes.
