@@ -5,9 +5,9 @@
 //! Does not: speak TLS (a proxy in front does), know MQTT, or know methods and tools (see [`mcp`](crate::mcp)).
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
-//! `wire`, `head` (with `target`) and `body`; `routes`, `auth` (with `throttle` and `peer`) and `media` judge it; `door` (with
-//! `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events` send what comes of it, `trail`
-//! and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
+//! `wire`, `head` (with `target`) and `body`; `routes`, `auth` (with `throttle`, `line` and `peer`) and `media` judge
+//! it; `door` (with `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events` send what comes
+//! of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -36,6 +36,7 @@ mod events;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod head;
+mod line;
 mod listener;
 mod media;
 mod message;
@@ -68,16 +69,21 @@ pub async fn serve(
 ) -> Result<(), KeyError> {
     let site = Rc::new(site::Site::new(settings, &listener)?);
     let seats = Seats::new(site.limits.connections);
-    let connections = LocalExecutor::new();
-    let open = |stream: Stream, peer: Peer, seat: Seat| {
-        let connection = Connection::new(stream, peer, seat, Rc::clone(&site));
-        connections.spawn(connection.serve()).detach();
+    let connections = Rc::new(LocalExecutor::new());
+    let (shared, executor) = (Rc::clone(&site), Rc::downgrade(&connections));
+    let open = move |stream: Stream, peer: Peer, seat: Seat| {
+        let connection = Connection::new(stream, peer, seat, Rc::clone(&shared));
+        if let Some(executor) = executor.upgrade() {
+            executor.spawn(connection.serve()).detach();
+        }
     };
     let tick = site.deadlines.tick();
+    // A task of its own, which is woken for nothing else: an attempt to accept is a system call.
+    let accepting = connections.spawn(accept(listener, Rc::clone(&seats), tick, open));
     let serving = async {
-        future::or(stop, accept(&listener, &seats, tick, open)).await;
-        // From here on nobody finds the door.
-        drop(listener);
+        stop.await;
+        // From here on nobody finds the door: with the task goes the listener.
+        accepting.cancel().await;
         site.stop();
         let ticking = async {
             while !seats.is_empty() {
@@ -97,8 +103,8 @@ pub async fn serve(
 
 /// Takes connections in, and looks at the clock for those that are in.
 async fn accept(
-    listener: &Listener,
-    seats: &Rc<Seats>,
+    listener: Listener,
+    seats: Rc<Seats>,
     tick: Duration,
     open: impl Fn(Stream, Peer, Seat),
 ) {

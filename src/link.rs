@@ -197,7 +197,9 @@ impl Link {
             Poll::Ready(Ok(n)) => {
                 // A buffer that was filled has more behind it: no time to pause.
                 if n < self.buffer.len() {
-                    self.pace.has_read(now, self.client.usage().live_packet_ids);
+                    let usage = self.client.usage();
+                    self.pace
+                        .has_read(now, usage.live_packet_ids + usage.received_qos2);
                 }
                 let bytes = self.buffer.get(..n).unwrap_or_default();
                 self.client.handle_bytes(now, bytes);

@@ -10,9 +10,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
+use harness::mosquitto::Mosquitto;
 use harness::program::{PROGRAM, Program, STATUS, ask, unix};
-use harness::{PATIENCE, Scratch, free_port};
+use harness::{PATIENCE, Scratch, free_port, open_config};
 use serde_json::json;
 
 /// A configuration whose broker is not there.
@@ -25,11 +27,28 @@ fn config(folder: &Scratch, remote: serde_json::Value) -> std::path::PathBuf {
     folder.file("config.json", &text.to_string())
 }
 
-fn list(key_field: &str) -> String {
-    let meta = json!({
+/// A call in the name of the key `k`.
+fn call(tool: &str, arguments: &serde_json::Value) -> String {
+    let params = json!({"name": tool, "arguments": arguments, "_meta": meta()});
+    let body = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let body = body.to_string();
+    format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer k\r\n\
+         content-type: application/json\r\nmcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\n\
+         mcp-name: {tool}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+}
+
+fn meta() -> serde_json::Value {
+    json!({
         "io.modelcontextprotocol/protocolVersion": "2026-07-28",
         "io.modelcontextprotocol/clientCapabilities": {},
-    });
+    })
+}
+
+fn list(key_field: &str) -> String {
+    let meta = meta();
     let body =
         json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}})
             .to_string();
@@ -242,6 +261,42 @@ fn at_debug_each_request_is_a_line_and_no_place_for_a_key_gets_into_the_log() {
         ("session 1 ended: its client ended it", 1),
     ] {
         assert!(line(words) >= least, "{words} {}: {log}", line(words));
+    }
+}
+
+#[test]
+fn while_the_broker_is_away_the_status_says_so_within_a_second_and_tools_say_why() {
+    let mut broker = Mosquitto::start();
+    let folder = Scratch::new();
+    let socket = folder.path("socket");
+    let mut config = open_config(broker.port);
+    config["mqtt"]["backoff"] = json!({"initial": 0.02, "max": 0.1});
+    config["remote_server"] = json!({"uds": socket, "api_key": "k"});
+    let config = folder.file("config.json", &config.to_string());
+    let mut program = Program::over(&config);
+    program.until("serving MCP over HTTP on");
+    let becomes = |connected: bool| {
+        let start = Instant::now();
+        let expected = format!(r#"{{"running": true, "mqtt_connected": {connected}}}"#);
+        while !ask(unix(&socket), STATUS).ends_with(&expected) {
+            assert!(start.elapsed() < PATIENCE, "never {expected}");
+        }
+        start.elapsed()
+    };
+    let arguments = json!({"topic": "t/a", "payload": "x", "qos": 1});
+    let published = || ask(unix(&socket), &call("mqtt_publish", &arguments));
+    becomes(true);
+    assert!(published().contains(r#""outcome":"delivered""#));
+    for _ in 0..2 {
+        broker.kill();
+        assert!(becomes(false) < Duration::from_secs(1));
+        let answer = published();
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{answer}");
+        assert!(answer.contains(r#""isError":true"#), "{answer}");
+        assert!(answer.contains("not connected"), "{answer}");
+        broker.restart();
+        assert!(becomes(true) < Duration::from_secs(1));
+        assert!(published().contains(r#""outcome":"delivered""#));
     }
 }
 

@@ -442,3 +442,68 @@ fn an_option_that_does_not_exist_would_be_noticed() {
     let error = cli::parse([OsString::from("--demonstrate")]).unwrap_err();
     assert_eq!(error, UsageError::Unknown("--demonstrate".into()));
 }
+
+/// The matrix of brokers as `scripts/interop` holds it true, and the reasons under it.
+#[test]
+fn the_matrix_of_brokers_is_what_the_interoperability_suite_expects() {
+    let file = root().join("tests/interop/expected.json");
+    let expected: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let brokers = expected["brokers"].as_object().unwrap();
+    let cases = expected["cases"].as_array().unwrap();
+    assert!(brokers.len() >= 6 && cases.len() >= 16);
+    let word = |value: &Value| value.as_str().unwrap().to_owned();
+
+    let mut lines = vec![
+        brokers.values().fold(String::from("| |"), |row, broker| {
+            format!(
+                "{row} {} {} |",
+                word(&broker["name"]),
+                word(&broker["version"])
+            )
+        }),
+        format!("|---|{}", "---|".repeat(brokers.len())),
+    ];
+    let mut reasons: Vec<(String, Vec<String>, Vec<String>)> = Vec::new();
+    for case in cases.iter().map(word) {
+        let mut row = format!("| {case} |");
+        for broker in brokers.values() {
+            let difference = &broker["differences"][&case];
+            if difference.is_null() {
+                row += " yes |";
+                continue;
+            }
+            row += &format!(" {} |", word(&difference["comes"]));
+            let because = word(&difference["because"]);
+            let at = reasons.iter().position(|(known, ..)| *known == because);
+            let at = at.unwrap_or_else(|| {
+                reasons.push((because, Vec::new(), Vec::new()));
+                reasons.len() - 1
+            });
+            let (_, cases, names) = &mut reasons[at];
+            for (list, entry) in [(cases, case.clone()), (names, word(&broker["name"]))] {
+                if !list.contains(&entry) {
+                    list.push(entry);
+                }
+            }
+        }
+        lines.push(row);
+    }
+    lines.push(String::new());
+    for (because, cases, brokers) in reasons {
+        lines.push(format!(
+            "* **{}** ({}): {because}.",
+            brokers.join(", "),
+            cases.join("; ")
+        ));
+    }
+    let wanted = lines.join("\n");
+    assert!(
+        readme().contains(&wanted),
+        "the README should have\n{wanted}"
+    );
+    for broker in brokers.values() {
+        for case in broker["differences"].as_object().unwrap().keys() {
+            assert!(cases.contains(&json!(case)), "`{case}` is no case");
+        }
+    }
+}

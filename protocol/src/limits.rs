@@ -97,6 +97,9 @@ pub(crate) const OUTBOX_FULL: usize = 256 * 1024;
 /// How long a SUBACK or UNSUBACK may take. After it the connection counts as broken.
 pub(crate) const SUBSCRIBE_ACK_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a SUBSCRIBE waits for the UNSUBACK of the same filter.
+pub(crate) const UNSUBACK_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How long a broker may acknowledge none of the publishes in flight. Nothing is ever sent again on a
 /// live connection, so only ending it lets a window move that such a broker has filled.
 pub(crate) const PUBLISH_ACK_TIMEOUT: Duration = Duration::from_secs(60);
@@ -120,6 +123,12 @@ pub(crate) const SEEN_TOPICS: usize = 4096;
 /// A connection that the broker ends within this time of its CONNACK, twice running, looks like
 /// two clients taking one client identifier from each other.
 pub(crate) const TAKEOVER_WINDOW: Duration = Duration::from_secs(5);
+
+/// Resumptions in a row that a broker may end before it acknowledges anything of what is sent again.
+/// Then the session is given up: without that, a message or a release that the broker cannot bear
+/// (rumqttd ends the connection at a PUBREL that it has forgotten) would end connections for ever. So
+/// many that a bad network hardly ever looks like it.
+pub(crate) const VAIN_RESUMPTIONS: u32 = 10;
 
 /// How long the broker waits for the CONNECT of a new connection (MQTT 3.1.1 §3.1: a reasonable
 /// time).

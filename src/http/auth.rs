@@ -1,12 +1,14 @@
 //! Who may come in: the API key, at a price that a stranger cannot run up.
 //!
 //! Promises: a key is proven once by its slow hash and known by a keyed tag from then on, whatever strangers do
-//! meanwhile; one slow hash is computed at a time; who fails too often is told to wait, before anything is computed.
+//! meanwhile; one slow hash is computed at a time; who fails too often waits in a line, in which the right key has its turn
+//! too.
 //! Does not: keep, log or show a key. The tag's own key is drawn at the start and never leaves the process.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,9 +16,11 @@ use blake2::Blake2bMac;
 use blake2::digest::{KeyInit, Mac};
 use http_types::{StatusCode, Url};
 use mcpmqtt_config::{ApiKey, KeyRecord, Secret};
-use smol::lock::Semaphore;
+use smol::future;
+use smol::lock::{Semaphore, SemaphoreGuardArc};
 
 use super::head::Head;
+use super::line::{Line, Turn};
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::throttle::Throttle;
@@ -31,6 +35,7 @@ pub(super) struct Gate {
     record: Option<Arc<KeyRecord>>,
     turn: Arc<Semaphore>,
     throttle: RefCell<Throttle>,
+    line: Line,
 }
 
 /// Who has come in: all that sessions and streams are bound to.
@@ -53,6 +58,14 @@ pub enum KeyError {
     Unusable(String),
     /// The operating system gives no random numbers.
     Random(String),
+}
+
+/// What a key proved to be.
+enum Verdict {
+    Right(Principal),
+    Wrong,
+    /// From a peer of whom that is known; what to answer.
+    WrongAgain(Refusal),
 }
 
 type Tag = [u8; TAG_BYTES];
@@ -79,6 +92,7 @@ impl Gate {
             // Room for one: a hash takes 64 MiB by default.
             turn: Arc::new(Semaphore::new(1)),
             throttle: RefCell::default(),
+            line: Line::default(),
         };
         if let Some(plain) = plain {
             gate.proven.set(gate.tag(plain.expose()));
@@ -86,11 +100,16 @@ impl Gate {
         Ok(gate)
     }
 
-    /// Lets the sender of this head in.
+    /// Lets the sender of this head in; `gone` is ready when it has left.
     ///
     /// # Errors
     /// 401 without the right key, 429 after too many wrong ones, 503 when there is no memory to prove one.
-    pub(super) async fn admit(&self, peer: Peer, head: &Head) -> Result<Principal, Refusal> {
+    pub(super) async fn admit(
+        &self,
+        peer: Peer,
+        head: &Head,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Principal, Refusal> {
         let Some(key) = credential(head) else {
             return Err(unauthorized(
                 "an API key is needed: send it as `Authorization: Bearer <key>`",
@@ -100,15 +119,14 @@ impl Gate {
         if let Some(principal) = self.known(&key) {
             return Ok(principal);
         }
-        let verdict = self.prove(peer, &key).await;
-        let mut throttle = self.throttle.borrow_mut();
+        let verdict = self.prove(peer, &key, gone).await;
         match verdict? {
-            Some(principal) => {
-                throttle.forgive(peer);
+            Verdict::Right(principal) => {
+                self.throttle.borrow_mut().forgive(peer);
                 Ok(principal)
             }
-            None => {
-                throttle.fail(peer, Instant::now());
+            Verdict::WrongAgain(refusal) => Err(refusal),
+            Verdict::Wrong => {
                 logger::warning(format_args!("wrong API key from {peer}"));
                 Err(unauthorized(
                     "wrong API key; `mcpmqtt --genkey` makes a new one",
@@ -127,31 +145,61 @@ impl Gate {
             .map(|()| Principal(proven))
     }
 
-    async fn prove(&self, peer: Peer, key: &str) -> Result<Option<Principal>, Refusal> {
-        self.throttle.borrow().check(peer, Instant::now())?;
+    /// Who has failed too often waits in the line, and a wrong key from there is not counted again.
+    async fn prove(
+        &self,
+        peer: Peer,
+        key: &str,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Verdict, Refusal> {
+        let checked = self.throttle.borrow().check(peer, Instant::now());
         let Some(record) = self.record.clone().filter(|_| key.len() <= KEY_BYTES) else {
-            return Ok(None);
+            checked?;
+            self.throttle.borrow_mut().fail(peer, Instant::now());
+            return Ok(Verdict::Wrong);
+        };
+        let waited = match checked {
+            Ok(()) => {
+                // Before the verdict: others may come from there until it is known.
+                self.throttle.borrow_mut().fail(peer, Instant::now());
+                None
+            }
+            Err(refusal) => Some(self.wait(peer, refusal, gone).await?),
         };
         let turn = self.turn.acquire_arc().await;
-        // While it waited, others may have come with the same key, or failed from the same place.
+        // While it waited, others may have come with the same key.
         if let Some(principal) = self.known(key) {
-            return Ok(Some(principal));
+            return Ok(Verdict::Right(principal));
         }
-        self.throttle.borrow().check(peer, Instant::now())?;
-        let secret = Secret::new(key);
-        let verdict = smol::unblock(move || {
-            // Held until the hash is done, even when nobody waits for it any more.
-            let _turn = turn;
-            record.verify(secret.expose())
-        })
-        .await;
-        let right = verdict.map_err(|error| {
-            Refusal::new(StatusCode::ServiceUnavailable, error.to_string()).with("retry-after", "5")
-        })?;
+        if let Some((waited, _)) = &waited {
+            waited.begins();
+        }
+        let right = prove(record, Secret::new(key), turn).await?;
         if right {
             self.proven.set(self.tag(key));
         }
-        Ok(self.known(key))
+        Ok(match (self.known(key), waited) {
+            (Some(principal), _) => Verdict::Right(principal),
+            (None, Some((_, refusal))) => Verdict::WrongAgain(refusal),
+            (None, None) => Verdict::Wrong,
+        })
+    }
+
+    /// Waits for a turn in the line; the refusal is for whoever gets none, or uses it for a wrong key.
+    async fn wait(
+        &self,
+        peer: Peer,
+        refusal: Refusal,
+        gone: impl Future<Output = ()>,
+    ) -> Result<(Turn, Refusal), Refusal> {
+        let left = async {
+            gone.await;
+            None
+        };
+        match future::or(self.line.turn(peer), left).await {
+            Some(turn) => Ok((turn, refusal)),
+            None => Err(refusal),
+        }
     }
 
     fn tag(&self, key: &str) -> Option<Tag> {
@@ -163,6 +211,22 @@ impl Gate {
         mac.update(key.as_bytes());
         Some(mac)
     }
+}
+
+/// Computes the slow hash. The turn is held until that is done, even when nobody waits for it any more.
+async fn prove(
+    record: Arc<KeyRecord>,
+    key: Secret,
+    turn: SemaphoreGuardArc,
+) -> Result<bool, Refusal> {
+    let verdict = smol::unblock(move || {
+        let _turn = turn;
+        record.verify(key.expose())
+    })
+    .await;
+    verdict.map_err(|error| {
+        Refusal::new(StatusCode::ServiceUnavailable, error.to_string()).with("retry-after", "5")
+    })
 }
 
 /// The key that a head shows: the first place that has one decides, as in the original.

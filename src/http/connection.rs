@@ -47,6 +47,16 @@ struct Caller {
     accepts: Accepts,
 }
 
+/// What is to be done about a request.
+struct Verdict {
+    method: Method,
+    served: Served,
+    /// The connection ends with it.
+    last: bool,
+    /// Held until the answer is sent.
+    _share: Option<Share>,
+}
+
 impl Connection {
     pub(super) fn new(stream: Stream, peer: Peer, seat: Seat, site: Rc<Site>) -> Connection {
         let client = Client {
@@ -68,14 +78,14 @@ impl Connection {
             self.client.seat.waits();
             let head = self.head().await;
             self.client.seat.is_served();
-            let watch = Watch::start();
+            let watch = Watch::start(head.as_ref().ok());
             requests += 1;
             let last = requests >= self.client.site.limits.requests_per_connection;
-            let next = match &head {
+            let next = match head {
                 // Boxed, so that a connection that waits is small.
                 Ok(head) => Box::pin(self.exchange(head, last)).await,
                 Err(Broken::Refused(refusal)) => {
-                    self.client.refuse(Method::Get, refusal.clone(), true).await
+                    Box::pin(self.client.refuse(Method::Get, refusal, true)).await
                 }
                 Err(Broken::Gone) => {
                     requests -= 1;
@@ -83,7 +93,7 @@ impl Connection {
                 }
             };
             let outcome = std::mem::take(&mut self.client.outcome);
-            watch.tell(peer, head.ok().as_ref(), &outcome);
+            watch.tell(peer, &outcome);
             match next {
                 Next::Request => {}
                 Next::Close => {
@@ -142,52 +152,68 @@ impl Connection {
         Ok(head?)
     }
 
-    async fn exchange(&mut self, head: &Head, last: bool) -> Next {
+    async fn exchange(&mut self, head: Head, last: bool) -> Next {
+        // Boxed, so that of a request nothing is left while its answer is on its way, which may take days.
+        let Some(verdict) = Box::pin(self.judge(head, last)).await else {
+            return Next::Gone;
+        };
+        let Verdict {
+            method,
+            served,
+            last,
+            _share,
+        } = verdict;
+        match served {
+            Served::Answer(response) => Box::pin(self.client.send(method, response, last)).await,
+            Served::Refused(refusal) => Box::pin(self.client.refuse(method, refusal, last)).await,
+            Served::Call(call) => Box::pin(running::call(&mut self.client, call, last)).await,
+            Served::Stream(stream) => Box::pin(running::stream(&mut self.client, stream)).await,
+        }
+    }
+
+    /// From a head to what is to be done; `None` when nobody is there to be answered.
+    async fn judge(&mut self, head: Head, last: bool) -> Option<Verdict> {
         let last = last || !head.keep_alive || self.client.site.is_stopping();
         let method = head.method;
+        let refused = |refusal, last| Verdict {
+            method,
+            served: Served::Refused(refusal),
+            last,
+            _share: None,
+        };
         // A body that is not read would be taken for the next request.
         let unread = last || head.has_body();
-        let caller = match self.admit(head).await {
+        let caller = match self.admit(&head).await {
             Ok(Some(caller)) => caller,
             Ok(None) => {
-                return self
-                    .client
-                    .send(method, self.client.site.status(), unread)
-                    .await;
+                return Some(Verdict {
+                    method,
+                    served: Served::Answer(self.client.site.status()),
+                    last: unread,
+                    _share: None,
+                });
             }
             Err(refusal) => {
                 if refusal.status == StatusCode::TooManyRequests && !self.holds_back().await {
-                    return Next::Gone;
+                    return None;
                 }
-                return self.client.refuse(method, refusal, unread).await;
+                return Some(refused(refusal, unread));
             }
         };
-        let (body, share) = match self.body(head).await {
+        let (body, share) = match self.body(&head).await {
             Ok(body) => body,
             Err(Broken::Refused(refusal)) => {
-                return self.client.refuse(method, refusal, true).await;
+                return Some(refused(refusal, true));
             }
-            Err(Broken::Gone) => return Next::Gone,
+            Err(Broken::Gone) => return None,
         };
-        let Caller {
-            request,
-            principal,
-            accepts,
-        } = caller;
-        let served = self
-            .client
-            .site
-            .door
-            .serve(&request, &body, principal, accepts);
-        drop(body);
-        let next = match served {
-            Served::Answer(response) => self.client.send(method, response, last).await,
-            Served::Refused(refusal) => self.client.refuse(method, refusal, last).await,
-            Served::Call(call) => running::call(&mut self.client, call, last).await,
-            Served::Stream(stream) => running::stream(&mut self.client, stream).await,
-        };
-        drop(share);
-        next
+        let door = &self.client.site.door;
+        Some(Verdict {
+            method,
+            served: door.serve(&caller.request, &body, caller.principal, caller.accepts),
+            last,
+            _share: Some(share),
+        })
     }
 
     /// All that is decided by the head alone; `None` is a request for the status.
@@ -197,13 +223,17 @@ impl Connection {
         if place == Place::Status {
             return Ok(None);
         }
-        let waiting = self.client.site.gate.admit(self.peer, head);
-        let principal = match self
-            .client
-            .seat
-            .within(self.client.site.deadlines.handler, waiting)
-            .await
-        {
+        let Client {
+            stream,
+            buffer,
+            seat,
+            site,
+            ..
+        } = &mut self.client;
+        let waiting = site
+            .gate
+            .admit(self.peer, head, buffer.until_closed(stream));
+        let principal = match seat.within(site.deadlines.handler, waiting).await {
             Ok(principal) => principal?,
             Err(_) => {
                 return Err(Refusal::overloaded(
@@ -212,7 +242,7 @@ impl Connection {
             }
         };
         self.client.seat.has_shown_the_key();
-        let request = message::decode(head).await?;
+        let request = message::decode(head)?;
         let mut accepts = Accepts::read(&request);
         match head.method {
             Method::Post => {

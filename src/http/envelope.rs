@@ -8,11 +8,11 @@ use http_types::Request as Fields;
 use serde_json::{Map, Value};
 
 use crate::mcp::rpc::{HEADER_MISMATCH, INVALID_PARAMS, Request, RpcError};
-use crate::mcp::{Engine, Version};
+use crate::mcp::{CLIENT_CAPABILITIES, Engine, PROTOCOL_VERSION, Version, claims};
 
 /// Whether a request is of the stateless era: by its own words, or by its header field alone.
 pub(super) fn is_modern(fields: &Fields, request: &Request) -> bool {
-    request.method == "server/discover" || claims(request) || field_is_modern(fields)
+    claims(&request.method, meta(request)) || field_is_modern(fields)
 }
 
 /// Whether the header field names the stateless version.
@@ -31,8 +31,8 @@ pub(super) fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
 /// # Errors
 /// -32020 where they differ; -32602 when only the field says that it is a request of this era.
 pub(super) fn agree(fields: &Fields, request: &Request, engine: &Engine) -> Result<(), RpcError> {
-    if request.method != "server/discover" && !claims(request) {
-        let text = format!("`params._meta[\"{VERSION_KEY}\"]` must be a string");
+    if !claims(&request.method, meta(request)) {
+        let text = format!("`params._meta[\"{PROTOCOL_VERSION}\"]` must be a string");
         return Err(RpcError::new(INVALID_PARAMS, text));
     }
     let Some(version) = whole_envelope(request) else {
@@ -93,20 +93,15 @@ fn repeats(text: &str, value: &Value) -> bool {
     }
 }
 
-fn claims(request: &Request) -> bool {
-    meta(request)
-        .is_some_and(|meta| meta.contains_key(VERSION_KEY) || meta.contains_key(CAPABILITIES_KEY))
-}
-
 fn meta(request: &Request) -> Option<&Map<String, Value>> {
     request.params.get("_meta").and_then(Value::as_object)
 }
 
 fn whole_envelope(request: &Request) -> Option<&str> {
     let meta = meta(request)?;
-    meta.get(CAPABILITIES_KEY)
+    meta.get(CLIENT_CAPABILITIES)
         .filter(|value| value.is_object())?;
-    meta.get(VERSION_KEY).and_then(Value::as_str)
+    meta.get(PROTOCOL_VERSION).and_then(Value::as_str)
 }
 
 /// What `Mcp-Name` repeats.
@@ -147,5 +142,3 @@ fn mismatch(text: String) -> RpcError {
 }
 
 pub(super) const VERSION_FIELD: &str = "mcp-protocol-version";
-const VERSION_KEY: &str = "io.modelcontextprotocol/protocolVersion";
-const CAPABILITIES_KEY: &str = "io.modelcontextprotocol/clientCapabilities";

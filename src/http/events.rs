@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use async_channel::{Receiver, Sender, TrySendError};
+use async_channel::{Receiver, Sender};
 use http_types::{Body, Response, StatusCode};
 use smol::io::{AsyncBufRead, AsyncRead};
 use smol::stream::Stream as _;
@@ -25,6 +25,9 @@ pub(super) fn open() -> (Feed, Response) {
     // nginx would otherwise keep events until it has some kilobytes of them.
     response.insert_header("x-accel-buffering", "no");
     response.replace_body(Body::from_reader(Pieces::new(pieces), None));
+    // Their channels would be the larger part of what an idle stream holds.
+    drop((response.send_trailers(), response.recv_trailers()));
+    drop((response.send_upgrade(), response.recv_upgrade()));
     (feed, response)
 }
 
@@ -35,15 +38,21 @@ pub(super) fn outlet() -> (Outlet, Receiver<Vec<u8>>) {
 
 /// The same; what comes when nobody sends it any more goes to `else_to`.
 pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, Receiver<Vec<u8>>) {
-    let (tell, news) = async_channel::bounded(NEWS);
+    // Bounded here: a bounded channel takes the room for all of them at once, and few requests tell anything.
+    let (tell, news) = async_channel::unbounded();
     let report = tell.clone();
-    let outlet = Outlet::new(move |text| match tell.try_send(text) {
-        Ok(()) => true,
-        Err(TrySendError::Closed(text)) => else_to(&text),
-        Err(TrySendError::Full(_)) => false,
-    })
-    // The rest is for what must not be lost.
-    .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
+    let offer = move |text: Vec<u8>| {
+        if tell.len() >= NEWS && !tell.is_closed() {
+            return false;
+        }
+        match tell.try_send(text) {
+            Ok(()) => true,
+            Err(closed) => else_to(&closed.into_inner()),
+        }
+    };
+    let outlet = Outlet::new(move |text| text.len() <= MESSAGE_BYTES && offer(text))
+        // The rest is for what must not be lost.
+        .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
     (outlet, news)
 }
 
@@ -130,6 +139,8 @@ impl AsyncRead for Pieces {
     }
 }
 
+/// Bytes of one message: with its framing an event is below 1 MiB, which several clients take at most.
+pub(super) const MESSAGE_BYTES: usize = (1 << 20) - 128;
 /// Pieces that wait for a slow reader.
 const PIECES: usize = 8;
 /// Messages of one stream that wait to be sent.

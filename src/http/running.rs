@@ -4,7 +4,7 @@
 //! while it waits.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
 use async_io::Timer;
@@ -14,20 +14,21 @@ use smol::future::{self, BoxedLocal, FutureExt as _};
 use super::answer::{self, Era};
 use super::client::{Client, Next, pump};
 use super::door::Running;
-use super::events::{self, Feed};
+use super::events::{self, Feed, MESSAGE_BYTES};
 use super::media::Accepts;
 use super::message;
 use super::refusal::Refusal;
 use super::replay::Memory;
 use super::seats::Called;
 use super::trail::{Source, Trail};
-use crate::mcp::Reply;
+use crate::mcp::{Ender, Reply};
 
 /// What comes first.
 enum Event {
     Reply(Option<Reply>),
     News(Vec<u8>),
     Beat,
+    Late,
     ClientGone,
 }
 
@@ -41,6 +42,8 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
         memory,
     } = running;
     let mut telling = Telling {
+        started: Instant::now(),
+        ender: call.ender(),
         work: call.run().boxed_local(),
         news,
         first: None,
@@ -53,24 +56,28 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
     }
     match telling.begins(client).await {
         Ok(Event::Reply(reply)) if telling.news.is_empty() => {
-            return send(client, reply, accepts, era, last).await;
+            // Boxed, so that a stream does not hold the room for an answer.
+            return Box::pin(send(client, reply, accepts, era, last)).await;
         }
         Ok(Event::Reply(reply)) => telling.work = future::ready(reply).boxed_local(),
         Ok(Event::News(text)) => telling.first = Some(text),
-        Ok(Event::ClientGone | Event::Beat) => return telling.when_left(client).await,
+        Ok(Event::ClientGone | Event::Beat | Event::Late) => {
+            return telling.when_left(client).await;
+        }
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
-            return client.refuse(Method::Post, refusal, true).await;
+            return Box::pin(client.refuse(Method::Post, refusal, true)).await;
         }
     }
     told(client, telling, last).await
 }
 
 /// A stream that is open until one side ends it.
+// What it is made of is boxed: each future that a part is handed through would have room for it.
 pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
     let (feed, response) = events::open();
     client.outcome.status = Some(response.status());
-    let feeding = async {
+    let feeding = Box::pin(async {
         loop {
             let told = async { Some(source.next().await) };
             match future::or(told, beat(None)).await {
@@ -81,7 +88,7 @@ pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
         }
         feed.close();
         Ok(())
-    };
+    });
     let Client {
         stream,
         buffer,
@@ -89,9 +96,9 @@ pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
         site,
         ..
     } = client;
-    let mut encoder = message::encode(response, Method::Get, true);
+    let mut encoder = Box::new(message::encode(response, Method::Get, true));
     let both = async {
-        let sending = pump(stream, seat, site, &mut encoder);
+        let sending = Box::pin(pump(stream, seat, site, &mut encoder));
         match future::try_zip(feeding, sending).await {
             Ok(_) => Next::Close,
             Err(_) => Next::Gone,
@@ -106,6 +113,8 @@ pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
 
 /// A call that has something to tell before its answer.
 struct Telling {
+    started: Instant,
+    ender: Ender,
     work: BoxedLocal<Option<Reply>>,
     news: Receiver<Vec<u8>>,
     first: Option<Vec<u8>>,
@@ -113,15 +122,17 @@ struct Telling {
     memory: Option<Rc<Memory>>,
 }
 
+// Boxed parts, as in `stream`.
 async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
     let ends_with_client = telling.ends_with_client;
     let (feed, response) = events::open();
     client.outcome.status = Some(response.status());
-    let feeding = async {
-        let reply = telling.tell(&feed).await;
+    let limit = client.site.deadlines.handler;
+    let feeding = Box::pin(async {
+        let reply = telling.tell(&feed, limit).await;
         feed.close();
         Ok(reply)
-    };
+    });
     let Client {
         stream,
         buffer,
@@ -129,8 +140,8 @@ async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
         site,
         ..
     } = client;
-    let mut encoder = message::encode(response, Method::Post, last);
-    let sending = async {
+    let mut encoder = Box::new(message::encode(response, Method::Post, last));
+    let sending = Box::pin(async {
         let sent = pump(stream, seat, site, &mut encoder).await;
         // With it goes the stream's other end: the feeder must not wait for it.
         drop(encoder);
@@ -139,7 +150,7 @@ async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
             Err(error) if ends_with_client => Err(error),
             Err(_) => Ok(false),
         }
-    };
+    });
     let both = async {
         match future::try_zip(feeding, sending).await {
             Ok((_, true)) if last => Next::Close,
@@ -171,7 +182,8 @@ impl Telling {
             buffer.until_closed(stream).await;
             Event::ClientGone
         };
-        let happens = future::or(next(&mut self.work, &self.news), gone);
+        // Boxed, because each future that it is handed through would have room for it.
+        let happens = Box::pin(future::or(next(&mut self.work, &self.news), gone));
         seat.within(site.deadlines.handler, happens).await
     }
 
@@ -186,7 +198,8 @@ impl Telling {
     }
 
     /// Tells the news and then the answer, which is handed back to be kept until it is written.
-    async fn tell(mut self, feed: &Feed) -> Option<Reply> {
+    async fn tell(mut self, feed: &Feed, limit: Duration) -> Option<Reply> {
+        let mut late = Timer::at(self.started + limit);
         let way = Way {
             feed,
             trail: self.memory.take().map(Trail::open),
@@ -196,15 +209,25 @@ impl Telling {
             way.send(&text).await;
         }
         loop {
-            match future::or(next(&mut self.work, &self.news), beat(Event::Beat)).await {
+            let waiting = async {
+                (&mut late).await;
+                Event::Late
+            };
+            let waiting = future::or(waiting, beat(Event::Beat));
+            match future::or(next(&mut self.work, &self.news), waiting).await {
+                Event::Late => {
+                    late = Timer::never();
+                    self.ender.give_up();
+                }
                 Event::News(text) => way.send(&text).await,
                 Event::Beat => put_heartbeat(feed).await,
-                Event::Reply(reply) => {
+                Event::Reply(mut reply) => {
                     while let Ok(text) = self.news.try_recv() {
                         way.send(&text).await;
                     }
-                    if let Some(reply) = &reply {
-                        way.send(&reply.text).await;
+                    let messages = reply.as_mut().map(|it| it.messages(MESSAGE_BYTES));
+                    for message in messages.into_iter().flatten() {
+                        way.send(&message).await;
                     }
                     return reply;
                 }

@@ -13,21 +13,24 @@ use super::peer::Peer;
 use super::routes;
 use crate::logger;
 
-/// The time that a request takes; without one when nobody wants to know.
-pub(super) struct Watch(Option<Instant>);
+/// What was asked, and since when; nothing when nobody wants to know.
+pub(super) struct Watch(Option<(Instant, String)>);
 
 impl Watch {
-    pub(super) fn start() -> Watch {
-        Watch(logger::enabled(LogLevel::Debug).then(Instant::now))
+    /// Of a request with this head, or of bytes that had none.
+    pub(super) fn start(head: Option<&Head>) -> Watch {
+        Watch(logger::enabled(LogLevel::Debug).then(|| {
+            let asked = match head {
+                Some(head) => format!("{} {}", head.method, routes::shown(&head.path)),
+                None => "no request".into(),
+            };
+            (Instant::now(), asked)
+        }))
     }
 
-    /// Tells what came of the request with this head, or of bytes that had none.
-    pub(super) fn tell(self, peer: Peer, head: Option<&Head>, outcome: &Outcome) {
-        let Some(start) = self.0 else { return };
-        let asked = match head {
-            Some(head) => format!("{} {}", head.method, routes::shown(&head.path)),
-            None => "no request".into(),
-        };
+    /// Tells what came of it.
+    pub(super) fn tell(self, peer: Peer, outcome: &Outcome) {
+        let Some((start, asked)) = self.0 else { return };
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let end = match (outcome.status, &outcome.why) {
             (Some(status), Some(why)) => format!("{} in {ms:.1} ms: {why}", u16::from(status)),

@@ -5,7 +5,7 @@
 //! Does not: know HTTP or time.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
@@ -66,10 +66,24 @@ impl Stream {
         Ok(())
     }
 
+    /// Waits before it reads: between two requests there mostly is nothing yet, and an attempt is a system call.
     fn poll_read(&self, context: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
-        match self {
-            Stream::Tcp(stream) => Pin::new(&mut &*stream).poll_read(context, room),
-            Stream::Unix(stream) => Pin::new(&mut &*stream).poll_read(context, room),
+        loop {
+            let read = match self {
+                Stream::Tcp(stream) => {
+                    ready!(stream.poll_readable(context))?;
+                    stream.get_ref().read(room)
+                }
+                Stream::Unix(stream) => {
+                    ready!(stream.poll_readable(context))?;
+                    stream.get_ref().read(room)
+                }
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return Poll::Ready(read),
+            }
         }
     }
 

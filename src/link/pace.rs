@@ -5,7 +5,8 @@
 //! takes them all.
 //!
 //! It promises that nothing waits that somebody waits for alone: there is no pause unless many
-//! publishes are unacknowledged, or message after message comes that no publish of ours was followed by.
+//! exchanges of acknowledgements are open, or message after message comes that no publish of ours was
+//! followed by.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -53,12 +54,16 @@ impl Pace {
         self.streak = 0;
     }
 
-    /// The socket was read; so many publishes were not acknowledged before that.
+    /// The socket was read; before that, so many publishes and messages were not acknowledged to the end.
     pub(super) fn has_read(&mut self, now: Instant, in_flight: usize) {
         let several = std::mem::take(&mut self.arrivals) > 1;
         let last = self.last_reading.replace(now);
         let soon = last.is_some_and(|last| now.saturating_duration_since(last) < SOON);
-        self.streak = if several || soon { self.streak + 1 } else { 0 };
+        self.streak = if several || soon {
+            (self.streak + 1).min(2 * STREAM)
+        } else {
+            self.streak / 2
+        };
         let pause = if in_flight >= MANY_IN_FLIGHT {
             PAUSE.min(SHARE * u32::try_from(in_flight).unwrap_or(u32::MAX))
         } else if self.streak >= STREAM {
@@ -74,7 +79,7 @@ impl Pace {
 /// Between acknowledgements, at most: long enough to gather dozens of a fast broker.
 const PAUSE: Duration = Duration::from_micros(400);
 
-/// What each unacknowledged publish adds to that: a small window must not run dry meanwhile.
+/// What each open exchange adds to that: a small window must not run dry meanwhile.
 const SHARE: Duration = Duration::from_micros(10);
 
 /// Readings that are closer are part of a stream.
@@ -83,7 +88,7 @@ const SOON: Duration = Duration::from_micros(200);
 /// Between messages, which wait in the socket's buffer meanwhile.
 const STREAM_PAUSE: Duration = Duration::from_micros(500);
 
-/// Unacknowledged publishes whose acknowledgements count as a stream.
+/// Open exchanges whose acknowledgements count as a stream.
 const MANY_IN_FLIGHT: usize = 8;
 
 /// Readings in a row that make a stream.

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::rpc::{INTERNAL_ERROR, Id, RpcError};
+use super::rpc::{self, INTERNAL_ERROR, Id, RpcError};
 
 /// The answer to a request that succeeded, as JSON text without a line end.
 pub(super) fn success(id: &Id, result: &impl Serialize) -> Vec<u8> {
@@ -42,6 +42,19 @@ pub(super) fn failure(id: Option<&Id>, error: &RpcError, null_id: bool) -> Vec<u
     text.extend_from_slice(error_member(error).to_string().as_bytes());
     text.push(b'}');
     text
+}
+
+/// The same answer, or when it is too long an error in its place.
+pub(super) fn within(most: usize, answer: Vec<u8>) -> Vec<u8> {
+    if answer.len() <= most {
+        return answer;
+    }
+    let text = format!(
+        "the answer has {} bytes, and an event at most {most}: ask for less, or without `progressToken`",
+        answer.len()
+    );
+    let id = rpc::id_of(&answer);
+    failure(id.as_ref(), &RpcError::new(INTERNAL_ERROR, text), false)
 }
 
 fn error_member(from: &RpcError) -> Value {

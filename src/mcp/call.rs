@@ -4,11 +4,13 @@
 //! handler is dropped with it; no progress follows the answer.
 //! Does not: run anything by itself; the front door does.
 
+use std::rc::Rc;
+
 use smol::future::{self, BoxedLocal};
 
 use super::progress::Progress;
-use super::rpc::{INTERNAL_ERROR, RpcError};
-use super::session::Ticket;
+use super::rpc::{self, INTERNAL_ERROR, RpcError};
+use super::session::{Cancel, End, Ticket};
 use super::{answer, together};
 
 /// What to do about a message.
@@ -53,7 +55,13 @@ pub(super) struct Pending {
     ticket: Ticket,
     progress: Progress,
     work: BoxedLocal<Outcome>,
+    /// It has no end but the client's or ours, however long it takes.
+    endless: bool,
 }
+
+/// Gives up a call that takes too long.
+#[derive(Debug)]
+pub struct Ender(Vec<Rc<Cancel>>);
 
 /// What one request came to.
 #[derive(Debug, Default)]
@@ -78,6 +86,16 @@ impl Call {
     #[must_use]
     pub fn requests(&self) -> usize {
         self.0.len()
+    }
+
+    /// To be kept while it runs.
+    #[must_use]
+    pub fn ender(&self) -> Ender {
+        let pending = self.0.iter().filter_map(|part| match part {
+            Part::Wait(pending) if !pending.endless => Some(pending.ticket.cancel().clone()),
+            _ => None,
+        });
+        Ender(pending.collect())
     }
 
     /// Runs it to its answer; `None` when all of it was cancelled. Requests of a batch run side by
@@ -132,12 +150,32 @@ impl Call {
     }
 }
 
+impl Ender {
+    /// From now on its answer is an error that says so. A subscription goes on.
+    pub fn give_up(&self) {
+        for cancel in &self.0 {
+            cancel.end(End::Late);
+        }
+    }
+}
+
+impl Part {
+    /// The same, not to be given up.
+    pub(super) fn without_end(mut self) -> Part {
+        if let Part::Wait(pending) = &mut self {
+            pending.endless = true;
+        }
+        self
+    }
+}
+
 impl Pending {
     pub(super) fn new(ticket: Ticket, progress: Progress, work: BoxedLocal<Outcome>) -> Pending {
         Pending {
             ticket,
             progress,
             work,
+            endless: false,
         }
     }
 
@@ -146,18 +184,40 @@ impl Pending {
             ticket,
             progress,
             work,
+            ..
         } = self;
         let _closing = Closing(progress);
-        let cancelled = async {
-            ticket.cancelled().await;
-            None
+        let ended = async { Err(ticket.ended().await) };
+        let outcome = match future::or(ended, async { Ok(work.await) }).await {
+            Ok(outcome) => outcome,
+            Err(End::Cancelled) => return None,
+            Err(End::Late) => {
+                let error =
+                    RpcError::new(INTERNAL_ERROR, "the call took too long and was given up");
+                answer::failure(Some(ticket.id()), &error, false).into()
+            }
         };
-        let outcome = future::or(cancelled, async { Some(work.await) }).await;
-        outcome.map(|outcome| (outcome, ticket))
+        Some((outcome, ticket))
     }
 }
 
 impl Reply {
+    /// Takes its text for a channel whose messages have at most `most` bytes: as it is if it fits, a batch otherwise
+    /// as the answers that it is made of, and what is longer as an error that says so.
+    pub fn messages(&mut self, most: usize) -> Vec<Vec<u8>> {
+        let text = std::mem::take(&mut self.text);
+        if text.len() <= most {
+            return vec![text];
+        }
+        let whole = vec![text];
+        let answers = whole.first().and_then(|text| rpc::batched(text));
+        answers
+            .unwrap_or(whole)
+            .into_iter()
+            .map(|text| answer::within(most, text))
+            .collect()
+    }
+
     pub(super) fn now(text: Vec<u8>) -> Reply {
         Reply {
             text,

@@ -34,7 +34,7 @@ impl Methods {
         }
         let (methods, id) = (self.clone(), caller.id.clone());
         let outlet = caller.outlet.clone();
-        Ok(caller.wait(async move {
+        let part = caller.wait(async move {
             let lists = methods.honoured(wishes.lists);
             let ear = Rc::new(Ear::new(id.clone(), &outlet, lists));
             methods.watch_all(&ear, wishes.resources).await;
@@ -49,7 +49,8 @@ impl Methods {
                 refused: None,
                 after: outlet.is_shared().then(|| cancelled(&id)),
             })
-        }))
+        });
+        Ok(part.without_end())
     }
 
     pub(super) fn subscribe(

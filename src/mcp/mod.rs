@@ -42,7 +42,7 @@ mod session;
 mod together;
 mod version;
 
-pub use call::{Call, Received, Reply};
+pub use call::{Call, Ender, Received, Reply};
 pub use client::{AskError, Client};
 pub use engine::Engine;
 pub use level::Level;
@@ -53,3 +53,5 @@ pub use progress::Progress;
 pub use question::{Answers, Kind, Question};
 pub use session::Session;
 pub use version::{Shape, Version};
+
+pub(crate) use modern::{CLIENT_CAPABILITIES, PROTOCOL_VERSION, claims};

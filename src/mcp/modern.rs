@@ -25,7 +25,7 @@ pub(super) struct Envelope {
 
 /// Whether a request is of this era: it carries one of the era's own `_meta` keys, or asks for a
 /// method that no other era has. The choice is made for each message alone.
-pub(super) fn claims(method: &str, meta: Option<&Map<String, Value>>) -> bool {
+pub(crate) fn claims(method: &str, meta: Option<&Map<String, Value>>) -> bool {
     let keys = [PROTOCOL_VERSION, CLIENT_CAPABILITIES];
     method == "server/discover"
         || meta.is_some_and(|meta| keys.iter().any(|key| meta.contains_key(*key)))
@@ -73,6 +73,8 @@ fn unsupported(requested: &str) -> RpcError {
         .with(json!({"supported": [Version::MODERN.name()], "requested": requested}))
 }
 
-const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+/// The key of `_meta` that says which version a request speaks.
+pub(crate) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+/// The key of `_meta` that says what a request's client can do.
+pub(crate) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";

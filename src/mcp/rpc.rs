@@ -256,6 +256,18 @@ impl<'de> Visitor<'de> for Split {
     }
 }
 
+/// The id of an answer of ours.
+pub(super) fn id_of(answer: &[u8]) -> Option<Id> {
+    readable_id(std::str::from_utf8(answer).ok()?)
+}
+
+/// The answers in the answer to a batch; `None` when it is a single one.
+pub(super) fn batched(answer: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let items: Vec<&RawValue> = serde_json::from_slice(answer).ok()?;
+    let texts = items.into_iter().map(|item| item.get().as_bytes().to_vec());
+    Some(texts.collect())
+}
+
 /// The member as it stands, `null` included: presence decides, not truth.
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)

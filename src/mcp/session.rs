@@ -55,10 +55,20 @@ pub(super) struct Ticket {
     cancel: Rc<Cancel>,
 }
 
+/// The way to end a call from outside.
 #[derive(Debug, Default)]
-struct Cancel {
-    asked: Cell<bool>,
+pub(super) struct Cancel {
+    end: Cell<Option<End>>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// Why a call ends before its work.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum End {
+    /// Its client cancelled it, and gets no answer.
+    Cancelled,
+    /// It took too long.
+    Late,
 }
 
 impl Session {
@@ -185,10 +195,17 @@ impl Session {
     pub(super) fn cancel(&self, id: &Id) {
         let found = self.calls.borrow().get(id).cloned();
         if let Some(cancel) = found {
-            cancel.asked.set(true);
-            if let Some(waker) = cancel.waker.take() {
-                waker.wake();
-            }
+            cancel.end(End::Cancelled);
+        }
+    }
+}
+
+impl Cancel {
+    /// Ends the call; the first reason stands.
+    pub(super) fn end(&self, why: End) {
+        self.end.set(self.end.get().or(Some(why)));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 }
@@ -215,16 +232,20 @@ impl Drop for Asked {
 }
 
 impl Ticket {
-    /// Waits until the client cancels the call.
-    pub(super) async fn cancelled(&self) {
+    /// Waits until the call is ended from outside.
+    pub(super) async fn ended(&self) -> End {
         poll_fn(|context| {
-            if self.cancel.asked.get() {
-                return Poll::Ready(());
+            if let Some(end) = self.cancel.end.get() {
+                return Poll::Ready(end);
             }
             self.cancel.waker.replace(Some(context.waker().clone()));
             Poll::Pending
         })
-        .await;
+        .await
+    }
+
+    pub(super) fn cancel(&self) -> &Rc<Cancel> {
+        &self.cancel
     }
 
     pub(super) fn id(&self) -> &Id {

@@ -24,13 +24,16 @@ class Refused(Exception):
 class Agent:
     """The program with a configuration for a broker, and an MCP client at its pipes."""
 
-    def __init__(self, program, broker, **mqtt):
-        self.log = tempfile.TemporaryFile("w+")
+    def __init__(self, program, broker, limits=None, **mqtt):
+        self.log = tempfile.NamedTemporaryFile()
         self.config = tempfile.NamedTemporaryFile("w", suffix=".json")
         backoff = {"initial": 0.05, "max": 0.5, "refused_initial": 0.5, "refused_max": 1}
         mqtt = {"host": "127.0.0.1", "port": broker.port, "backoff": backoff, **broker.account(), **mqtt}
-        topics = [{"pattern": "t/#", "permissions": ["read", "write", "retain"]}]
-        json.dump({"mqtt": mqtt, "topics": topics}, self.config)
+        topics = [
+            {"pattern": "t/#", "permissions": ["read", "write", "retain"]},
+            {"pattern": "forbidden/#", "permissions": ["read"]},
+        ]
+        json.dump({"mqtt": mqtt, "topics": topics, "limits": limits or {}}, self.config)
         self.config.flush()
         self.process = subprocess.Popen(
             [program, "--config", self.config.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log
@@ -38,7 +41,8 @@ class Agent:
         self.ids = itertools.count(1)
         self.answers = {}
         self.progress = {}
-        threading.Thread(target=self.read, daemon=True).start()
+        self.reader = threading.Thread(target=self.read, daemon=True)
+        self.reader.start()
 
     def read(self):
         for line in self.process.stdout:
@@ -87,12 +91,15 @@ class Agent:
 
     def said(self):
         """The log so far."""
-        self.log.seek(0)
-        return self.log.read()
+        return pathlib.Path(self.log.name).read_text()
 
     def kill(self):
         self.process.kill()
         self.process.wait()
+        self.reader.join()
+        for file in (self.process.stdin, self.process.stdout, self.log, self.config):
+            with contextlib.suppress(BrokenPipeError):
+                file.close()
 
     def end(self):
         """Ends it as a client does, by closing its input."""
@@ -101,8 +108,8 @@ class Agent:
 
 
 @contextlib.contextmanager
-def running(program, broker, **mqtt):
-    agent = Agent(program, broker, **mqtt)
+def running(program, broker, **settings):
+    agent = Agent(program, broker, **settings)
     try:
         yield agent
     finally:
@@ -151,10 +158,10 @@ def watching(broker, topic, *options):
         watcher.close()
 
 
-def publish(broker, topic, *options):
-    """`mosquitto_pub`."""
-    command = [install.program("mosquitto_pub", "mosquitto-clients"), *client(broker), "-t", topic, *options]
-    subprocess.run(command, check=True, timeout=PATIENCE)
+def publish(broker, topic, payload, qos=0):
+    """`mosquitto_pub`. It may fail, as it does at QoS 2 with RabbitMQ: what counts is whether the message arrives."""
+    command = [install.program("mosquitto_pub", "mosquitto-clients"), *client(broker), "-t", topic, "-m", payload]
+    subprocess.run([*command, "-q", str(qos)], stderr=subprocess.DEVNULL, timeout=PATIENCE)
 
 
 def client(broker):

@@ -1,5 +1,7 @@
 """The brokers: how each is started on loopback, in a directory of its own."""
 
+import contextlib
+import json
 import os
 import pathlib
 import shutil
@@ -20,11 +22,24 @@ def free_port():
         return probe.getsockname()[1]
 
 
+class NoStart(Exception):
+    """A broker that does not start, and the end of its log."""
+
+
 class Broker:
     """A broker process, with all that it starts in one process group."""
 
     name = ""
+    # What it demands of everybody, if anything.
     username = password = None
+    # A user name and password that it has to refuse, if it refuses any here.
+    intruder = None
+    # A filter that its access list forbids, if it has one here.
+    forbidden = None
+
+    def version(self):
+        """Which one it is."""
+        raise NotImplementedError
 
     def __init__(self):
         self.port = free_port()
@@ -43,16 +58,16 @@ class Broker:
         return path
 
     def start(self):
-        log = open(self.directory / "log", "ab")
-        self.process = subprocess.Popen(
-            [str(word) for word in self.command], cwd=self.directory, env=self.environment, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )
+        with open(self.directory / "log", "ab") as log:
+            self.process = subprocess.Popen(
+                [str(word) for word in self.command], cwd=self.directory, env=self.environment,
+                start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )
         end = time.monotonic() + PATIENCE
         while not self.welcomes():
             if self.process.poll() is not None or time.monotonic() > end:
-                raise RuntimeError(f"{self.name} does not start:\n{self.log()}")
-            time.sleep(0.1)
+                raise NoStart(f"{self.name} does not start:\n{self.log()}")
+            time.sleep(0.05)
 
     def welcomes(self):
         """Whether it accepts a CONNECT."""
@@ -75,11 +90,12 @@ class Broker:
         os.killpg(self.process.pid, number)
 
     def kill(self):
-        if self.process and self.process.poll() is None:
-            self.signal(signal.SIGCONT)
-            self.signal(signal.SIGKILL)
         if self.process:
+            # The group may outlive its first process.
+            with contextlib.suppress(ProcessLookupError):
+                self.signal(signal.SIGKILL)
             self.process.wait()
+            self.process = None
 
     def log(self):
         return (self.directory / "log").read_text(errors="replace")[-2000:]
@@ -95,14 +111,40 @@ class Broker:
 
 class Mosquitto(Broker):
     name = "mosquitto"
+    intruder = "stranger", "wrong"
+    forbidden = "forbidden/#"
+
+    def version(self):
+        text = subprocess.run([self.command[0], "-h"], stdout=subprocess.PIPE, text=True).stdout
+        return text.split("\n")[0].split()[-1]
 
     def prepare(self):
-        config = self.file("conf", f"listener {self.port} 127.0.0.1\nallow_anonymous true\n")
+        deny = {"acltype": "subscribePattern", "topic": self.forbidden, "allow": False}
+        acts = ["publishClientSend", "publishClientReceive", "subscribe", "unsubscribe"]
+        rules = {
+            "defaultACLAccess": dict.fromkeys(acts, True),
+            "roles": [{"rolename": "anyone", "acls": [deny]}],
+            "groups": [{"groupname": "anyone", "roles": [{"rolename": "anyone"}]}],
+            "anonymousGroup": "anyone",
+            "clients": [],
+        }
+        # Started by root it would become a user that may not read here.
+        config = self.file(
+            "conf",
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n"
+            f"plugin {install.library('mosquitto_dynamic_security.so', 'mosquitto')}\n"
+            f"plugin_opt_config_file {self.file('rules.json', json.dumps(rules))}\n",
+        )
         return [install.program("mosquitto", "mosquitto"), "-c", config]
 
 
 class Aedes(Broker):
     name = "aedes"
+    intruder = "stranger", "wrong"
+    forbidden = "forbidden/#"
+
+    def version(self):
+        return json.loads((install.modules() / "node_modules/aedes/package.json").read_text())["version"]
 
     def prepare(self):
         return [install.program("node", "nodejs"), install.modules() / "aedes.mjs", self.port]
@@ -110,14 +152,28 @@ class Aedes(Broker):
 
 class RabbitMq(Broker):
     name = "rabbitmq"
+    intruder = "guest", "wrong"
+    forbidden = "forbidden/#"
+
+    def version(self):
+        return self.server.parents[1].name.split("-")[-1]
 
     def prepare(self):
         root = install.unpacked("rabbitmq", install.RABBITMQ)
+        self.server = next((root / "usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmq-server"))
+        guest, all_of_it = {"vhost": "/", "user": "guest"}, {"configure": ".*", "write": ".*", "read": ".*"}
+        definitions = {
+            "vhosts": [{"name": "/"}],
+            "users": [{"name": "guest", "password": "guest", "tags": ""}],
+            "permissions": [{**guest, **all_of_it}],
+            "topic_permissions": [{**guest, "exchange": "amq.topic", "write": ".*", "read": "^(?!forbidden)"}],
+        }
         config = self.file(
             "rabbitmq.conf",
             f"listeners.tcp.1 = 127.0.0.1:{free_port()}\n"
             f"mqtt.listeners.tcp.1 = 127.0.0.1:{self.port}\n"
-            "mqtt.allow_anonymous = true\nmqtt.default_user = guest\nmqtt.default_pass = guest\n",
+            "mqtt.allow_anonymous = true\nmqtt.default_user = guest\nmqtt.default_pass = guest\n"
+            f"load_definitions = {self.file('definitions.json', json.dumps(definitions))}\n",
         )
         loopback = "-kernel inet_dist_use_interface {127,0,0,1}"
         self.environment.update(
@@ -135,21 +191,28 @@ class RabbitMq(Broker):
             RABBITMQ_CONF_ENV_FILE="/dev/null",
         )
         epmd = next((root / "usr/lib/erlang").glob("erts-*/bin/epmd"))
-        server = next((root / "usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmq-server"))
-        return ["sh", "-c", f'"{epmd}" & exec "{server}"']
+        ready = f'until "{epmd}" -names >/dev/null; do sleep 0.05; done'
+        return ["sh", "-c", f'"{epmd}" & {ready}; exec "{self.server}"']
 
 
 class Ejabberd(Broker):
     name = "ejabberd"
     username, password = "u@localhost", "p"
+    intruder = "u@localhost", "wrong"
+    forbidden = "forbidden/#"
+
+    def version(self):
+        return self.code.parent.name.split("-")[1]
 
     def prepare(self):
         root = install.unpacked("ejabberd", install.EJABBERD)
+        self.code = next((root / "usr/lib").glob("*/ejabberd-*/ebin"))
         config = self.file(
             "ejabberd.yml",
             "hosts: [localhost]\nloglevel: warning\nauth_method: internal\nlisten:\n"
             f"  - port: {self.port}\n    ip: 127.0.0.1\n    module: mod_mqtt\n"
-            "modules:\n  mod_mqtt: {}\n",
+            "modules:\n  mod_mqtt:\n    access_subscribe:\n"
+            '      "t/#": all\n',
         )
         erts = next((root / "usr/lib/erlang").glob("erts-*"))
         self.environment.update(
@@ -162,10 +225,9 @@ class Ejabberd(Broker):
             EJABBERD_CONFIG_PATH=str(config),
             EJABBERD_LOG_PATH=str(self.directory / "ejabberd.log"),
         )
-        code = [path for path in (root / "usr/lib").glob("*/ejabberd-*/ebin")]
         register = 'ejabberd_auth:try_register(<<"u">>, <<"localhost">>, <<"p">>).'
         return [
-            erts / "bin/erlexec", "-noinput", "-pa", *code, "-mnesia", "dir", f'"{self.directory}/db"',
+            erts / "bin/erlexec", "-noinput", "-pa", self.code, "-mnesia", "dir", f'"{self.directory}/db"',
             "-s", "ejabberd", "-eval", register,
         ]
 
@@ -173,12 +235,22 @@ class Ejabberd(Broker):
 class Rumqttd(Broker):
     name = "rumqttd"
 
+    def version(self):
+        return f"of iotcore {install.python_version('iotcore')}"
+
     def prepare(self):
-        return [install.venv() / "bin/python", "-m", "iotcore", "--listen", "127.0.0.1", "--port", self.port]
+        serve = (
+            "from iotcore import IotCoreBroker\n"
+            f"IotCoreBroker(listen='127.0.0.1', port={self.port}, max_payload_size=2 << 20).run_forever()\n"
+        )
+        return [install.venv() / "bin/python", "-c", serve]
 
 
 class Amqtt(Broker):
     name = "amqtt"
+
+    def version(self):
+        return install.python_version("amqtt")
 
     def prepare(self):
         config = self.file(

@@ -39,16 +39,26 @@ def program(name, package):
     return path
 
 
+def library(name, package):
+    """A library of the system."""
+    for directory in [*pathlib.Path("/usr/lib").glob("*-linux-*"), pathlib.Path("/usr/lib"), pathlib.Path("/usr/lib64")]:
+        if (directory / name).exists():
+            return directory / name
+    sys.exit(f"interop: {name} is missing; on Debian: apt-get install {package}")
+
+
 def modules():
-    """The directory with aedes."""
+    """The directory with aedes and what starts it."""
 
     def make(directory):
-        for file in ("package.json", "package-lock.json", "aedes.mjs"):
+        for file in ("package.json", "package-lock.json"):
             shutil.copy(HERE / file, directory)
         npm = [program("npm", "npm"), "--prefix", directory, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         subprocess.run(npm, check=True, stdout=subprocess.DEVNULL)
 
-    return made_from(HERE / "package-lock.json", CACHE / "interop-node", make)
+    directory = made_from(HERE / "package-lock.json", CACHE / "interop-node", make)
+    shutil.copy(HERE / "aedes.mjs", directory)
+    return directory
 
 
 def venv():
@@ -62,6 +72,12 @@ def venv():
     return made_from(HERE / "requirements.txt", CACHE / "interop-python", make)
 
 
+def python_version(package):
+    """The version of a package in that environment."""
+    [found] = venv().glob(f"lib/python*/site-packages/{package}-*.dist-info")
+    return found.name.removesuffix(".dist-info").split("-")[1]
+
+
 def unpacked(name, packages):
     """The directory into which Debian's packages are unpacked."""
     wanted = CACHE / f"interop-{name}.packages"
@@ -72,7 +88,7 @@ def unpacked(name, packages):
         program("apt-get", "apt")
         debs = directory / "debs"
         debs.mkdir()
-        download = ["apt-get", "download", "-q", *packages]
+        download = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *packages]
         if subprocess.run(download, cwd=debs, stdout=subprocess.DEVNULL).returncode != 0:
             subprocess.run(["apt-get", "update", "-q"], stdout=subprocess.DEVNULL)
             subprocess.run(download, cwd=debs, stdout=subprocess.DEVNULL, check=True)

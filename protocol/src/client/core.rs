@@ -37,6 +37,8 @@ pub(super) struct Core {
     pub(super) next_ticket: u64,
     /// Connections in a row that the broker ended soon after CONNACK.
     pub(super) short_lives: u32,
+    /// Resumptions in a row that the broker ended before it had acknowledged anything.
+    pub(super) vain_resumptions: u32,
     pub(super) unmatched: u64,
 }
 
@@ -72,7 +74,8 @@ pub(super) enum State {
 ///
 /// The session lives in memory here ([MQTT-4.1.0-1]). One from before this process began knows packet
 /// identifiers that we do not: our first QoS 2 messages would be taken for old ones and swallowed.
-/// It is ended by a connection with a clean session, before anything is said.
+/// It is ended by a connection with a clean session, before anything is said. So is ours when the
+/// broker cannot bear what it has to be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Session {
     /// Not known yet.
@@ -101,6 +104,7 @@ impl Core {
             outputs: VecDeque::new(),
             next_ticket: 0,
             short_lives: 0,
+            vain_resumptions: 0,
             unmatched: 0,
             options,
         }
@@ -264,7 +268,8 @@ impl Core {
         let State::Up { keep, .. } = &mut self.state else {
             return;
         };
-        self.subscriptions.pump(&mut self.outbox, &mut self.ids);
+        self.subscriptions
+            .pump(now, &mut self.outbox, &mut self.ids);
         self.publishes
             .pump(&mut self.outbox, &mut self.ids, &self.options.limits);
         if !self.outbox.pending().is_empty() {
@@ -280,11 +285,12 @@ impl Core {
             | State::Parting { deadline }
             | State::Closing { deadline } => Some(*deadline),
             State::Up { keep, .. } => {
-                let acks = [
+                let deadlines = [
                     self.subscriptions.next_deadline(),
+                    self.subscriptions.next_turn(),
                     self.publishes.ack_deadline(),
                 ];
-                acks.into_iter().chain([keep.next()]).flatten().min()
+                deadlines.into_iter().chain([keep.next()]).flatten().min()
             }
             State::Closed => None,
         };

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use mqttrs::{QoS, QosPid};
 
-use super::core::{Core, State};
+use super::core::{Core, Session, State};
 use super::event::{Event, Output, Reason};
 use super::flows;
 use crate::encode;
-use crate::limits::DISCONNECT_TIMEOUT;
+use crate::limits::{DISCONNECT_TIMEOUT, VAIN_RESUMPTIONS};
 use crate::topic::SubscribeFilter;
 
 impl Core {
@@ -29,6 +29,7 @@ impl Core {
         } else {
             self.backoff.after_failure(lived)
         };
+        let reason = self.resumed_in_vain(reason);
         self.lose_connection(&reason);
         self.outbox.reset();
         self.outputs.push_back(Output::Event(Event::Disconnected {
@@ -41,14 +42,39 @@ impl Core {
         };
     }
 
+    /// A session that the broker ends the connection for again and again is ended by the next
+    /// connection, as one is that is not ours.
+    fn resumed_in_vain(&mut self, reason: Reason) -> Reason {
+        let by_the_broker = matches!(
+            reason,
+            Reason::Closed(_) | Reason::Takeover | Reason::Protocol(_)
+        );
+        if !matches!(self.state, State::Up { .. }) {
+            return reason;
+        }
+        if !self.publishes.is_unanswered() {
+            self.vain_resumptions = 0;
+        } else if by_the_broker {
+            self.vain_resumptions += 1;
+        }
+        if self.vain_resumptions < VAIN_RESUMPTIONS {
+            return reason;
+        }
+        self.vain_resumptions = 0;
+        self.session = Session::Foreign;
+        Reason::SessionGivenUp
+    }
+
     fn lose_connection(&mut self, reason: &Reason) {
         let clean = self.options.clean_session;
         self.publishes.disconnected(&mut self.ids);
         // What a network did is no filter's fault, nor what was not written.
         let heard = match reason {
-            Reason::Closed(_) | Reason::Takeover | Reason::Protocol(_) | Reason::NoSubscribeAck => {
-                self.outbox.written()
-            }
+            Reason::Closed(_)
+            | Reason::Takeover
+            | Reason::Protocol(_)
+            | Reason::NoSubscribeAck
+            | Reason::SessionGivenUp => self.outbox.written(),
             _ => 0,
         };
         let forbidden = self.subscriptions.disconnected(clean, heard, &mut self.ids);

@@ -120,6 +120,8 @@ pub enum Reason {
     FilterRefused,
     /// The broker ended the connection each time this filter was asked for.
     FilterCutsConnection,
+    /// The broker ended the connection each time the kept session went on, so that session is ended.
+    SessionGivenUp,
     /// The application asked for the end.
     ShuttingDown,
 }
@@ -224,6 +226,9 @@ impl fmt::Display for Reason {
             Self::FilterRefused => f.write_str("the broker refused the subscription"),
             Self::FilterCutsConnection => f.write_str(
                 "the broker closes the connection when this filter is subscribed; it does not allow it",
+            ),
+            Self::SessionGivenUp => f.write_str(
+                "the broker ends the connection whenever the kept session goes on; a new one is begun",
             ),
             Self::ShuttingDown => f.write_str("the program is shutting down"),
         }

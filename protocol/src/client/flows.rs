@@ -23,6 +23,8 @@ pub(super) struct Flows {
     resend: VecDeque<Pid>,
     /// Where in the stream the last packet that was sent again ends.
     resend_end: u64,
+    /// What is sent again has not been acknowledged, not one of it, on this connection.
+    is_unanswered: bool,
     /// Since when the broker has acknowledged nothing of what is in flight.
     waiting_since: Option<Instant>,
     releases: u64,
@@ -95,6 +97,7 @@ impl Flows {
         let Some(flow) = self.by_pid.get_mut(&pid) else {
             return Acked::Unknown;
         };
+        self.is_unanswered = false;
         // The answer to this PUBREC is what would be sent again.
         self.resend.retain(|waiting| *waiting != pid);
         let size = match &flow.step {
@@ -123,6 +126,7 @@ impl Flows {
         let Some(flow) = self.by_pid.remove(&pid) else {
             return Acked::Unknown;
         };
+        self.is_unanswered = false;
         self.waiting_since = (!self.by_pid.is_empty()).then_some(now);
         Acked::Done(flow)
     }
@@ -131,12 +135,14 @@ impl Flows {
     pub(super) fn disconnected(&mut self) {
         self.resend.clear();
         self.resend_end = 0;
+        self.is_unanswered = false;
         self.waiting_since = None;
     }
 
     /// The broker kept the session: everything in flight goes out again.
     pub(super) fn resume(&mut self, now: Instant) {
         self.resend = self.in_order().into();
+        self.is_unanswered = !self.resend.is_empty();
         self.waiting_since = (!self.by_pid.is_empty()).then_some(now);
     }
 
@@ -167,6 +173,11 @@ impl Flows {
         if self.waiting_since.is_some() && (!self.resend.is_empty() || before < self.resend_end) {
             self.waiting_since = Some(now);
         }
+    }
+
+    /// Whether something was to be sent again on this connection, and nothing of it is acknowledged.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.is_unanswered
     }
 
     /// Takes everything out, in order.

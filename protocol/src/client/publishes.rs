@@ -268,6 +268,11 @@ impl Publishes {
         self.flows.resume(now);
     }
 
+    /// Whether the broker kept the session and acknowledged nothing of what was in flight.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.flows.is_unanswered()
+    }
+
     /// Ends everything that is not finished.
     pub(super) fn close(
         &mut self,

@@ -10,7 +10,7 @@ use mqttrs::Pid;
 
 use super::event::ProtocolError;
 use crate::ids::PacketIds;
-use crate::limits::SUBSCRIBE_ACK_TIMEOUT;
+use crate::limits::{SUBSCRIBE_ACK_TIMEOUT, UNSUBACK_PATIENCE};
 use crate::topic::SubscribeFilter;
 
 /// Numbers each wish to SUBSCRIBE, in order, so that a SUBACK is only taken as the answer to
@@ -26,8 +26,11 @@ pub(super) struct Questions {
 
 struct Question {
     end: u64,
-    deadline: Option<Instant>,
+    /// When the socket had taken it whole.
+    written: Option<Instant>,
     wish: AskedFor,
+    /// A SUBSCRIBE for the filter of this UNSUBSCRIBE waits for its answer.
+    holds_back: bool,
 }
 
 pub(super) enum AskedFor {
@@ -46,10 +49,10 @@ pub(super) struct Leaving {
 impl Questions {
     /// A packet was encoded; it ends at `end` in the stream.
     pub(super) fn ask(&mut self, pid: Pid, wish: AskedFor, end: u64) {
-        let deadline = None;
         let question = Question {
             end,
-            deadline,
+            written: None,
+            holds_back: matches!(wish, AskedFor::Unsubscribe(_)),
             wish,
         };
         self.writing.push_back((end, pid.get()));
@@ -63,7 +66,7 @@ impl Questions {
                 return;
             }
             if let Some(question) = self.by_pid.get_mut(pid) {
-                question.deadline = Some(now + SUBSCRIBE_ACK_TIMEOUT);
+                question.written = Some(now);
             }
             self.writing.pop_front();
         }
@@ -129,17 +132,38 @@ impl Questions {
             .map(|(_, filter)| filter)
     }
 
-    /// Whether an UNSUBSCRIBE for this filter is not yet acknowledged.
-    pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
+    /// Whether a SUBSCRIBE for this filter has to wait for the answer to an UNSUBSCRIBE.
+    pub(super) fn hold_back(&self, filter: &SubscribeFilter) -> bool {
         self.by_pid.values().any(|question| match &question.wish {
-            AskedFor::Unsubscribe(leaving) => leaving.filter == *filter,
+            AskedFor::Unsubscribe(leaving) => question.holds_back && leaving.filter == *filter,
             AskedFor::Subscribe(_) => false,
         })
+    }
+
+    /// Time passed: what was not answered for long holds nothing back any more.
+    pub(super) fn let_go(&mut self, now: Instant) {
+        for question in self.by_pid.values_mut() {
+            question.holds_back &= question.holds_until().is_none_or(|until| now < until);
+        }
+    }
+
+    /// When the next of them holds nothing back any more.
+    pub(super) fn next_let_go(&self) -> Option<Instant> {
+        let questions = self.by_pid.values();
+        let holding = questions.filter(|question| question.holds_back);
+        holding.filter_map(Question::holds_until).min()
     }
 
     /// When the oldest unanswered packet counts as lost.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let questions = self.by_pid.values();
-        questions.filter_map(|question| question.deadline).min()
+        let written = questions.filter_map(|question| question.written).min();
+        written.map(|at| at + SUBSCRIBE_ACK_TIMEOUT)
+    }
+}
+
+impl Question {
+    fn holds_until(&self) -> Option<Instant> {
+        self.written.map(|at| at + UNSUBACK_PATIENCE)
     }
 }

@@ -94,7 +94,10 @@ impl Subscriptions {
     }
 
     /// Sends what may go out now.
-    pub(super) fn pump(&mut self, out: &mut Outbox, ids: &mut PacketIds) {
+    pub(super) fn pump(&mut self, now: Instant, out: &mut Outbox, ids: &mut PacketIds) {
+        if !self.queue.is_empty() {
+            self.questions.let_go(now);
+        }
         while !self.queue.is_empty() && !self.must_wait() && out.pending().len() < OUTBOX_HIGH_WATER
         {
             let Some(pid) = ids.allocate() else { return };
@@ -119,13 +122,14 @@ impl Subscriptions {
 
     /// A filter under suspicion is alone on its way: it can take no other with it, and is known when
     /// it ends the connection. And a filter that is being left is not asked for again before that is
-    /// acknowledged: brokers that work on both at a time (aedes 1.2) would end the new subscription.
+    /// acknowledged: brokers that work on both at a time (aedes 1.2) would end the new subscription. Not
+    /// for long, because others never acknowledge it (rumqttd on a session that was kept).
     fn must_wait(&self) -> bool {
         match self.queue.front() {
             Some(Wish::Subscribe(_, filter)) if self.is_suspect(filter) => {
                 !self.questions.is_empty()
             }
-            Some(Wish::Subscribe(_, filter)) if self.questions.is_leaving(filter) => true,
+            Some(Wish::Subscribe(_, filter)) if self.questions.hold_back(filter) => true,
             _ => self
                 .questions
                 .filters()
@@ -138,9 +142,9 @@ impl Subscriptions {
         entry.is_some_and(|entry| entry.suspicion != Suspicion::None)
     }
 
-    /// Whether an UNSUBSCRIBE for this filter is not yet acknowledged.
+    /// Whether a SUBSCRIBE for this filter waits for the answer to an UNSUBSCRIBE.
     pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
-        self.questions.is_leaving(filter)
+        self.questions.hold_back(filter)
     }
 
     /// Whether an answer to a SUBSCRIBE is owed.
@@ -156,7 +160,7 @@ impl Subscriptions {
             let alone = self.is_suspect(filter);
             bytes += filter.as_str().len();
             let full = batch.len() == SUBSCRIBE_BATCH || bytes > SUBSCRIBE_BATCH_BYTES;
-            if !batch.is_empty() && (alone || full || self.questions.is_leaving(filter)) {
+            if !batch.is_empty() && (alone || full || self.questions.hold_back(filter)) {
                 break;
             }
             if let Some(Wish::Subscribe(ask, filter)) = self.queue.pop_front() {
@@ -358,6 +362,12 @@ impl Subscriptions {
     /// When the oldest unanswered packet counts as lost.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.questions.next_deadline()
+    }
+
+    /// When what waits for an UNSUBACK waits no longer.
+    pub(super) fn next_turn(&self) -> Option<Instant> {
+        let waits = !self.queue.is_empty();
+        self.questions.next_let_go().filter(|_| waits)
     }
 
     /// UNSUBSCRIBEs given up.

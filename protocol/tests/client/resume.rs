@@ -375,3 +375,71 @@ fn a_session_that_cannot_be_wiped_is_a_protocol_error() {
     let (reason, _) = rig.ended();
     assert_eq!(reason, Reason::Protocol(ProtocolError::SessionPresent));
 }
+
+/// rumqttd (iotcore 0.4.0) keeps the session, forgets that it had received a message, and ends the
+/// connection at its PUBREL: without an end to it the client would come and go for ever. A broker
+/// that refuses a large or forbidden PUBLISH by ending the connection does the same.
+#[test]
+fn a_session_that_the_broker_never_lets_go_on_is_given_up() {
+    for released in [true, false] {
+        let mut rig = Rig::with(resuming());
+        let ticket = rig.publish("t", "x", ExactlyOnce);
+        rig.expect(publish2(1, "t", "x"));
+        let mut again = dup(publish2(1, "t", "x"));
+        if released {
+            rig.send(pubrec(1));
+            rig.expect(pubrel(1));
+            again = pubrel(1);
+        }
+        rig.cut();
+        rig.ended();
+        for round in 1..=10 {
+            rig.no_outcome(ticket);
+            rig.reconnect();
+            rig.accept_back();
+            rig.expect(again.clone());
+            rig.cut();
+            let (reason, _) = rig.ended();
+            assert_eq!(reason == Reason::SessionGivenUp, round == 10, "{reason:?}");
+        }
+        rig.advance_to_connect();
+        rig.open();
+        rig.expect(hex("10 0E 0004 4D515454 04 02 003C 0002 6D65"));
+        rig.send(connack(false));
+        rig.expect(DISCONNECT);
+        rig.advance_to_connect();
+        rig.open();
+        rig.expect(hex("10 0E 0004 4D515454 04 00 003C 0002 6D65"));
+        rig.accept();
+        let unknown = Outcome::Unknown(Reason::SessionGivenUp);
+        assert_eq!(rig.outcome(ticket), unknown);
+        rig.nothing_left();
+        let next = rig.publish("t", "y", AtLeastOnce);
+        rig.expect(publish1(2, "t", "y"));
+        rig.send(puback(2));
+        assert_eq!(rig.outcome(next), Outcome::Delivered);
+    }
+}
+
+/// One acknowledgement between the cuts speaks for the session.
+#[test]
+fn a_session_that_goes_on_now_and_then_is_kept() {
+    let mut rig = Rig::with(resuming());
+    let ids = 1..=50;
+    let tickets: Vec<_> = ids
+        .clone()
+        .map(|_| rig.publish("t", "x", AtLeastOnce))
+        .collect();
+    for (id, ticket) in ids.zip(tickets) {
+        for _ in 0..9 {
+            rig.written();
+            rig.cut();
+            assert_ne!(rig.ended().0, Reason::SessionGivenUp);
+            rig.reconnect();
+            rig.accept_back();
+        }
+        rig.send(puback(id));
+        assert_eq!(rig.outcome(ticket), Outcome::Delivered);
+    }
+    rig.nothing_left();
+}

@@ -114,6 +114,30 @@ fn a_filter_is_asked_for_again_only_when_its_unsubscribe_was_acknowledged() {
     assert_eq!(rig.granted(after), Some(AtMostOnce));
 }
 
+/// rumqttd (iotcore 0.4.0) acknowledges no UNSUBSCRIBE on a session that it has kept.
+#[test]
+fn a_filter_is_asked_for_again_soon_when_its_unsubscribe_is_never_acknowledged() {
+    let mut rig = Rig::up();
+    let old = rig.listen("f", AtMostOnce);
+    rig.send(suback(1, &[0]));
+    rig.leave(old);
+    rig.advance(seconds(5.0));
+    rig.written();
+    let soon = rig.listen("f", AtMostOnce);
+    rig.expect(subscribe(3, &[("f", AtMostOnce)]));
+    rig.send(suback(3, &[0]));
+    rig.leave(soon);
+    rig.expect(unsubscribe(4, "f"));
+    let again = rig.listen("f", AtMostOnce);
+    rig.advance(seconds(0.9));
+    rig.silence();
+    rig.advance(seconds(0.2));
+    rig.expect(subscribe(5, &[("f", AtMostOnce)]));
+    rig.send(suback(5, &[0]));
+    assert_eq!(rig.granted(again), Some(AtMostOnce));
+    rig.still_connected();
+}
+
 /// What the broker still sends for the subscription that is left is not the beginning of the next one:
 /// what comes between them would be missing, and nobody would know.
 #[test]
