@@ -66,26 +66,15 @@ def collect(who, agent, number):
         streams["lost"] += result["lost"]
         streams["interrupted"] += result["interrupted"]
     if topic == "plant/+/value" and values and not result["interrupted"]:
-        missing = uncounted(values, result["lost"])
-        if missing:
-            facts = {name: result[name] for name in ("lost", "truncated", "ended_by")}
-            print(f"{who}: {missing} missing from {values[0]} to {values[-1]}, {facts}", flush=True)
+        missing = max(values[-1] - values[0] + 1 - len(values) - result["lost"], 0)
+        # The agents over HTTP share a connection: until the broker has taken up a caller's own subscription,
+        # it is given those of its messages that the subscriptions of others bring, and no others.
         with lock:
-            streams["missing"] += missing
-
-
-def uncounted(values, lost):
-    """How many values are missing that were not counted as lost.
-
-    The agents over HTTP share a connection: until the broker has taken up a caller's own subscription, it may
-    be given what one of another caller brings. So the stream begins behind its first gap.
-    """
-    gap = next((n for n in range(1, len(values)) if values[n] != values[n - 1] + 1), 0)
-    return max(values[-1] - values[gap] + 1 - len(values[gap:]) - lost, 0)
+            streams["missing" if who.startswith("stdio") else "before"] += missing
 
 
 def work(who, agent):
-    for number in itertools.count():
+    for number in itertools.count(1):
         if over.is_set():
             break
         turn = number % 5
@@ -200,7 +189,8 @@ for how in ("ok", "refused", "unclear", "silent"):
 for (how, status, text), count in reasons.most_common(12):
     print(f"{count:8d} {how} {status} {text}")
 print(f"collected {streams['messages']} messages, {streams['lost']} counted as lost, {streams['interrupted']} results "
-      f"marked as interrupted, {streams['missing']} missing without a word")
+      f"marked as interrupted, {streams['missing']} missing without a word, {streams['before']} over HTTP "
+      "between what others' subscriptions brought and the first of one's own")
 must(streams["restarts"] == 5, "the broker was restarted five times")
 must(plant.published > 0.6 * RATE * MINUTES * 60, "the plant published")
 for (who, how), count in ends.items():
