@@ -264,7 +264,7 @@ fn only_refusals_and_bad_options_are_the_configuration_s_fault() {
 fn what_is_printed_for_debugging_has_no_secret() {
     let mut options = Options::new("gateway");
     options.username = Some("operator".into());
-    options.password = Some(b"correct horse".to_vec().into());
+    options.password = Some(b"correct horse".to_vec());
     let text = format!("{options:?}");
     assert!(text.contains("gateway") && text.contains('…'), "{text}");
     assert!(
