@@ -119,7 +119,7 @@ impl Connection {
             match next {
                 Next::Request => {}
                 Next::Close => {
-                    self.client.close().await;
+                    Box::pin(self.client.close()).await;
                     break;
                 }
                 Next::Gone => break,
@@ -261,23 +261,7 @@ impl Connection {
         }
         self.client.seat.has_shown_the_key();
         let request = message::decode(head)?;
-        let mut accepts = Accepts::read(&request);
-        match head.method {
-            Method::Post => {
-                if head.framing == Framing::None {
-                    let text = "a POST needs a `content-length` or `transfer-encoding: chunked`";
-                    return Err(Refusal::new(StatusCode::LengthRequired, text));
-                }
-                media::demand_json(&request)?;
-                accepts = accepts.demand_any()?;
-            }
-            Method::Get => accepts.demand_events()?,
-            _ => {}
-        }
-        if head.http_1_0 {
-            // A stream needs chunks, which HTTP/1.0 does not have.
-            accepts = accepts.without_events()?;
-        }
+        let accepts = forms(head, &request)?;
         Ok(Admitted::Caller(Caller {
             request,
             gate,
@@ -355,6 +339,28 @@ impl Connection {
         }
         Ok((body.into_bytes(), share))
     }
+}
+
+/// Which forms of an answer the client takes; what it sends must have a form of ours.
+fn forms(head: &Head, request: &Request) -> Result<Accepts, Refusal> {
+    let mut accepts = Accepts::read(request);
+    match head.method {
+        Method::Post => {
+            if head.framing == Framing::None {
+                let text = "a POST needs a `content-length` or `transfer-encoding: chunked`";
+                return Err(Refusal::new(StatusCode::LengthRequired, text));
+            }
+            media::demand_json(request)?;
+            accepts = accepts.demand_any()?;
+        }
+        Method::Get => accepts.demand_events()?,
+        _ => {}
+    }
+    if head.http_1_0 {
+        // A stream needs chunks, which HTTP/1.0 does not have.
+        accepts = accepts.without_events()?;
+    }
+    Ok(accepts)
 }
 
 fn late(text: &'static str) -> Refusal {

@@ -142,7 +142,7 @@ impl AsyncRead for Pieces {
 /// Bytes of one message: with its framing an event is below 1 MiB, which several clients take at most.
 pub(super) const MESSAGE_BYTES: usize = (1 << 20) - 128;
 /// Pieces that wait for a slow reader.
-const PIECES: usize = 8;
+const PIECES: usize = 4;
 /// Messages of one stream that wait to be sent.
 const NEWS: usize = 64;
 /// Before a client comes back, ms: at once would be a loop with a server that does not run.

@@ -133,10 +133,14 @@ impl Head {
             http_1_0: request.version == Some(0),
             ..Draft::default()
         };
+        let mut name = String::new();
         for field in request.headers.iter() {
             // The finder has seen every byte: this is ASCII.
             let value = std::str::from_utf8(field.value).map_err(|_| Refusal::bad(NOT_ASCII))?;
-            draft.field(&field.name.to_ascii_lowercase(), value)?;
+            name.clear();
+            name.push_str(field.name);
+            name.make_ascii_lowercase();
+            draft.field(&name, value)?;
         }
         let framing = draft.framing()?;
         let keep_alive = !draft.close && (!draft.http_1_0 || draft.keep_alive);

@@ -3,6 +3,7 @@
 //! Promises: `decode` sees only what the guard wrote itself (a known method and path, the host `localhost`, fields
 //! of printable ASCII), and never a socket or a body. It would hang, panic or be smuggled past otherwise.
 
+use std::io::Write as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
@@ -18,11 +19,13 @@ use super::refusal::Refusal;
 /// # Errors
 /// 431 when the fields to pass on are longer than async-h1 takes.
 pub(super) fn decode(head: &Head) -> Result<Request, Refusal> {
-    let mut text = format!(
+    let mut text = Vec::with_capacity(head.forwarded.len() + 128);
+    // Writing into memory cannot fail.
+    let _ = write!(
+        text,
         "{} {} HTTP/1.1\r\nhost: localhost\r\n",
         head.method, head.path
-    )
-    .into_bytes();
+    );
     text.extend_from_slice(&head.forwarded);
     text.extend_from_slice(b"\r\n");
     // Memory is always ready. Polled here, its 4 KiB of fields are on the stack and not in every request's future.

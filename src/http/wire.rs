@@ -154,7 +154,7 @@ pub(super) async fn gather(
 ) -> io::Result<bool> {
     poll_fn(|context| {
         loop {
-            let mut room = [0; READ_BYTES];
+            let mut room = [0; GATHER_BYTES];
             match Pin::new(&mut *encoder).poll_read(context, &mut room) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(false)),
                 Poll::Ready(Ok(count)) => {
@@ -173,5 +173,7 @@ pub(super) async fn gather(
 }
 
 const READ_BYTES: usize = 8 * 1024;
+/// Copied at a time: most answers are smaller, and the room for them is cleared each time.
+const GATHER_BYTES: usize = 2 * 1024;
 /// As much as is gathered before it is written: an answer of usual size leaves in one write.
 const WRITE_BYTES: usize = 32 * 1024;

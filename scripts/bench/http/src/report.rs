@@ -204,6 +204,9 @@ fn median(outcomes: &[Outcome], figure: fn(&Outcome) -> f64) -> f64 {
 }
 
 fn trip(latencies: &Histogram) -> String {
+    if latencies.count() == 0 {
+        return String::new();
+    }
     format!(
         "{} / {}",
         time(latencies.micros(0.5)),
