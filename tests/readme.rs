@@ -453,6 +453,76 @@ fn an_option_that_does_not_exist_would_be_noticed() {
     assert_eq!(error, UsageError::Unknown("--demonstrate".into()));
 }
 
+/// The versions of the clients that the scripts install.
+#[test]
+fn the_clients_are_those_that_are_run() {
+    let pinned: String = [
+        "tests/sdk/requirements.txt",
+        "tests/sdk/package.json",
+        "tests/sdk/rmcp/Cargo.toml",
+        "tests/clients/package.json",
+    ]
+    .iter()
+    .map(|file| fs::read_to_string(root().join(file)).unwrap())
+    .collect();
+    let mut known = 0;
+    for row in table("| client |") {
+        let [package] = quoted(&row[0])[..] else {
+            panic!("no package in {row:?}");
+        };
+        if package == "curl" {
+            continue;
+        }
+        let version = row[0].rsplit(' ').next().unwrap();
+        let pins = [
+            format!("\n{package}=={version}\n"),
+            format!("\"{package}\": \"{version}\""),
+            format!("\n{package} = {{ version = \"={version}\""),
+        ];
+        assert!(
+            pins.iter().any(|pin| pinned.contains(pin)),
+            "{package} {version} is not what is run"
+        );
+        known += 1;
+    }
+    assert!(known >= 9);
+}
+
+/// `scripts/demo` says what the manual has, apart from numbers, which differ from run to run.
+#[test]
+fn the_conversation_is_the_one_that_the_demo_holds() {
+    let output = Command::new("python3")
+        .arg(root().join("scripts/demo"))
+        .arg(env!("CARGO_BIN_EXE_mcpmqtt"))
+        .output()
+        .unwrap();
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{words}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (conversation, _) = printed.split_once("\nEvery answer").unwrap();
+    let conversation = without_numbers(conversation);
+    let shown = blocks("text");
+    let shown = shown.iter().map(|block| without_numbers(block));
+    assert!(
+        shown.into_iter().any(|block| block == conversation),
+        "the README should have\n{printed}"
+    );
+}
+
+/// Each number replaced by one digit.
+fn without_numbers(text: &str) -> String {
+    let mut short = String::new();
+    for character in text.trim().chars() {
+        let digit = character.is_ascii_digit() || character == '.';
+        match (digit, short.ends_with('0')) {
+            (false, _) => short.push(character),
+            (true, false) => short.push('0'),
+            (true, true) => {}
+        }
+    }
+    short
+}
+
 /// The matrix of brokers as `scripts/interop` holds it true, and the reasons under it.
 #[test]
 fn the_matrix_of_brokers_is_what_the_interoperability_suite_expects() {
