@@ -6,14 +6,20 @@ mod harness;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use harness::program::{PROGRAM, Program, STATUS, ask};
+use harness::program::{PROGRAM, Program, STATUS, ask, unix};
 use harness::{PATIENCE, Scratch, free_port};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustix::process::Signal;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 
 const RELOADED: &str = "configuration reloaded from";
@@ -127,6 +133,24 @@ impl Site {
         ];
         all.extend(arguments);
         self.curl(&all)
+    }
+
+    /// A connection whose every byte is in the test's hands.
+    fn secure(&self, socket: TcpStream) -> StreamOwned<ClientConnection, TcpStream> {
+        let mut roots = RootCertStore::empty();
+        let pem = self.authority.1.as_bytes();
+        roots
+            .add(CertificateDer::from_pem_slice(pem).unwrap())
+            .unwrap();
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ClientConfig::builder_with_provider(ring)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let tls = ClientConnection::new(Arc::new(config), name).unwrap();
+        StreamOwned::new(tls, socket)
     }
 
     fn plain(&self) -> TcpStream {
@@ -364,4 +388,120 @@ fn files_that_cannot_be_used_are_told_at_the_start_and_by_check() {
     );
     let mut program = Program::over(&site.folder.path("config.json"));
     program.until("has expired; clients will refuse it");
+}
+
+const KEPT: &str = "GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n";
+const BODY: &str = r#"{"running": true, "mqtt_connected": false}"#;
+
+/// Reads one answer to a request for the status.
+fn status(client: &mut impl std::io::Read) {
+    let mut answer = Vec::new();
+    while !answer.ends_with(BODY.as_bytes()) {
+        let mut byte = [0];
+        client.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"));
+}
+
+#[test]
+fn the_last_answer_is_followed_by_a_farewell_so_that_nothing_can_be_cut_off() {
+    let site = Site::new();
+    let _program = site.start(json!({}));
+    let mut client = site.secure(site.plain());
+    // Without the farewell this were an error.
+    let answer = ask(&mut client, STATUS);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with(BODY));
+}
+
+#[test]
+fn a_client_that_leaves_without_a_word_at_any_point_disturbs_nobody() {
+    let site = Site::new();
+    let mut program = site.start(json!({}));
+    let mut bystander = site.secure(site.plain());
+    bystander.write_all(KEPT.as_bytes()).unwrap();
+    status(&mut bystander);
+
+    let mut half = site.plain();
+    half.write_all(&[22, 3, 1, 2, 0, 1]).unwrap();
+    drop(half);
+    program.until("the TLS handshake failed: ");
+
+    let mut cut = site.secure(site.plain());
+    cut.write_all(KEPT.as_bytes()).unwrap();
+    status(&mut cut);
+    drop(cut);
+    program.until("connection closed after 1 request");
+
+    let mut reset = site.secure(site.plain());
+    reset.write_all(KEPT.as_bytes()).unwrap();
+    status(&mut reset);
+    rustix::net::sockopt::set_socket_linger(&reset.sock, Some(Duration::ZERO)).unwrap();
+    drop(reset);
+    program.until("connection closed after 1 request");
+
+    let mut garbled = site.secure(site.plain());
+    garbled.write_all(KEPT.as_bytes()).unwrap();
+    status(&mut garbled);
+    garbled.sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
+    garbled.sock.write_all(&[0; 20]).unwrap();
+    program.until("connection closed after 1 request");
+
+    bystander.write_all(KEPT.as_bytes()).unwrap();
+    status(&mut bystander);
+}
+
+/// More than the systems between us take: what the server has yet to write waits, and nothing of it is lost.
+#[test]
+fn a_client_that_reads_late_gets_all_answers() {
+    const REQUESTS: usize = 800;
+    let site = Site::new();
+    let program = site.start(json!({}));
+    let mut client = site.secure(site.plain());
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let body =
+        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}});
+    let body = body.to_string();
+    let request = format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: k\r\ncontent-type: application/json\r\n\
+         mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/list\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    client
+        .write_all(request.repeat(REQUESTS).as_bytes())
+        .unwrap();
+    // Others are served meanwhile.
+    succeeds(&site.list(&[]));
+    let answers = ask(&mut client, STATUS);
+    assert_eq!(answers.matches("HTTP/1.1 200 OK\r\n").count(), REQUESTS + 1);
+    assert_eq!(answers.matches("\"mqtt_publish\"").count(), REQUESTS);
+    assert!(answers.ends_with(BODY));
+    assert!(program.end().1.success());
+}
+
+#[test]
+fn a_socket_file_that_is_handed_over_is_served_without_tls() {
+    let site = Site::new();
+    let config = site.config(json!({}));
+    let path = site.folder.path("handed-over");
+    let listener = UnixListener::bind(&path).unwrap();
+    let script = "exec 3<&0 </dev/null; export LISTEN_PID=$$ LISTEN_FDS=1; \
+                  exec \"$0\" --transport remotehttp --config \"$1\"";
+    let mut command = Command::new("sh");
+    command.args(["-c", script, PROGRAM]).arg(config);
+    let mut program = Program::start(command.stdin(OwnedFd::from(listener)));
+    program.until("serving MCP over HTTP on");
+    assert!(ask(unix(&path), STATUS).ends_with(BODY));
+}
+
+#[test]
+fn what_the_server_proves_itself_with_is_not_shown_in_a_log() {
+    let site = Site::new();
+    let text = std::fs::read_to_string(site.config(json!({}))).unwrap();
+    let (config, _) = mcpmqtt_config::Config::parse(&text).unwrap();
+    let tls = mcpmqtt::http::Tls::load(&config.remote_server.unwrap().tls.unwrap()).unwrap();
+    assert_eq!(format!("{tls:?}"), "Tls");
 }

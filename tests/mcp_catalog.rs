@@ -283,3 +283,18 @@ fn no_mutation_of_a_valid_message_upsets_the_engine() {
     assert!(answers > 10_000, "{answers} answers");
     assert_eq!(peer.session.in_flight(), 0);
 }
+
+#[test]
+fn a_catalog_that_is_logged_names_what_is_in_it() {
+    let (_gate, gate) = async_channel::unbounded();
+    let catalog = support::catalog(gate);
+    let shown = format!("{catalog:?}");
+    for words in [
+        "Tool(echo)",
+        "Resource(test://text)",
+        "Template(test://item/{id})",
+        "Prompt(greet)",
+    ] {
+        assert!(shown.contains(words), "no {words} in {shown}");
+    }
+}
