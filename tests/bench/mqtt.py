@@ -22,8 +22,8 @@ TRIPS = [("rtt", 0, 6_000, None), ("rtt", 1, 6_000, None)]
 
 RESIDENT_AIM = 4096 * 1024
 
-# Messages of the shorter of two runs whose system calls are counted.
-TRACED = 2000
+# Messages of the longer of two runs whose system calls are counted.
+TRACED = 6000
 
 # Seconds within which one client does one load.
 PATIENCE = 300
@@ -51,14 +51,14 @@ def run(command, load, qos, count, feeder):
     return report, words
 
 
-def system_calls(command, load, qos, count, feeder):
-    """System calls per message: those of a longer run less those of a shorter one."""
+def system_calls(command, load, qos, feeder):
+    """System calls per message: those of a run less those of one with a single message."""
     strace = ["strace", "-f", "-c", "-U", "calls,name", "-o", "/dev/stderr"]
     totals = []
-    for messages in (count, 3 * count):
+    for messages in (1, TRACED):
         _, summary = run([*strace, *command], load, qos, messages, feeder)
         totals.append(next(int(line.split()[0]) for line in summary.splitlines() if line.endswith("total")))
-    return (totals[1] - totals[0]) / (2 * count)
+    return (totals[1] - totals[0]) / (TRACED - 1)
 
 
 def measure(clients, rounds, scale):
@@ -95,14 +95,14 @@ def main():
         return min(value for name, value in by_client.items() if name != "ours")
 
     for load, qos, _, share in LOADS:
-        part = f"MQTT client, {load} at QoS {qos}, 64 bytes, 100 under way at once"
+        part = f"MQTT client, {load} at QoS {qos} (64 bytes, at most 100 under way)"
         cpu = medians(load, qos, lambda report: report["cpu"] / report["count"] * 1e6)
         aims = [(share * better(cpu), f"{share} × the better peer")] if share else []
-        row(part, "processor time of a message", "us", cpu, *aims)
-        row(part, "messages a second", "/s", medians(load, qos, lambda report: report["count"] / report["wall"]))
+        row(part, "processor time per message", "us", cpu, *aims)
+        row(part, "messages", "/s", medians(load, qos, lambda report: report["count"] / report["wall"]))
         print(f"MQTT: system calls, {load} at QoS {qos}", file=sys.stderr)
-        calls = {name: system_calls(clients[name], load, qos, TRACED, clients["ours"]) for name in names}
-        row(part, "system calls of a message", "", calls)
+        calls = {name: system_calls(clients[name], load, qos, clients["ours"]) for name in names}
+        row(part, "system calls per message", "", calls)
     part = "MQTT client, one message at a time, and memory"
     for load, qos, _, _ in TRIPS:
         p50, p99 = (medians(load, qos, lambda report: report["trips"][which]) for which in (0, 1))

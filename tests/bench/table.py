@@ -39,7 +39,7 @@ def words(number, unit):
 
 
 def relation(peer, ours):
-    if not peer or not ours:
+    if peer <= 0 or ours <= 0:
         return None
     return f"×{digits(peer / ours)}" if peer >= ours else f"÷{digits(ours / peer)}"
 

@@ -44,7 +44,7 @@ fn print_loads(loads: &Loads, transport: Transport, connections: usize) {
     let part = format!("HTTP over {place}, {connections} connection{plural}");
 
     let [ours, hyper, original] = of(Kind::Publish, |it| it.rate);
-    Row::new("publishes a second", PerSecond, ours)
+    Row::new("publishes", PerSecond, ours)
         .beside(HYPER, hyper)
         .beside(ORIGINAL, original)
         .at_least(1000.0 * original, "1,000 × the original")
@@ -57,10 +57,10 @@ fn print_loads(loads: &Loads, transport: Transport, connections: usize) {
         .print(&part);
 
     for (kind, name) in [
-        (Kind::Publish, "processor time of a publish"),
+        (Kind::Publish, "processor time per publish"),
         (
             Kind::Refused,
-            "processor time of a publish that is not permitted",
+            "processor time per publish that is not permitted",
         ),
         (Kind::Stateless, "the same without sessions (2026-07-28)"),
     ] {
@@ -79,7 +79,7 @@ fn print_loads(loads: &Loads, transport: Transport, connections: usize) {
 
 fn print_memory(memories: &Memories) {
     let part = format!(
-        "HTTP, resident memory. Of the idle, what one of {MANY} adds, or of {FEW} sessions of the original"
+        "HTTP, resident memory: at rest, and what each of {MANY} idle ones adds (of the original: of {FEW} sessions)"
     );
     Row::new("at rest", Bytes, memories.rest)
         .at_most(5e6, "")
