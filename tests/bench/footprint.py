@@ -1,12 +1,13 @@
 """Measures how large programs are, what memory they take and how soon they answer, as rows for table.py.
 
-usage: footprint.py STARTS NATIVE SITE_PACKAGES PROGRAM...
+usage: footprint.py STARTS NATIVE ORIGINAL CONFIG PROGRAM...
 
 For each: its size; resident memory after `tools/list` over stdio with the example configuration;
 resident memory serving HTTP, after 100 such requests with a key; and the time from its start to the
 first answer over stdio. The first and the last are medians of STARTS. The aims are for the programs of
-scripts/build-static, of which only those are started that are for the architecture NATIVE.
-SITE_PACKAGES is where the Python original is installed.
+scripts/build-static, of which only those are started that are for the architecture NATIVE. ORIGINAL is
+the virtual environment of the Python original, which is measured beside them, with a CONFIG of its own: it
+does not read the example, and ends where there is no broker.
 """
 
 import http.client
@@ -28,6 +29,11 @@ META = {
     "io.modelcontextprotocol/clientInfo": {"name": "footprint", "version": "1"},
 }
 LIST = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": META}}).encode()
+# The original lists nothing before it was greeted.
+GREETING = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
+    "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": META["io.modelcontextprotocol/clientInfo"],
+}}).encode()
+GREETED = json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}).encode()
 
 
 def memory(process):
@@ -35,19 +41,26 @@ def memory(process):
         return next(1024 * int(line.split()[1]) for line in file if line.startswith("Rss:"))
 
 
-def over_stdio(program):
-    """Resident memory after `tools/list`, and the microseconds to its answer."""
+def over_stdio(program, config, starts, requests):
+    """Resident memory after the last answer, and the microseconds to the first one; medians."""
+    runs = [once_over_stdio(program, config, requests) for _ in range(starts)]
+    return [statistics.median(figures) for figures in zip(*runs)]
+
+
+def once_over_stdio(program, config, requests):
     began = time.perf_counter()
-    command = [program, "--config", EXAMPLE]
+    command = [program, "--config", config]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        process.stdin.write(LIST + b"\n")
-        process.stdin.flush()
-        answer = process.stdout.readline()
-        micros = 1e6 * (time.perf_counter() - began)
+        answered = []
+        for request in requests:
+            process.stdin.write(request + b"\n")
+            process.stdin.flush()
+            answer = process.stdout.readline()
+            answered.append(time.perf_counter())
         assert b"mqtt_query" in answer, answer
         resident = memory(process)
         process.stdin.close()
-    return resident, micros
+    return resident, 1e6 * (answered[0] - began)
 
 
 def over_http(program):
@@ -94,11 +107,12 @@ def connect(port):
             time.sleep(0.01)
 
 
-def installed(site_packages):
-    """Bytes of all files in it, without those of pip, which the original does not need."""
-    files = (file for file in pathlib.Path(site_packages).rglob("*") if not file.is_dir())
-    return sum(file.lstat().st_size for file in files
-               if not file.relative_to(site_packages).parts[0].startswith(("pip", "setuptools")))
+def installed(environment):
+    """Bytes of its Python packages, without those that every environment has."""
+    packages = next(environment.glob("lib/python3*/site-packages"))
+    others = ("pip", "setuptools", "pkg_resources", "_distutils")
+    files = (file for file in packages.rglob("*") if not file.is_dir())
+    return sum(file.lstat().st_size for file in files if not file.relative_to(packages).parts[0].startswith(others))
 
 
 def described(program):
@@ -111,30 +125,31 @@ def described(program):
     return f"the static program for {flavour}, with TLS", 3e6
 
 
-def row(part, figure, unit, ours, most, peers):
+def row(part, figure, unit, ours, most, original=None):
     aims = [{"at_most": most, "why": ""}] if most else []
-    print(json.dumps({"part": part, "figure": figure, "unit": unit, "ours": ours, "peers": peers, "aims": aims}))
+    print(json.dumps({"part": part, "figure": figure, "unit": unit, "ours": ours, "peers": {"original": original},
+                      "aims": aims}))
 
 
 def main():
-    starts, native, site_packages, *names = sys.argv[1:]
-    programs = [pathlib.Path(name) for name in names]
-    original = {"original and its Python packages": installed(site_packages)}
+    starts, native, environment, config, *names = sys.argv[1:]
+    programs, environment = [pathlib.Path(name) for name in names], pathlib.Path(environment)
+    size = installed(environment)
     for program in programs:
         name, largest = described(program)
-        row("Size", name, "B", program.stat().st_size, largest, original)
+        row("Size (the original: with the Python packages it needs)", name, "B", program.stat().st_size, largest, size)
+    print("footprint: the original", file=sys.stderr)
+    original = over_stdio(environment / "bin/mcpMQTT", config, 3, [GREETING, GREETED + b"\n" + LIST])
     for program in programs:
         name, static = described(program)
         if static and program.parent.name.removesuffix("-slim") != native:
             continue
         print(f"footprint: {program}", file=sys.stderr)
-        runs = [over_stdio(program) for _ in range(int(starts))]
-        for figure, unit, ours, most in (
-            ("resident memory after `tools/list` over stdio", "B", statistics.median(run[0] for run in runs), 2.5e6),
-            ("resident memory after 100 `tools/list` over HTTP", "B", over_http(program), 4e6),
-            ("start to first answer over stdio", "us", statistics.median(run[1] for run in runs), 3e3),
-        ):
-            row(f"Memory and start of {name}", figure, unit, ours, most if static else None, {})
+        resident, start = over_stdio(program, EXAMPLE, int(starts), [LIST])
+        part = f"Memory and start of {name}"
+        row(part, "resident memory after `tools/list` over stdio", "B", resident, static and 2.5e6, original[0])
+        row(part, "resident memory after 100 `tools/list` over HTTP", "B", over_http(program), static and 4e6)
+        row(part, "start to first answer over stdio", "us", start, static and 3e3, original[1])
 
 
 main()
