@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use async_io::Timer;
 use mcpmqtt_config::Config;
-use smol::future;
+use smol::future::{self, FutureExt as _};
 use smol::{LocalExecutor, Task};
 
 use crate::broker::Broker;
@@ -27,7 +27,7 @@ pub use self::remote::over_http;
 /// What kept it from starting.
 pub fn over_stdio(config: Config) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
-    async_io::block_on(executor.run(serve_stdio(&executor, config)))
+    async_io::block_on(executor.run(serve_stdio(&executor, config).boxed_local()))
 }
 
 /// As [`over_stdio`], with the broker and the plant inside.
@@ -45,7 +45,7 @@ pub fn demo_over_stdio() -> Result<(), String> {
             "demo broker on 127.0.0.1:{port}; watch it: mosquitto_sub -p {port} -v -t '#'",
             port = demo.port()
         ));
-        serve_stdio(&executor, loaded.config).await
+        serve_stdio(&executor, loaded.config).boxed_local().await
     }))
 }
 

@@ -268,5 +268,5 @@ impl Default for Limits {
     }
 }
 
-/// How much is read at once: what a pipe holds on Linux.
-const CHUNK_BYTES: usize = 64 << 10;
+/// How much is read at once: some hundred calls.
+const CHUNK_BYTES: usize = 16 << 10;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use async_io::block_on;
 use mcpmqtt_config::{Config, Limits, Listen, MetricsListen, RemoteServer};
 use smol::LocalExecutor;
+use smol::future::FutureExt as _;
 
 use super::reload::Reload;
 use super::{House, signals, status};
@@ -20,7 +21,7 @@ use crate::service::Service;
 /// What kept it from starting.
 pub fn over_http(config: Config, settings: &Settings) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
-    block_on(executor.run(serve(&executor, config, settings)))
+    block_on(executor.run(serve(&executor, config, settings).boxed_local()))
 }
 
 async fn serve(
