@@ -58,10 +58,7 @@ fn print_loads(loads: &Loads, transport: Transport, connections: usize) {
 
     for (kind, name) in [
         (Kind::Publish, "processor time per publish"),
-        (
-            Kind::Refused,
-            "processor time per publish that is not permitted",
-        ),
+        (Kind::Refused, "processor time per publish that is refused"),
         (Kind::Stateless, "the same without sessions (2026-07-28)"),
     ] {
         let [ours, hyper, original] = of(kind, |it| it.cpu);
