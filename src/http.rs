@@ -7,7 +7,7 @@
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
 //! `wire` (with `tls`), `head` (with `target`) and `body`; `routes`, `auth` (with `throttle`, `line` and `peer`) and
 //! `media` judge it; `door` (with `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events`
-//! send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
+//! (with `news`) send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -42,6 +42,7 @@ mod line;
 mod listener;
 mod media;
 mod message;
+mod news;
 mod peer;
 mod refusal;
 mod replay;

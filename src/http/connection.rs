@@ -21,7 +21,7 @@ use super::message;
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::routes::{self, Place, Side};
-use super::running;
+use super::running::{self, Begun};
 use super::seats::{Called, Seat};
 use super::site::Site;
 use super::watch::Watch;
@@ -188,7 +188,16 @@ impl Connection {
         match served {
             Served::Answer(response) => Box::pin(self.client.send(method, response, last)).await,
             Served::Refused(refusal) => Box::pin(self.client.refuse(method, refusal, last)).await,
-            Served::Call(call) => Box::pin(running::call(&mut self.client, call, last)).await,
+            Served::Call(call) => {
+                let begun = Box::pin(running::call(&mut self.client, call, last)).await;
+                match begun {
+                    Begun::Over(next) => next,
+                    // Of what came before the stream nothing is left.
+                    Begun::Tells(telling) => {
+                        Box::pin(running::told(&mut self.client, telling, last)).await
+                    }
+                }
+            }
             Served::Stream(stream) => Box::pin(running::stream(&mut self.client, stream)).await,
         }
     }

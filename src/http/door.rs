@@ -7,7 +7,6 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use async_channel::Receiver;
 use http_types::{Method, Request as Fields, Response, StatusCode};
 use serde_json::json;
 
@@ -16,6 +15,7 @@ use super::auth::Principal;
 use super::envelope::{self, VERSION_FIELD, field};
 use super::events::outlet;
 use super::media::Accepts;
+use super::news::{self, News};
 use super::refusal::Refusal;
 use super::replay::Memory;
 use super::sessions::{Entry, Sessions};
@@ -49,7 +49,7 @@ pub(super) enum Served {
 pub(super) struct Running {
     pub(super) call: Call,
     /// What the call tells before its answer.
-    pub(super) news: Receiver<Vec<u8>>,
+    pub(super) news: News,
     pub(super) accepts: Accepts,
     pub(super) era: Era,
     /// Where its stream is remembered, if it is to be.
@@ -234,7 +234,7 @@ impl Visit<'_> {
         self.handled(received, era, Some(news))
     }
 
-    fn handled(&self, received: Received, era: Era, news: Option<Receiver<Vec<u8>>>) -> Served {
+    fn handled(&self, received: Received, era: Era, news: Option<News>) -> Served {
         match received {
             Received::Nothing => accepted(),
             Received::Answer(reply) => {
@@ -242,7 +242,7 @@ impl Visit<'_> {
             }
             Received::Call(call) => Served::Call(Running {
                 call,
-                news: news.unwrap_or_else(|| async_channel::bounded(1).1),
+                news: news.unwrap_or_else(|| news::queue().1),
                 accepts: self.accepts,
                 era,
                 memory: None,
