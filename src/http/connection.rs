@@ -269,8 +269,8 @@ impl Connection {
             return Ok(Admitted::Visitor(place));
         }
         self.client.seat.has_shown_the_key();
+        let accepts = forms(head)?;
         let request = message::decode(head)?;
-        let accepts = forms(head, &request)?;
         Ok(Admitted::Caller(Caller {
             request,
             gate,
@@ -351,15 +351,15 @@ impl Connection {
 }
 
 /// Which forms of an answer the client takes; what it sends must have a form of ours.
-fn forms(head: &Head, request: &Request) -> Result<Accepts, Refusal> {
-    let mut accepts = Accepts::read(request);
+fn forms(head: &Head) -> Result<Accepts, Refusal> {
+    let mut accepts = Accepts::read(head.accept.as_deref());
     match head.method {
         Method::Post => {
             if head.framing == Framing::None {
                 let text = "a POST needs a `content-length` or `transfer-encoding: chunked`";
                 return Err(Refusal::new(StatusCode::LengthRequired, text));
             }
-            media::demand_json(request)?;
+            media::demand_json(head.content_type.as_deref())?;
             accepts = accepts.demand_any()?;
         }
         Method::Get => accepts.demand_events()?,

@@ -31,6 +31,9 @@ pub(super) struct Head {
     pub(super) origin: Option<String>,
     pub(super) authorization: Option<Secret>,
     pub(super) x_api_key: Option<Secret>,
+    pub(super) content_type: Option<String>,
+    /// All `accept` fields as the one list that they are (RFC 9110 §5.3).
+    pub(super) accept: Option<String>,
     /// The fields that the other side of the guard may see, as canonical lines.
     pub(super) forwarded: Vec<u8>,
 }
@@ -158,6 +161,8 @@ impl Head {
             origin: draft.origin,
             authorization: draft.authorization,
             x_api_key: draft.x_api_key,
+            content_type: draft.content_type,
+            accept: draft.accept,
             forwarded: draft.forwarded,
         })
     }
@@ -181,6 +186,8 @@ struct Draft {
     origin: Option<String>,
     authorization: Option<Secret>,
     x_api_key: Option<Secret>,
+    content_type: Option<String>,
+    accept: Option<String>,
     forwarded: Vec<u8>,
     forwarded_once: [bool; FORWARDED_ONCE.len()],
 }
@@ -221,8 +228,12 @@ impl Draft {
                 Secret::new(value),
                 "two `x-api-key` fields",
             ),
+            "content-type" => {
+                let text = "two `content-type` fields";
+                put(&mut self.content_type, value.to_owned(), text)
+            }
             "accept" => {
-                self.forward(name, value);
+                self.accept(value);
                 Ok(())
             }
             // Judged where it is known which of them mean something.
@@ -250,6 +261,13 @@ impl Draft {
         }
         self.chunked = true;
         Ok(())
+    }
+
+    fn accept(&mut self, value: &str) {
+        match &mut self.accept {
+            Some(list) => list.extend([",", value]),
+            None => self.accept = Some(value.to_owned()),
+        }
     }
 
     fn connection(&mut self, value: &str) {
@@ -369,8 +387,7 @@ pub(super) const HEAD_BYTES: usize = 8 * 1024;
 const HEAD_FIELDS: usize = 64;
 
 /// What the MCP engine's side reads; a second one would be ambiguous.
-const FORWARDED_ONCE: [&str; 6] = [
-    "content-type",
+const FORWARDED_ONCE: [&str; 5] = [
     "mcp-protocol-version",
     "mcp-method",
     "mcp-name",
