@@ -49,13 +49,21 @@ pub(super) enum Next {
 
 impl Client {
     /// Sends a whole answer.
-    pub(super) async fn send(&mut self, method: Method, response: Response, last: bool) -> Next {
+    // No `async fn`, whose future would have room for the response beside its encoder.
+    pub(super) fn send(
+        &mut self,
+        method: Method,
+        response: Response,
+        last: bool,
+    ) -> impl Future<Output = Next> {
         self.outcome.status = Some(response.status());
         let mut encoder = message::encode(response, method, last);
-        match pump(&self.stream, &self.seat, &self.site, &mut encoder).await {
-            Ok(()) if last => Next::Close,
-            Ok(()) => Next::Request,
-            Err(_) => Next::Gone,
+        async move {
+            match pump(&self.stream, &self.seat, &self.site, &mut encoder).await {
+                Ok(()) if last => Next::Close,
+                Ok(()) => Next::Request,
+                Err(_) => Next::Gone,
+            }
         }
     }
 
@@ -85,7 +93,7 @@ pub(super) async fn pump(
     encoder: &mut Encoder,
 ) -> io::Result<()> {
     loop {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(ANSWER_BYTES);
         let more = gather(encoder, &mut out).await?;
         if !out.is_empty() {
             seat.within(site.deadlines.write, stream.write_all(&out))
@@ -98,4 +106,6 @@ pub(super) async fn pump(
     }
 }
 
+/// Room for an answer of usual size.
+const ANSWER_BYTES: usize = 512;
 const LINGER_BYTES: usize = 256 * 1024;

@@ -83,6 +83,7 @@ impl Door {
         let visit = Visit {
             door: self,
             fields,
+            version: field(fields, VERSION_FIELD),
             principal,
             accepts,
         };
@@ -99,13 +100,15 @@ impl Door {
 struct Visit<'a> {
     door: &'a Door,
     fields: &'a Fields,
+    /// The version that the header field names. Looked up once: each time costs an allocation and a hash.
+    version: Option<&'a str>,
     principal: Principal,
     accepts: Accepts,
 }
 
 impl Visit<'_> {
     fn post(&self, body: &[u8]) -> Result<Served, Refusal> {
-        let stateless = envelope::field_is_modern(self.fields);
+        let stateless = envelope::names_modern(self.version);
         match rpc::parse(body) {
             Ok(Message::Request(request)) => self.request(request),
             // What a client cancels by a number of its own choosing might be another's.
@@ -129,7 +132,7 @@ impl Visit<'_> {
     }
 
     fn request(&self, request: Request) -> Result<Served, Refusal> {
-        if envelope::is_modern(self.fields, &request) {
+        if envelope::is_modern(self.version, &request) {
             if let Err(error) = envelope::agree(self.fields, &request, &self.door.engine) {
                 return Ok(fault(&request.id, &error));
             }
@@ -208,7 +211,7 @@ impl Visit<'_> {
 
     /// MCP 2025-06-18 and later: a version in the header has to be one that is spoken.
     fn speaks_a_known_version(&self) -> Result<(), Refusal> {
-        match field(self.fields, VERSION_FIELD) {
+        match self.version {
             Some(name) if Version::from_name(name).is_none_or(|it| it == Version::MODERN) => Err(
                 Refusal::bad("the `mcp-protocol-version` field names no version of a session"),
             ),

@@ -134,6 +134,7 @@ impl Head {
         let target = Target::parse(request.path.unwrap_or_default())?;
         let mut draft = Draft {
             http_1_0: request.version == Some(0),
+            forwarded: Vec::with_capacity(USUAL_BYTES),
             ..Draft::default()
         };
         let mut name = String::new();
@@ -233,7 +234,8 @@ impl Draft {
                 put(&mut self.content_type, value.to_owned(), text)
             }
             "accept" => {
-                self.accept(value);
+                let list = self.accept.get_or_insert_default();
+                list.extend([value, ","]);
                 Ok(())
             }
             // Judged where it is known which of them mean something.
@@ -261,13 +263,6 @@ impl Draft {
         }
         self.chunked = true;
         Ok(())
-    }
-
-    fn accept(&mut self, value: &str) {
-        match &mut self.accept {
-            Some(list) => list.extend([",", value]),
-            None => self.accept = Some(value.to_owned()),
-        }
     }
 
     fn connection(&mut self, value: &str) {
@@ -383,6 +378,8 @@ fn names_a_version(bytes: &[u8]) -> bool {
 
 /// Bytes of a head, lead-in included. Real clients send less than 1 KiB.
 pub(super) const HEAD_BYTES: usize = 8 * 1024;
+/// Room for the fields to pass on, as usual.
+const USUAL_BYTES: usize = 256;
 /// Fields of a head. Real clients send about 15.
 const HEAD_FIELDS: usize = 64;
 

@@ -1,7 +1,8 @@
 //! What a client sends and what it takes: `content-type` and `accept`.
 
-use http_types::StatusCode;
+use http_types::{Method, StatusCode};
 
+use super::head::{Framing, Head};
 use super::refusal::Refusal;
 
 /// Which forms of an answer a client takes.
@@ -13,24 +14,34 @@ pub(super) struct Accepts {
     pub(super) events: bool,
 }
 
-/// Demands JSON, which also keeps out what a web page may send to another site without asking.
-///
-/// # Errors
-/// 415.
-pub(super) fn demand_json(content_type: Option<&str>) -> Result<(), Refusal> {
-    let essence = content_type.and_then(|value| value.split(';').next());
-    match essence {
-        Some(essence) if essence.trim().eq_ignore_ascii_case(JSON) => Ok(()),
-        _ => Err(Refusal::new(
-            StatusCode::UnsupportedMediaType,
-            "the `content-type` must be `application/json`",
-        )),
-    }
-}
-
 impl Accepts {
+    /// Which forms of an answer the sender of a head takes; what it sends must have a form of ours.
+    ///
+    /// # Errors
+    /// 406, 411 and 415.
+    pub(super) fn of(head: &Head) -> Result<Accepts, Refusal> {
+        let mut accepts = Accepts::read(head.accept.as_deref());
+        match head.method {
+            Method::Post => {
+                if head.framing == Framing::None {
+                    let text = "a POST needs a `content-length` or `transfer-encoding: chunked`";
+                    return Err(Refusal::new(StatusCode::LengthRequired, text));
+                }
+                demand_json(head.content_type.as_deref())?;
+                accepts = accepts.demand_any()?;
+            }
+            Method::Get => accepts.demand_events()?,
+            _ => {}
+        }
+        if head.http_1_0 {
+            // A stream needs chunks, which HTTP/1.0 does not have.
+            accepts = accepts.without_events()?;
+        }
+        Ok(accepts)
+    }
+
     /// Reads `accept`; absent, it takes everything (RFC 9110 §12.5.1).
-    pub(super) fn read(accept: Option<&str>) -> Accepts {
+    fn read(accept: Option<&str>) -> Accepts {
         let Some(list) = accept else {
             return Accepts {
                 json: true,
@@ -45,7 +56,7 @@ impl Accepts {
 
     /// # Errors
     /// 406 when neither form is taken.
-    pub(super) fn demand_any(self) -> Result<Accepts, Refusal> {
+    fn demand_any(self) -> Result<Accepts, Refusal> {
         if self.json || self.events {
             return Ok(self);
         }
@@ -58,7 +69,7 @@ impl Accepts {
     ///
     /// # Errors
     /// 406 when it takes nothing else.
-    pub(super) fn without_events(self) -> Result<Accepts, Refusal> {
+    fn without_events(self) -> Result<Accepts, Refusal> {
         if self.json {
             let events = false;
             return Ok(Accepts { events, ..self });
@@ -68,11 +79,26 @@ impl Accepts {
 
     /// # Errors
     /// 406 when event streams are not taken.
-    pub(super) fn demand_events(self) -> Result<(), Refusal> {
+    fn demand_events(self) -> Result<(), Refusal> {
         if self.events {
             return Ok(());
         }
         Err(not_acceptable("`accept` must name `text/event-stream`"))
+    }
+}
+
+/// Demands JSON, which also keeps out what a web page may send to another site without asking.
+///
+/// # Errors
+/// 415.
+fn demand_json(content_type: Option<&str>) -> Result<(), Refusal> {
+    let essence = content_type.and_then(|value| value.split(';').next());
+    match essence {
+        Some(essence) if essence.trim().eq_ignore_ascii_case(JSON) => Ok(()),
+        _ => Err(Refusal::new(
+            StatusCode::UnsupportedMediaType,
+            "the `content-type` must be `application/json`",
+        )),
     }
 }
 

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
-use http_types::{Method, StatusCode};
+use http_types::{Method, Response, StatusCode};
 use smol::future::{self, BoxedLocal, FutureExt as _};
 
 use super::answer::{self, Era};
@@ -66,7 +66,10 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
     match telling.begins(client).await {
         Ok(Event::Reply(reply)) if telling.news.is_empty() => {
             // Boxed, so that a stream does not hold the room for an answer.
-            let next = Box::pin(send(client, reply, accepts, era, last)).await;
+            let (response, kept) = answer_with(reply, accepts, era);
+            let next = Box::pin(client.send(Method::Post, response, last)).await;
+            // The request is in flight until its answer is written.
+            drop(kept);
             return Begun::Over(next);
         }
         Ok(Event::Reply(reply)) => telling.work = future::ready(reply).boxed_local(),
@@ -289,28 +292,18 @@ impl Way<'_> {
     }
 }
 
-/// Sends the answer of a call that told nothing before it.
-async fn send(
-    client: &mut Client,
-    reply: Option<Reply>,
-    accepts: Accepts,
-    era: Era,
-    last: bool,
-) -> Next {
+/// The answer of a call that told nothing before it, and what is to be kept until it is written.
+fn answer_with(reply: Option<Reply>, accepts: Accepts, era: Era) -> (Response, Option<Reply>) {
     let Some(mut reply) = reply else {
         // The client cancelled the call, so it gets no answer to it; but the exchange has to end.
         let response = match accepts.events {
             true => events::open().1,
             false => answer::empty(StatusCode::Accepted),
         };
-        return client.send(Method::Post, response, last).await;
+        return (response, None);
     };
     let text = std::mem::take(&mut reply.text);
-    let response = answer::json(era.status(reply.refused), text);
-    // The request is in flight until its answer is written.
-    let next = client.send(Method::Post, response, last).await;
-    drop(reply);
-    next
+    (answer::json(era.status(reply.refused), text), Some(reply))
 }
 
 async fn next(work: &mut BoxedLocal<Option<Reply>>, news: &News) -> Event {
