@@ -93,7 +93,7 @@ pub(super) async fn pump(
     encoder: &mut Encoder,
 ) -> io::Result<()> {
     loop {
-        let mut out = Vec::with_capacity(ANSWER_BYTES);
+        let mut out = Vec::new();
         let more = gather(encoder, &mut out).await?;
         if !out.is_empty() {
             seat.within(site.deadlines.write, stream.write_all(&out))
@@ -106,6 +106,4 @@ pub(super) async fn pump(
     }
 }
 
-/// Room for an answer of usual size.
-const ANSWER_BYTES: usize = 512;
 const LINGER_BYTES: usize = 256 * 1024;

@@ -63,19 +63,13 @@ impl Finder {
     /// # Errors
     /// A byte that no head may have, or too many of them.
     pub(super) fn find(&mut self, bytes: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
-        let fresh = bytes.iter().enumerate().skip(self.seen);
-        let mut last = self
-            .seen
-            .checked_sub(1)
-            .and_then(|at| bytes.get(at))
-            .copied();
+        let fresh = bytes.iter().enumerate().take(HEAD_BYTES).skip(self.seen);
+        let before = self.seen.checked_sub(1).and_then(|at| bytes.get(at));
+        let mut last = before.copied().unwrap_or_default();
         for (at, &byte) in fresh {
-            if at >= HEAD_BYTES {
-                return Err(self.too_large());
-            }
             // RFC 9112 §2.2: a recipient may take a bare LF for a line's end; two that differ in this are smuggled past.
             match (last, byte) {
-                (Some(b'\r'), b'\n') => {
+                (b'\r', b'\n') => {
                     let empty = at - self.line == 1;
                     self.line = at + 1;
                     if empty && at > 1 + self.lead {
@@ -85,13 +79,16 @@ impl Finder {
                         self.lead_in()?;
                     }
                 }
-                (Some(b'\r'), _) => return Err(Refusal::bad(BARE_CR)),
+                (b'\r', _) => return Err(Refusal::bad(BARE_CR)),
                 (_, b'\n') => return Err(Refusal::bad(BARE_LF)),
                 (_, b'\r' | b'\t' | 0x20..=0x7e) => {}
                 (_, 0x80..) => return Err(Refusal::bad(NOT_ASCII)),
                 _ => return Err(Refusal::bad(CONTROL)),
             }
-            last = Some(byte);
+            last = byte;
+        }
+        if bytes.len() > HEAD_BYTES {
+            return Err(self.too_large());
         }
         self.seen = bytes.len();
         Ok(None)

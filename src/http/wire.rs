@@ -165,6 +165,9 @@ pub(super) async fn gather(
             match Pin::new(&mut *encoder).poll_read(context, &mut room) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(false)),
                 Poll::Ready(Ok(count)) => {
+                    if out.is_empty() {
+                        out.reserve(ANSWER_BYTES);
+                    }
                     out.extend_from_slice(room.get(..count).unwrap_or_default());
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -182,5 +185,7 @@ pub(super) async fn gather(
 const READ_BYTES: usize = 8 * 1024;
 /// Copied at a time: most answers are smaller, and the room for them is cleared first.
 const GATHER_BYTES: usize = 2 * 1024;
+/// Room that an answer of usual size needs.
+const ANSWER_BYTES: usize = 512;
 /// As much as is gathered before it is written: an answer of usual size leaves in one write.
 const WRITE_BYTES: usize = 32 * 1024;
