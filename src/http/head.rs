@@ -63,10 +63,12 @@ impl Finder {
     /// # Errors
     /// A byte that no head may have, or too many of them.
     pub(super) fn find(&mut self, bytes: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
-        let fresh = bytes.iter().enumerate().take(HEAD_BYTES).skip(self.seen);
-        let before = self.seen.checked_sub(1).and_then(|at| bytes.get(at));
+        let start = self.seen;
+        let fresh = bytes.get(start..bytes.len().min(HEAD_BYTES));
+        let before = start.checked_sub(1).and_then(|at| bytes.get(at));
         let mut last = before.copied().unwrap_or_default();
-        for (at, &byte) in fresh {
+        for (offset, &byte) in fresh.unwrap_or_default().iter().enumerate() {
+            let at = start + offset;
             // RFC 9112 §2.2: a recipient may take a bare LF for a line's end; two that differ in this are smuggled past.
             match (last, byte) {
                 (b'\r', b'\n') => {
