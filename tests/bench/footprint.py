@@ -33,6 +33,7 @@ LIST = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": 
 GREETING = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
     "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": META["io.modelcontextprotocol/clientInfo"],
 }}).encode()
+MIB = 1024 * 1024
 GREETED = json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}).encode()
 
 
@@ -125,8 +126,8 @@ def described(program):
     return f"the static program for {flavour}, with TLS", 3e6
 
 
-def row(part, figure, unit, ours, most, original=None):
-    aims = [{"at_most": most, "why": ""}] if most else []
+def row(part, figure, unit, ours, most, original=None, why=""):
+    aims = [{"at_most": most, "why": why}] if most else []
     print(json.dumps({"part": part, "figure": figure, "unit": unit, "ours": ours, "peers": {"original": original},
                       "aims": aims}))
 
@@ -147,8 +148,8 @@ def main():
         print(f"footprint: {program}", file=sys.stderr)
         resident, start = over_stdio(program, EXAMPLE, int(starts), [LIST])
         part = f"Memory and start of {name}"
-        row(part, "resident memory after `tools/list` over stdio", "B", resident, static and 2.5e6, original[0])
-        row(part, "resident memory after 100 `tools/list` over HTTP", "B", over_http(program), static and 4e6)
+        row(part, "resident memory after `tools/list` over stdio", "B", resident, static and 2.5 * MIB, original[0], "2.5 MiB")
+        row(part, "resident memory after 100 `tools/list` over HTTP", "B", over_http(program), static and 4 * MIB, why="4 MiB")
         row(part, "start to first answer over stdio", "us", start, static and 3e3, original[1])
 
 
