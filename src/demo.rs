@@ -10,7 +10,6 @@ mod room;
 mod server;
 mod settings;
 
-use std::fmt;
 use std::io;
 use std::net::Ipv4Addr;
 
@@ -21,6 +20,7 @@ pub use self::plant::Plant;
 pub use self::settings::config_text;
 
 /// A running demonstration. Dropping it closes the broker.
+#[derive(Debug)]
 pub struct Demo {
     port: u16,
     _tasks: [Task<()>; 2],
@@ -47,12 +47,4 @@ pub async fn start(executor: &LocalExecutor<'static>) -> io::Result<Demo> {
         port,
         _tasks: [executor.spawn(accepting), executor.spawn(serving)],
     })
-}
-
-impl fmt::Debug for Demo {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Demo")
-            .field("port", &self.port)
-            .finish_non_exhaustive()
-    }
 }

@@ -8,8 +8,9 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use harness::agent::Agent;
+use harness::mosquitto::eventually;
 use harness::{PATIENCE, open_config};
-use serde_json::json;
+use serde_json::{Value, json};
 
 const ACCEPTED: &[u8] = &[0x20, 2, 0, 0];
 
@@ -163,4 +164,117 @@ fn a_broker_that_breaks_the_protocol_loses_the_connection_and_nothing_else() {
     for ((bytes, words), reason) in cases.iter().zip(reasons) {
         assert!(reason.contains(words), "{bytes:02x?}: {reason}");
     }
+}
+
+/// The next connection, with its CONNECT read and accepted.
+fn accept(listener: &TcpListener) -> TcpStream {
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let connect = read_packet(&mut stream).expect("CONNECT");
+    assert_eq!(connect[0], 0x10);
+    stream.write_all(ACCEPTED).unwrap();
+    stream
+}
+
+/// Reads the next SUBSCRIBE and answers it with this code, if any.
+fn subscribed(stream: &mut TcpStream, code: Option<u8>) {
+    let subscribe = read_packet(stream).expect("SUBSCRIBE");
+    assert_eq!(subscribe[0], 0x82);
+    if let Some(code) = code {
+        let suback = [0x90, 3, subscribe[2], subscribe[3], code];
+        stream.write_all(&suback).unwrap();
+    }
+}
+
+/// An agent and the broker that it is connected to.
+fn connected(listener: &TcpListener, change: impl FnOnce(&mut Value)) -> (Agent, TcpStream) {
+    let mut config = open_config(listener.local_addr().unwrap().port());
+    config["mqtt"]["keepalive"] = json!(600);
+    config["mqtt"]["backoff"] = json!({"initial": 0.01, "max": 0.02});
+    change(&mut config);
+    let mut agent = Agent::start(&config);
+    let stream = accept(listener);
+    // Connected is what it is once a message goes out.
+    let call = json!({"topic": "t/first", "payload": "x"});
+    eventually("it is connected", || {
+        let answer = agent.tool("mqtt_publish", call.clone()).wait();
+        answer["result"]["isError"] != true
+    });
+    let mut first = stream.try_clone().unwrap();
+    assert_eq!(read_packet(&mut first).unwrap()[0], 0x30);
+    (agent, stream)
+}
+
+#[test]
+fn a_subscription_that_is_never_acknowledged_is_told_so() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut agent, mut stream) = connected(&listener, |_| {});
+    let call = agent.tool("mqtt_subscribe", json!({"topic": "t/a", "timeout": 1}));
+    subscribed(&mut stream, None);
+    assert_eq!(
+        call.error(),
+        "not subscribed: the broker did not acknowledge the subscription within 1 s. Nothing was received."
+    );
+}
+
+#[test]
+fn a_connection_that_is_lost_before_the_acknowledgement_and_not_found_again_is_told_with_the_cause()
+{
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut agent, mut stream) = connected(&listener, |_| {});
+    let call = agent.tool("mqtt_subscribe", json!({"topic": "t/a", "timeout": 1}));
+    subscribed(&mut stream, None);
+    drop(listener);
+    drop(stream);
+    let said = call.error();
+    assert!(
+        said.contains("connection refused") || said.contains("closed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn one_call_too_many_that_waits_is_refused_at_once_and_the_others_go_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let one = |config: &mut Value| config["limits"] = json!({"listeners": 1});
+    let (mut agent, mut stream) = connected(&listener, one);
+    let first = agent.tool("mqtt_subscribe", json!({"topic": "t/a", "timeout": 60}));
+    subscribed(&mut stream, Some(0));
+    let second = agent.tool("mqtt_subscribe", json!({"topic": "t/b", "timeout": 60}));
+    let said = second.error();
+    assert!(said.contains("1 calls are listening already"), "{said}");
+    stream.write_all(b"\x30\x06\0\x03t/ax").unwrap();
+    assert_eq!(first.structured()["messages_received"], 1);
+}
+
+#[test]
+fn a_subscription_that_is_not_granted_again_after_an_outage_ends_the_wait_with_the_reason() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut agent, mut stream) = connected(&listener, |_| {});
+    let call = agent.tool("mqtt_read", json!({"topic": "t/a", "timeout": 60}));
+    subscribed(&mut stream, Some(0));
+    drop(stream);
+    let mut stream = accept(&listener);
+    subscribed(&mut stream, Some(0x80));
+    let said = call.error();
+    assert!(said.contains("refused"), "{said}");
+}
+
+#[test]
+fn whoever_waits_long_hears_that_the_call_goes_on() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut agent, mut stream) = connected(&listener, |_| {});
+    let broker = std::thread::spawn(move || {
+        subscribed(&mut stream, Some(0));
+        stream
+    });
+    let call = agent.listening("mqtt_subscribe", json!({"topic": "t/a", "timeout": 60}));
+    let mut stream = broker.join().unwrap();
+    let again = agent.others.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(again["method"], "notifications/progress");
+    assert_eq!(again["params"]["total"], 60.0);
+    let elapsed = again["params"]["progress"].as_f64().unwrap();
+    assert!((2.0..60.0).contains(&elapsed), "{again}");
+    stream.write_all(b"\x30\x06\0\x03t/ax").unwrap();
+    assert_eq!(call.structured()["messages_received"], 1);
 }

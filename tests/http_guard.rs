@@ -616,3 +616,24 @@ fn nothing_reaches_a_server_that_has_stopped() {
     assert!(rest.is_empty());
     UnixStream::connect(&path).unwrap_err();
 }
+
+/// What the other side reads has our own `host` and a blank behind each colon, so it can be longer than what came.
+#[test]
+fn a_head_that_grows_too_long_when_it_is_written_anew_is_answered_431() {
+    let server = Server::with(Wanted {
+        hosts: &["a"],
+        ..Wanted::default()
+    });
+    let head = |name: usize| {
+        let fields = format!("accept:*/*\r\n{}", "mcp-param-a:b\r\n".repeat(50));
+        let name = "x".repeat(name);
+        format!(
+            "POST /mcp HTTP/1.1\r\nhost:a\r\nx-api-key:{KEY}\r\n{fields}mcp-name:{name}\r\ncontent-length:0\r\n\r\n"
+        )
+    };
+    let room = 8192 - head(0).len();
+    let answer = server.ask(head(room).as_bytes());
+    assert_refused(&answer, 431, "the fields of the head are too long");
+    let answer = server.ask(head(room - 100).as_bytes());
+    assert_ne!(answer.status, 431);
+}

@@ -3,6 +3,7 @@
 
 mod harness;
 
+use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 use harness::mosquitto::Mosquitto;
 use harness::program::{PROGRAM, Program, STATUS, ask, unix};
 use harness::{PATIENCE, Scratch, free_port, open_config};
+use rustix::process::Signal;
 use serde_json::json;
 
 /// A configuration whose broker is not there.
@@ -413,4 +415,44 @@ fn what_was_handed_over_to_another_process_or_is_not_one_socket_is_not_served() 
         activated(&config, file.into(), "export LISTEN_PID=$$ LISTEN_FDS=1;").ended();
     assert_eq!(status.code(), Some(1));
     assert!(log.contains("descriptor 3 is no stream socket"), "{log}");
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once_although_a_call_is_under_way() {
+    let folder = Scratch::new();
+    let broker = Mosquitto::start();
+    let socket = folder.path("socket");
+    let mut config = open_config(broker.port);
+    config["remote_server"] = json!({"uds": socket, "api_key": "k"});
+    let config = folder.file("config.json", &config.to_string());
+    let mut program = Program::over(&config);
+    program.until("connected to the broker");
+    let mut client = unix(&socket);
+    let waits = call("mqtt_subscribe", &json!({"topic": "t/a", "timeout": 60}));
+    broker.subscribe(&["-t", "t/b", "-C", "1"], || {
+        client.write_all(waits.as_bytes()).unwrap();
+        let message = json!({"topic": "t/b", "payload": "x"});
+        ask(unix(&socket), &call("mqtt_publish", &message));
+    });
+    program.signal(Signal::TERM);
+    program.until("Term received, stopping");
+    program.signal(Signal::INT);
+    let (log, status) = program.ended();
+    assert_eq!(status.code(), Some(1), "{log}");
+    assert!(log.contains("second signal, ending at once"), "{log}");
+}
+
+/// One machine has a whole network of addresses.
+#[test]
+fn a_peer_with_an_ipv6_address_is_known_by_its_network() {
+    let folder = Scratch::new();
+    let remote = json!({"host": "::1", "port": free_port(), "api_key": "k"});
+    let port = u16::try_from(remote["port"].as_u64().unwrap()).unwrap();
+    let mut program = Program::over(&config(&folder, remote));
+    program.until("serving MCP over HTTP on");
+    let socket = TcpStream::connect(("::1", port)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let answer = ask(socket, &list("x-api-key: wrong\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    program.until("wrong API key from ::\n");
 }

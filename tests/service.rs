@@ -109,6 +109,12 @@ fn the_manager_hears_that_it_serves_lives_is_connected_and_ends() {
     manager.until_state(&format!("connected to {place}, 1 session"));
     assert!(ask(unix(&socket), &initialize()).starts_with("HTTP/1.1 200"));
     manager.until_state(&format!("connected to {place}, 2 sessions"));
+    // Long after anything else has changed, a session is news by itself.
+    for _ in 0..15 {
+        manager.until("WATCHDOG=1");
+    }
+    assert!(ask(unix(&socket), &initialize()).starts_with("HTTP/1.1 200"));
+    manager.until_state(&format!("connected to {place}, 3 sessions"));
     manager.until("WATCHDOG=1");
     program.signal(rustix::process::Signal::TERM);
     manager.until("STOPPING=1");

@@ -9,14 +9,21 @@ mod harness;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
 
-use harness::agent::Agent;
+use harness::agent::{Agent, Answer};
 use harness::mosquitto::{Clients, Flood, Mosquitto, eventually};
 use harness::{Scratch, free_port, open_config};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CustomExtension, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyPair, date_time_ymd,
 };
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 /// A certificate authority.
@@ -143,6 +150,13 @@ fn config(port: u16, tls: &Value) -> Value {
     config
 }
 
+/// The environment of a broker that does not know TLS 1.3.
+fn no_more_than_1_2(scratch: &Scratch) -> Vec<(&'static str, String)> {
+    let text = "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n\
+                MaxProtocol = TLSv1.2\n";
+    vec![("OPENSSL_CONF", path(&scratch.file("openssl.cnf", text)))]
+}
+
 /// Publishes a retained message and reads it again.
 fn works(agent: &mut Agent) {
     let message = json!({"topic": "t/a", "payload": "x", "qos": 2, "retain": true});
@@ -184,12 +198,7 @@ fn a_broker_with_a_good_certificate_is_served_with_the_newest_version() {
 
 #[test]
 fn a_broker_that_knows_no_more_than_tls_1_2_is_served_too() {
-    let limit = |scratch: &Scratch| {
-        let text = "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n\
-                    MaxProtocol = TLSv1.2\n";
-        vec![("OPENSSL_CONF", path(&scratch.file("openssl.cnf", text)))]
-    };
-    let secured = Secured::in_environment(&["127.0.0.1"], |_| {}, "", limit);
+    let secured = Secured::in_environment(&["127.0.0.1"], |_| {}, "", no_more_than_1_2);
     let mut agent = Agent::start(&secured.config(json!({})));
     works(&mut agent);
     let (_, log) = agent.finish();
@@ -369,6 +378,17 @@ fn insecure_takes_any_certificate_and_warns_at_every_start() {
     }
 }
 
+/// The old version proves the key of the certificate in another way.
+#[test]
+fn insecure_goes_with_tls_1_2_too() {
+    let names = ["elsewhere.example"];
+    let secured = Secured::in_environment(&names, |_| {}, "", no_more_than_1_2);
+    let mut agent = Agent::start(&config(secured.broker.port, &json!({"insecure": true})));
+    works(&mut agent);
+    let (_, log) = agent.finish();
+    assert!(log.contains("over TLS 1.2"), "{log}");
+}
+
 #[test]
 fn a_client_certificate_is_shown_to_a_broker_that_wants_one() {
     let secured = Secured::with(&["127.0.0.1"], |_| {}, "require_certificate true");
@@ -386,13 +406,8 @@ fn a_missing_client_certificate_is_told_with_the_keys_to_set() {
     let secured = Secured::with(&["127.0.0.1"], |_| {}, "require_certificate true");
     assert_says(&refusal(&secured.config(json!({}))), &keys);
 
-    let limit = |scratch: &Scratch| {
-        let text = "openssl_conf = a\n[a]\nssl_conf = b\n[b]\nsystem_default = c\n[c]\n\
-                    MaxProtocol = TLSv1.2\n";
-        vec![("OPENSSL_CONF", path(&scratch.file("openssl.cnf", text)))]
-    };
     let wants = "require_certificate true";
-    let secured = Secured::in_environment(&["127.0.0.1"], |_| {}, wants, limit);
+    let secured = Secured::in_environment(&["127.0.0.1"], |_| {}, wants, no_more_than_1_2);
     assert_says(&refusal(&secured.config(json!({}))), &keys);
 }
 
@@ -540,4 +555,291 @@ fn a_file_that_cannot_be_used_ends_the_start_with_its_key_and_nothing_of_what_is
             "{log}"
         );
     }
+}
+
+// ---- brokers that only a test has
+
+/// A certificate and its key, as bytes.
+struct Shown(CertificateDer<'static>, PrivateKeyDer<'static>);
+
+impl Shown {
+    fn new(issued: &Issued) -> Self {
+        let cert = CertificateDer::from_pem_slice(issued.cert.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
+        Self(cert, key)
+    }
+
+    /// The port of a broker that shows it, be it good or not, and hands the rest to `serve`.
+    fn by(self, mut serve: impl FnMut(TlsStream) + Send + 'static) -> u16 {
+        let ring = Arc::new(rustls::crypto::ring::default_provider());
+        let key = ring.key_provider.load_private_key(self.1).unwrap();
+        let shown = Arc::new(CertifiedKey::new(vec![self.0], key));
+        let config = ServerConfig::builder_with_provider(ring)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(shown)));
+        let config = Arc::new(config);
+        listen(move |socket| {
+            let tls = ServerConnection::new(config.clone()).unwrap();
+            serve(StreamOwned::new(tls, socket));
+        })
+    }
+}
+
+type TlsStream = StreamOwned<ServerConnection, TcpStream>;
+
+/// Reads the CONNECT and accepts it; `None` when the client does not get that far.
+fn accept(mut stream: TlsStream) -> Option<TlsStream> {
+    let mut connect = [0; 1024];
+    let count = stream.read(&mut connect).ok()?;
+    assert!(count > 10 && connect[0] == 0x10, "CONNECT comes first");
+    stream.write_all(&[0x20, 2, 0, 0]).unwrap();
+    stream.flush().unwrap();
+    Some(stream)
+}
+
+/// Ends a connection with a reset.
+fn reset(socket: &TcpStream) {
+    rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO)).unwrap();
+}
+
+#[test]
+fn a_certificate_that_is_odd_is_refused_with_what_is_odd() {
+    let authority = Authority::new("authority");
+    let issue =
+        |change: fn(&mut CertificateParams)| Shown::new(&authority.issue(&["127.0.0.1"], change));
+    let mut old = issue(|_| {});
+    // The version, [0] INTEGER 2, as that of a certificate without extensions.
+    let mut bytes = old.0.to_vec();
+    let version = bytes.windows(5).position(|it| it == [0xa0, 3, 2, 1, 2]);
+    bytes[version.unwrap() + 4] = 0;
+    old.0 = bytes.into();
+    let mut garbage = issue(|_| {});
+    garbage.0 = vec![0x30, 3, 1, 2, 3].into();
+    let for_clients = issue(|params| {
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    });
+    let unknown = issue(|params| {
+        let mut extension = CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 1], vec![5, 0]);
+        extension.set_criticality(true);
+        params.custom_extensions = vec![extension];
+    });
+    let scratch = Scratch::new();
+    let ca = path(&scratch.file("ca.pem", &authority.pem));
+    for (shown, words) in [
+        (old, "it is of version 1; make one of version 3"),
+        (garbage, "it cannot be read"),
+        (for_clients, "it is not made for servers"),
+        (unknown, "UnsupportedCriticalExtension"),
+    ] {
+        let port = shown.by(|stream| drop(accept(stream)));
+        let said = refusal(&config(port, &json!({"ca_file": ca})));
+        assert_says(
+            &said,
+            &["the broker's certificate is not accepted: ", words],
+        );
+    }
+}
+
+/// What a broker says to our hello, in plain text, and what is made of it.
+fn answered(bytes: &[u8], tls: &Value) -> String {
+    let bytes = bytes.to_vec();
+    let port = listen(move |mut client| {
+        let _ = client.read(&mut [0; 4096]);
+        let _ = client.write_all(&bytes);
+        let _ = client.shutdown(Shutdown::Write);
+        let _ = client.read_to_end(&mut Vec::new());
+    });
+    refusal(&config(port, tls))
+}
+
+/// A fatal alert, RFC 8446 §6.
+fn alert(code: u8) -> [u8; 7] {
+    [21, 3, 3, 0, 2, 2, code]
+}
+
+#[test]
+fn the_alerts_of_a_broker_are_told_in_words() {
+    let authority = Authority::new("authority");
+    let scratch = Scratch::new();
+    let issued = authority.issue(&["gateway"], |_| {});
+    let stranger = json!({"insecure": true});
+    let known = json!({
+        "insecure": true,
+        "cert_file": path(&scratch.file("me.pem", &issued.cert)),
+        "key_file": path(&scratch.file("me.key", &issued.key)),
+    });
+    let ours = "does not accept our certificate";
+    for (tls, code, words) in [
+        (
+            &stranger,
+            116,
+            ["wants a client certificate", "`mqtt.tls.cert_file`"],
+        ),
+        (
+            &stranger,
+            40,
+            ["refused the TLS handshake", "`mqtt.tls.cert_file`"],
+        ),
+        (&stranger, 70, ["neither TLS 1.2 nor TLS 1.3", ""]),
+        (
+            &stranger,
+            112,
+            ["does not know the name", "`mqtt.tls.server_name`"],
+        ),
+        (
+            &stranger,
+            80,
+            ["ended TLS with the alert InternalError", ""],
+        ),
+        (&stranger, 48, ["ended TLS with the alert UnknownCA", ""]),
+        (
+            &known,
+            40,
+            ["ended TLS with the alert HandshakeFailure", ""],
+        ),
+        (&known, 42, [ours, "it gives no reason"]),
+        (&known, 43, [ours, "it is of a kind it does not take"]),
+        (&known, 44, [ours, "it was revoked"]),
+        (&known, 49, [ours, "access is denied"]),
+    ] {
+        assert_says(&answered(&alert(code), tls), &words);
+    }
+}
+
+#[test]
+fn a_broker_that_speaks_old_or_odd_tls_is_told_so() {
+    // ServerHello of TLS 1.0: version, random, no session, a cipher, no compression.
+    let mut hello = vec![22, 3, 1, 0, 42, 2, 0, 0, 38, 3, 1];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 0x2f, 0]);
+    let insecure = json!({"insecure": true});
+    assert_says(
+        &answered(&hello, &insecure),
+        &["the broker speaks neither TLS 1.2 nor TLS 1.3"],
+    );
+    // Application data before any handshake.
+    let said = answered(&[23, 3, 3, 0, 1, 0], &insecure);
+    assert_says(&said, &["TLS failed: "]);
+}
+
+#[test]
+fn a_connection_that_breaks_is_told_with_the_cause() {
+    let before = listen(|mut client| {
+        reset(&client);
+        let _ = client.read(&mut [0; 1]);
+    });
+    let said = refusal(&config(before, &json!({"insecure": true})));
+    assert_says(
+        &said,
+        &["the TLS handshake broke: connection reset by the peer"],
+    );
+
+    let shown = || Shown::new(&Authority::new("authority").issue(&["127.0.0.1"], |_| {}));
+    let resets = shown().by(|stream| {
+        let stream = accept(stream).expect("CONNECT");
+        reset(&stream.sock);
+    });
+    let cuts = shown().by(|stream| drop(accept(stream).expect("CONNECT")));
+    let garbles = shown().by(|stream| {
+        let mut stream = accept(stream).expect("CONNECT");
+        stream.sock.write_all(&[23, 3, 3, 0, 20]).unwrap();
+        stream.sock.write_all(&[0; 20]).unwrap();
+        let _ = stream.sock.read_to_end(&mut Vec::new());
+    });
+    for (port, words) in [
+        (resets, "connection reset by the peer"),
+        (cuts, "the broker closed the connection"),
+        (garbles, "TLS failed: "),
+    ] {
+        let mut config = config(port, &json!({"insecure": true}));
+        config["mqtt"]["backoff"] = json!({"initial": 3600, "max": 3600});
+        let mut agent = Agent::start(&config);
+        eventually(words, || {
+            let call = json!({"topic": "t/a", "payload": "x", "timeout": 0.2});
+            let answer = agent.tool("mqtt_publish", call).wait();
+            let said = answer["result"]["content"][0]["text"].as_str().unwrap();
+            said.contains("not connected: ") && said.contains(words)
+        });
+    }
+}
+
+/// More than the systems between us take: a message counts as sent when the socket has taken it.
+#[test]
+fn a_broker_that_does_not_read_for_a_while_gets_everything_in_the_end() {
+    let secured = Secured::good();
+    let mut config = secured.config(json!({}));
+    config["mqtt"]["keepalive"] = json!(600);
+    config["limits"] = json!({"publish_queue_bytes": 1 << 25});
+    let mut agent = Agent::start(&config);
+    works(&mut agent);
+    secured.broker.freeze();
+    let payload = "x".repeat(1_000_000);
+    let sent: Vec<_> = (0..12)
+        .map(|_| {
+            let message = json!({"topic": "t/a", "payload": payload, "qos": 1, "timeout": 60});
+            agent.tool("mqtt_publish", message)
+        })
+        .collect();
+    let ping = agent.request("ping", json!({})).wait();
+    assert!(ping.get("result").is_some() && sent.iter().any(Answer::is_pending));
+    secured.broker.thaw();
+    for answer in sent {
+        assert_eq!(answer.structured()["outcome"], "delivered");
+    }
+}
+
+#[test]
+fn a_system_without_authorities_ends_the_start_with_the_remedy() {
+    let scratch = Scratch::new();
+    let text = config(1, &json!(true)).to_string();
+    let file = path(&scratch.file("config.json", &text));
+    let empty = path(&scratch.file("empty.pem", ""));
+    let absent = path(&scratch.path("absent.pem"));
+    for (store, words) in [(&empty, "none found"), (&absent, "absent.pem")] {
+        let output = Command::new(harness::program::PROGRAM)
+            .args(["--config", &file])
+            .env("SSL_CERT_FILE", store)
+            .env_remove("SSL_CERT_DIR")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        let remedy = "set `mqtt.tls.ca_file`";
+        assert_says(&log, &["has no certificate authorities", words, remedy]);
+    }
+}
+
+#[test]
+fn a_name_that_no_certificate_can_have_ends_the_start_with_the_key() {
+    let scratch = Scratch::new();
+    let tls = json!({"insecure": true, "server_name": "under_score..example"});
+    let file = path(&scratch.file("config.json", &config(1, &tls).to_string()));
+    let (code, log) = Agent::with_args(&["--config", &file]).finish();
+    assert_eq!(code, Some(1), "{log}");
+    assert_says(
+        &log,
+        &["mqtt.tls.server_name: `under_score..example` cannot stand in a certificate"],
+    );
+}
+
+#[test]
+fn a_target_that_is_logged_shows_whom_we_expect_and_no_key() {
+    let scratch = Scratch::new();
+    let authority = Authority::new("authority");
+    let issued = authority.issue(&["gateway"], |_| {});
+    let tls = json!({
+        "insecure": true,
+        "server_name": "broker.example",
+        "cert_file": path(&scratch.file("me.pem", &issued.cert)),
+        "key_file": path(&scratch.file("me.key", &issued.key)),
+    });
+    let text = config(1, &tls).to_string();
+    let loaded = mcpmqtt::startup::parse(&text, "of the test").unwrap();
+    let target = mcpmqtt::startup::target(&loaded.config).unwrap();
+    let shown = format!("{target:?}");
+    assert_says(&shown, &["Tls(for DnsName(\"broker.example\"))"]);
+    assert!(shown.len() < 300, "{shown}");
 }

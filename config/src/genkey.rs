@@ -47,7 +47,7 @@ pub fn rotate(text: &str, entropy: [u8; 48]) -> Result<Rotation, GenkeyError> {
         object(&mut file, "remote_server").ok_or(GenkeyError::NotAnObject("`remote_server`"))?;
     server.shift_remove("api_key");
     let costs = costs(server.get("api_key_kdf"));
-    let hash = costs.derive(&key, salt)?;
+    let hash = costs.derive(&key, salt).map_err(GenkeyError::OutOfMemory)?;
     if !server.get("api_key_kdf").is_some_and(Value::is_object) {
         server.insert("api_key_kdf".to_owned(), Value::Object(Map::new()));
     }
@@ -79,12 +79,6 @@ pub enum GenkeyError {
     NotAnObject(&'static str),
     /// The key cannot be hashed here.
     OutOfMemory(OutOfMemory),
-}
-
-impl From<OutOfMemory> for GenkeyError {
-    fn from(error: OutOfMemory) -> Self {
-        Self::OutOfMemory(error)
-    }
 }
 
 impl fmt::Display for GenkeyError {

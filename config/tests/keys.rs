@@ -1,7 +1,7 @@
 //! API keys: how they are checked, and how a new one gets into the file.
 #![allow(clippy::unwrap_used)]
 
-use mcpmqtt_config::{ApiKey, Config, GenkeyError, KeyRecord, Rotation, rotate};
+use mcpmqtt_config::{ApiKey, Config, GenkeyError, KeyRecord, OutOfMemory, Rotation, rotate};
 use serde_json::Value;
 
 const ENTROPY: [u8; 48] = {
@@ -205,5 +205,26 @@ fn what_is_no_object_is_left_to_a_human() {
             .unwrap_err()
             .to_string(),
         "`remote_server` must be a JSON object to hold an API key"
+    );
+}
+
+#[test]
+fn a_rotation_that_is_logged_shows_neither_key_nor_file() {
+    let rotation = rotate(&cheap(r#", "note": "private""#), ENTROPY).unwrap();
+    assert!(rotation.text.contains("private"));
+    let shown = format!("{rotation:?} {rotation:#?}");
+    assert!(shown.contains("Rotation"), "{shown}");
+    assert!(
+        !shown.contains(rotation.key.expose()) && !shown.contains("private"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_lack_of_memory_is_told_with_the_key_to_lower() {
+    let error = GenkeyError::OutOfMemory(OutOfMemory);
+    assert_eq!(
+        error.to_string(),
+        "not enough memory to compute the hash of a key; lower `memory_cost`"
     );
 }

@@ -522,6 +522,26 @@ fn at_most_a_window_is_in_flight_and_acknowledgements_make_room() {
 }
 
 #[test]
+fn connections_have_different_names_in_a_log() {
+    let mut world = World::new();
+    let names = [world.open().to_string(), world.open().to_string()];
+    assert_eq!(names, ["connection 1", "connection 2"]);
+}
+
+#[test]
+fn a_broker_that_is_logged_shows_its_load_and_no_message() {
+    let mut world = World::new();
+    let from = world.join("from", true);
+    world.send(from, &retain("the/topic", "the payload", Q0));
+    let shown = format!("{:?} {:#?}", world.broker, world.broker);
+    assert!(shown.contains("sessions: 1"), "{shown}");
+    assert!(
+        !shown.contains("payload") && !shown.contains("the/topic"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn the_brokers_packet_ids_go_round_and_are_used_again() {
     let mut world = World::with(|limits| limits.inflight = 1);
     let to = world.join("to", true);

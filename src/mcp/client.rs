@@ -243,7 +243,7 @@ impl Drop for Withdraw<'_> {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Client({})", self.0.version)
+        write!(f, "Client({})", self.0.version.name())
     }
 }
 

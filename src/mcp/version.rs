@@ -4,8 +4,6 @@
 //! of the engine asks the table and never compares versions itself.
 //! Does not: negotiate (see `legacy`) or judge a modern envelope (see `modern`).
 
-use std::fmt;
-
 /// A revision of the Model Context Protocol, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
@@ -73,12 +71,6 @@ impl Version {
             Version::V2025_11_25 => &SHAPE_2025_11_25,
             Version::V2026_07_28 => &SHAPE_2026_07_28,
         }
-    }
-}
-
-impl fmt::Display for Version {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

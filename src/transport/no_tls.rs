@@ -23,7 +23,6 @@ impl Tls {
     }
 }
 
-#[derive(Debug)]
 pub(crate) enum Session {}
 
 impl Session {

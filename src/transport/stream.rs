@@ -10,7 +10,6 @@ use super::tls::Session;
 use super::words;
 
 /// An open connection. Errors are words.
-#[derive(Debug)]
 pub(crate) enum Stream {
     Plain(Async<TcpStream>),
     Tls(Box<Session>),

@@ -1,6 +1,5 @@
 //! The topic one message is published to.
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -30,12 +29,6 @@ impl TopicName {
 impl fmt::Display for TopicName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl Borrow<str> for TopicName {
-    fn borrow(&self) -> &str {
-        &self.0
     }
 }
 

@@ -3,7 +3,6 @@
 //! Promises: bytes count as written when the socket has taken them, not when they are encrypted, so
 //! that an outcome told from it is as true as without TLS.
 
-use std::fmt;
 use std::io;
 use std::net::TcpStream;
 use std::task::{Context, Poll, ready};
@@ -148,13 +147,6 @@ impl Session {
     fn fault(&mut self, error: &Error) -> String {
         let _ = self.tls.write_tls(&mut self.socket.get_ref());
         words::of(error, self.has_certificate)
-    }
-}
-
-/// The version, and nothing that is secret.
-impl fmt::Debug for Session {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Session({})", self.protocol())
     }
 }
 

@@ -58,7 +58,6 @@ fn certificate(fault: &CertificateError) -> String {
         CertificateError::BadSignature => {
             "its signature is not by the authority it names; `mqtt.tls.ca_file` may hold another authority of that name".into()
         }
-        CertificateError::Revoked => "it was revoked".into(),
         CertificateError::BadEncoding => "it cannot be read".into(),
         CertificateError::InvalidPurposeContext { .. } | CertificateError::InvalidPurpose => {
             "it is not made for servers (extendedKeyUsage lacks serverAuth)".into()

@@ -1,0 +1,258 @@
+//! From the files of a start to what goes over the wire: where the configuration is looked for, the login, the
+//! address.
+#![allow(clippy::unwrap_used)]
+
+mod harness;
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use harness::agent::Agent;
+use harness::mosquitto::{Mosquitto, eventually};
+use harness::program::PROGRAM;
+use harness::{PATIENCE, Scratch, open_config};
+use mcpmqtt::protocol::Packet;
+use mcpmqtt::protocol::frame::{FrameBuffer, Receiver};
+use serde_json::{Value, json};
+
+// ---- where the configuration is looked for
+
+/// What `--check` says in this environment and no other.
+fn check(variables: &[(&str, &Path)]) -> Output {
+    Command::new(PROGRAM)
+        .arg("--check")
+        .env_remove("HOME")
+        .env_remove("XDG_CONFIG_HOME")
+        .envs(variables.iter().copied())
+        .output()
+        .unwrap()
+}
+
+fn said(variables: &[(&str, &Path)]) -> String {
+    let output = check(variables);
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn folder(scratch: &Scratch, name: &str) {
+    std::fs::create_dir_all(scratch.path(name)).unwrap();
+}
+
+#[test]
+fn the_users_own_file_is_taken_when_none_is_named() {
+    let scratch = Scratch::new();
+    folder(&scratch, ".config/mcpmqtt");
+    folder(&scratch, "xdg/mcpmqtt");
+    let file = |name: &str, host: &str| {
+        scratch.file(name, &json!({"mqtt": {"host": host}}).to_string());
+    };
+    file(".config/mcpmqtt/config.json", "of-home");
+    file("xdg/mcpmqtt/config.json", "of-xdg");
+    let (home, xdg) = (scratch.path(""), scratch.path("xdg"));
+    assert!(said(&[("HOME", &home)]).contains("of-home"));
+    let both = said(&[("HOME", &home), ("XDG_CONFIG_HOME", &xdg)]);
+    assert!(both.contains("of-xdg") && !both.contains("of-home"));
+}
+
+#[test]
+fn without_a_file_it_is_said_what_runs_and_why() {
+    let scratch = Scratch::new();
+    let expected = scratch.path(".config/mcpmqtt/config.json");
+    let runs = "; using the broker at localhost:1883, with `test/+` to read and write";
+    let absent = said(&[("HOME", &scratch.path(""))]);
+    let why = format!("there is no configuration file `{}`", expected.display());
+    assert!(absent.contains(&(why + runs)), "{absent}");
+    let nowhere = said(&[]);
+    let why = "neither XDG_CONFIG_HOME nor HOME is set, so there is no configuration file";
+    assert!(nowhere.contains(&format!("{why}{runs}")), "{nowhere}");
+    assert!(nowhere.contains("the built-in defaults"), "{nowhere}");
+}
+
+#[test]
+fn a_default_file_that_is_there_and_cannot_be_used_is_an_error() {
+    let scratch = Scratch::new();
+    folder(&scratch, ".config/mcpmqtt");
+    let path = scratch.file(".config/mcpmqtt/config.json", "");
+    for (bytes, words) in [
+        (&b"{\"a\": \"\xe4\"}"[..], "it is not utf-8 text"),
+        (b"{", "the file is not JSON"),
+    ] {
+        std::fs::write(&path, bytes).unwrap();
+        let output = check(&[("HOME", &scratch.path(""))]);
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        assert!(
+            log.contains(words) && log.contains(path.to_str().unwrap()),
+            "{log}"
+        );
+    }
+}
+
+// ---- the login
+
+/// User name and password of the CONNECT that this `mqtt` section makes.
+fn login(mqtt: &Value) -> (Option<String>, Option<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = open_config(listener.local_addr().unwrap().port());
+    config["mqtt"]
+        .as_object_mut()
+        .unwrap()
+        .extend(mqtt.as_object().unwrap().clone());
+    let _agent = Agent::start(&config);
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut frames = FrameBuffer::new(Receiver::Broker, 1 << 20);
+    let mut room = [0; 4096];
+    loop {
+        let count = stream.read(&mut room).unwrap();
+        assert!(count > 0, "no CONNECT came");
+        frames.extend(&room[..count]);
+        if let Some(packet) = frames.next_packet().unwrap() {
+            let Packet::Connect(connect) = packet else {
+                panic!("{packet:?}");
+            };
+            return (
+                connect.username.map(str::to_owned),
+                connect.password.map(<[u8]>::to_vec),
+            );
+        }
+    }
+}
+
+#[test]
+fn the_login_goes_to_the_broker_as_it_is_given() {
+    let user = || Some("ada".to_owned());
+    assert_eq!(login(&json!({})), (None, None));
+    assert_eq!(login(&json!({"username": "ada"})), (user(), None));
+    let plain = json!({"username": "ada", "password": "pä ss"});
+    assert_eq!(login(&plain), (user(), Some("pä ss".into())));
+}
+
+#[test]
+fn a_password_from_a_file_is_what_is_in_it_but_for_one_line_end() {
+    let scratch = Scratch::new();
+    let longest = "x".repeat(65_535);
+    for (text, password) in [
+        ("secret", "secret"),
+        ("secret\n", "secret"),
+        ("secret\r\n", "secret"),
+        (" secret \n\n", " secret \n"),
+        ("two\nlines\n", "two\nlines"),
+        ("", ""),
+        (&longest, &longest),
+        (&format!("{longest}\r\n"), &longest),
+    ] {
+        let file = scratch.file("password", text);
+        let (name, sent) = login(&json!({"username": "ada", "password_file": file}));
+        assert_eq!(name.as_deref(), Some("ada"));
+        assert_eq!(sent, Some(password.into()), "{:?}", text.get(..20));
+    }
+    let binary = scratch.path("binary");
+    std::fs::write(&binary, [0, 0xff, b'\n']).unwrap();
+    let (_, sent) = login(&json!({"username": "ada", "password_file": binary}));
+    assert_eq!(sent, Some(vec![0, 0xff]));
+}
+
+#[test]
+fn a_password_file_that_cannot_be_used_ends_the_start_and_nothing_of_it_is_shown() {
+    let scratch = Scratch::new();
+    let secret = "do-not-show";
+    let long = scratch.file("long", &secret.repeat(6_000));
+    let just = scratch.file("just", &"x".repeat(65_536));
+    let endless = "a password has at most 65535 bytes";
+    for (path, words) in [
+        (scratch.path("absent"), "no such file or directory"),
+        (scratch.path(""), "is a directory"),
+        (long, endless),
+        (just, endless),
+        ("/dev/zero".into(), endless),
+    ] {
+        let mut config = open_config(1);
+        config["mqtt"]["username"] = json!("ada");
+        config["mqtt"]["password_file"] = json!(path);
+        let file = scratch.file("config.json", &config.to_string());
+        let agent = Agent::with_args(&["--config", file.to_str().unwrap()]);
+        let (code, log) = agent.finish();
+        assert_eq!(code, Some(1), "{log}");
+        let expected = format!(
+            "mqtt.password_file: cannot use `{}`: {words}",
+            path.display()
+        );
+        assert!(log.contains(&expected), "{log}");
+        assert!(!log.contains(secret), "{log}");
+    }
+}
+
+// ---- the address
+
+/// What calls are told once the first attempt has failed.
+fn refusal(config: &Value) -> String {
+    let mut agent = Agent::start(config);
+    let mut said = String::new();
+    eventually("an attempt fails", || {
+        let call = json!({"topic": "t/a", "payload": "x", "timeout": 0.2});
+        said = agent.tool("mqtt_publish", call).error();
+        said.contains("not connected: ")
+    });
+    said
+}
+
+/// A label of more than 63 characters cannot be asked for (RFC 1035 §2.3.4), so that no question leaves this machine.
+#[test]
+fn a_name_that_means_nothing_is_told_with_what_was_looked_for() {
+    let mut config = open_config(1883);
+    let host = format!("{}.invalid", "x".repeat(64));
+    config["mqtt"]["host"] = json!(host);
+    let said = refusal(&config);
+    let words = format!("the broker's name in `{host}:1883` cannot be resolved: ");
+    assert!(said.contains(&words), "{said}");
+    let why = said.split(&words).nth(1).unwrap();
+    assert!(
+        !why.is_empty() && !why.contains("failed to lookup"),
+        "{said}"
+    );
+}
+
+/// A listener whose queue is full: the system answers nobody any more.
+fn deaf() -> (TcpListener, Vec<std::net::TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut waiting = Vec::new();
+    let patience = Duration::from_millis(300);
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, patience) {
+        waiting.push(stream);
+        assert!(waiting.len() < 100, "the queue does not fill");
+    }
+    (listener, waiting)
+}
+
+#[test]
+fn an_address_that_does_not_answer_leaves_time_for_the_next_of_the_name() {
+    let (listener, _waiting) = deaf();
+    let port = listener.local_addr().unwrap().port();
+    let _broker = Mosquitto::with(&format!("listener {port} ::1"), &[]);
+    let mut config = open_config(port);
+    config["mqtt"]["host"] = json!("localhost");
+    config["mqtt"]["connect_timeout"] = json!(2);
+    config["logging"] = json!({"level": "DEBUG"});
+    let mut agent = Agent::start(&config);
+    eventually("a publish is delivered", || {
+        let message = json!({"topic": "t/a", "payload": "x", "qos": 1, "timeout": 10});
+        let answer = agent.tool("mqtt_publish", message).wait();
+        answer["result"]["structuredContent"]["outcome"] == "delivered"
+    });
+}
+
+#[test]
+fn nobody_who_listens_is_told_with_the_place() {
+    let port = harness::free_port();
+    let mut config = open_config(port);
+    config["mqtt"]["host"] = json!("::1");
+    let said = refusal(&config);
+    let words = format!("cannot connect to the broker at `::1:{port}`: connection refused");
+    assert!(said.contains(&words), "{said}");
+}
