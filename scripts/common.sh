@@ -69,9 +69,9 @@ made_from() {
 install_original() {
   make_original() {
     python3 -m venv "$cache/original" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
-    "$cache/original/bin/pip" install --quiet --disable-pip-version-check -r scripts/bench/original.txt
+    "$cache/original/bin/pip" install --quiet --disable-pip-version-check -r tests/bench/original.txt
   }
-  made_from scripts/bench/original.txt "$cache/original" make_original
+  made_from tests/bench/original.txt "$cache/original" make_original
 }
 
 # Prints the Python that has the SDK.
@@ -112,14 +112,21 @@ sdk_rust() {
   echo "$cache/sdk-rust/debug/mcpmqtt-rmcp-client"
 }
 
-# start_plant DIRECTORY [LINES]: a mosquitto on a free port (and with further LINES of configuration),
-# with sensors that have a value and devices that answer; prints nothing, sets `port` and `broker` (its
-# process). What it starts are jobs of the caller.
-start_plant() {
-  local room
+# start_broker DIRECTORY [LINES]: a mosquitto on a free port (and with further LINES of configuration);
+# prints nothing, sets `port` and `broker` (its process), which is a job of the caller.
+start_broker() {
   port=$(free_port)
   printf 'listener %s 127.0.0.1\nallow_anonymous true\n%s\n' "$port" "${2-}" >"$1/mosquitto.conf"
-  start_broker "$1"
+  mosquitto -c "$1/mosquitto.conf" >>"$1/mosquitto.log" 2>&1 &
+  broker=$!
+  wait_for "mosquitto on port $port" mosquitto_pub -p "$port" -t ready -m 1
+}
+
+# start_plant DIRECTORY [LINES]: such a mosquitto, with sensors that have a value and devices that answer.
+# What it starts are jobs of the caller.
+start_plant() {
+  local room
+  start_broker "$@"
   for room in exampleroom1 exampleroom2; do
     mosquitto_pub -p "$port" -r -t "sensors/$room/temperature" -m 21.5
   done
@@ -128,12 +135,6 @@ start_plant() {
   done &
   wait_for "the responder" mosquitto_rr -V 311 -p "$port" -W 1 \
     -t commands/ready/request -e commands/ready/response -m get_status
-}
-
-start_broker() {
-  mosquitto -c "$1/mosquitto.conf" >>"$1/mosquitto.log" 2>&1 &
-  broker=$!
-  wait_for "mosquitto on port $port" mosquitto_pub -p "$port" -t ready -m 1
 }
 
 # plant_config [KEYS]: prints the example configuration for that broker, with further members.

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
 
-use async_channel::{Receiver, Sender};
+use async_channel::{Receiver, Sender, TrySendError};
 use mcpmqtt_protocol::client::{Listen, ListenError, Outcome, PublishError, Reason, Traffic};
 use mcpmqtt_protocol::message::Message;
 
@@ -185,7 +185,12 @@ impl Broker {
             deadline,
             reply,
         };
-        if self.requests.send(request).await.is_err() {
+        let handed_in = match self.requests.try_send(request) {
+            // Boxed, because there mostly is room.
+            Err(TrySendError::Full(request)) => Box::pin(self.requests.send(request)).await.is_ok(),
+            other => other.is_ok(),
+        };
+        if !handed_in {
             return Err(PublishError::NotConnected(Reason::ShuttingDown));
         }
         let outcome = answer.recv().await;

@@ -7,7 +7,7 @@
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
 //! `wire` (with `tls`), `head` (with `target`) and `body`; `routes`, `auth` (with `throttle`, `line` and `peer`) and
 //! `media` judge it; `door` (with `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events`
-//! send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
+//! (with `news`) send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
 use std::future::Future;
 use std::rc::Rc;
@@ -42,6 +42,7 @@ mod line;
 mod listener;
 mod media;
 mod message;
+mod news;
 mod peer;
 mod refusal;
 mod replay;
@@ -126,50 +127,65 @@ impl Server {
         }
     }
 
-    /// Serves until `stop` comes, then gives calls in flight their grace. Dropping the future ends everything at once.
-    pub async fn serve(self, stop: impl Future<Output = ()>) {
+    /// Serves on `executor`, which has to run meanwhile, until `stop` comes, then gives calls in flight their grace.
+    /// Dropping the future ends everything in the executor's next turn.
+    // The program has one executor: to wake a task of another one costs a look at all sockets, several system calls.
+    pub async fn serve(
+        self,
+        executor: &Rc<LocalExecutor<'static>>,
+        stop: impl Future<Output = ()>,
+    ) {
         let Server {
             site,
             seats,
             listener,
             operators,
         } = self;
-        let connections = Rc::new(LocalExecutor::new());
-        let open = opener(&site, &connections);
+        let _ending = Ending(Rc::clone(&seats));
+        let open = opener(&site, executor);
         let tick = site.deadlines.tick();
         // Tasks of their own, which are woken for nothing else: an attempt to accept is a system call.
         let agents = accept(listener, Rc::clone(&seats), tick, {
             let open = open.clone();
             move |stream, peer, seat| open(Side::Agents, stream, peer, seat)
         });
-        let agents = connections.spawn(agents);
+        let agents = executor.spawn(agents);
         let operators = operators.map(|listener| {
             // Agents in any number must not keep the operator out.
             let seats = Seats::new(OPERATORS);
+            let ending = Ending(Rc::clone(&seats));
             let open = move |stream, peer, seat| open(Side::Operator, stream, peer, seat);
-            connections.spawn(accept(listener, seats, tick, open))
+            (executor.spawn(accept(listener, seats, tick, open)), ending)
         });
-        let serving = async {
-            stop.await;
-            // From here on nobody finds the door: with the tasks go the listeners.
-            agents.cancel().await;
-            if let Some(operators) = operators {
-                operators.cancel().await;
+        stop.await;
+        // From here on nobody finds the door: with the tasks go the listeners.
+        agents.cancel().await;
+        let mut _ending_operators = None;
+        if let Some((operators, ending)) = operators {
+            operators.cancel().await;
+            _ending_operators = Some(ending);
+        }
+        site.stop();
+        let ticking = async {
+            while !seats.is_empty() {
+                seats.dismiss_waiting();
+                Timer::after(STOP_TICK).await;
+                seats.tick(Instant::now());
             }
-            site.stop();
-            let ticking = async {
-                while !seats.is_empty() {
-                    seats.dismiss_waiting();
-                    Timer::after(STOP_TICK).await;
-                    seats.tick(Instant::now());
-                }
-            };
-            let grace = async {
-                Timer::after(site.deadlines.grace).await;
-            };
-            future::or(ticking, grace).await;
         };
-        connections.run(serving).await;
+        let grace = async {
+            Timer::after(site.deadlines.grace).await;
+        };
+        future::or(ticking, grace).await;
+    }
+}
+
+/// Ends the connections of these seats when it is dropped.
+struct Ending(Rc<Seats>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.clear();
     }
 }
 
@@ -184,6 +200,7 @@ fn opener(
             return;
         };
         let site = Rc::clone(&site);
+        let keeper = seat.keeper();
         let serving = match site.tls().filter(|_| side == Side::Agents) {
             None => executor.spawn(Connection::new(stream, peer, side, seat, site).serve()),
             Some(tls) => executor.spawn(async move {
@@ -196,7 +213,7 @@ fn opener(
                 }
             }),
         };
-        serving.detach();
+        keeper.keep(serving);
     }
 }
 

@@ -58,7 +58,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), St
             serve::over_stdio(loaded.config)
         }
         Transport::RemoteHttp => {
-            remote_is_ready(&loaded.config)?;
+            remote_is_ready(&loaded.config, settings.config.as_deref())?;
             serve::over_http(loaded.config, settings)
         }
     }
@@ -112,12 +112,14 @@ fn check(transport: Transport, settings: &Settings) -> Result<(), String> {
         return Ok(());
     }
     fault.map_or(Ok(()), Err)?;
-    remote_is_ready(&loaded.config)
+    remote_is_ready(&loaded.config, settings.config.as_deref())
 }
 
 /// The remote server must not open without a key.
-fn remote_is_ready(config: &Config) -> Result<(), String> {
-    let remedy = "run `mcpmqtt --genkey` to make a key";
+fn remote_is_ready(config: &Config, named: Option<&Path>) -> Result<(), String> {
+    let named = named.map(|path| format!(" --config {}", path.display()));
+    let named = named.unwrap_or_default();
+    let remedy = format!("run `mcpmqtt --genkey{named}` to make a key");
     match config.remote_server.as_ref().map(|server| &server.api_key) {
         None => Err(format!("there is no `remote_server` section; {remedy}")),
         Some(ApiKey::None) => Err(format!("remote_server: there is no API key; {remedy}")),

@@ -305,10 +305,12 @@ fn while_the_broker_is_away_the_status_says_so_within_a_second_and_tools_say_why
 fn without_a_key_it_does_not_start_and_says_how_to_make_one() {
     let folder = Scratch::new();
     let socket = folder.path("socket");
-    let (log, status) = Program::over(&config(&folder, json!({"uds": socket}))).ended();
+    let file = config(&folder, json!({"uds": socket}));
+    let (log, status) = Program::over(&file).ended();
     assert_eq!(status.code(), Some(1));
+    let remedy = format!("`mcpmqtt --genkey --config {}`", file.display());
     assert!(
-        log.contains("there is no API key; run `mcpmqtt --genkey` to make a key"),
+        log.contains(&format!("there is no API key; run {remedy} to make a key")),
         "{log}"
     );
     assert!(!socket.exists());

@@ -111,6 +111,11 @@ impl Gate {
         self.key.is_same(key)
     }
 
+    /// Who sent this head, if its key was proven before.
+    pub(super) fn recognize(&self, head: &Head) -> Option<Principal> {
+        self.known(&credential(head)?)
+    }
+
     /// Lets the sender of this head in; `gone` is ready when it has left.
     ///
     /// # Errors

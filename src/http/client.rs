@@ -49,13 +49,21 @@ pub(super) enum Next {
 
 impl Client {
     /// Sends a whole answer.
-    pub(super) async fn send(&mut self, method: Method, response: Response, last: bool) -> Next {
+    // No `async fn`, whose future would have room for the response beside its encoder.
+    pub(super) fn send(
+        &mut self,
+        method: Method,
+        response: Response,
+        last: bool,
+    ) -> impl Future<Output = Next> {
         self.outcome.status = Some(response.status());
         let mut encoder = message::encode(response, method, last);
-        match pump(&self.stream, &self.seat, &self.site, &mut encoder).await {
-            Ok(()) if last => Next::Close,
-            Ok(()) => Next::Request,
-            Err(_) => Next::Gone,
+        async move {
+            match pump(&self.stream, &self.seat, &self.site, &mut encoder).await {
+                Ok(()) if last => Next::Close,
+                Ok(()) => Next::Request,
+                Err(_) => Next::Gone,
+            }
         }
     }
 

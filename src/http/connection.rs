@@ -15,13 +15,13 @@ use super::body::Body;
 use super::budget::Share;
 use super::client::{Client, Next, Outcome};
 use super::door::Served;
-use super::head::{Finder, Framing, Head};
-use super::media::{self, Accepts};
+use super::head::{Finder, Head};
+use super::media::Accepts;
 use super::message;
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::routes::{self, Place, Side};
-use super::running;
+use super::running::{self, Begun};
 use super::seats::{Called, Seat};
 use super::site::Site;
 use super::watch::Watch;
@@ -188,7 +188,16 @@ impl Connection {
         match served {
             Served::Answer(response) => Box::pin(self.client.send(method, response, last)).await,
             Served::Refused(refusal) => Box::pin(self.client.refuse(method, refusal, last)).await,
-            Served::Call(call) => Box::pin(running::call(&mut self.client, call, last)).await,
+            Served::Call(call) => {
+                let begun = Box::pin(running::call(&mut self.client, call, last)).await;
+                match begun {
+                    Begun::Over(next) => next,
+                    // Of what came before the stream nothing is left.
+                    Begun::Tells(telling) => {
+                        Box::pin(running::told(&mut self.client, telling, last)).await
+                    }
+                }
+            }
             Served::Stream(stream) => Box::pin(running::stream(&mut self.client, stream)).await,
         }
     }
@@ -260,8 +269,8 @@ impl Connection {
             return Ok(Admitted::Visitor(place));
         }
         self.client.seat.has_shown_the_key();
+        let accepts = Accepts::of(head)?;
         let request = message::decode(head)?;
-        let accepts = forms(head, &request)?;
         Ok(Admitted::Caller(Caller {
             request,
             gate,
@@ -272,6 +281,14 @@ impl Connection {
 
     /// Who shows a key, if it is the right one.
     async fn prove(&mut self, gate: &Gate, head: &Head) -> Result<Principal, Refusal> {
+        match gate.recognize(head) {
+            Some(principal) => Ok(principal),
+            // Boxed, as is the rest of a body: requests that need it are few, and the others are smaller.
+            None => Box::pin(self.prove_anew(gate, head)).await,
+        }
+    }
+
+    async fn prove_anew(&mut self, gate: &Gate, head: &Head) -> Result<Principal, Refusal> {
         let Client {
             stream,
             buffer,
@@ -299,6 +316,24 @@ impl Connection {
     }
 
     async fn body(&mut self, head: &Head) -> Result<(Vec<u8>, Share), Broken> {
+        let Client { buffer, site, .. } = &mut self.client;
+        let mut body = Body::new(head.framing, site.limits.body_bytes)?;
+        let mut share = site.bodies.share();
+        let waits_for_go = head.expects_continue && head.has_body() && buffer.is_empty();
+        // Mostly it comes with its head.
+        if !take(buffer, &mut body, &mut share)? {
+            Box::pin(self.rest(&mut body, &mut share, waits_for_go)).await?;
+        }
+        Ok((body.into_bytes(), share))
+    }
+
+    /// Reads what is still to come of a body.
+    async fn rest(
+        &mut self,
+        body: &mut Body,
+        share: &mut Share,
+        waits_for_go: bool,
+    ) -> Result<(), Broken> {
         let Client {
             stream,
             buffer,
@@ -306,10 +341,8 @@ impl Connection {
             site,
             ..
         } = &mut self.client;
-        let mut body = Body::new(head.framing, site.limits.body_bytes)?;
-        let mut share = site.bodies.share();
         // RFC 9110 §10.1.1: not needed when the client did not wait for it.
-        if head.expects_continue && head.has_body() && buffer.is_empty() {
+        if waits_for_go {
             let go = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
             match seat.within(site.deadlines.write, go).await {
                 Ok(Ok(())) => {}
@@ -318,49 +351,31 @@ impl Connection {
         }
         let reading = async {
             loop {
-                let before = body.len();
-                let used = body.take(buffer.bytes())?;
-                buffer.consume(used);
-                share.grow(body.len() - before)?;
-                if body.is_complete() {
-                    return Ok(());
-                }
                 match buffer.fill(stream).await {
                     Ok(1..) => {}
                     Ok(0) => return Err(Refusal::bad("the body is cut off").into()),
                     Err(_) => return Err(Broken::Gone),
                 }
+                if take(buffer, body, share)? {
+                    return Ok(());
+                }
             }
         };
         match seat.within(site.deadlines.body, reading).await {
-            Ok(read) => read?,
-            Err(Called::Late) => return Err(late("the body did not come in time").into()),
-            Err(Called::Evicted) => return Err(Broken::Gone),
+            Ok(read) => read,
+            Err(Called::Late) => Err(late("the body did not come in time").into()),
+            Err(Called::Evicted) => Err(Broken::Gone),
         }
-        Ok((body.into_bytes(), share))
     }
 }
 
-/// Which forms of an answer the client takes; what it sends must have a form of ours.
-fn forms(head: &Head, request: &Request) -> Result<Accepts, Refusal> {
-    let mut accepts = Accepts::read(request);
-    match head.method {
-        Method::Post => {
-            if head.framing == Framing::None {
-                let text = "a POST needs a `content-length` or `transfer-encoding: chunked`";
-                return Err(Refusal::new(StatusCode::LengthRequired, text));
-            }
-            media::demand_json(request)?;
-            accepts = accepts.demand_any()?;
-        }
-        Method::Get => accepts.demand_events()?,
-        _ => {}
-    }
-    if head.http_1_0 {
-        // A stream needs chunks, which HTTP/1.0 does not have.
-        accepts = accepts.without_events()?;
-    }
-    Ok(accepts)
+/// Takes what has come of a body; whether that was the end of it.
+fn take(buffer: &mut Buffer, body: &mut Body, share: &mut Share) -> Result<bool, Refusal> {
+    let before = body.len();
+    let used = body.take(buffer.bytes())?;
+    buffer.consume(used);
+    share.grow(body.len() - before)?;
+    Ok(body.is_complete())
 }
 
 fn late(text: &'static str) -> Refusal {

@@ -7,7 +7,6 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use async_channel::Receiver;
 use http_types::{Method, Request as Fields, Response, StatusCode};
 use serde_json::json;
 
@@ -16,6 +15,7 @@ use super::auth::Principal;
 use super::envelope::{self, VERSION_FIELD, field};
 use super::events::outlet;
 use super::media::Accepts;
+use super::news::{self, News};
 use super::refusal::Refusal;
 use super::replay::Memory;
 use super::sessions::{Entry, Sessions};
@@ -49,7 +49,7 @@ pub(super) enum Served {
 pub(super) struct Running {
     pub(super) call: Call,
     /// What the call tells before its answer.
-    pub(super) news: Receiver<Vec<u8>>,
+    pub(super) news: News,
     pub(super) accepts: Accepts,
     pub(super) era: Era,
     /// Where its stream is remembered, if it is to be.
@@ -83,6 +83,7 @@ impl Door {
         let visit = Visit {
             door: self,
             fields,
+            version: field(fields, VERSION_FIELD),
             principal,
             accepts,
         };
@@ -99,13 +100,15 @@ impl Door {
 struct Visit<'a> {
     door: &'a Door,
     fields: &'a Fields,
+    /// The version that the header field names. Looked up once: each time costs an allocation and a hash.
+    version: Option<&'a str>,
     principal: Principal,
     accepts: Accepts,
 }
 
 impl Visit<'_> {
     fn post(&self, body: &[u8]) -> Result<Served, Refusal> {
-        let stateless = envelope::field_is_modern(self.fields);
+        let stateless = envelope::names_modern(self.version);
         match rpc::parse(body) {
             Ok(Message::Request(request)) => self.request(request),
             // What a client cancels by a number of its own choosing might be another's.
@@ -129,7 +132,7 @@ impl Visit<'_> {
     }
 
     fn request(&self, request: Request) -> Result<Served, Refusal> {
-        if envelope::is_modern(self.fields, &request) {
+        if envelope::is_modern(self.version, &request) {
             if let Err(error) = envelope::agree(self.fields, &request, &self.door.engine) {
                 return Ok(fault(&request.id, &error));
             }
@@ -208,7 +211,7 @@ impl Visit<'_> {
 
     /// MCP 2025-06-18 and later: a version in the header has to be one that is spoken.
     fn speaks_a_known_version(&self) -> Result<(), Refusal> {
-        match field(self.fields, VERSION_FIELD) {
+        match self.version {
             Some(name) if Version::from_name(name).is_none_or(|it| it == Version::MODERN) => Err(
                 Refusal::bad("the `mcp-protocol-version` field names no version of a session"),
             ),
@@ -234,7 +237,7 @@ impl Visit<'_> {
         self.handled(received, era, Some(news))
     }
 
-    fn handled(&self, received: Received, era: Era, news: Option<Receiver<Vec<u8>>>) -> Served {
+    fn handled(&self, received: Received, era: Era, news: Option<News>) -> Served {
         match received {
             Received::Nothing => accepted(),
             Received::Answer(reply) => {
@@ -242,7 +245,7 @@ impl Visit<'_> {
             }
             Received::Call(call) => Served::Call(Running {
                 call,
-                news: news.unwrap_or_else(|| async_channel::bounded(1).1),
+                news: news.unwrap_or_else(|| news::queue().1),
                 accepts: self.accepts,
                 era,
                 memory: None,

@@ -11,13 +11,13 @@ use crate::mcp::rpc::{HEADER_MISMATCH, INVALID_PARAMS, Request, RpcError};
 use crate::mcp::{CLIENT_CAPABILITIES, Engine, PROTOCOL_VERSION, Version, claims};
 
 /// Whether a request is of the stateless era: by its own words, or by its header field alone.
-pub(super) fn is_modern(fields: &Fields, request: &Request) -> bool {
-    claims(&request.method, meta(request)) || field_is_modern(fields)
+pub(super) fn is_modern(version: Option<&str>, request: &Request) -> bool {
+    claims(&request.method, meta(request)) || names_modern(version)
 }
 
 /// Whether the header field names the stateless version.
-pub(super) fn field_is_modern(fields: &Fields) -> bool {
-    field(fields, VERSION_FIELD) == Some(Version::MODERN.name())
+pub(super) fn names_modern(version: Option<&str>) -> bool {
+    version == Some(Version::MODERN.name())
 }
 
 /// The value of a header field.

@@ -3,14 +3,16 @@
 //! Promises: what is fed leaves at once, in order; a reader that does not keep up makes the feeder wait.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker, ready};
 
 use async_channel::{Receiver, Sender};
 use http_types::{Body, Response, StatusCode};
 use smol::io::{AsyncBufRead, AsyncRead};
 use smol::stream::Stream as _;
 
+use super::news::{self, News};
 use crate::mcp::Outlet;
 
 /// Where the pieces of a stream go in; closing it ends the stream.
@@ -27,32 +29,34 @@ pub(super) fn open() -> (Feed, Response) {
     response.replace_body(Body::from_reader(Pieces::new(pieces), None));
     // Their channels would be the larger part of what an idle stream holds.
     drop((response.send_trailers(), response.recv_trailers()));
-    drop((response.send_upgrade(), response.recv_upgrade()));
+    drop(response.send_upgrade());
+    // Takes the channel's other end when it is first polled, and waits for nothing before that.
+    let _ = pin!(response.recv_upgrade()).poll(&mut Context::from_waker(Waker::noop()));
     (feed, response)
 }
 
 /// An outlet that keeps what it takes until it is sent.
-pub(super) fn outlet() -> (Outlet, Receiver<Vec<u8>>) {
+pub(super) fn outlet() -> (Outlet, News) {
     outlet_or(|_| false)
 }
 
 /// The same; what comes when nobody sends it any more goes to `else_to`.
-pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, Receiver<Vec<u8>>) {
-    // Bounded here: a bounded channel takes the room for all of them at once, and few requests tell anything.
-    let (tell, news) = async_channel::unbounded();
-    let report = tell.clone();
+pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, News) {
+    let (teller, news) = news::queue();
+    let teller = Rc::new(teller);
+    let report = Rc::clone(&teller);
     let offer = move |text: Vec<u8>| {
-        if tell.len() >= NEWS && !tell.is_closed() {
+        if teller.waiting() >= NEWS && !teller.is_closed() {
             return false;
         }
-        match tell.try_send(text) {
+        match teller.tell(text) {
             Ok(()) => true,
-            Err(closed) => else_to(&closed.into_inner()),
+            Err(text) => else_to(&text),
         }
     };
     let outlet = Outlet::new(move |text| text.len() <= MESSAGE_BYTES && offer(text))
         // The rest is for what must not be lost.
-        .with_progress(move |text| report.len() < NEWS / 2 && report.try_send(text).is_ok());
+        .with_progress(move |text| report.waiting() < NEWS / 2 && report.tell(text).is_ok());
     (outlet, news)
 }
 

@@ -1,11 +1,10 @@
 //! The guard without its sockets, for the fuzz target `http` alone.
 
-use smol::future;
-
 use super::body::Body;
 use super::head::{Finder, Head};
+use super::message;
 use super::refusal::Refusal;
-use super::{message, routes};
+use super::routes::{self, Side};
 
 /// What the guard makes of one request that arrives in pieces of so many bytes: what it admits, or what
 /// it answers instead. `None` when more has to come.
@@ -29,8 +28,8 @@ fn judge(input: &[u8], piece: usize) -> Result<Option<String>, Refusal> {
     };
     let end = found.end;
     let head = Head::parse(input.get(found).unwrap_or_default())?;
-    routes::find(&head)?;
-    let decoded = future::block_on(message::decode(&head))?;
+    routes::find(&head, Side::Agents)?;
+    let decoded = message::decode(&head)?;
     assert_eq!(decoded.method(), head.method);
     let mut body = Body::new(head.framing, BODY_BYTES)?;
     for piece in input.get(end..).unwrap_or_default().chunks(piece) {

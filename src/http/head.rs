@@ -31,6 +31,9 @@ pub(super) struct Head {
     pub(super) origin: Option<String>,
     pub(super) authorization: Option<Secret>,
     pub(super) x_api_key: Option<Secret>,
+    pub(super) content_type: Option<String>,
+    /// All `accept` fields as the one list that they are (RFC 9110 §5.3).
+    pub(super) accept: Option<String>,
     /// The fields that the other side of the guard may see, as canonical lines.
     pub(super) forwarded: Vec<u8>,
 }
@@ -60,19 +63,15 @@ impl Finder {
     /// # Errors
     /// A byte that no head may have, or too many of them.
     pub(super) fn find(&mut self, bytes: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
-        let fresh = bytes.iter().enumerate().skip(self.seen);
-        let mut last = self
-            .seen
-            .checked_sub(1)
-            .and_then(|at| bytes.get(at))
-            .copied();
-        for (at, &byte) in fresh {
-            if at >= HEAD_BYTES {
-                return Err(self.too_large());
-            }
+        let start = self.seen;
+        let fresh = bytes.get(start..bytes.len().min(HEAD_BYTES));
+        let before = start.checked_sub(1).and_then(|at| bytes.get(at));
+        let mut last = before.copied().unwrap_or_default();
+        for (offset, &byte) in fresh.unwrap_or_default().iter().enumerate() {
+            let at = start + offset;
             // RFC 9112 §2.2: a recipient may take a bare LF for a line's end; two that differ in this are smuggled past.
             match (last, byte) {
-                (Some(b'\r'), b'\n') => {
+                (b'\r', b'\n') => {
                     let empty = at - self.line == 1;
                     self.line = at + 1;
                     if empty && at > 1 + self.lead {
@@ -82,13 +81,16 @@ impl Finder {
                         self.lead_in()?;
                     }
                 }
-                (Some(b'\r'), _) => return Err(Refusal::bad(BARE_CR)),
+                (b'\r', _) => return Err(Refusal::bad(BARE_CR)),
                 (_, b'\n') => return Err(Refusal::bad(BARE_LF)),
                 (_, b'\r' | b'\t' | 0x20..=0x7e) => {}
                 (_, 0x80..) => return Err(Refusal::bad(NOT_ASCII)),
                 _ => return Err(Refusal::bad(CONTROL)),
             }
-            last = Some(byte);
+            last = byte;
+        }
+        if bytes.len() > HEAD_BYTES {
+            return Err(self.too_large());
         }
         self.seen = bytes.len();
         Ok(None)
@@ -131,6 +133,7 @@ impl Head {
         let target = Target::parse(request.path.unwrap_or_default())?;
         let mut draft = Draft {
             http_1_0: request.version == Some(0),
+            forwarded: Vec::with_capacity(USUAL_BYTES),
             ..Draft::default()
         };
         let mut name = String::new();
@@ -158,6 +161,8 @@ impl Head {
             origin: draft.origin,
             authorization: draft.authorization,
             x_api_key: draft.x_api_key,
+            content_type: draft.content_type,
+            accept: draft.accept,
             forwarded: draft.forwarded,
         })
     }
@@ -181,6 +186,8 @@ struct Draft {
     origin: Option<String>,
     authorization: Option<Secret>,
     x_api_key: Option<Secret>,
+    content_type: Option<String>,
+    accept: Option<String>,
     forwarded: Vec<u8>,
     forwarded_once: [bool; FORWARDED_ONCE.len()],
 }
@@ -221,8 +228,13 @@ impl Draft {
                 Secret::new(value),
                 "two `x-api-key` fields",
             ),
+            "content-type" => {
+                let text = "two `content-type` fields";
+                put(&mut self.content_type, value.to_owned(), text)
+            }
             "accept" => {
-                self.forward(name, value);
+                let list = self.accept.get_or_insert_default();
+                list.extend([value, ","]);
                 Ok(())
             }
             // Judged where it is known which of them mean something.
@@ -365,12 +377,13 @@ fn names_a_version(bytes: &[u8]) -> bool {
 
 /// Bytes of a head, lead-in included. Real clients send less than 1 KiB.
 pub(super) const HEAD_BYTES: usize = 8 * 1024;
+/// Room for the fields to pass on, as usual.
+const USUAL_BYTES: usize = 256;
 /// Fields of a head. Real clients send about 15.
 const HEAD_FIELDS: usize = 64;
 
 /// What the MCP engine's side reads; a second one would be ambiguous.
-const FORWARDED_ONCE: [&str; 6] = [
-    "content-type",
+const FORWARDED_ONCE: [&str; 5] = [
     "mcp-protocol-version",
     "mcp-method",
     "mcp-name",

@@ -1,7 +1,8 @@
 //! What a client sends and what it takes: `content-type` and `accept`.
 
-use http_types::{Request, StatusCode};
+use http_types::{Method, StatusCode};
 
+use super::head::{Framing, Head};
 use super::refusal::Refusal;
 
 /// Which forms of an answer a client takes.
@@ -13,45 +14,49 @@ pub(super) struct Accepts {
     pub(super) events: bool,
 }
 
-/// Demands JSON, which also keeps out what a web page may send to another site without asking.
-///
-/// # Errors
-/// 415.
-pub(super) fn demand_json(request: &Request) -> Result<(), Refusal> {
-    let essence = request
-        .header("content-type")
-        .and_then(|values| values.as_str().split(';').next());
-    match essence {
-        Some(essence) if essence.trim().eq_ignore_ascii_case(JSON) => Ok(()),
-        _ => Err(Refusal::new(
-            StatusCode::UnsupportedMediaType,
-            "the `content-type` must be `application/json`",
-        )),
-    }
-}
-
 impl Accepts {
+    /// Which forms of an answer the sender of a head takes; what it sends must have a form of ours.
+    ///
+    /// # Errors
+    /// 406, 411 and 415.
+    pub(super) fn of(head: &Head) -> Result<Accepts, Refusal> {
+        let mut accepts = Accepts::read(head.accept.as_deref());
+        match head.method {
+            Method::Post => {
+                if head.framing == Framing::None {
+                    let text = "a POST needs a `content-length` or `transfer-encoding: chunked`";
+                    return Err(Refusal::new(StatusCode::LengthRequired, text));
+                }
+                demand_json(head.content_type.as_deref())?;
+                accepts = accepts.demand_any()?;
+            }
+            Method::Get => accepts.demand_events()?,
+            _ => {}
+        }
+        if head.http_1_0 {
+            // A stream needs chunks, which HTTP/1.0 does not have.
+            accepts = accepts.without_events()?;
+        }
+        Ok(accepts)
+    }
+
     /// Reads `accept`; absent, it takes everything (RFC 9110 §12.5.1).
-    pub(super) fn read(request: &Request) -> Accepts {
-        let Some(values) = request.header("accept") else {
+    fn read(accept: Option<&str>) -> Accepts {
+        let Some(list) = accept else {
             return Accepts {
                 json: true,
                 events: true,
             };
         };
-        let ranges: Vec<&str> = values
-            .iter()
-            .flat_map(|value| value.as_str().split(','))
-            .collect();
         Accepts {
-            json: accepts(&ranges, JSON),
-            events: accepts(&ranges, EVENTS),
+            json: accepts(list, JSON),
+            events: accepts(list, EVENTS),
         }
     }
 
     /// # Errors
     /// 406 when neither form is taken.
-    pub(super) fn demand_any(self) -> Result<Accepts, Refusal> {
+    fn demand_any(self) -> Result<Accepts, Refusal> {
         if self.json || self.events {
             return Ok(self);
         }
@@ -64,7 +69,7 @@ impl Accepts {
     ///
     /// # Errors
     /// 406 when it takes nothing else.
-    pub(super) fn without_events(self) -> Result<Accepts, Refusal> {
+    fn without_events(self) -> Result<Accepts, Refusal> {
         if self.json {
             let events = false;
             return Ok(Accepts { events, ..self });
@@ -74,7 +79,7 @@ impl Accepts {
 
     /// # Errors
     /// 406 when event streams are not taken.
-    pub(super) fn demand_events(self) -> Result<(), Refusal> {
+    fn demand_events(self) -> Result<(), Refusal> {
         if self.events {
             return Ok(());
         }
@@ -82,15 +87,35 @@ impl Accepts {
     }
 }
 
+/// Demands JSON, which also keeps out what a web page may send to another site without asking.
+///
+/// # Errors
+/// 415.
+fn demand_json(content_type: Option<&str>) -> Result<(), Refusal> {
+    let essence = content_type.and_then(|value| value.split(';').next());
+    match essence {
+        Some(essence) if essence.trim().eq_ignore_ascii_case(JSON) => Ok(()),
+        _ => Err(Refusal::new(
+            StatusCode::UnsupportedMediaType,
+            "the `content-type` must be `application/json`",
+        )),
+    }
+}
+
 /// Whether the most specific range that covers `wanted` has a weight above zero.
-fn accepts(ranges: &[&str], wanted: &str) -> bool {
+fn accepts(list: &str, wanted: &str) -> bool {
+    let plainly = |range: &str| range.trim().eq_ignore_ascii_case(wanted);
+    // So it mostly is, and nothing ranks higher.
+    if list.split(',').any(plainly) {
+        return true;
+    }
     let kind = wanted.split('/').next().unwrap_or_default();
-    let best = ranges.iter().filter_map(|range| {
+    let best = list.split(',').filter_map(|range| {
         let mut parts = range.split(';').map(str::trim);
-        let name = parts.next()?.to_ascii_lowercase();
+        let name = parts.next()?;
         let rank = match name.split_once('/')? {
-            _ if name == wanted => 3,
-            (range, "*") if range == kind => 2,
+            _ if name.eq_ignore_ascii_case(wanted) => 3,
+            (range, "*") if range.eq_ignore_ascii_case(kind) => 2,
             ("*", "*") => 1,
             _ => return None,
         };
@@ -114,32 +139,27 @@ const EVENTS: &str = "text/event-stream";
 mod tests {
     use super::*;
 
-    fn read(accept: &[&str]) -> (bool, bool) {
-        let mut request = Request::post("http://localhost/mcp");
-        for value in accept {
-            request.append_header("accept", *value);
-        }
-        let accepts = Accepts::read(&request);
+    fn read(accept: Option<&str>) -> (bool, bool) {
+        let accepts = Accepts::read(accept);
         (accepts.json, accepts.events)
     }
 
     #[test]
     fn accept_is_read_in_all_the_forms_that_clients_send() {
         for (accept, expected) in [
-            (&[][..], (true, true)),
-            (&["application/json, text/event-stream"], (true, true)),
-            (&["text/event-stream,application/json"], (true, true)),
-            (&["application/json", "text/event-stream"], (true, true)),
-            (&["*/*"], (true, true)),
-            (&["application/*"], (true, false)),
-            (&["Application/JSON; q=0.5"], (true, false)),
-            (&["text/event-stream"], (false, true)),
-            (&["text/html, */*; q=0.1"], (true, true)),
-            (&["*/*, text/event-stream;q=0"], (true, false)),
-            (&["*/*;q=0, application/json"], (true, false)),
-            (&["text/html"], (false, false)),
-            (&[""], (false, false)),
-            (&["json"], (false, false)),
+            (None, (true, true)),
+            (Some("application/json, text/event-stream"), (true, true)),
+            (Some("text/event-stream,application/json"), (true, true)),
+            (Some("*/*"), (true, true)),
+            (Some("application/*"), (true, false)),
+            (Some("Application/JSON; q=0.5"), (true, false)),
+            (Some("text/event-stream"), (false, true)),
+            (Some("text/html, */*; q=0.1"), (true, true)),
+            (Some("*/*, text/event-stream;q=0"), (true, false)),
+            (Some("*/*;q=0, application/json"), (true, false)),
+            (Some("text/html"), (false, false)),
+            (Some(""), (false, false)),
+            (Some("json"), (false, false)),
         ] {
             assert_eq!(read(accept), expected, "{accept:?}");
         }

@@ -6,9 +6,8 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_channel::Receiver;
 use async_io::Timer;
-use http_types::{Method, StatusCode};
+use http_types::{Method, Response, StatusCode};
 use smol::future::{self, BoxedLocal, FutureExt as _};
 
 use super::answer::{self, Era};
@@ -18,6 +17,7 @@ use super::door::Running;
 use super::events::{self, Feed, MESSAGE_BYTES};
 use super::media::Accepts;
 use super::message;
+use super::news::News;
 use super::refusal::Refusal;
 use super::replay::Memory;
 use super::seats::Called;
@@ -34,8 +34,15 @@ enum Event {
     Dismissed,
 }
 
-/// Runs a call and sends what it yields.
-pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> Next {
+/// How far a call came without a stream.
+pub(super) enum Begun {
+    Over(Next),
+    /// It has something to tell before its answer.
+    Tells(Telling),
+}
+
+/// Runs a call until it is answered, or has something to tell before that.
+pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> Begun {
     let Running {
         call,
         news,
@@ -54,28 +61,34 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> N
         memory,
     };
     if !accepts.json {
-        return told(client, telling, last).await;
+        return Begun::Tells(telling);
     }
     match telling.begins(client).await {
         Ok(Event::Reply(reply)) if telling.news.is_empty() => {
             // Boxed, so that a stream does not hold the room for an answer.
-            return Box::pin(send(client, reply, accepts, era, last)).await;
+            let (response, kept) = answer_with(reply, accepts, era);
+            let next = Box::pin(client.send(Method::Post, response, last)).await;
+            // The request is in flight until its answer is written.
+            drop(kept);
+            return Begun::Over(next);
         }
         Ok(Event::Reply(reply)) => telling.work = future::ready(reply).boxed_local(),
         Ok(Event::News(text)) => telling.first = Some(text),
         Ok(Event::ClientGone | Event::Beat | Event::Late) => {
-            return telling.when_left(client).await;
+            return Begun::Over(telling.when_left(client).await);
         }
         Ok(Event::Dismissed) => {
             drop(telling);
-            return Box::pin(client.refuse(Method::Post, auth::replaced(), true)).await;
+            let refused = Box::pin(client.refuse(Method::Post, auth::replaced(), true));
+            return Begun::Over(refused.await);
         }
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
-            return Box::pin(client.refuse(Method::Post, refusal, true)).await;
+            let refused = Box::pin(client.refuse(Method::Post, refusal, true));
+            return Begun::Over(refused.await);
         }
     }
-    told(client, telling, last).await
+    Begun::Tells(telling)
 }
 
 /// A stream that is open until one side ends it.
@@ -118,18 +131,19 @@ pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
 }
 
 /// A call that has something to tell before its answer.
-struct Telling {
+pub(super) struct Telling {
     started: Instant,
     ender: Ender,
     work: BoxedLocal<Option<Reply>>,
-    news: Receiver<Vec<u8>>,
+    news: News,
     first: Option<Vec<u8>>,
     ends_with_client: bool,
     memory: Option<Rc<Memory>>,
 }
 
+/// Sends what a call tells, and then its answer.
 // Boxed parts, as in `stream`.
-async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
+pub(super) async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
     let ends_with_client = telling.ends_with_client;
     let (feed, response) = events::open();
     client.outcome.status = Some(response.status());
@@ -239,7 +253,7 @@ impl Telling {
                 Event::News(text) => way.send(&text).await,
                 Event::Beat => put_heartbeat(feed).await,
                 Event::Reply(mut reply) => {
-                    while let Ok(text) = self.news.try_recv() {
+                    while let Some(text) = self.news.take() {
                         way.send(&text).await;
                     }
                     let messages = reply.as_mut().map(|it| it.messages(MESSAGE_BYTES));
@@ -278,36 +292,26 @@ impl Way<'_> {
     }
 }
 
-/// Sends the answer of a call that told nothing before it.
-async fn send(
-    client: &mut Client,
-    reply: Option<Reply>,
-    accepts: Accepts,
-    era: Era,
-    last: bool,
-) -> Next {
+/// The answer of a call that told nothing before it, and what is to be kept until it is written.
+fn answer_with(reply: Option<Reply>, accepts: Accepts, era: Era) -> (Response, Option<Reply>) {
     let Some(mut reply) = reply else {
         // The client cancelled the call, so it gets no answer to it; but the exchange has to end.
         let response = match accepts.events {
             true => events::open().1,
             false => answer::empty(StatusCode::Accepted),
         };
-        return client.send(Method::Post, response, last).await;
+        return (response, None);
     };
     let text = std::mem::take(&mut reply.text);
-    let response = answer::json(era.status(reply.refused), text);
-    // The request is in flight until its answer is written.
-    let next = client.send(Method::Post, response, last).await;
-    drop(reply);
-    next
+    (answer::json(era.status(reply.refused), text), Some(reply))
 }
 
-async fn next(work: &mut BoxedLocal<Option<Reply>>, news: &Receiver<Vec<u8>>) -> Event {
+async fn next(work: &mut BoxedLocal<Option<Reply>>, news: &News) -> Event {
     let told = async {
-        match news.recv().await {
-            Ok(text) => Event::News(text),
+        match news.next().await {
+            Some(text) => Event::News(text),
             // Nothing more will be told.
-            Err(_) => future::pending().await,
+            None => future::pending().await,
         }
     };
     future::or(told, async { Event::Reply(work.await) }).await

@@ -13,13 +13,23 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
+use smol::Task;
+
 /// All seats.
 #[derive(Debug)]
 pub(super) struct Seats {
     limit: usize,
     /// In the order of arrival.
     taken: RefCell<BTreeMap<u64, Weak<Place>>>,
+    /// What goes on there, each until its seat is left.
+    tasks: RefCell<BTreeMap<u64, Task<()>>>,
     last: Cell<u64>,
+}
+
+/// Keeps the task that has a seat.
+pub(super) struct Keeper {
+    number: u64,
+    seats: Rc<Seats>,
 }
 
 /// One connection's seat; dropping it frees it.
@@ -63,6 +73,7 @@ impl Seats {
         Rc::new(Seats {
             limit,
             taken: RefCell::default(),
+            tasks: RefCell::default(),
             last: Cell::new(0),
         })
     }
@@ -117,6 +128,12 @@ impl Seats {
                 waker.wake();
             }
         }
+    }
+
+    /// Ends every task, whatever it is at.
+    pub(super) fn clear(&self) {
+        let tasks = self.tasks.take();
+        drop(tasks);
     }
 
     fn evict(&self) -> Option<()> {
@@ -189,8 +206,23 @@ impl Seat {
         Dismissal(Rc::clone(&self.place))
     }
 
+    /// For the task that is to have it.
+    pub(super) fn keeper(&self) -> Keeper {
+        Keeper {
+            number: self.number,
+            seats: Rc::clone(&self.seats),
+        }
+    }
+
     pub(super) fn has_shown_the_key(&self) {
         self.place.proven.set(true);
+    }
+}
+
+impl Keeper {
+    /// Keeps `task`, which has the seat and has not begun, until the seat is left.
+    pub(super) fn keep(self, task: Task<()>) {
+        self.seats.tasks.borrow_mut().insert(self.number, task);
     }
 }
 
@@ -222,5 +254,10 @@ impl Place {
 impl Drop for Seat {
     fn drop(&mut self) {
         self.seats.taken.borrow_mut().remove(&self.number);
+        let task = self.seats.tasks.borrow_mut().remove(&self.number);
+        if let Some(task) = task {
+            // It is about to end by itself.
+            task.detach();
+        }
     }
 }

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_channel::Receiver;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::auth::Principal;
 use super::events::outlet_or;
+use super::news::News;
 use super::refusal::Refusal;
 use super::replay::{Archive, Bounds, Memory, OWN};
 use super::trail::{Follower, Own, Source};
@@ -45,7 +45,7 @@ pub(super) struct Entry {
     principal: Principal,
     used: Cell<Instant>,
     /// What its stream still has to send; closed by whoever ends it.
-    stream: RefCell<Option<Receiver<Vec<u8>>>>,
+    stream: RefCell<Option<Rc<News>>>,
 }
 
 impl Sessions {
@@ -206,9 +206,10 @@ impl Entry {
             memory.keep(OWN, message);
             true
         });
-        if let Some(before) = self.stream.replace(Some(news.clone())) {
+        let news = Rc::new(news);
+        if let Some(before) = self.stream.replace(Some(Rc::clone(&news))) {
             before.close();
-            while let Ok(message) = before.try_recv() {
+            while let Some(message) = before.take() {
                 self.memory.keep(OWN, &message);
             }
         }
@@ -230,7 +231,7 @@ impl Entry {
     }
 
     fn is_busy(&self) -> bool {
-        let streams = |stream: &Receiver<_>| !stream.is_closed();
+        let streams = |stream: &Rc<News>| !stream.is_closed();
         self.session.in_flight() > 0 || self.stream.borrow().as_ref().is_some_and(streams)
     }
 

@@ -7,8 +7,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use async_channel::Receiver;
-
+use super::news::News;
 use super::replay::{Memory, OWN, Place};
 
 /// The stream of one call, at the side of the call.
@@ -30,7 +29,7 @@ pub(super) enum Source {
 pub(super) struct Own {
     memory: Rc<Memory>,
     missed: VecDeque<Vec<u8>>,
-    news: Receiver<Vec<u8>>,
+    news: Rc<News>,
 }
 
 /// The stream of a call whose first connection was lost.
@@ -77,7 +76,7 @@ impl Source {
 
 impl Own {
     /// The stream whose news come here, from a place on.
-    pub(super) fn new(memory: Rc<Memory>, after: u64, news: Receiver<Vec<u8>>) -> Own {
+    pub(super) fn new(memory: Rc<Memory>, after: u64, news: Rc<News>) -> Own {
         let mut missed = memory.after(Place {
             stream: OWN,
             number: after,
@@ -97,7 +96,7 @@ impl Own {
         if let Some(missed) = self.missed.pop_front() {
             return Some(missed);
         }
-        let message = self.news.recv().await.ok()?;
+        let message = self.news.next().await?;
         let text = self.memory.keep(OWN, &message);
         self.memory.hear();
         Some(text)
@@ -108,7 +107,7 @@ impl Drop for Own {
     fn drop(&mut self) {
         // From now on messages for it are remembered as they come; these are the first.
         self.news.close();
-        while let Ok(message) = self.news.try_recv() {
+        while let Some(message) = self.news.take() {
             self.memory.keep(OWN, &message);
         }
     }

@@ -5,13 +5,17 @@
 //! Does not: know HTTP or time.
 
 use std::future::poll_fn;
-use std::io::{self, Read as _};
+use std::io;
+use std::mem::MaybeUninit;
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use async_io::Async;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use smol::io::{AsyncRead, AsyncWrite};
 
 use super::tls::Session;
@@ -57,11 +61,8 @@ impl Stream {
     pub(super) async fn drain(&self, most: usize) -> io::Result<()> {
         let mut total = 0;
         while total < most {
-            let count = poll_fn(|context| {
-                let mut room = [0; READ_BYTES];
-                self.poll_read(context, &mut room)
-            })
-            .await?;
+            let mut forgotten = Vec::new();
+            let count = poll_fn(|context| self.poll_read(context, &mut forgotten)).await?;
             if count == 0 {
                 break;
             }
@@ -70,24 +71,16 @@ impl Stream {
         Ok(())
     }
 
-    /// Waits before it reads: between two requests there mostly is nothing yet, and an attempt is a system call.
-    fn poll_read(&self, context: &mut Context<'_>, room: &mut [u8]) -> Poll<io::Result<usize>> {
-        loop {
-            let read = match self {
-                Stream::Tcp(stream) => {
-                    ready!(stream.poll_readable(context))?;
-                    stream.get_ref().read(room)
-                }
-                Stream::Unix(stream) => {
-                    ready!(stream.poll_readable(context))?;
-                    stream.get_ref().read(room)
-                }
-                Stream::Tls(session) => return session.poll_read(context, room),
-            };
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => return Poll::Ready(read),
+    /// Appends what is there to `bytes`.
+    fn poll_read(&self, context: &mut Context<'_>, bytes: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        match self {
+            Stream::Tcp(stream) => poll_receive(stream, context, bytes),
+            Stream::Unix(stream) => poll_receive(stream, context, bytes),
+            Stream::Tls(session) => {
+                let mut room = [0; READ_BYTES];
+                let count = ready!(session.poll_read(context, &mut room))?;
+                bytes.extend_from_slice(room.get(..count).unwrap_or_default());
+                Poll::Ready(Ok(count))
             }
         }
     }
@@ -121,17 +114,9 @@ impl Buffer {
 
     /// Reads what is there, at least one byte; 0 means that the peer sends no more.
     pub(super) async fn fill(&mut self, stream: &Stream) -> io::Result<usize> {
-        poll_fn(|context| {
-            // On the stack, so that a connection that waits holds nothing.
-            let mut room = [0; READ_BYTES];
-            let count = ready!(stream.poll_read(context, &mut room))?;
-            self.bytes.drain(..self.start);
-            self.start = 0;
-            self.bytes
-                .extend_from_slice(room.get(..count).unwrap_or_default());
-            Poll::Ready(Ok(count))
-        })
-        .await
+        self.bytes.drain(..self.start);
+        self.start = 0;
+        poll_fn(|context| stream.poll_read(context, &mut self.bytes)).await
     }
 
     /// Returns when the peer sends no more or is gone. What it sends before that is kept, until there is so much
@@ -147,17 +132,42 @@ impl Buffer {
     }
 }
 
+/// Waits before it reads: between two requests there mostly is nothing yet, and an attempt is a system call.
+fn poll_receive<T: AsFd>(
+    stream: &Async<T>,
+    context: &mut Context<'_>,
+    bytes: &mut Vec<u8>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_readable(context))?;
+        // On the stack, so that a connection that waits holds nothing; and not cleared, which would take longer than
+        // most of what happens to a request.
+        let mut room = [const { MaybeUninit::uninit() }; READ_BYTES];
+        match recv(stream, room.as_mut_slice(), RecvFlags::empty()) {
+            Ok(((read, _), count)) => {
+                bytes.extend_from_slice(read);
+                return Poll::Ready(Ok(count));
+            }
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => return Poll::Ready(Err(error.into())),
+        }
+    }
+}
+
 /// Appends what `encoder` has ready to `out`, at least one byte; false at its end.
 pub(super) async fn gather(
     encoder: &mut (impl AsyncRead + Unpin),
     out: &mut Vec<u8>,
 ) -> io::Result<bool> {
     poll_fn(|context| {
+        let mut room = [0; GATHER_BYTES];
         loop {
-            let mut room = [0; GATHER_BYTES];
             match Pin::new(&mut *encoder).poll_read(context, &mut room) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(false)),
                 Poll::Ready(Ok(count)) => {
+                    if out.is_empty() {
+                        out.reserve(ANSWER_BYTES);
+                    }
                     out.extend_from_slice(room.get(..count).unwrap_or_default());
                 }
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
@@ -173,7 +183,9 @@ pub(super) async fn gather(
 }
 
 const READ_BYTES: usize = 8 * 1024;
-/// Copied at a time: most answers are smaller, and the room for them is cleared each time.
+/// Copied at a time: most answers are smaller, and the room for them is cleared first.
 const GATHER_BYTES: usize = 2 * 1024;
+/// Room that an answer of usual size needs.
+const ANSWER_BYTES: usize = 512;
 /// As much as is gathered before it is written: an answer of usual size leaves in one write.
 const WRITE_BYTES: usize = 32 * 1024;

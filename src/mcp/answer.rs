@@ -68,7 +68,7 @@ fn error_member(from: &RpcError) -> Value {
 }
 
 fn opening(id: &Id) -> Vec<u8> {
-    let mut text = Vec::with_capacity(256);
+    let mut text = Vec::with_capacity(512);
     text.extend_from_slice(br#"{"jsonrpc":"2.0","id":"#);
     text.extend_from_slice(id.as_json().as_bytes());
     text.push(b',');

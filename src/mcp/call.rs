@@ -111,7 +111,14 @@ impl Call {
             }
         }
         let (mut tickets, mut refused, mut after) = (Vec::new(), None, None);
-        for (outcome, ticket) in together::all(open).await.into_iter().flatten() {
+        let ended = match (open.pop(), open.is_empty()) {
+            (Some(only), true) => vec![only.await],
+            (one, _) => {
+                open.extend(one);
+                together::all(open).await
+            }
+        };
+        for (outcome, ticket) in ended.into_iter().flatten() {
             texts.push(outcome.text);
             tickets.push(ticket);
             // Of a single request; in a batch there is neither.

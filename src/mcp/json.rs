@@ -7,6 +7,7 @@
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
 /// For `#[serde(deserialize_with)]`: the value, `null` included, as `Some`.
@@ -78,11 +79,15 @@ impl<'de> Visitor<'de> for Strict {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            if map.contains_key(&key) {
-                let key = cut(&key, 60);
-                return Err(A::Error::custom(format_args!("duplicate key `{key}`")));
+            match map.entry(key) {
+                Entry::Vacant(place) => {
+                    place.insert(entries.next_value_seed(Strict)?);
+                }
+                Entry::Occupied(taken) => {
+                    let key = cut(taken.key(), 60);
+                    return Err(A::Error::custom(format_args!("duplicate key `{key}`")));
+                }
             }
-            map.insert(key, entries.next_value_seed(Strict)?);
         }
         Ok(Value::Object(map))
     }

@@ -153,14 +153,15 @@ impl Object {
             self.check_names(given, path, faults);
         }
         for property in &self.properties {
-            let path = join(path, &property.name);
+            // Made for faults alone: mostly there are none.
+            let path = || join(path, &property.name);
             match (given.get_mut(&property.name), &property.default) {
-                (Some(value), _) => property.kind.check(value, &path, faults),
+                (Some(value), _) => property.kind.check(value, path, faults),
                 (None, Some(default)) => {
                     given.insert(property.name.clone(), default.clone());
                 }
                 (None, None) if property.required => {
-                    let kind = &property.kind;
+                    let (kind, path) = (&property.kind, path());
                     faults
                         .found
                         .push(format!("missing argument `{path}` ({kind})"));
@@ -218,7 +219,9 @@ impl Property {
                 renamed: &[],
                 found: Vec::new(),
             };
-            property.kind.check(default, "default", &mut faults);
+            property
+                .kind
+                .check(default, || "default".to_owned(), &mut faults);
             if !faults.found.is_empty() {
                 return Err(fault(path, &faults.into_text()));
             }
@@ -237,14 +240,14 @@ impl Kind {
         Ok(Kind::Value(rule))
     }
 
-    fn check(&self, value: &mut Value, path: &str, faults: &mut Faults<'_>) {
+    fn check(&self, value: &mut Value, path: impl FnOnce() -> String, faults: &mut Faults<'_>) {
         match (self, &mut *value) {
-            (Kind::Object(object), Value::Object(given)) => object.check(given, path, faults),
-            (Kind::Object(_), value) => faults.wrong(path, self, value, false),
+            (Kind::Object(object), Value::Object(given)) => object.check(given, &path(), faults),
+            (Kind::Object(_), value) => faults.wrong(&path(), self, value, false),
             (Kind::Value(rule), value) => {
                 if !rule.accept(value) {
                     let by_length = matches!(rule, Rule::Text { .. });
-                    faults.wrong(path, self, value, by_length);
+                    faults.wrong(&path(), self, value, by_length);
                 }
             }
         }

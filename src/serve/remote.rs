@@ -61,7 +61,7 @@ async fn serve(
         stop.await;
         service.stopping().await;
     };
-    server.serve(stopping).await;
+    server.serve(executor, stopping).await;
     house.close().await;
     Ok(())
 }

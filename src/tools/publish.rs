@@ -1,5 +1,6 @@
 //! `mqtt_publish`.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,7 +33,8 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
         payload: Arc::from(arguments.payload()?),
     };
     let allowed = |policy: &Policy| policy.may_publish(&message.topic, message.retain);
-    let publishing = access.broker.publish(message.clone(), deadline);
+    // Pinned here: each future that it is handed through would have room for it.
+    let publishing = pin!(access.broker.publish(message.clone(), deadline));
     let ended = access.rules.within(allowed, publishing).await;
     let outcome = match say(ended.map_err(|stopped| stopped.tell(MAY_BE_OUT))?) {
         Ok(outcome) => outcome,

@@ -17,11 +17,13 @@ mod contents;
 mod tools;
 
 use std::future::pending;
+use std::rc::Rc;
 
 use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server, Settings};
 use mcpmqtt::mcp::catalog::{Catalog, ServerInfo};
 use mcpmqtt::mcp::{Engine, Notifier};
 use mcpmqtt_config::{ApiKey, Secret};
+use smol::LocalExecutor;
 
 fn main() {
     let listener = Listener::tcp("127.0.0.1", 0).unwrap();
@@ -42,7 +44,8 @@ fn main() {
     };
     println!("{port} {KEY}");
     let server = Server::new(listener, settings).unwrap();
-    async_io::block_on(server.serve(pending()));
+    let executor = Rc::new(LocalExecutor::new());
+    async_io::block_on(executor.run(server.serve(&executor, pending())));
 }
 
 fn catalog() -> Catalog {

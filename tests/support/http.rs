@@ -4,6 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -13,6 +14,7 @@ use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server as HttpServer
 use mcpmqtt::mcp::catalog::Catalog;
 use mcpmqtt_config::{ApiKey, Host, Origin, Secret};
 use serde_json::Value;
+use smol::LocalExecutor;
 
 use super::engine_with;
 
@@ -106,7 +108,9 @@ impl Server {
             let until = async {
                 let _ = stopped.recv().await;
             };
-            async_io::block_on(HttpServer::new(listener, settings).unwrap().serve(until));
+            let server = HttpServer::new(listener, settings).unwrap();
+            let executor = Rc::new(LocalExecutor::new());
+            async_io::block_on(executor.run(server.serve(&executor, until)));
         });
         let (place, gate) = started.recv().unwrap();
         Server {
