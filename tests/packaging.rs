@@ -149,7 +149,8 @@ fn the_service_waits_for_what_the_program_tells() {
     for line in ["Type=notify", "NotifyAccess=main", "WatchdogSec=30"] {
         assert!(unit.lines().any(|found| found == line), "{line}");
     }
-    assert!(unit.contains("\nExecReload=kill -HUP $MAINPID\n"));
+    // `$$` is a `$` for the shell, to which systemd hands the variable over.
+    assert!(unit.contains("\nExecReload=/bin/sh -c 'kill -HUP $$MAINPID'\n"));
     assert!(unit.contains("RestrictAddressFamilies=") && unit.contains("AF_UNIX"));
 }
 
