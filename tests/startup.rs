@@ -5,7 +5,7 @@
 mod harness;
 
 use std::io::Read as _;
-use std::net::TcpListener;
+use std::net::{TcpListener, ToSocketAddrs as _};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -234,6 +234,18 @@ fn deaf() -> (TcpListener, Vec<std::net::TcpStream>) {
 fn an_address_that_does_not_answer_leaves_time_for_the_next_of_the_name() {
     let (listener, _waiting) = deaf();
     let port = listener.local_addr().unwrap().port();
+    let addresses = ("localhost", port).to_socket_addrs().unwrap();
+    if addresses.len() < 2 || TcpListener::bind(("::1", 0)).is_err() {
+        // Where the name has one address, there is none to go on with.
+        let mut config = open_config(port);
+        config["mqtt"]["connect_timeout"] = json!(1);
+        let said = refusal(&config);
+        assert!(
+            said.contains("no answer within the connect timeout"),
+            "{said}"
+        );
+        return;
+    }
     let _broker = Mosquitto::with(&format!("listener {port} ::1"), &[]);
     let mut config = open_config(port);
     config["mqtt"]["host"] = json!("localhost");
@@ -253,6 +265,9 @@ fn nobody_who_listens_is_told_with_the_place() {
     let mut config = open_config(port);
     config["mqtt"]["host"] = json!("::1");
     let said = refusal(&config);
-    let words = format!("cannot connect to the broker at `::1:{port}`: connection refused");
+    let words = format!("cannot connect to the broker at `::1:{port}`: ");
     assert!(said.contains(&words), "{said}");
+    // Without IPv6 there is another reason.
+    let refused = said.contains("connection refused");
+    assert_eq!(refused, TcpListener::bind(("::1", 0)).is_ok(), "{said}");
 }

@@ -4,7 +4,9 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::Instant;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
 use super::PATIENCE;
@@ -48,7 +50,11 @@ impl Program {
 
     /// Reads the log up to a line with these words.
     pub fn until(&mut self, words: &str) {
+        let end = Instant::now() + PATIENCE;
         loop {
+            if self.log.buffer().is_empty() {
+                self.wait_for_log(end, words);
+            }
             let mut line = String::new();
             let count = self.log.read_line(&mut line).unwrap();
             self.seen.push_str(&line);
@@ -57,6 +63,15 @@ impl Program {
                 return;
             }
         }
+    }
+
+    /// Returns when there is something to read.
+    fn wait_for_log(&self, end: Instant, words: &str) {
+        let left = end.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).unwrap();
+        let log = PollFd::new(self.log.get_ref(), PollFlags::IN);
+        let ready = poll(&mut [log], Some(&left)).unwrap();
+        assert!(ready > 0, "no `{words}` came:\n{}", self.seen);
     }
 
     pub fn pid(&self) -> u32 {
