@@ -112,13 +112,7 @@ impl Site {
 
     /// An MCP request over HTTPS.
     fn list(&self, arguments: &[&str]) -> Output {
-        let meta = json!({
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
-        });
-        let body =
-            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}});
-        let body = body.to_string();
+        let body = list();
         let mut all = vec![
             "--header",
             "x-api-key: k",
@@ -158,6 +152,16 @@ impl Site {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket
     }
+}
+
+/// An MCP request.
+fn list() -> String {
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}})
+        .to_string()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -458,13 +462,7 @@ fn a_client_that_reads_late_gets_all_answers() {
     let site = Site::new();
     let program = site.start(json!({}));
     let mut client = site.secure(site.plain());
-    let meta = json!({
-        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-        "io.modelcontextprotocol/clientCapabilities": {},
-    });
-    let body =
-        json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}});
-    let body = body.to_string();
+    let body = list();
     let request = format!(
         "POST /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: k\r\ncontent-type: application/json\r\n\
          mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/list\r\ncontent-length: {}\r\n\r\n{body}",

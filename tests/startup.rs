@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use harness::agent::Agent;
+use harness::agent::{Agent, refusal};
 use harness::mosquitto::{Mosquitto, eventually};
 use harness::program::PROGRAM;
 use harness::{PATIENCE, Scratch, open_config};
@@ -187,18 +187,6 @@ fn a_password_file_that_cannot_be_used_ends_the_start_and_nothing_of_it_is_shown
 }
 
 // ---- the address
-
-/// What calls are told once the first attempt has failed.
-fn refusal(config: &Value) -> String {
-    let mut agent = Agent::start(config);
-    let mut said = String::new();
-    eventually("an attempt fails", || {
-        let call = json!({"topic": "t/a", "payload": "x", "timeout": 0.2});
-        said = agent.tool("mqtt_publish", call).error();
-        said.contains("not connected: ")
-    });
-    said
-}
 
 /// A label of more than 63 characters cannot be asked for (RFC 1035 §2.3.4), so that no question leaves this machine.
 #[test]

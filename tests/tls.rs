@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use harness::agent::{Agent, Answer};
+use harness::agent::{Agent, Answer, refusal};
 use harness::mosquitto::{Clients, Flood, Mosquitto, eventually};
 use harness::{Scratch, free_port, open_config};
 use rcgen::{
@@ -166,18 +166,6 @@ fn works(agent: &mut Agent) {
         .tool("mqtt_read", json!({"topic": "t/a"}))
         .structured();
     assert_eq!(read["payload"], "x");
-}
-
-/// What calls are told once the first attempt has failed.
-fn refusal(config: &Value) -> String {
-    let mut agent = Agent::start(config);
-    let mut said = String::new();
-    eventually("an attempt fails", || {
-        let call = json!({"topic": "t/a", "payload": "x", "timeout": 0.2});
-        said = agent.tool("mqtt_publish", call).error();
-        said.contains("not connected: ")
-    });
-    said
 }
 
 fn assert_says(said: &str, expected: &[&str]) {

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use serde_json::{Value, json};
 
+use super::mosquitto::eventually;
 use super::{PATIENCE, Scratch};
 
 pub struct Agent {
@@ -250,4 +251,16 @@ impl Answer {
         }
         seen.is_none()
     }
+}
+
+/// What calls are told once the first attempt to reach the broker has failed.
+pub fn refusal(config: &Value) -> String {
+    let mut agent = Agent::start(config);
+    let mut said = String::new();
+    eventually("an attempt fails", || {
+        let call = json!({"topic": "t/a", "payload": "x", "timeout": 0.2});
+        said = agent.tool("mqtt_publish", call).error();
+        said.contains("not connected: ")
+    });
+    said
 }
