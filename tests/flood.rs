@@ -58,6 +58,8 @@ struct State {
     sent: AtomicU64,
     pings: AtomicU64,
     connections: AtomicU64,
+    /// Whether CONNACK is under way: nothing may come before it.
+    greeted: AtomicBool,
     /// Packets that go out before the next of the flood.
     replies: Mutex<Vec<u8>>,
     /// Whether they wait.
@@ -86,7 +88,11 @@ impl Flooder {
         Self { port, state }
     }
 
+    /// Begins when somebody has connected.
     fn flood(&self) {
+        wait_until("a client connects", || {
+            self.state.greeted.load(Ordering::SeqCst)
+        });
         self.state.flooding.store(true, Ordering::SeqCst);
     }
 
@@ -119,12 +125,13 @@ impl State {
             publish(&mut batch, FLOOD, &[b'x'; 64]);
         }
         loop {
+            // Before the replies, so that CONNACK is among them when the flood begins.
+            let flooding = self.flooding.load(Ordering::SeqCst);
             let replies = if self.holding.load(Ordering::SeqCst) {
                 Vec::new()
             } else {
                 std::mem::take(&mut *self.replies.lock().unwrap())
             };
-            let flooding = self.flooding.load(Ordering::SeqCst);
             if stream.write_all(&replies).is_err() {
                 return;
             }
@@ -155,7 +162,10 @@ impl State {
 
     fn answer(&self, packet: &Packet<'_>, out: &mut Vec<u8>) {
         match packet {
-            Packet::Connect(_) => out.extend([0x20, 2, 0, 0]),
+            Packet::Connect(_) => {
+                out.extend([0x20, 2, 0, 0]);
+                self.greeted.store(true, Ordering::SeqCst);
+            }
             Packet::Subscribe(subscribe) => {
                 let codes: Vec<_> = subscribe
                     .topics
