@@ -625,11 +625,9 @@ fn a_head_that_grows_too_long_when_it_is_written_anew_is_answered_431() {
         ..Wanted::default()
     });
     let head = |name: usize| {
-        let fields = format!("accept:*/*\r\n{}", "mcp-param-a:b\r\n".repeat(50));
+        let fields = "mcp-param-a:b\r\n".repeat(58);
         let name = "x".repeat(name);
-        format!(
-            "POST /mcp HTTP/1.1\r\nhost:a\r\nx-api-key:{KEY}\r\n{fields}mcp-name:{name}\r\ncontent-length:0\r\n\r\n"
-        )
+        format!("GET /mcp HTTP/1.1\r\nhost:a\r\nx-api-key:{KEY}\r\n{fields}mcp-name:{name}\r\n\r\n")
     };
     let room = 8192 - head(0).len();
     let answer = server.ask(head(room).as_bytes());
