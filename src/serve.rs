@@ -27,6 +27,8 @@ pub use self::remote::over_http;
 /// What kept it from starting.
 pub fn over_stdio(config: Config) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
+    // Boxed, as wherever one is run: on its way to the executor it would be copied over 70 KiB of the stack, which stay
+    // resident.
     async_io::block_on(executor.run(serve_stdio(&executor, config).boxed_local()))
 }
 

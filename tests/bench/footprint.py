@@ -33,8 +33,8 @@ LIST = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": 
 GREETING = json.dumps({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
     "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": META["io.modelcontextprotocol/clientInfo"],
 }}).encode()
-MIB = 1024 * 1024
 GREETED = json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}).encode()
+MIB = 1024 * 1024
 
 
 def memory(process):
@@ -126,7 +126,7 @@ def described(program):
     return f"the static program for {flavour}, with TLS", 3e6
 
 
-def row(part, figure, unit, ours, most, original=None, why=""):
+def row(part, figure, unit, ours, most, why="", original=None):
     aims = [{"at_most": most, "why": why}] if most else []
     print(json.dumps({"part": part, "figure": figure, "unit": unit, "ours": ours, "peers": {"original": original},
                       "aims": aims}))
@@ -138,7 +138,8 @@ def main():
     size = installed(environment)
     for program in programs:
         name, largest = described(program)
-        row("Size (the original: with the Python packages it needs)", name, "B", program.stat().st_size, largest, size)
+        row("Size (the original: with the Python packages it needs)", name, "B", program.stat().st_size, largest,
+            original=size)
     print("footprint: the original", file=sys.stderr)
     original = over_stdio(environment / "bin/mcpMQTT", config, 3, [GREETING, GREETED + b"\n" + LIST])
     for program in programs:
@@ -148,9 +149,11 @@ def main():
         print(f"footprint: {program}", file=sys.stderr)
         resident, start = over_stdio(program, EXAMPLE, int(starts), [LIST])
         part = f"Memory and start of {name}"
-        row(part, "resident memory after `tools/list` over stdio", "B", resident, static and 2.5 * MIB, original[0], "2.5 MiB")
-        row(part, "resident memory after 100 `tools/list` over HTTP", "B", over_http(program), static and 4 * MIB, why="4 MiB")
-        row(part, "start to first answer over stdio", "us", start, static and 3e3, original[1])
+        row(part, "resident memory after `tools/list` over stdio", "B", resident, static and 2.5 * MIB, "2.5 MiB",
+            original[0])
+        resident = over_http(program)
+        row(part, "resident memory after 100 `tools/list` over HTTP", "B", resident, static and 4 * MIB, "4 MiB")
+        row(part, "start to first answer over stdio", "us", start, static and 3e3, original=original[1])
 
 
 main()
