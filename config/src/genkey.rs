@@ -34,10 +34,15 @@ impl fmt::Debug for Rotation {
 /// `remote_server.api_key_kdf` is or belongs. Costs already there are kept if they are valid; a plain `api_key` is
 /// removed.
 pub fn rotate(text: &str, entropy: [u8; 48]) -> Result<Rotation, GenkeyError> {
+    rotate_bytes(text.as_bytes(), entropy)
+}
+
+/// Like [`rotate`], for what was read from a file: bytes that are no UTF-8 text are refused with their place.
+pub fn rotate_bytes(bytes: &[u8], entropy: [u8; 48]) -> Result<Rotation, GenkeyError> {
     let (key, salt) = entropy.split_at(32);
     let key = URL_SAFE_NO_PAD.encode(key);
     let report = Report::default();
-    let value = document::parse(text, &report);
+    let value = document::parse(bytes, &report);
     report.conclude(()).map_err(GenkeyError::NotJson)?;
     let Some(Value::Object(mut file)) = value else {
         return Err(GenkeyError::NotAnObject("the file"));

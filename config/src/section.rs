@@ -221,8 +221,7 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 /// A value as a message names it.
 pub(crate) fn found(value: &Value) -> String {
     match value {
-        Value::Null => "nothing".to_owned(),
-        Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
+        Value::Null | Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
         Value::String(text) => format!("the string {}", Shown(text)),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),

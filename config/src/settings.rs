@@ -31,8 +31,14 @@ impl Config {
     /// Reads the text of a configuration file: the configuration and what is doubtful in it, or everything that is
     /// wrong with it.
     pub fn parse(text: &str) -> Result<(Self, Vec<Finding>), Refused> {
+        Self::parse_bytes(text.as_bytes())
+    }
+
+    /// Like [`parse`](Self::parse), for what was read from a file: bytes that are no UTF-8 text are refused with their
+    /// place.
+    pub fn parse_bytes(bytes: &[u8]) -> Result<(Self, Vec<Finding>), Refused> {
         let report = Report::default();
-        match document::parse(text, &report) {
+        match document::parse(bytes, &report) {
             Some(value) if value.is_object() => {
                 let config = Self::read(&value, &report);
                 report.conclude(config)
