@@ -143,6 +143,10 @@ fn credentials(credentials: Option<&Credentials>) -> String {
         Password::None => format!("user {user} without password"),
         Password::Text(_) => format!("user {user} with the password of the file"),
         Password::File(path) => format!("user {user} with the password in {}", file(path)),
+        Password::Env(name) => format!(
+            "user {user} with the password in the environment variable {}",
+            Shown(name)
+        ),
     }
 }
 

@@ -91,6 +91,14 @@ fn the_password_comes_from_the_file_or_from_another() {
         matches!(password(r#""password_file": "/etc/pw""#), Password::File(path) if path.ends_with("pw"))
     );
     assert!(matches!(password(r#""password_file": """#), Password::None));
+    assert!(
+        matches!(password(r#""password_env": "MQTT_PASSWORD""#), Password::Env(name) if name == "MQTT_PASSWORD")
+    );
+    assert!(matches!(
+        password(r#""password": "", "password_file": null, "password_env": "X""#),
+        Password::Env(_)
+    ));
+    assert!(matches!(password(r#""password_env": """#), Password::None));
 }
 
 #[test]
