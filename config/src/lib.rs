@@ -7,6 +7,7 @@
 //! * `host`: whom a request may name as its target and its origin;
 //! * `kdf`, `genkey`: API keys, how they are checked and how a new one is made;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
+//! * `hint`: what was probably meant by a key or word that does not exist;
 //! * `encoding`, `json_fault` (with `json_scan`, `json_token`), `source_line` (with `secret_spans`): why a file is not
 //!   JSON, in words and with the line of the fault;
 //! * `describe`: the configuration in words, for `--check`; `changes`: what differs and takes a restart.
@@ -27,6 +28,7 @@ mod document;
 mod encoding;
 mod finding;
 mod genkey;
+mod hint;
 mod host;
 mod https;
 mod json_fault;

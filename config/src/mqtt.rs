@@ -136,7 +136,12 @@ impl Backoff {
 fn host(section: &Section<'_>) -> String {
     let host = section.text("host").unwrap_or(DEFAULT_HOST);
     if let Some(allowed) = host_rule(host) {
-        section.refuse("host", &Value::from(host), allowed);
+        // What stands before `@` in an address is a login.
+        let shown = match host.rsplit_once('@') {
+            Some((_, host)) => format!("…@{host}"),
+            None => host.to_owned(),
+        };
+        section.refuse("host", &Value::from(shown), allowed);
     }
     host.to_owned()
 }
@@ -147,6 +152,8 @@ pub(crate) fn host_rule(host: &str) -> Option<&'static str> {
         Some("the name or address of the broker")
     } else if host.contains("://") {
         Some("the host alone, without `://`; the port has its own key")
+    } else if host.contains('@') {
+        Some("the host alone; the user name and the password have their own keys")
     } else if host.starts_with('[') {
         Some("an IPv6 address without brackets")
     } else if host.matches(':').count() == 1 {

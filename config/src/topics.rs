@@ -6,6 +6,7 @@ use mcpmqtt_protocol::topic::{Shown, TopicFilter};
 use serde_json::Value;
 
 use crate::finding::Report;
+use crate::hint;
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
 
@@ -91,7 +92,8 @@ fn permissions(section: &Section<'_>) -> Permissions {
             return permissions;
         }
         Some(other) => {
-            section.refuse("permissions", other, &format!("a list of {ALLOWED}"));
+            let hint = other.as_str().map(instead_of_text).unwrap_or_default();
+            section.refuse("permissions", other, &format!("a list of {ALLOWED}{hint}"));
             return permissions;
         }
         None => {
@@ -108,12 +110,38 @@ fn permissions(section: &Section<'_>) -> Permissions {
             Some("write") => permissions.write = true,
             Some("retain") => permissions.retain = true,
             _ => {
-                let text = format!("found {}; allowed: {ALLOWED}", found(entry));
+                let hint = entry.as_str().map(instead_of_entry).unwrap_or_default();
+                let text = format!("found {}; allowed: {ALLOWED}{hint}", found(entry));
                 section.report().problem(format!("{path}[{index}]"), text);
             }
         }
     }
     permissions
+}
+
+/// What to write instead of a permission that does not exist.
+fn instead_of_entry(entry: &str) -> String {
+    match hint::of_permission(entry) {
+        [] => String::new(),
+        [name] => format!("; did you mean `{name}`?"),
+        names => format!(
+            "; did you mean `{}`, each an entry of its own?",
+            names.join("` and `")
+        ),
+    }
+}
+
+/// What to write instead of a text that should be a list.
+fn instead_of_text(text: &str) -> String {
+    let words = text
+        .split([',', ' ', ';', '|', '+'])
+        .filter(|word| !word.is_empty());
+    let mut names: Vec<_> = words.flat_map(hint::of_permission).collect();
+    names.dedup();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!("; write `{names:?}`"),
+    }
 }
 
 fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Grant> {
