@@ -21,6 +21,8 @@ pub(crate) fn other_format(text: &str) -> Option<(usize, String)> {
         "YAML"
     } else if is_toml(line) {
         "TOML, INI or a list of variables"
+    } else if is_prose(line) {
+        "plain text, or the file of another program"
     } else {
         return None;
     };
@@ -44,6 +46,11 @@ fn is_toml(line: &str) -> bool {
     let inner = line.trim_start_matches('[').trim_end_matches(']');
     let is_header = line.starts_with('[') && line.ends_with(']');
     assigned || (is_header && after_name(inner) == Some("") && !LITERALS.contains(&inner))
+}
+
+/// Words in a row, as in `listener 1883`.
+fn is_prose(line: &str) -> bool {
+    after_name(line).is_some_and(|rest| rest.starts_with([' ', '\t']))
 }
 
 /// What follows the bare name that the line begins with.

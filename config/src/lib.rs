@@ -8,6 +8,7 @@
 //! * `kdf`, `genkey`: API keys, how they are checked and how a new one is made;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
 //! * `hint`: what was probably meant by a key or word that does not exist;
+//! * `lint` (with `lint_text`): what a file says and its author probably does not mean;
 //! * `encoding`, `json_fault` (with `json_scan`, `json_token`), `source_line` (with `secret_spans`): why a file is not
 //!   JSON, in words and with the line of the fault;
 //! * `describe`: the configuration in words, for `--check`; `changes`: what differs and takes a restart.
@@ -36,6 +37,8 @@ mod json_scan;
 mod json_token;
 mod kdf;
 mod limits;
+mod lint;
+mod lint_text;
 mod logging;
 mod mqtt;
 mod notice;

@@ -10,7 +10,7 @@ use crate::mqtt::Mqtt;
 use crate::policy::Policy;
 use crate::remote::RemoteServer;
 use crate::section::{Section, found};
-use crate::topics;
+use crate::{lint, topics};
 
 /// Everything a configuration file says, defaults filled in.
 #[derive(Clone, Debug)]
@@ -40,6 +40,10 @@ impl Config {
         let report = Report::default();
         match document::parse(bytes, &report) {
             Some(value) if value.is_object() => {
+                if let Some(fault) = lint::client_file(&value) {
+                    report.problem("", fault);
+                    return Err(report.refuse());
+                }
                 let config = Self::read(&value, &report);
                 report.conclude(config)
             }
@@ -59,8 +63,11 @@ impl Config {
 
     /// What runs when there is no configuration file: the broker of this machine, and the topics `test/+`.
     pub fn without_file() -> Self {
-        let value =
-            json!({ "topics": [{ "pattern": "test/+", "permissions": ["read", "write"] }] });
+        let value = json!({ "topics": [{
+            "pattern": "test/+",
+            "permissions": ["read", "write"],
+            "description": "To try things out: nothing is controlled here."
+        }] });
         Self::read(&value, &Report::default())
     }
 
@@ -76,6 +83,7 @@ impl Config {
             limits: Limits::read(root.section("limits")),
         };
         root.finish();
+        lint::values(value, report);
         config
     }
 }

@@ -6,9 +6,9 @@ use mcpmqtt_protocol::topic::{Shown, TopicFilter};
 use serde_json::Value;
 
 use crate::finding::Report;
-use crate::hint;
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
+use crate::{hint, lint};
 
 /// Reads the list under `topics`. Entries of the same pattern become one grant.
 pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
@@ -32,13 +32,16 @@ pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
             "no topic is permitted; every publish and every subscription will be refused",
         );
     }
-    merge(entries, root.report())
+    let rules = merge(entries, root.report());
+    lint::rules(&rules, root.report());
+    rules.into_iter().map(|rule| rule.grant).collect()
 }
 
 /// A grant and where it was read.
-struct Entry {
-    path: String,
-    grant: Grant,
+pub(crate) struct Entry {
+    /// Of the pattern, as in `topics[2].pattern`.
+    pub(crate) path: String,
+    pub(crate) grant: Grant,
 }
 
 fn read_entry(section: Section<'_>) -> Option<Entry> {
@@ -144,25 +147,26 @@ fn instead_of_text(text: &str) -> String {
     }
 }
 
-fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Grant> {
+fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {
     let mut places = BTreeMap::new();
-    let mut grants: Vec<Grant> = Vec::new();
-    for Entry { path, grant } in entries {
-        let place = *places.entry(grant.pattern.clone()).or_insert(grants.len());
-        match grants.get_mut(place) {
-            Some(earlier) => {
+    let mut rules: Vec<Entry> = Vec::new();
+    for entry in entries {
+        let Entry { path, grant } = &entry;
+        let place = *places.entry(grant.pattern.clone()).or_insert(rules.len());
+        match rules.get_mut(place) {
+            Some(Entry { grant: earlier, .. }) => {
                 let text = format!(
                     "{} is given more than once; its permissions are added",
                     Shown(grant.pattern.as_str())
                 );
                 report.warning(path, text);
                 earlier.permissions = earlier.permissions.and(grant.permissions);
-                earlier.description = earlier.description.take().or(grant.description);
+                earlier.description = earlier.description.take().or(entry.grant.description);
             }
-            None => grants.push(grant),
+            None => rules.push(entry),
         }
     }
-    grants
+    rules
 }
 
 const ALLOWED: &str = "`read`, `write`, `retain`";
