@@ -11,7 +11,7 @@
 //! * `lint` (with `lint_text`): what a file says and its author probably does not mean;
 //! * `encoding`, `json_fault` (with `json_scan`, `json_token`), `source_line` (with `secret_spans`): why a file is not
 //!   JSON, in words and with the line of the fault;
-//! * `describe`: the configuration in words, for `--check`; `changes`: what differs and takes a restart.
+//! * `describe`, `describe_json`: the configuration in words and as JSON, for `--check`; `changes`: what differs and takes a restart.
 //!
 //! # Promises
 //!
@@ -25,6 +25,7 @@
 
 mod changes;
 mod describe;
+mod describe_json;
 mod document;
 mod encoding;
 mod finding;

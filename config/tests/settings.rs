@@ -142,7 +142,11 @@ fn no_secret_is_shown_by_debug_or_in_words() {
             config.remote_server.as_ref().unwrap().api_key,
             ApiKey::None
         ));
-        let shown = format!("{config:?} {config:#?} {} {warnings:?}", config.describe());
+        let shown = format!(
+            "{config:?} {config:#?} {} {} {warnings:?}",
+            config.describe(),
+            config.describe_json(&warnings)
+        );
         assert!(shown.contains("ada"), "something is shown");
         for secret in secrets {
             assert!(!shown.contains(secret), "{secret} in {shown}");
