@@ -9,11 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use crate::document;
 use crate::finding::{Refused, Report};
 use crate::kdf::{ALGORITHM, Costs, OutOfMemory};
 use crate::secret::Secret;
 use crate::section::Section;
+use crate::{document, lint};
 
 /// A new key and the file that knows its hash.
 #[derive(Clone)]
@@ -43,6 +43,9 @@ pub fn rotate_bytes(bytes: &[u8], entropy: [u8; 48]) -> Result<Rotation, GenkeyE
     let key = URL_SAFE_NO_PAD.encode(key);
     let report = Report::default();
     let value = document::parse(bytes, &report);
+    if let Some(fault) = value.as_ref().and_then(lint::client_file) {
+        report.problem("", fault);
+    }
     report.conclude(()).map_err(GenkeyError::NotJson)?;
     let Some(Value::Object(mut file)) = value else {
         return Err(GenkeyError::NotAnObject("the file"));
@@ -78,7 +81,7 @@ pub fn rotate_bytes(bytes: &[u8], entropy: [u8; 48]) -> Result<Rotation, GenkeyE
 /// Why no key was made. The file is as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GenkeyError {
-    /// The text is not JSON, or too long.
+    /// The text is not JSON, too long, or another program's.
     NotJson(Refused),
     /// This part is not a JSON object; it must be mended by hand.
     NotAnObject(&'static str),

@@ -25,25 +25,22 @@ pub(crate) fn of_key(key: &str, path: &str, known: &[&str]) -> String {
     }
 }
 
-/// The permissions that `word` stands for in other programs.
-pub(crate) fn of_permission(word: &str) -> &'static [&'static str] {
-    match bare(word).as_str() {
-        "read" | "r" | "subscribe" | "sub" | "subscribing" | "get" | "listen" | "receive"
-        | "readonly" => &["read"],
-        "write" | "w" | "publish" | "pub" | "publishing" | "put" | "set" | "send" | "writeonly" => {
-            &["write"]
+/// Those of the permissions `names` that `word` stands for in other programs.
+pub(crate) fn of_permission(
+    word: &str,
+    names: impl Iterator<Item = &'static str>,
+) -> Vec<&'static str> {
+    let meant: &[&str] = match bare(word).as_str() {
+        "r" | "subscribe" | "sub" | "subscribing" | "get" | "listen" | "receive" | "readonly" => {
+            &["read"]
         }
-        "retain" | "retained" => &["retain"],
+        "w" | "publish" | "pub" | "publishing" | "put" | "set" | "send" | "writeonly" => &["write"],
+        "retained" => &["retain"],
         "rw" | "wr" | "readwrite" | "read/write" | "pubsub" | "both" | "all" | "full" | "any"
         | "*" => &["read", "write"],
-        _ => {
-            let names: [&'static [&'static str]; 3] = [&["read"], &["write"], &["retain"]];
-            let meant = names
-                .into_iter()
-                .find(|names| names.iter().any(|name| near(word, name)));
-            meant.unwrap_or_default()
-        }
-    }
+        _ => return names.filter(|name| near(word, name)).take(1).collect(),
+    };
+    meant.to_vec()
 }
 
 /// The level that `word` stands for in other programs.

@@ -124,7 +124,7 @@ fn permissions(section: &Section<'_>) -> Permissions {
 
 /// What to write instead of a permission that does not exist.
 fn instead_of_entry(entry: &str) -> String {
-    match hint::of_permission(entry) {
+    match hint::of_permission(entry, names()).as_slice() {
         [] => String::new(),
         [name] => format!("; did you mean `{name}`?"),
         names => format!(
@@ -139,12 +139,19 @@ fn instead_of_text(text: &str) -> String {
     let words = text
         .split([',', ' ', ';', '|', '+'])
         .filter(|word| !word.is_empty());
-    let mut names: Vec<_> = words.flat_map(hint::of_permission).collect();
+    let mut names: Vec<_> = words
+        .flat_map(|word| hint::of_permission(word, names()))
+        .collect();
     names.dedup();
     match names.as_slice() {
         [] => String::new(),
         names => format!("; write `{names:?}`"),
     }
+}
+
+/// The permissions that exist.
+fn names() -> impl Iterator<Item = &'static str> {
+    ALLOWED.split('`').skip(1).step_by(2)
 }
 
 fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {

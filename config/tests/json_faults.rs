@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mcpmqtt_config::Config;
 
@@ -21,6 +21,17 @@ fn above_the_caret(text: &str) -> Option<char> {
     assert_eq!(lines.next(), None, "{text}");
     let column = caret.chars().position(|c| c == '^')?;
     line.chars().nth(column)
+}
+
+/// What the system's bookkeeping may be off.
+const GRAIN: Duration = Duration::from_millis(4);
+
+/// What this thread took of the processor, which other programs do not change.
+fn processor_time() -> Duration {
+    // The system brings the figure up to date when it changes threads.
+    std::thread::yield_now();
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
 }
 
 #[test]
@@ -243,10 +254,10 @@ fn a_key_that_only_names_a_file_hides_nothing() {
 fn a_long_file_costs_no_more_than_its_length() {
     let time = |text: &str| {
         let run = || {
-            let start = Instant::now();
+            let start = processor_time();
             let said = fault(text.as_bytes());
             assert!(said.len() < 1_000, "{said}");
-            start.elapsed()
+            processor_time() - start
         };
         (0..3).map(|_| run()).min().unwrap_or(Duration::MAX)
     };
@@ -264,6 +275,6 @@ fn a_long_file_costs_no_more_than_its_length() {
         let (short, long) = (piece.repeat(1_000), piece.repeat(8_000));
         let (short, long) = (time(&format!("[{short}@")), time(&format!("[{long}@")));
         // Eight times the length; squared it would be 64 times.
-        assert!(long < short * 32, "{piece:?}: {short:?}, {long:?}");
+        assert!(long < short * 32 + GRAIN, "{piece:?}: {short:?}, {long:?}");
     }
 }

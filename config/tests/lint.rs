@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mcpmqtt_config::{Config, Grant, Policy};
 use mcpmqtt_protocol::topic::TopicName;
@@ -92,6 +92,17 @@ fn random_rules(draw: &mut impl FnMut(usize) -> usize) -> Vec<(String, &'static 
     rules
 }
 
+/// What the system's bookkeeping may be off.
+const GRAIN: Duration = Duration::from_millis(4);
+
+/// What this thread took of the processor, which other programs do not change.
+fn processor_time() -> Duration {
+    // The system brings the figure up to date when it changes threads.
+    std::thread::yield_now();
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split(' ').next().unwrap().parse().unwrap())
+}
+
 #[test]
 fn a_rule_is_called_covered_exactly_when_another_permits_as_much() {
     let mut random = 7_u64;
@@ -155,10 +166,10 @@ fn ten_thousand_rules_are_judged_in_no_more_than_their_share() {
     let time = |rules: &[(String, &[&str])]| {
         let file = file(rules).to_string();
         let run = || {
-            let start = Instant::now();
+            let start = processor_time();
             let (_, warnings) = Config::parse(&file).unwrap();
             assert!(warnings.len() < 60, "{}", warnings.len());
-            start.elapsed()
+            processor_time() - start
         };
         (0..3).map(|_| run()).min().unwrap_or(Duration::MAX)
     };
@@ -183,6 +194,6 @@ fn ten_thousand_rules_are_judged_in_no_more_than_their_share() {
         let rules = |count: usize| (0..count).map(kind).collect::<Vec<_>>();
         let (few, many) = (time(&rules(count)), time(&rules(8 * count)));
         // Eight times as many; squared it would be 64 times.
-        assert!(many < few * 32, "{:?}: {few:?}, {many:?}", kind(1));
+        assert!(many < few * 32 + GRAIN, "{:?}: {few:?}, {many:?}", kind(1));
     }
 }
