@@ -89,7 +89,14 @@ impl fmt::Display for KeyfileError {
                 )
             }
             Self::Content { path, error } => {
-                write!(f, "`{}`: {error}; the file is unchanged", path.display())
+                // The line of a fault in the file, with its caret, comes after the sentence.
+                let text = error.to_string();
+                let (reason, line) = text.split_at(text.find('\n').unwrap_or(text.len()));
+                write!(
+                    f,
+                    "`{}`: {reason}; the file is unchanged{line}",
+                    path.display()
+                )
             }
         }
     }

@@ -3,6 +3,7 @@
 //! It promises: every fault and every warning of the file is told; a file that was named and is not
 //! there is an error, the default file may be missing and it is said what runs then.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use mcpmqtt_config::{Config, MAX_FILE_BYTES, Password};
 use mcpmqtt_protocol::client::{BackoffOptions, Options};
 use mcpmqtt_protocol::limits::Limits;
+use mcpmqtt_protocol::topic::Shown;
 
 use crate::broker::InboxLimits;
 use crate::cli;
@@ -186,6 +188,7 @@ fn password(password: &Password) -> Result<Option<Vec<u8>>, String> {
         Password::None => return Ok(None),
         Password::Text(secret) => return Ok(Some(secret.expose().as_bytes().to_vec())),
         Password::File(path) => path,
+        Password::Env(name) => return password_of_variable(name).map(Some),
     };
     let fault = |words: String| {
         format!(
@@ -208,6 +211,24 @@ fn password(password: &Password) -> Result<Option<Vec<u8>>, String> {
         )));
     }
     Ok(Some(text.to_vec()))
+}
+
+/// The password in the environment variable `name`. Nothing of it is shown.
+fn password_of_variable(name: &str) -> Result<Vec<u8>, String> {
+    let value = std::env::var_os(name);
+    let why = match value.as_deref().map(OsStr::to_str) {
+        None => "is not set",
+        Some(None) => "is not UTF-8 text",
+        Some(Some("")) => "is empty",
+        Some(Some(text)) if text.len() > MAX_PASSWORD_BYTES => {
+            "is too long; a password has at most 65535 bytes"
+        }
+        Some(Some(text)) => return Ok(text.as_bytes().to_vec()),
+    };
+    let name = Shown(name);
+    Err(format!(
+        "mqtt.password_env: the environment variable {name} {why}"
+    ))
 }
 
 /// Letters and digits, 23 of them: every broker must take such an identifier ([MQTT-3.1.3-5]).

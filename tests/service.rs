@@ -68,7 +68,8 @@ fn config(folder: &Scratch, port: u16) -> (PathBuf, PathBuf) {
     let socket = folder.path("socket");
     let text = json!({
         "mqtt": {"host": "127.0.0.1", "port": port, "backoff": {"initial": 0.05, "max": 0.1}},
-        "topics": [{"pattern": "t/#", "permissions": ["read", "write"]}],
+        "topics": [{"pattern": "t/#", "permissions": ["read", "write"],
+             "description": "To try things out."}],
         "remote_server": {"uds": socket, "api_key": "k"},
     });
     (folder.file("config.json", &text.to_string()), socket)

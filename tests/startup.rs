@@ -4,10 +4,11 @@
 
 mod harness;
 
+use std::ffi::OsStr;
 use std::io::Read as _;
 use std::net::{TcpListener, ToSocketAddrs as _};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use harness::agent::{Agent, refusal};
@@ -102,6 +103,11 @@ fn login(mqtt: &Value) -> (Option<String>, Option<Vec<u8>>) {
         .unwrap()
         .extend(mqtt.as_object().unwrap().clone());
     let _agent = Agent::start(&config);
+    connect(&listener)
+}
+
+/// User name and password of the next CONNECT.
+fn connect(listener: &TcpListener) -> (Option<String>, Option<Vec<u8>>) {
     let (mut stream, _) = listener.accept().unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut frames = FrameBuffer::new(Receiver::Broker, 1 << 20);
@@ -183,6 +189,63 @@ fn a_password_file_that_cannot_be_used_ends_the_start_and_nothing_of_it_is_shown
         );
         assert!(log.contains(&expected), "{log}");
         assert!(!log.contains(secret), "{log}");
+    }
+}
+
+/// The program with this `mqtt` section, and the variable `MCPMQTT_TEST_PASSWORD` of this value.
+fn with_variable(scratch: &Scratch, port: u16, value: Option<&OsStr>) -> Command {
+    let mut config = open_config(port);
+    config["mqtt"]["username"] = json!("ada");
+    config["mqtt"]["password_env"] = json!("MCPMQTT_TEST_PASSWORD");
+    let file = scratch.file("config.json", &config.to_string());
+    let mut command = Command::new(PROGRAM);
+    command.arg("--config").arg(file);
+    command.env_remove("MCPMQTT_TEST_PASSWORD");
+    command.envs(value.map(|value| ("MCPMQTT_TEST_PASSWORD", value)));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(Stdio::piped());
+    command
+}
+
+#[test]
+fn a_password_from_the_environment_is_sent_as_it_is() {
+    let scratch = Scratch::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    for password in [" pä ss\n", "$x"] {
+        let value = Some(OsStr::new(password));
+        let mut program = with_variable(&scratch, port, value).spawn().unwrap();
+        let sent = connect(&listener);
+        // The end of its input ends the program.
+        drop(program.stdin.take());
+        program.wait().unwrap();
+        assert_eq!(sent, (Some("ada".to_owned()), Some(password.into())));
+    }
+}
+
+#[test]
+fn a_variable_without_a_password_ends_the_start_with_its_name() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let scratch = Scratch::new();
+    let long = "do-not-show".repeat(6_000);
+    for (value, words) in [
+        (None, "is not set"),
+        (Some(OsStr::new("")), "is empty"),
+        (
+            Some(OsStr::from_bytes(b"do-not-show\xff")),
+            "is not UTF-8 text",
+        ),
+        (
+            Some(OsStr::new(&long)),
+            "is too long; a password has at most 65535 bytes",
+        ),
+    ] {
+        let output = with_variable(&scratch, 1, value).output().unwrap();
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        let expected = "mqtt.password_env: the environment variable `MCPMQTT_TEST_PASSWORD` ";
+        assert!(log.contains(&format!("{expected}{words}")), "{log}");
+        assert!(!log.contains("do-not-show"), "{log}");
     }
 }
 

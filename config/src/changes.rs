@@ -88,6 +88,7 @@ fn same_password(old: &Password, new: &Password) -> bool {
         (Password::None, Password::None) => true,
         (Password::Text(old), Password::Text(new)) => old.matches(new.expose()),
         (Password::File(old), Password::File(new)) => old == new,
+        (Password::Env(old), Password::Env(new)) => old == new,
         _ => false,
     }
 }

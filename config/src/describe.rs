@@ -7,45 +7,34 @@ use std::time::Duration;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::Shown;
 
+use crate::limits::Limits;
 use crate::mqtt::{Credentials, Mqtt, Password};
 use crate::policy::Grant;
-use crate::remote::{ApiKey, Listen, RemoteServer};
+use crate::remote::{ApiKey, DEFAULT_HOST, DEFAULT_MODE, DEFAULT_SOCKET, Listen, RemoteServer};
 use crate::settings::Config;
-use crate::tls::{Tls, Trust};
+use crate::tls::{TLS_PORT, Tls, Trust};
 
 impl Config {
-    /// What this configuration means, one statement a line.
+    /// What this configuration means, one statement a line; what is as without a configuration is marked as default.
     pub fn describe(&self) -> String {
-        let mut lines = broker(&self.mqtt);
+        let default = Self::without_file();
+        let mut lines = broker(&self.mqtt, &default.mqtt);
         lines.extend(self.policy.grants().map(topic));
         if self.policy.grants().len() == 0 {
             lines.push("topics: none; everything is refused".to_owned());
         }
-        lines.push(match &self.logging.logfile {
-            Some(path) => format!(
-                "logging: {} and above to {}",
-                self.logging.level,
-                file(path)
-            ),
-            None => format!(
-                "logging: {} and above to standard error",
-                self.logging.level
-            ),
-        });
+        let logging = &self.logging;
+        let target = match &logging.logfile {
+            Some(path) => file(path),
+            None => "standard error (default)".to_owned(),
+        };
+        let level = marked(logging.level, logging.level == default.logging.level);
+        lines.push(format!("logging: {level} and above to {target}"));
         lines.push(match &self.remote_server {
             Some(server) => remote(server),
-            None => "remote server: not configured".to_owned(),
+            None => "remote server: not configured (default)".to_owned(),
         });
-        for (limit, value) in self
-            .limits
-            .iter()
-            .filter(|(limit, value)| *value != limit.default)
-        {
-            lines.push(format!(
-                "limit {}: {value} {} (default {})",
-                limit.name, limit.unit, limit.default
-            ));
-        }
+        lines.extend(limits(&self.limits));
         lines.iter().fold(String::new(), |mut text, line| {
             let _ = writeln!(text, "{line}");
             text
@@ -53,38 +42,72 @@ impl Config {
     }
 }
 
-fn broker(mqtt: &Mqtt) -> Vec<String> {
-    let address = address(&mqtt.host, mqtt.port);
+/// The limits that are not at their default.
+fn limits(limits: &Limits) -> Vec<String> {
+    let changed = limits
+        .iter()
+        .filter(|(limit, value)| *value != limit.default);
+    let mut lines: Vec<_> = changed
+        .map(|(limit, value)| {
+            format!(
+                "limit {}: {value} {} (default {})",
+                limit.name, limit.unit, limit.default
+            )
+        })
+        .collect();
+    if lines.is_empty() {
+        lines.push("limits: all (default)".to_owned());
+    }
+    lines
+}
+
+/// A setting, said to be the default if it is.
+fn marked(setting: impl std::fmt::Display, is_default: bool) -> String {
+    let mark = if is_default { " (default)" } else { "" };
+    format!("{setting}{mark}")
+}
+
+fn broker(mqtt: &Mqtt, default: &Mqtt) -> Vec<String> {
+    // That of TLS may be the default, or the reason for TLS.
+    let is_default_port = mqtt.port == default.port && mqtt.tls.is_none();
+    let is_default = (mqtt.host == default.host, is_default_port);
+    let address = marked_address(&mqtt.host, mqtt.port, is_default);
     let keepalive = match mqtt.keepalive {
         0 => "off".to_owned(),
         seconds => format!("{seconds} s"),
     };
     let session = if mqtt.clean_session {
-        "clean session"
+        "clean session (default)"
     } else {
         "session kept by the broker"
     };
     let id = match &mqtt.client_id {
         Some(id) => Shown(id).to_string(),
-        None => "generated".to_owned(),
+        None => "generated (default)".to_owned(),
     };
     let wait = &mqtt.backoff;
+    let timeout = seconds(mqtt.connect_timeout);
+    let waits = format!(
+        "within {} up to {}; when refused, after {} up to {}; anew after {} connected",
+        seconds(wait.initial),
+        seconds(wait.max),
+        seconds(wait.refused_initial),
+        seconds(wait.refused_max),
+        seconds(wait.stable)
+    );
     let mut lines = vec![
         format!(
-            "broker: {address} {}, connect timeout {}, keep-alive {keepalive}",
-            tls(mqtt.tls.as_ref()),
-            seconds(mqtt.connect_timeout)
+            "broker: {address} {}, connect timeout {}, keep-alive {}",
+            marked(
+                tls(mqtt.tls.as_ref()),
+                mqtt.tls == default.tls && mqtt.port != TLS_PORT
+            ),
+            marked(timeout, mqtt.connect_timeout == default.connect_timeout),
+            marked(keepalive, mqtt.keepalive == default.keepalive),
         ),
         format!("session: {session}, client id {id}"),
         format!("credentials: {}", credentials(mqtt.credentials.as_ref())),
-        format!(
-            "reconnect: within {} up to {}; when refused, after {} up to {}; anew after {} connected",
-            seconds(wait.initial),
-            seconds(wait.max),
-            seconds(wait.refused_initial),
-            seconds(wait.refused_max),
-            seconds(wait.stable)
-        ),
+        format!("reconnect: {}", marked(waits, *wait == default.backoff)),
     ];
     let notices = [("will", &mqtt.will), ("birth", &mqtt.birth)];
     for (name, message) in notices {
@@ -134,22 +157,41 @@ fn address(host: &str, port: u16) -> String {
     }
 }
 
+/// An address of which the host, the port or both are defaults.
+fn marked_address(host: &str, port: u16, is_default: (bool, bool)) -> String {
+    let mark = match is_default {
+        (true, true) => " (default)",
+        (true, false) => " (default host)",
+        (false, true) => " (default port)",
+        (false, false) => "",
+    };
+    format!("{}{mark}", address(host, port))
+}
+
 fn credentials(credentials: Option<&Credentials>) -> String {
     let Some(Credentials { username, password }) = credentials else {
-        return "none".to_owned();
+        return "none (default)".to_owned();
     };
     let user = Shown(username);
     match password {
         Password::None => format!("user {user} without password"),
         Password::Text(_) => format!("user {user} with the password of the file"),
         Password::File(path) => format!("user {user} with the password in {}", file(path)),
+        Password::Env(name) => format!(
+            "user {user} with the password in the environment variable {}",
+            Shown(name)
+        ),
     }
 }
 
 fn topic(grant: &Grant) -> String {
     let permissions: Vec<_> = grant.permissions.names().collect();
+    let description = match grant.description.as_deref().map(str::trim) {
+        None | Some("") => "no description".to_owned(),
+        Some(text) => Shown(text).to_string(),
+    };
     format!(
-        "topic {}: {}",
+        "topic {}: {}; {description}",
         Shown(grant.pattern.as_str()),
         permissions.join(", ")
     )
@@ -157,8 +199,15 @@ fn topic(grant: &Grant) -> String {
 
 fn remote(server: &RemoteServer) -> String {
     let listen = match &server.listen {
-        Listen::Unix(path) => format!("Unix socket {}, mode {:04o}", file(path), server.uds_mode),
-        Listen::Tcp { host, port } => address(host, *port),
+        Listen::Unix(path) => format!(
+            "Unix socket {}, mode {}",
+            marked(file(path), path == Path::new(DEFAULT_SOCKET)),
+            marked(
+                format_args!("{:04o}", server.uds_mode),
+                server.uds_mode == DEFAULT_MODE
+            )
+        ),
+        Listen::Tcp { host, port } => marked_address(host, *port, (host == DEFAULT_HOST, false)),
     };
     let key = match &server.api_key {
         ApiKey::None => "no API key, so it cannot start; `--genkey` makes one".to_owned(),

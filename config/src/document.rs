@@ -7,37 +7,42 @@ use serde_json::{Map, Value};
 
 use crate::finding::Report;
 use crate::section::join;
+use crate::{encoding, json_fault};
 
 /// The longest configuration file that is read, in bytes. 10,000 topic patterns with descriptions fit.
 pub const MAX_FILE_BYTES: usize = 1024 * 1024;
 
-/// Parses the file's text. A fault is reported with line and column, a repeated key with its path.
-pub(crate) fn parse(text: &str, report: &Report) -> Option<Value> {
-    if text.len() > MAX_FILE_BYTES {
+/// Parses the file's bytes. A fault is reported with line and column, a repeated key with its path.
+pub(crate) fn parse(bytes: &[u8], report: &Report) -> Option<Value> {
+    if bytes.len() > MAX_FILE_BYTES {
         report.problem(
             "",
             format!(
                 "the file has {} bytes, at most {MAX_FILE_BYTES} are allowed",
-                text.len()
+                bytes.len()
             ),
         );
         return None;
     }
-    // Some editors put a byte order mark before UTF-8.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut json = serde_json::Deserializer::from_str(text);
-    let parsed = Place {
-        path: String::new(),
-        report,
-    }
-    .deserialize(&mut json);
-    match parsed.and_then(|value| json.end().map(|()| value)) {
+    match encoding::text(bytes).and_then(|text| read(text, report)) {
         Ok(value) => Some(value),
-        Err(error) => {
-            report.problem("", format!("the file is not JSON: {error}"));
+        Err(fault) => {
+            report.problem("", fault);
             None
         }
     }
+}
+
+fn read(text: &str, report: &Report) -> Result<Value, String> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let place = Place {
+        path: String::new(),
+        report,
+    };
+    place
+        .deserialize(&mut json)
+        .and_then(|value| json.end().map(|()| value))
+        .map_err(|error| json_fault::explain(text, error.line(), error.column()))
 }
 
 /// Where in the document a value is being parsed.

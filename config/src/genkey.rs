@@ -9,11 +9,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Map, Value};
 
-use crate::document;
 use crate::finding::{Refused, Report};
 use crate::kdf::{ALGORITHM, Costs, OutOfMemory};
 use crate::secret::Secret;
 use crate::section::Section;
+use crate::{document, lint};
 
 /// A new key and the file that knows its hash.
 #[derive(Clone)]
@@ -34,10 +34,18 @@ impl fmt::Debug for Rotation {
 /// `remote_server.api_key_kdf` is or belongs. Costs already there are kept if they are valid; a plain `api_key` is
 /// removed.
 pub fn rotate(text: &str, entropy: [u8; 48]) -> Result<Rotation, GenkeyError> {
+    rotate_bytes(text.as_bytes(), entropy)
+}
+
+/// Like [`rotate`], for what was read from a file: bytes that are no UTF-8 text are refused with their place.
+pub fn rotate_bytes(bytes: &[u8], entropy: [u8; 48]) -> Result<Rotation, GenkeyError> {
     let (key, salt) = entropy.split_at(32);
     let key = URL_SAFE_NO_PAD.encode(key);
     let report = Report::default();
-    let value = document::parse(text, &report);
+    let value = document::parse(bytes, &report);
+    if let Some(fault) = value.as_ref().and_then(lint::client_file) {
+        report.problem("", fault);
+    }
     report.conclude(()).map_err(GenkeyError::NotJson)?;
     let Some(Value::Object(mut file)) = value else {
         return Err(GenkeyError::NotAnObject("the file"));
@@ -73,7 +81,7 @@ pub fn rotate(text: &str, entropy: [u8; 48]) -> Result<Rotation, GenkeyError> {
 /// Why no key was made. The file is as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GenkeyError {
-    /// The text is not JSON, or too long.
+    /// The text is not JSON, too long, or another program's.
     NotJson(Refused),
     /// This part is not a JSON object; it must be mended by hand.
     NotAnObject(&'static str),

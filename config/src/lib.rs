@@ -7,7 +7,11 @@
 //! * `host`: whom a request may name as its target and its origin;
 //! * `kdf`, `genkey`: API keys, how they are checked and how a new one is made;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
-//! * `describe`: the configuration in words, for `--check`; `changes`: what differs and takes a restart.
+//! * `hint`: what was probably meant by a key or word that does not exist;
+//! * `lint` (with `lint_text`): what a file says and its author probably does not mean;
+//! * `encoding`, `json_fault` (with `json_scan`, `json_token`), `source_line` (with `secret_spans`): why a file is not
+//!   JSON, in words and with the line of the fault;
+//! * `describe`, `describe_json`: the configuration in words and as JSON, for `--check`; `changes`: what differs and takes a restart.
 //!
 //! # Promises
 //!
@@ -21,27 +25,37 @@
 
 mod changes;
 mod describe;
+mod describe_json;
 mod document;
+mod encoding;
 mod finding;
 mod genkey;
+mod hint;
 mod host;
 mod https;
+mod json_fault;
+mod json_scan;
+mod json_token;
 mod kdf;
 mod limits;
+mod lint;
+mod lint_text;
 mod logging;
 mod mqtt;
 mod notice;
 mod policy;
 mod remote;
 mod secret;
+mod secret_spans;
 mod section;
 mod settings;
+mod source_line;
 mod tls;
 mod topics;
 
 pub use document::MAX_FILE_BYTES;
 pub use finding::{Finding, Refused};
-pub use genkey::{GenkeyError, Rotation, rotate};
+pub use genkey::{GenkeyError, Rotation, rotate, rotate_bytes};
 pub use host::{Host, Origin};
 pub use https::ServerTls;
 pub use kdf::{KeyRecord, OutOfMemory};

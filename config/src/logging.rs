@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::hint;
 use crate::section::Section;
 
 /// What is logged, and where to.
@@ -20,7 +21,13 @@ impl Logging {
         if let Some(value) = section.value("level") {
             match value.as_str().and_then(LogLevel::parse) {
                 Some(parsed) => level = parsed,
-                None => section.refuse("level", value, LogLevel::ALLOWED),
+                None => {
+                    let allowed = match value.as_str().and_then(LogLevel::meant_by) {
+                        Some(meant) => format!("{}; did you mean `{meant}`?", LogLevel::ALLOWED),
+                        None => LogLevel::ALLOWED.to_owned(),
+                    };
+                    section.refuse("level", value, &allowed);
+                }
             }
         }
         // The original takes an empty string for "no file".
@@ -64,6 +71,12 @@ impl LogLevel {
             .into_iter()
             .find(|(known, _)| known.eq_ignore_ascii_case(name))
             .map(|(_, level)| level)
+    }
+
+    /// The level that was probably meant by a name which [`parse`](Self::parse) does not take: a typing error, or the
+    /// name of another program.
+    pub fn meant_by(name: &str) -> Option<Self> {
+        hint::of_level(name)
     }
 }
 

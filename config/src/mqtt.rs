@@ -57,6 +57,8 @@ pub enum Password {
     Text(Secret),
     /// To be read from this file at start; one final newline is not part of it.
     File(PathBuf),
+    /// To be read at start from the environment variable of this name.
+    Env(String),
 }
 
 /// Waiting times of reconnection. Each wait is drawn between zero and a ceiling that doubles from the first value to
@@ -134,7 +136,12 @@ impl Backoff {
 fn host(section: &Section<'_>) -> String {
     let host = section.text("host").unwrap_or(DEFAULT_HOST);
     if let Some(allowed) = host_rule(host) {
-        section.refuse("host", &Value::from(host), allowed);
+        // What stands before `@` in an address is a login.
+        let shown = match host.rsplit_once('@') {
+            Some((_, host)) => format!("…@{host}"),
+            None => host.to_owned(),
+        };
+        section.refuse("host", &Value::from(shown), allowed);
     }
     host.to_owned()
 }
@@ -145,6 +152,8 @@ pub(crate) fn host_rule(host: &str) -> Option<&'static str> {
         Some("the name or address of the broker")
     } else if host.contains("://") {
         Some("the host alone, without `://`; the port has its own key")
+    } else if host.contains('@') {
+        Some("the host alone; the user name and the password have their own keys")
     } else if host.starts_with('[') {
         Some("an IPv6 address without brackets")
     } else if host.matches(':').count() == 1 {
@@ -161,31 +170,7 @@ pub(crate) fn host_rule(host: &str) -> Option<&'static str> {
 fn credentials(section: &Section<'_>) -> Option<Credentials> {
     // The original takes an empty string for "not given".
     let username = wire_text(section, "username").filter(|name| !name.is_empty());
-    let text = section
-        .secret("password")
-        .filter(|password| !password.expose().is_empty());
-    let file = section.path("password_file");
-    if text
-        .as_ref()
-        .is_some_and(|password| password.expose().len() > MAX_WIRE_BYTES)
-    {
-        section.problem(
-            "password",
-            format!("is too long; allowed: at most {MAX_WIRE_BYTES} bytes"),
-        );
-    }
-    let (key, password) = match (text, file) {
-        (Some(_), Some(_)) => {
-            section.problem(
-                "password_file",
-                "is given together with `password`; keep one of them",
-            );
-            return None;
-        }
-        (Some(password), None) => ("password", Password::Text(password)),
-        (None, Some(path)) => ("password_file", Password::File(path)),
-        (None, None) => ("", Password::None),
-    };
+    let (key, password) = password(section)?;
     let Some(username) = username else {
         if !key.is_empty() {
             // [MQTT-3.1.2-22]: no password flag without the user name flag.
@@ -200,6 +185,54 @@ fn credentials(section: &Section<'_>) -> Option<Credentials> {
         username: username.to_owned(),
         password,
     })
+}
+
+/// The password and the key that gives it; `None` when several keys do.
+fn password(section: &Section<'_>) -> Option<(&'static str, Password)> {
+    let text = section
+        .secret("password")
+        .filter(|password| !password.expose().is_empty());
+    if text
+        .as_ref()
+        .is_some_and(|password| password.expose().len() > MAX_WIRE_BYTES)
+    {
+        section.problem(
+            "password",
+            format!("is too long; allowed: at most {MAX_WIRE_BYTES} bytes"),
+        );
+    }
+    let given = [
+        text.map(|text| ("password", Password::Text(text))),
+        section
+            .path("password_file")
+            .map(|path| ("password_file", Password::File(path))),
+        variable(section).map(|name| ("password_env", Password::Env(name))),
+    ];
+    let mut given = given.into_iter().flatten();
+    let first = given.next().unwrap_or(("", Password::None));
+    let others: Vec<_> = given.map(|(key, _)| key).collect();
+    for key in &others {
+        section.problem(
+            key,
+            format!("is given together with `{}`; keep one of them", first.0),
+        );
+    }
+    others.is_empty().then_some(first)
+}
+
+/// The name of an environment variable (POSIX XBD 8.1). Anything else may be the password itself and is not shown.
+fn variable(section: &Section<'_>) -> Option<String> {
+    let name = section
+        .text("password_env")
+        .filter(|name| !name.is_empty())?;
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    if !name.bytes().all(is_part) || name.starts_with(|c: char| c.is_ascii_digit()) {
+        section.problem(
+            "password_env",
+            "is not the name of an environment variable; allowed: letters, digits and `_`, without `$`",
+        );
+    }
+    Some(name.to_owned())
 }
 
 fn client_id(section: &Section<'_>, clean_session: bool) -> Option<String> {

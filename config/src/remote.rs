@@ -232,10 +232,10 @@ fn api_key(section: &Section<'_>) -> ApiKey {
 }
 
 /// As the original: all interfaces, but only when a port is given.
-const DEFAULT_HOST: &str = "0.0.0.0";
+pub(crate) const DEFAULT_HOST: &str = "0.0.0.0";
 const METRICS_HOST: &str = "127.0.0.1";
-const DEFAULT_SOCKET: &str = "/var/run/mcpmqtt.sock";
+pub(crate) const DEFAULT_SOCKET: &str = "/var/run/mcpmqtt.sock";
 /// The owner and the group.
-const DEFAULT_MODE: u32 = 0o660;
+pub(crate) const DEFAULT_MODE: u32 = 0o660;
 const HOSTS: &str = "host names or addresses, with or without a port";
 const ORIGINS: &str = "origins as browsers send them, as in `https://app.example`";

@@ -14,6 +14,7 @@ use mcpmqtt_protocol::topic::Shown;
 use serde_json::{Map, Value};
 
 use crate::finding::Report;
+use crate::hint;
 use crate::secret::Secret;
 
 /// One object, and the keys asked of it so far: what nobody asked for is unknown.
@@ -52,10 +53,7 @@ impl<'a> Section<'a> {
             if known.contains(&key.as_str()) {
                 continue;
             }
-            let hint = match known.iter().find(|name| near(key, name)) {
-                Some(name) => format!("; did you mean `{name}`?"),
-                None => String::new(),
-            };
+            let hint = hint::of_key(key, &self.path, &known);
             self.report
                 .warning(join(&self.path, key), format!("unknown key, ignored{hint}"));
         }
@@ -105,7 +103,13 @@ impl<'a> Section<'a> {
             return default;
         };
         value.as_bool().unwrap_or_else(|| {
-            self.refuse(key, value, "true or false");
+            let word = value.as_str().map(str::to_ascii_lowercase);
+            let allowed = match word.as_deref() {
+                Some("true" | "yes" | "on" | "1") => "true or false; write `true` without quotes",
+                Some("false" | "no" | "off" | "0") => "true or false; write `false` without quotes",
+                _ => "true or false",
+            };
+            self.refuse(key, value, allowed);
             default
         })
     }
@@ -221,8 +225,7 @@ pub(crate) fn join(path: &str, key: &str) -> String {
 /// A value as a message names it.
 pub(crate) fn found(value: &Value) -> String {
     match value {
-        Value::Null => "nothing".to_owned(),
-        Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
+        Value::Null | Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
         Value::String(text) => format!("the string {}", Shown(text)),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
@@ -253,41 +256,4 @@ fn whole_number(value: &Value) -> Option<(i64, bool)> {
 fn without_fraction(number: f64) -> Option<i64> {
     // Beyond 2^53 a double no longer counts in ones, and no setting is that large.
     (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
-}
-
-/// Whether an unknown key looks like a mistyped `name`: the same but for case or the order of letters, or a few
-/// letters off.
-fn near(key: &str, name: &str) -> bool {
-    let allowed = if name.len() > 4 { 2 } else { 1 };
-    // First, so that a hostile key costs nothing.
-    key.len().abs_diff(name.len()) <= allowed
-        && (key.eq_ignore_ascii_case(name)
-            || sorted(key) == sorted(name)
-            || edits(key, name) <= allowed)
-}
-
-fn sorted(text: &str) -> Vec<u8> {
-    let mut bytes = text.as_bytes().to_vec();
-    bytes.sort_unstable();
-    bytes
-}
-
-/// Levenshtein distance in bytes.
-fn edits(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let here = (diagonal + usize::from(x != y))
-                .min(left + 1)
-                .min(*cell + 1);
-            diagonal = std::mem::replace(cell, here);
-            left = here;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }

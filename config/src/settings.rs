@@ -10,7 +10,7 @@ use crate::mqtt::Mqtt;
 use crate::policy::Policy;
 use crate::remote::RemoteServer;
 use crate::section::{Section, found};
-use crate::topics;
+use crate::{lint, topics};
 
 /// Everything a configuration file says, defaults filled in.
 #[derive(Clone, Debug)]
@@ -31,9 +31,19 @@ impl Config {
     /// Reads the text of a configuration file: the configuration and what is doubtful in it, or everything that is
     /// wrong with it.
     pub fn parse(text: &str) -> Result<(Self, Vec<Finding>), Refused> {
+        Self::parse_bytes(text.as_bytes())
+    }
+
+    /// Like [`parse`](Self::parse), for what was read from a file: bytes that are no UTF-8 text are refused with their
+    /// place.
+    pub fn parse_bytes(bytes: &[u8]) -> Result<(Self, Vec<Finding>), Refused> {
         let report = Report::default();
-        match document::parse(text, &report) {
+        match document::parse(bytes, &report) {
             Some(value) if value.is_object() => {
+                if let Some(fault) = lint::client_file(&value) {
+                    report.problem("", fault);
+                    return Err(report.refuse());
+                }
                 let config = Self::read(&value, &report);
                 report.conclude(config)
             }
@@ -53,8 +63,11 @@ impl Config {
 
     /// What runs when there is no configuration file: the broker of this machine, and the topics `test/+`.
     pub fn without_file() -> Self {
-        let value =
-            json!({ "topics": [{ "pattern": "test/+", "permissions": ["read", "write"] }] });
+        let value = json!({ "topics": [{
+            "pattern": "test/+",
+            "permissions": ["read", "write"],
+            "description": "To try things out: nothing is controlled here."
+        }] });
         Self::read(&value, &Report::default())
     }
 
@@ -70,6 +83,7 @@ impl Config {
             limits: Limits::read(root.section("limits")),
         };
         root.finish();
+        lint::values(value, report);
         config
     }
 }

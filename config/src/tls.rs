@@ -151,4 +151,4 @@ fn server_name(section: &Section<'_>) -> Option<String> {
     Some(name.to_owned())
 }
 
-const TLS_PORT: u16 = 8883;
+pub(crate) const TLS_PORT: u16 = 8883;

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::finding::Report;
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
+use crate::{hint, lint};
 
 /// Reads the list under `topics`. Entries of the same pattern become one grant.
 pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
@@ -31,13 +32,16 @@ pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
             "no topic is permitted; every publish and every subscription will be refused",
         );
     }
-    merge(entries, root.report())
+    let rules = merge(entries, root.report());
+    lint::rules(&rules, root.report());
+    rules.into_iter().map(|rule| rule.grant).collect()
 }
 
 /// A grant and where it was read.
-struct Entry {
-    path: String,
-    grant: Grant,
+pub(crate) struct Entry {
+    /// Of the pattern, as in `topics[2].pattern`.
+    pub(crate) path: String,
+    pub(crate) grant: Grant,
 }
 
 fn read_entry(section: Section<'_>) -> Option<Entry> {
@@ -91,7 +95,8 @@ fn permissions(section: &Section<'_>) -> Permissions {
             return permissions;
         }
         Some(other) => {
-            section.refuse("permissions", other, &format!("a list of {ALLOWED}"));
+            let hint = other.as_str().map(instead_of_text).unwrap_or_default();
+            section.refuse("permissions", other, &format!("a list of {ALLOWED}{hint}"));
             return permissions;
         }
         None => {
@@ -108,7 +113,8 @@ fn permissions(section: &Section<'_>) -> Permissions {
             Some("write") => permissions.write = true,
             Some("retain") => permissions.retain = true,
             _ => {
-                let text = format!("found {}; allowed: {ALLOWED}", found(entry));
+                let hint = entry.as_str().map(instead_of_entry).unwrap_or_default();
+                let text = format!("found {}; allowed: {ALLOWED}{hint}", found(entry));
                 section.report().problem(format!("{path}[{index}]"), text);
             }
         }
@@ -116,25 +122,58 @@ fn permissions(section: &Section<'_>) -> Permissions {
     permissions
 }
 
-fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Grant> {
+/// What to write instead of a permission that does not exist.
+fn instead_of_entry(entry: &str) -> String {
+    match hint::of_permission(entry, names()).as_slice() {
+        [] => String::new(),
+        [name] => format!("; did you mean `{name}`?"),
+        names => format!(
+            "; did you mean `{}`, each an entry of its own?",
+            names.join("` and `")
+        ),
+    }
+}
+
+/// What to write instead of a text that should be a list.
+fn instead_of_text(text: &str) -> String {
+    let words = text
+        .split([',', ' ', ';', '|', '+'])
+        .filter(|word| !word.is_empty());
+    let mut names: Vec<_> = words
+        .flat_map(|word| hint::of_permission(word, names()))
+        .collect();
+    names.dedup();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!("; write `{names:?}`"),
+    }
+}
+
+/// The permissions that exist.
+fn names() -> impl Iterator<Item = &'static str> {
+    ALLOWED.split('`').skip(1).step_by(2)
+}
+
+fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {
     let mut places = BTreeMap::new();
-    let mut grants: Vec<Grant> = Vec::new();
-    for Entry { path, grant } in entries {
-        let place = *places.entry(grant.pattern.clone()).or_insert(grants.len());
-        match grants.get_mut(place) {
-            Some(earlier) => {
+    let mut rules: Vec<Entry> = Vec::new();
+    for entry in entries {
+        let Entry { path, grant } = &entry;
+        let place = *places.entry(grant.pattern.clone()).or_insert(rules.len());
+        match rules.get_mut(place) {
+            Some(Entry { grant: earlier, .. }) => {
                 let text = format!(
                     "{} is given more than once; its permissions are added",
                     Shown(grant.pattern.as_str())
                 );
                 report.warning(path, text);
                 earlier.permissions = earlier.permissions.and(grant.permissions);
-                earlier.description = earlier.description.take().or(grant.description);
+                earlier.description = earlier.description.take().or(entry.grant.description);
             }
-            None => grants.push(grant),
+            None => rules.push(entry),
         }
     }
-    grants
+    rules
 }
 
 const ALLOWED: &str = "`read`, `write`, `retain`";

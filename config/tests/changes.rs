@@ -34,6 +34,16 @@ fn each_key_about_the_broker_is_named() {
             r#""username": "u", "password_file": "q""#,
             LOGIN,
         ),
+        (
+            r#""username": "u", "password_file": "P""#,
+            r#""username": "u", "password_env": "P""#,
+            LOGIN,
+        ),
+        (
+            r#""username": "u", "password_env": "P""#,
+            r#""username": "u", "password_env": "Q""#,
+            LOGIN,
+        ),
         ("", r#""client_id": "me""#, "mqtt.client_id"),
         ("", r#""will": {"topic": "a", "payload": "x"}"#, "mqtt.will"),
         (

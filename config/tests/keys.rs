@@ -1,7 +1,9 @@
 //! API keys: how they are checked, and how a new one gets into the file.
 #![allow(clippy::unwrap_used)]
 
-use mcpmqtt_config::{ApiKey, Config, GenkeyError, KeyRecord, OutOfMemory, Rotation, rotate};
+use mcpmqtt_config::{
+    ApiKey, Config, GenkeyError, KeyRecord, OutOfMemory, Rotation, rotate, rotate_bytes,
+};
 use serde_json::Value;
 
 const ENTROPY: [u8; 48] = {
@@ -39,6 +41,19 @@ fn keys(value: &Value) -> Vec<&str> {
         .keys()
         .map(String::as_str)
         .collect()
+}
+
+#[test]
+fn a_file_that_is_no_text_is_refused_with_its_place() {
+    let error = rotate_bytes(b"{\"a\": \"\xe4\"}", ENTROPY).unwrap_err();
+    assert!(matches!(error, GenkeyError::NotJson(_)));
+    assert!(
+        error
+            .to_string()
+            .starts_with("the file is not UTF-8 text: line 1, column 8: "),
+        "{error}"
+    );
+    assert!(rotate_bytes(b"{}", ENTROPY).is_ok());
 }
 
 #[test]

@@ -91,6 +91,14 @@ fn the_password_comes_from_the_file_or_from_another() {
         matches!(password(r#""password_file": "/etc/pw""#), Password::File(path) if path.ends_with("pw"))
     );
     assert!(matches!(password(r#""password_file": """#), Password::None));
+    assert!(
+        matches!(password(r#""password_env": "MQTT_PASSWORD""#), Password::Env(name) if name == "MQTT_PASSWORD")
+    );
+    assert!(matches!(
+        password(r#""password": "", "password_file": null, "password_env": "X""#),
+        Password::Env(_)
+    ));
+    assert!(matches!(password(r#""password_env": """#), Password::None));
 }
 
 #[test]
@@ -134,7 +142,11 @@ fn no_secret_is_shown_by_debug_or_in_words() {
             config.remote_server.as_ref().unwrap().api_key,
             ApiKey::None
         ));
-        let shown = format!("{config:?} {config:#?} {} {warnings:?}", config.describe());
+        let shown = format!(
+            "{config:?} {config:#?} {} {} {warnings:?}",
+            config.describe(),
+            config.describe_json(&warnings)
+        );
         assert!(shown.contains("ada"), "something is shown");
         for secret in secrets {
             assert!(!shown.contains(secret), "{secret} in {shown}");

@@ -1,0 +1,166 @@
+//! The configuration as JSON: what [`Config::describe`] says, for programs. No secret.
+
+use std::path::Path;
+use std::time::Duration;
+
+use mcpmqtt_protocol::message::Message;
+use serde_json::{Map, Value, json};
+
+use crate::finding::{Finding, Refused};
+use crate::https::ServerTls;
+use crate::mqtt::{Backoff, Credentials, Mqtt, Password};
+use crate::policy::Grant;
+use crate::remote::{ApiKey, Listen, RemoteServer};
+use crate::settings::Config;
+use crate::tls::{Identity, Tls, Trust};
+
+impl Config {
+    /// What this configuration means, with the warnings that [`parse`](Self::parse) gave beside it: an object with
+    /// `broker`, `topics`, `logging`, `remote_server`, `limits` and `findings`. Times are in seconds.
+    pub fn describe_json(&self, warnings: &[Finding]) -> Value {
+        let limits = self.limits.iter().map(|(limit, value)| {
+            let numbers = json!({"value": value, "default": limit.default, "unit": limit.unit});
+            (limit.name.to_owned(), numbers)
+        });
+        json!({
+            "broker": broker(&self.mqtt),
+            "topics": self.policy.grants().map(topic).collect::<Vec<_>>(),
+            "logging": {
+                "level": self.logging.level.to_string(),
+                "logfile": self.logging.logfile.as_deref().map(file),
+            },
+            "remote_server": self.remote_server.as_ref().map(remote),
+            "limits": limits.collect::<Map<_, _>>(),
+            "findings": findings(&[], warnings),
+        })
+    }
+}
+
+impl Refused {
+    /// What is wrong, and doubtful beside it: an object with `findings`, each with `path`, `text` and `severity`.
+    pub fn describe_json(&self) -> Value {
+        json!({ "findings": findings(&self.problems, &self.warnings) })
+    }
+}
+
+fn findings(problems: &[Finding], warnings: &[Finding]) -> Vec<Value> {
+    let finding = |severity: &'static str| move |Finding { path, text }: &Finding| json!({"path": path, "text": text, "severity": severity});
+    let problems = problems.iter().map(finding("error"));
+    problems
+        .chain(warnings.iter().map(finding("warning")))
+        .collect()
+}
+
+fn broker(mqtt: &Mqtt) -> Value {
+    json!({
+        "host": mqtt.host,
+        "port": mqtt.port,
+        "tls": mqtt.tls.as_ref().map(tls),
+        "credentials": mqtt.credentials.as_ref().map(credentials),
+        "client_id": mqtt.client_id,
+        "clean_session": mqtt.clean_session,
+        "keepalive": mqtt.keepalive,
+        "connect_timeout": seconds(mqtt.connect_timeout),
+        "backoff": backoff(&mqtt.backoff),
+        "will": mqtt.will.as_ref().map(notice),
+        "birth": mqtt.birth.as_ref().map(notice),
+    })
+}
+
+fn tls(tls: &Tls) -> Value {
+    let (trust, ca_file) = match &tls.trust {
+        Trust::System => ("system", None),
+        Trust::File(path) => ("ca_file", Some(file(path))),
+        Trust::Anyone => ("anyone", None),
+    };
+    json!({
+        "trust": trust,
+        "ca_file": ca_file,
+        "server_name": tls.server_name,
+        "identity": tls.identity.as_ref().map(identity),
+    })
+}
+
+fn identity(identity: &Identity) -> Value {
+    json!({"cert_file": file(&identity.cert_file), "key_file": file(&identity.key_file)})
+}
+
+/// Where the password comes from, and never the password.
+fn credentials(Credentials { username, password }: &Credentials) -> Value {
+    let (source, name) = match password {
+        Password::None => ("none", None),
+        Password::Text(_) => ("password", None),
+        Password::File(path) => ("password_file", Some(file(path))),
+        Password::Env(name) => ("password_env", Some(name.clone())),
+    };
+    json!({"username": username, "password_from": source, "name": name})
+}
+
+fn backoff(wait: &Backoff) -> Value {
+    json!({
+        "initial": seconds(wait.initial),
+        "max": seconds(wait.max),
+        "refused_initial": seconds(wait.refused_initial),
+        "refused_max": seconds(wait.refused_max),
+        "stable": seconds(wait.stable),
+    })
+}
+
+fn notice(message: &Message) -> Value {
+    json!({
+        "topic": message.topic.as_str(),
+        "bytes": message.payload.len(),
+        "qos": message.qos as u8,
+        "retain": message.retain,
+    })
+}
+
+fn topic(grant: &Grant) -> Value {
+    json!({
+        "pattern": grant.pattern.as_str(),
+        "permissions": grant.permissions.names().collect::<Vec<_>>(),
+        "description": grant.description,
+    })
+}
+
+fn remote(server: &RemoteServer) -> Value {
+    let (api_key, unusable) = match &server.api_key {
+        ApiKey::None => ("none", None),
+        ApiKey::Hashed(_) => ("hashed", None),
+        ApiKey::Plain(_) => ("plain", None),
+        ApiKey::Unusable(reason) => ("unusable", Some(reason)),
+    };
+    json!({
+        "listen": listen(server),
+        "api_key": api_key,
+        "api_key_fault": unusable,
+        "allowed_hosts": server.allowed_hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "allowed_origins": server.allowed_origins.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "tls": server.tls.as_ref().map(https),
+        "metrics": server.metrics.as_ref().map(|metrics| json!({"host": metrics.host, "port": metrics.port})),
+    })
+}
+
+fn listen(server: &RemoteServer) -> Value {
+    match &server.listen {
+        Listen::Unix(path) => {
+            json!({"uds": file(path), "uds_mode": format!("{:04o}", server.uds_mode)})
+        }
+        Listen::Tcp { host, port } => json!({"host": host, "port": port}),
+    }
+}
+
+fn https(tls: &ServerTls) -> Value {
+    json!({
+        "identity": identity(&tls.identity),
+        "client_ca_file": tls.client_ca_file.as_deref().map(file),
+    })
+}
+
+fn file(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+fn seconds(time: Duration) -> f64 {
+    time.as_secs_f64()
+}
