@@ -30,7 +30,10 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             transport,
             demo,
             settings,
-        }) => serve(transport, demo, &settings),
+        }) => match serve(transport, demo, &settings) {
+            Err(words) if transport == Transport::Stdio => return fail_to_start(&words),
+            served => served,
+        },
         Err(error) => return complain(&error.to_string(), WRONG_ARGUMENTS),
     };
     logger::flush();
@@ -62,6 +65,14 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), St
             serve::over_http(loaded.config, settings)
         }
     }
+}
+
+/// A fault at the start over stdio: on standard error at once, then to the client, who shows it to people.
+fn fail_to_start(words: &str) -> ExitCode {
+    logger::flush();
+    let code = complain(words, FAILED);
+    serve::tell_client(words);
+    code
 }
 
 fn start_log(settings: &Settings, config: Option<&Config>) {

@@ -1,5 +1,6 @@
 //! The running program: the broker link, the dispatcher and a front door on one thread.
 
+mod failed_start;
 mod reload;
 mod remote;
 mod signals;
@@ -19,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::tools::{self, Access, BrokerInfo};
 use crate::{demo, link, logger, startup, stdio};
 
+pub use self::failed_start::tell_client;
 pub use self::remote::over_http;
 
 /// Serves one agent on standard input and output until it leaves or a signal comes.
