@@ -245,3 +245,113 @@ fn an_endless_line_costs_no_memory_and_gets_one_error() {
         .collect();
     assert_eq!(codes, [-32600, -32603]);
 }
+
+// ---- at a terminal
+
+/// The program in a terminal of its own, which `script` makes.
+struct Terminal {
+    child: Child,
+    seen: String,
+}
+
+impl Terminal {
+    fn start(arguments: &str, home: &std::path::Path) -> Terminal {
+        let child = Command::new("script")
+            .args(["-qec", &format!("{PROGRAM} {arguments}"), "/dev/null"])
+            .env("HOME", home)
+            .env_remove("XDG_CONFIG_HOME")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Terminal {
+            child,
+            seen: String::new(),
+        }
+    }
+
+    fn until(&mut self, words: &str) {
+        let mut room = [0; 512];
+        while !self.seen.contains(words) {
+            let count = self.child.stdout.as_mut().unwrap().read(&mut room).unwrap();
+            assert!(count > 0, "it ended without `{words}`: {}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&room[..count]));
+        }
+    }
+
+    fn press(&mut self, keys: &[u8]) {
+        self.child.stdin.as_mut().unwrap().write_all(keys).unwrap();
+    }
+
+    /// Its exit code, and all that it showed.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        let output = self.child.stdout.as_mut().unwrap();
+        output.read_to_string(&mut rest).unwrap();
+        self.seen.push_str(&rest);
+        let code = self.child.wait().unwrap().code();
+        (code, std::mem::take(&mut self.seen))
+    }
+}
+
+const WAITS: &str = "mcpmqtt: waiting for an MCP client on standard input; end it with Ctrl-C; `mcpmqtt --help` says what else it does";
+
+#[test]
+fn a_person_at_a_terminal_learns_that_it_waits_and_how_to_end_it() {
+    let scratch = Scratch::new();
+    let config = scratch.file("config.json", &open_config(free_port()).to_string());
+    let arguments = format!("--log-level critical --config {}", config.display());
+    let mut terminal = Terminal::start(&arguments, &scratch.path(""));
+    terminal.until(WAITS);
+    terminal.press(b"\x03");
+    let (code, seen) = terminal.end();
+    assert_eq!(code, Some(0), "{seen}");
+}
+
+#[test]
+fn a_person_at_a_terminal_learns_how_to_watch_the_demo() {
+    let scratch = Scratch::new();
+    let mut terminal = Terminal::start("--demo --log-level critical", &scratch.path(""));
+    terminal.until(WAITS);
+    let seen = terminal.seen.clone();
+    let (_, rest) = seen
+        .split_once("mcpmqtt: watch the demo in another terminal: mosquitto_sub -p ")
+        .unwrap_or_else(|| panic!("{seen}"));
+    let port: u16 = rest.split(' ').next().unwrap().parse().unwrap();
+    assert!(rest.starts_with(&format!("{port} -v -t '#'")), "{seen}");
+    std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    terminal.press(b"\x03");
+    assert_eq!(terminal.end().0, Some(0));
+}
+
+#[test]
+fn at_a_terminal_a_start_that_fails_ends_at_once() {
+    let scratch = Scratch::new();
+    let terminal = Terminal::start("--config /nonexistent/config.json", &scratch.path(""));
+    // Nothing is typed, and nothing closed.
+    let (code, seen) = terminal.end();
+    assert_eq!(code, Some(1), "{seen}");
+    assert!(
+        seen.contains("mcpmqtt: cannot read the configuration"),
+        "{seen}"
+    );
+}
+
+#[test]
+fn a_client_with_wrong_arguments_is_told_which() {
+    let (code, messages, errors) = told(&["--confg", "x"], &[DISCOVER, INITIALIZE]);
+    let words = "unknown option `--confg` (did you mean `--config`?); see `mcpmqtt --help`";
+    assert_eq!(code, Some(2));
+    assert_eq!(errors, format!("mcpmqtt: {words}\n"));
+    assert_eq!(messages.len(), 2);
+    assert_eq!(messages[1], error(json!("a b"), words));
+    // These were never meant to speak there.
+    for args in [
+        &["--check", "--bogus"][..],
+        &["--call", "x"],
+        &["--transport=remotehttp", "x"],
+    ] {
+        let (code, messages, _) = told(args, &[]);
+        assert_eq!((code, messages), (Some(2), Vec::new()), "{args:?}");
+    }
+}

@@ -56,4 +56,5 @@ pub use session::Session;
 pub use unready::{Told, Unready};
 pub use version::{Shape, Version};
 
+pub(crate) use json::object as strict_object;
 pub(crate) use modern::{CLIENT_CAPABILITIES, PROTOCOL_VERSION, claims};
