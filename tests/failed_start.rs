@@ -68,7 +68,7 @@ fn every_fault_of_the_start_answers_the_probe_and_the_handshake_on_one_pipe() {
         absent.to_str().unwrap().to_owned(),
         no_json.to_str().unwrap().to_owned(),
         broken(&scratch, "port", |config| {
-            config["mqtt"]["port"] = json!(188_300)
+            config["mqtt"]["port"] = json!(188_300);
         }),
         broken(&scratch, "password", |config| {
             config["mqtt"]["username"] = json!("ada");
