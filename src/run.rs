@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ use mcpmqtt_config::{ApiKey, Config, LogLevel};
 use crate::call::{self, CallError};
 use crate::cli::{self, Command, Settings, Transport};
 use crate::http::Tls;
+use crate::keyfile::Change;
 use crate::startup::{self, Loaded};
 use crate::{keyfile, logger, serve};
 
@@ -168,23 +170,53 @@ fn remote_is_ready(config: &Config, named: Option<&Path>) -> Result<(), String> 
     }
 }
 
-/// Puts a new key into the file and prints it: the key alone, on standard output, once.
+/// Puts a new key into the file and prints it: the key alone, on standard output, once. It is printed before the file
+/// changes, so that a key that nobody could read takes no other's place.
 fn new_key(named: Option<&Path>) -> Result<(), String> {
     let path = named.map(Path::to_path_buf).or_else(startup::default_path);
     let path =
         path.ok_or("neither XDG_CONFIG_HOME nor HOME is set; name the file with --config")?;
-    let rotated = keyfile::rotate_key(&path).map_err(|error| error.to_string())?;
+    let kept = "the configuration is unchanged";
+    if goes_nowhere(io::stdout()) {
+        return Err(format!(
+            "standard output is closed or `/dev/null`, so the key would be lost; {kept}"
+        ));
+    }
+    let prepared = keyfile::prepare(&path, named.is_none()).map_err(|error| error.to_string())?;
+    let key = format!("{}\n", prepared.key.expose());
+    let printed = io::stdout().write_all(key.as_bytes());
+    printed
+        .and_then(|()| io::stdout().flush())
+        .map_err(|error| format!("cannot write the key to standard output: {error}; {kept}"))?;
+    let (file, change) = (prepared.file.clone(), prepared.change);
     let mut notes = String::new();
-    for warning in &rotated.warnings {
+    for warning in &prepared.warnings {
         let _ = writeln!(notes, "warning: {warning}");
     }
-    let _ = writeln!(
-        notes,
-        "`{}` now holds the hash of the new API key",
-        path.display()
-    );
+    prepared
+        .put_in_force()
+        .map_err(|error| format!("{error}. The key on standard output is not in force"))?;
+    let shown = file.display();
+    let _ = match change {
+        Change::NewFile => writeln!(
+            notes,
+            "`{shown}` is new: the broker at localhost:1883, `test/+` to read and write, and the hash of the API key"
+        ),
+        Change::FirstKey => writeln!(notes, "`{shown}` now holds the hash of the new API key"),
+        Change::Replaces => writeln!(
+            notes,
+            "`{shown}` now holds the hash of the new API key; the key before it ends when the server starts again or gets SIGHUP"
+        ),
+    };
     let _ = io::stderr().write_all(notes.as_bytes());
-    print(&format!("{}\n", rotated.key.expose()))
+    Ok(())
+}
+
+/// Whether it is `/dev/null`, which the standard library puts in the place of a closed descriptor.
+fn goes_nowhere(output: impl AsFd) -> bool {
+    let of = |stat: rustix::fs::Stat| (stat.st_mode, stat.st_rdev);
+    let output = rustix::fs::fstat(output).map(of);
+    output.is_ok() && output == rustix::fs::stat("/dev/null").map(of)
 }
 
 /// `mcpmqtt --help | head -1` is no failure.
