@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt::http::{Deadlines, Limits, ListenError, Listener};
 use mcpmqtt_config::{ApiKey, Config};
-use serde_json::json;
+use serde_json::{Value, json};
 use support::http::{Answer, KEY, Server, Wanted, post};
 use support::modern;
 
@@ -37,12 +37,27 @@ fn note(key: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// The key's record, as cheap as it may be, or as dear as asked.
-fn hashed(memory_cost: u32) -> (ApiKey, String) {
+/// A key as `--genkey` makes it.
+fn generated(memory_cost: u32) -> (ApiKey, String) {
     let before =
         json!({"remote_server": {"api_key_kdf": {"memory_cost": memory_cost, "time_cost": 1}}});
     let rotation = mcpmqtt_config::rotate(&before.to_string(), [7; 48]).unwrap();
     let (config, _) = Config::parse(&rotation.text).unwrap();
+    (
+        config.remote_server.unwrap().api_key,
+        rotation.key.expose().to_owned(),
+    )
+}
+
+/// The record of an older version, or of the original program: it has a slow hash and nothing else.
+fn hashed(memory_cost: u32) -> (ApiKey, String) {
+    let before =
+        json!({"remote_server": {"api_key_kdf": {"memory_cost": memory_cost, "time_cost": 1}}});
+    let rotation = mcpmqtt_config::rotate(&before.to_string(), [7; 48]).unwrap();
+    let mut file: Value = serde_json::from_str(&rotation.text).unwrap();
+    let server = file["remote_server"].as_object_mut().unwrap();
+    server.remove("api_key_check").unwrap();
+    let (config, _) = Config::parse(&file.to_string()).unwrap();
     (
         config.remote_server.unwrap().api_key,
         rotation.key.expose().to_owned(),
@@ -324,6 +339,42 @@ fn a_hashed_key_is_proven_once_for_all_who_come_with_it() {
         assert_eq!(client.answer().status, 202);
     }
     assert!(start.elapsed() < one, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_generated_key_costs_no_slow_hash_and_nor_does_a_wrong_one() {
+    let (record, key) = generated(64 * 1024);
+    let server = Server::with(Wanted {
+        key: record,
+        ..Wanted::default()
+    });
+    for n in 0..5 {
+        assert_eq!(server.ask(&note(&format!("guess-{n}"))).status, 401);
+    }
+    assert_eq!(server.ask(&note("guess-5")).status, 429);
+    assert_eq!(server.ask(&note(&key)).status, 202);
+    assert_eq!(server.key_hashes(&key), 0);
+}
+
+#[test]
+fn an_older_record_costs_a_hash_for_each_key_until_the_right_one_came() {
+    let (record, key) = hashed(64);
+    let server = Server::with(Wanted {
+        key: record,
+        ..Wanted::default()
+    });
+    // An agent with an old key tries it again and again.
+    for _ in 0..3 {
+        assert_eq!(server.ask(&note("old")).status, 401);
+    }
+    assert_eq!(server.ask(&note("other")).status, 401);
+    assert_eq!(server.ask(&note(&key)).status, 202);
+    assert_eq!(server.key_hashes(&key), 3);
+    for n in 0..10 {
+        assert!([401, 429].contains(&server.ask(&note(&format!("guess-{n}"))).status));
+    }
+    assert_eq!(server.ask(&note(&key)).status, 202);
+    assert_eq!(server.key_hashes(&key), 3);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use async_io::block_on;
-use mcpmqtt_config::{Config, Limits, Listen, MetricsListen, RemoteServer};
+use mcpmqtt_config::{ApiKey, Config, Limits, Listen, MetricsListen, RemoteServer};
 use smol::LocalExecutor;
 use smol::future::FutureExt as _;
 
@@ -42,6 +42,7 @@ async fn serve(
     let service = Rc::new(Service::from_environment());
     let house = House::open(&mut config, executor)?;
     let operators = remote.metrics.as_ref().map(watched).transpose()?;
+    advise_on_key(&remote);
     let wanted = http_settings(&house, remote, tls, &config.limits);
     let mut server = Server::new(listener, wanted).map_err(|error| error.to_string())?;
     if let Some(listener) = operators {
@@ -111,6 +112,15 @@ fn listen(server: &RemoteServer, secure: bool) -> Result<Listener, String> {
         ));
     }
     Ok(listener)
+}
+
+/// A key that is known by its slow hash alone can be kept waiting by strangers after every start.
+pub(super) fn advise_on_key(server: &RemoteServer) {
+    if matches!(&server.api_key, ApiKey::Hashed(record) if record.digest().is_none()) {
+        logger::info(format_args!(
+            "remote_server: the API key has no `api_key_check`, so that after a start strangers with wrong keys can keep it waiting; `--genkey` makes one that they cannot"
+        ));
+    }
 }
 
 /// The operator's own listener.
