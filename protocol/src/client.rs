@@ -12,6 +12,7 @@
 //! It opens no socket, reads no clock and draws no random number: those are the driver's.
 
 mod backoff;
+mod blame;
 mod core;
 mod ending;
 mod event;
@@ -35,6 +36,7 @@ pub use self::listeners::Listen;
 pub use self::options::{BackoffOptions, Options};
 pub use self::traffic::{Count, Traffic};
 
+use self::blame::Malformed;
 use self::core::{Core, State};
 use crate::frame::{Frame, FrameBuffer, Receiver};
 use crate::limits::OUTBOX_FULL;
@@ -127,7 +129,10 @@ impl Client {
     ///
     /// # Errors
     /// When it is refused at once.
-    pub fn listen(&mut self, _now: Instant, listen: Listen) -> Result<Ticket, ListenError> {
+    pub fn listen(&mut self, now: Instant, listen: Listen) -> Result<Ticket, ListenError> {
+        if let Some(reason) = self.core.blame.condemns(now, &listen.filter) {
+            return Err(ListenError::GivenUp(reason));
+        }
         self.core.accepting().map_err(ListenError::NotConnected)?;
         let limit = self.core.options.limits.listeners;
         if self.core.listeners.len() >= limit {
@@ -178,7 +183,11 @@ impl Client {
             Ok(None) => return false,
             Ok(Some(Frame::Packet(packet))) => self.core.handle_packet(now, packet).err(),
             Ok(Some(Frame::TooLarge(publish))) => self.core.handle_too_large(&publish).err(),
-            Err(error) => Some(Reason::Protocol(ProtocolError::Frame(error))),
+            Err(error) => {
+                let topic = self.frames.refused_topic();
+                self.core.malformed = Some(Malformed { error, topic });
+                Some(Reason::Protocol(ProtocolError::Frame(error)))
+            }
         };
         if let Some(reason) = ended {
             self.core.fail(now, reason, true);

@@ -131,6 +131,13 @@ impl FrameBuffer {
         Ok(self.skip().map(Frame::TooLarge))
     }
 
+    /// After an error: the topic of the PUBLISH that was refused, as far as it has come, with U+FFFD for
+    /// what is no UTF-8.
+    pub fn refused_topic(&self) -> Option<String> {
+        let topic = header::publish_topic(self.unread())?;
+        Some(String::from_utf8_lossy(topic).into_owned()).filter(|topic| !topic.is_empty())
+    }
+
     /// Whether a packet above the cap is passing.
     pub fn is_skipping(&self) -> bool {
         self.skipping.is_some()

@@ -132,6 +132,23 @@ pub(crate) const TAKEOVER_WINDOW: Duration = Duration::from_secs(5);
 /// many that a bad network hardly ever looks like it.
 pub(crate) const VAIN_RESUMPTIONS: u32 = 10;
 
+/// How long it counts that a filter brought a packet for which the connection had to be closed.
+pub(crate) const BLAME_MEMORY: Duration = Duration::from_secs(600);
+
+/// How many of these are remembered.
+pub(crate) const BLAMED_FILTERS: usize = 64;
+
+/// How long a filter that has done so twice is refused to everybody: whoever asks again and again would
+/// cost all others the connection each time.
+pub(crate) const CONDEMNED_FOR: Duration = Duration::from_secs(60);
+
+/// A packet so soon after a SUBACK may be there because of it.
+pub(crate) const FRESH_SUBSCRIPTION: Duration = Duration::from_secs(2);
+
+/// Kept sessions in a row that brought a packet for which the connection had to be closed, before the
+/// session is ended: the broker sends again what was not acknowledged.
+pub(crate) const MALFORMED_RESUMPTIONS: u32 = 3;
+
 /// How long the broker waits for the CONNECT of a new connection (MQTT 3.1.1 §3.1: a reasonable
 /// time).
 pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);

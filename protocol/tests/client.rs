@@ -6,6 +6,7 @@
 mod rig;
 
 mod client {
+    mod blame;
     mod closing;
     mod connect;
     mod deadlines;

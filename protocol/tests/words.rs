@@ -158,6 +158,7 @@ fn reasons() -> Vec<Reason> {
         Reason::Timeout(None),
         Reason::FilterRefused,
         Reason::FilterCutsConnection,
+        Reason::BringsMalformed(FrameError::DupWithQos0),
         Reason::SessionGivenUp,
         Reason::ShuttingDown,
     ];
@@ -187,6 +188,7 @@ fn every_error_has_words_of_its_own() {
     in_form([
         ListenError::NotConnected(Reason::KeepAlive),
         ListenError::TooMany(3),
+        ListenError::GivenUp(Reason::FilterCutsConnection),
     ]);
     in_form([
         CloseReason::Disconnect,

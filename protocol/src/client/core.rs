@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::backoff::Backoff;
+use super::blame::{Blame, Malformed};
 use super::event::{Event, Output, Reason, Ticket};
 use super::keepalive::{Due, KeepAlive};
 use super::listeners::{Listen, Listeners};
@@ -40,6 +41,11 @@ pub(super) struct Core {
     pub(super) short_lives: u32,
     /// Resumptions in a row that the broker ended before it had acknowledged anything.
     pub(super) vain_resumptions: u32,
+    /// Resumptions in a row that brought a packet no client can take.
+    pub(super) malformed_resumptions: u32,
+    pub(super) blame: Blame,
+    /// The packet that this connection ends for.
+    pub(super) malformed: Option<Malformed>,
     pub(super) unmatched: u64,
     pub(super) received_messages: [Count; 3],
 }
@@ -60,6 +66,7 @@ pub(super) enum State {
     Up {
         since: Instant,
         keep: KeepAlive,
+        resumed: bool,
     },
     /// DISCONNECT is the last packet in the outbox; the next connection follows at once.
     Parting {
@@ -107,6 +114,9 @@ impl Core {
             next_ticket: 0,
             short_lives: 0,
             vain_resumptions: 0,
+            malformed_resumptions: 0,
+            blame: Blame::default(),
+            malformed: None,
             unmatched: 0,
             received_messages: Default::default(),
             options,

@@ -11,7 +11,7 @@ use super::core::{Core, Session, State};
 use super::event::{Event, Output, Reason};
 use super::flows;
 use crate::encode;
-use crate::limits::{DISCONNECT_TIMEOUT, VAIN_RESUMPTIONS};
+use crate::limits::{DISCONNECT_TIMEOUT, MALFORMED_RESUMPTIONS, VAIN_RESUMPTIONS};
 use crate::topic::SubscribeFilter;
 
 impl Core {
@@ -29,8 +29,9 @@ impl Core {
         } else {
             self.backoff.after_failure(lived)
         };
+        self.end_malformed_session();
         let reason = self.resumed_in_vain(reason);
-        self.lose_connection(&reason);
+        self.lose_connection(now, &reason);
         self.outbox.reset();
         self.outputs.push_back(Output::Event(Event::Disconnected {
             reason: reason.clone(),
@@ -65,11 +66,47 @@ impl Core {
         Reason::SessionGivenUp
     }
 
-    fn lose_connection(&mut self, reason: &Reason) {
+    /// What cannot be taken and is not acknowledged comes again with a kept session, whoever listens.
+    fn end_malformed_session(&mut self) {
+        let resumed = matches!(self.state, State::Up { resumed: true, .. });
+        if !resumed || self.malformed.is_none() {
+            if matches!(self.state, State::Up { .. }) {
+                self.malformed_resumptions = 0;
+            }
+            return;
+        }
+        self.malformed_resumptions += 1;
+        if self.malformed_resumptions >= MALFORMED_RESUMPTIONS {
+            self.malformed_resumptions = 0;
+            self.session = Session::Foreign;
+        }
+    }
+
+    /// The subscriptions that brought the packet this connection ends for, when they have done so before,
+    /// are given up. False when no subscription is to blame.
+    fn blame_filters(&mut self, now: Instant) -> bool {
+        let Some(malformed) = self.malformed.take() else {
+            return false;
+        };
+        let filters = match &malformed.topic {
+            Some(topic) => self.listeners.filters_of(topic),
+            None => self.subscriptions.only_fresh(now).into_iter().collect(),
+        };
+        let is_known = !filters.is_empty();
+        for filter in self.blame.ended_by(now, &malformed, filters) {
+            self.subscriptions.end(&filter);
+            self.refuse_listeners(&filter, &Reason::BringsMalformed(malformed.error));
+        }
+        is_known
+    }
+
+    fn lose_connection(&mut self, now: Instant, reason: &Reason) {
         let clean = self.options.clean_session;
+        let is_explained = self.blame_filters(now);
         self.publishes.disconnected(&mut self.ids);
         // What a network did is no filter's fault, nor what was not written.
         let heard = match reason {
+            _ if is_explained => 0,
             Reason::Closed(_)
             | Reason::Takeover
             | Reason::Protocol(_)
@@ -79,7 +116,9 @@ impl Core {
         };
         let forbidden = self.subscriptions.disconnected(clean, heard, &mut self.ids);
         for filter in forbidden {
-            self.refuse_listeners(&filter, &Reason::FilterCutsConnection);
+            let reason = Reason::FilterCutsConnection;
+            self.refuse_listeners(&filter, &reason);
+            self.blame.condemn(now, &filter, None, reason);
         }
         if clean {
             self.lose_session(reason);

@@ -132,6 +132,8 @@ pub enum Reason {
     FilterRefused,
     /// The broker ended the connection each time this filter was asked for.
     FilterCutsConnection,
+    /// What the broker sends for this filter broke the protocol more than once.
+    BringsMalformed(FrameError),
     /// The broker ended the connection each time the kept session went on, so that session is ended.
     SessionGivenUp,
     /// The application asked for the end.
@@ -192,6 +194,8 @@ pub enum ListenError {
     NotConnected(Reason),
     /// So many are listening already.
     TooMany(usize),
+    /// The filter was given up a moment ago.
+    GivenUp(Reason),
 }
 
 impl Reason {
@@ -238,6 +242,11 @@ impl fmt::Display for Reason {
             Self::FilterRefused => f.write_str("the broker refused the subscription"),
             Self::FilterCutsConnection => f.write_str(
                 "the broker closes the connection when this filter is subscribed; it does not allow it",
+            ),
+            Self::BringsMalformed(error) => write!(
+                f,
+                "what the broker sends for this filter breaks the protocol ({error}), so that the \
+                 connection has to be closed each time; the subscription is given up"
             ),
             Self::SessionGivenUp => f.write_str(
                 "the broker ends the connection whenever the kept session goes on; a new one is begun",
@@ -305,6 +314,7 @@ impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotConnected(reason) => write!(f, "not connected: {reason}"),
+            Self::GivenUp(reason) => reason.fmt(f),
             Self::TooMany(limit) => {
                 write!(
                     f,

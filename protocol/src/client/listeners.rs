@@ -106,6 +106,18 @@ impl Listeners {
         tickets
     }
 
+    /// The filters that a message on `topic` is for.
+    pub(super) fn filters_of(&self, topic: &str) -> Vec<SubscribeFilter> {
+        let mut filters = Vec::new();
+        self.by_filter.for_each_match(topic, &mut |ticket| {
+            let listener = self.by_ticket.get(ticket);
+            filters.extend(listener.map(|listener| listener.listen.filter.clone()));
+        });
+        filters.sort_unstable();
+        filters.dedup();
+        filters
+    }
+
     /// Listeners of this filter that waited for `ask` or an earlier one; they wait no more.
     pub(super) fn granted(&mut self, filter: &SubscribeFilter, ask: Ask) -> Vec<Ticket> {
         let mut tickets = Vec::new();

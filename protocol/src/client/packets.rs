@@ -31,7 +31,7 @@ impl Core {
             Packet::Pubrec(pid) => self.handle_pubrec(now, pid)?,
             Packet::Pubrel(pid) => self.handle_pubrel(pid),
             Packet::Pubcomp(pid) => self.handle_pubcomp(now, pid)?,
-            Packet::Suback(suback) => self.handle_suback(suback.pid, &suback.return_codes)?,
+            Packet::Suback(suback) => self.handle_suback(now, suback.pid, &suback.return_codes)?,
             Packet::Unsuback(pid) => {
                 self.subscriptions
                     .unsuback(pid, &mut self.ids)
@@ -121,7 +121,11 @@ impl Core {
 
     fn begin(&mut self, now: Instant, session_present: bool) {
         let keep = KeepAlive::new(self.options.keep_alive, now);
-        self.state = State::Up { since: now, keep };
+        self.state = State::Up {
+            since: now,
+            keep,
+            resumed: session_present,
+        };
         self.listeners.connected();
         self.outputs
             .push_back(Output::Event(Event::Connected { session_present }));
@@ -219,10 +223,15 @@ impl Core {
         expected(legal, "PUBCOMP")
     }
 
-    fn handle_suback(&mut self, pid: Pid, codes: &[SubscribeReturnCodes]) -> Result<(), Reason> {
+    fn handle_suback(
+        &mut self,
+        now: Instant,
+        pid: Pid,
+        codes: &[SubscribeReturnCodes],
+    ) -> Result<(), Reason> {
         let answers = self
             .subscriptions
-            .suback(pid, codes, &mut self.ids)
+            .suback(now, pid, codes, &mut self.ids)
             .map_err(Reason::Protocol)?;
         for answer in answers {
             match answer {

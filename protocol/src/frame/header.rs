@@ -117,6 +117,19 @@ fn remaining_length(kind: PacketType, bytes: &[u8]) -> Result<Option<(usize, usi
     Ok(None)
 }
 
+/// The bytes of the topic of the PUBLISH at the front of `bytes`, whatever is wrong with it.
+pub(super) fn publish_topic(bytes: &[u8]) -> Option<&[u8]> {
+    let (&first, rest) = bytes.split_first()?;
+    if first >> 4 != 3 {
+        return None;
+    }
+    let (length_bytes, body_bytes) = remaining_length(PacketType::Publish, rest).ok()??;
+    let (length, rest) = rest.get(length_bytes..)?.split_first_chunk::<2>()?;
+    let topic_bytes = usize::from(u16::from_be_bytes(*length));
+    rest.get(..topic_bytes)
+        .filter(|_| topic_bytes + 2 <= body_bytes)
+}
+
 fn judge_length(header: &Header) -> Result<(), FrameError> {
     let (min, exact) = body_length(header.kind, header.flags);
     let bytes = header.body_bytes;

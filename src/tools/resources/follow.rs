@@ -2,7 +2,8 @@
 //!
 //! Promises: a change is told at once, and what follows on its heels together, at most four times a
 //! second, the last change included; what the broker kept for us while the connection was down
-//! counts as a change. When the broker does not take the subscription it is tried again.
+//! counts as a change. When the broker does not take the subscription it is tried again, unless that
+//! costs everybody the connection.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,11 +13,12 @@ use async_io::Timer;
 use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::Listen;
-use mcpmqtt_protocol::topic::SubscribeFilter;
+use mcpmqtt_protocol::topic::{Shown, SubscribeFilter};
 use smol::future;
 
 use super::topic::may_read;
 use crate::broker::{Arrival, Inbox};
+use crate::logger;
 use crate::mcp::Watch;
 use crate::mcp::catalog::ReadError;
 use crate::tools::Access;
@@ -61,11 +63,18 @@ async fn watch(access: &Access, filter: &SubscribeFilter, uri: &str, ready: &Sen
             qos: QoS::AtMostOnce,
             retained: true,
         };
-        if let Ok(mut inbox) = access.broker.listen(listen).await {
-            // Full when somebody was told already.
-            let _ = ready.try_send(());
-            tell(access, &mut inbox, uri, first).await;
-            first = false;
+        match access.broker.listen(listen).await {
+            Ok(mut inbox) => {
+                // Full when somebody was told already.
+                let _ = ready.try_send(());
+                tell(access, &mut inbox, uri, first).await;
+                first = false;
+            }
+            Err(why) if why.is_harmful() => {
+                logger::warning(format_args!("{} is watched no more: {why}", Shown(uri)));
+                return access.notifier.withdraw(|withdrawn| withdrawn == uri);
+            }
+            Err(_) => {}
         }
         Timer::after(RETRY_AFTER).await;
     }
