@@ -26,11 +26,13 @@ mod questions;
 mod subscription;
 mod subscriptions;
 mod traffic;
+mod trial;
 
 use std::time::Instant;
 
 pub use self::event::{
-    Event, ListenError, Outcome, Output, ProtocolError, PublishError, Reason, Refusal, Ticket,
+    Event, LastSent, ListenError, Outcome, Output, ProtocolError, PublishError, Reason, Refusal,
+    Ticket,
 };
 pub use self::listeners::Listen;
 pub use self::options::{BackoffOptions, Options};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mcpmqtt_protocol::broker::CloseReason;
 use mcpmqtt_protocol::client::{
-    ListenError, Options, ProtocolError, PublishError, Reason, Refusal,
+    LastSent, ListenError, Options, ProtocolError, PublishError, Reason, Refusal,
 };
 use mcpmqtt_protocol::encode::EncodeError;
 use mcpmqtt_protocol::frame::{Field, FrameError};
@@ -140,6 +140,13 @@ fn protocol_errors() -> Vec<ProtocolError> {
     ]
 }
 
+fn last_publish() -> LastSent {
+    LastSent::Publish {
+        topic: TopicName::parse("t").unwrap(),
+        bytes: 7,
+    }
+}
+
 fn reasons() -> Vec<Reason> {
     let mut all = vec![
         Reason::NeverConnected,
@@ -150,6 +157,16 @@ fn reasons() -> Vec<Reason> {
         Reason::Closed("".into()),
         Reason::Closed("reset".into()),
         Reason::Takeover,
+        Reason::ShortLived,
+        Reason::ClosedAfter(last_publish(), String::new()),
+        Reason::ClosedAfter(
+            LastSent::Subscribe(SubscribeFilter::parse("f").unwrap()),
+            "reset".into(),
+        ),
+        Reason::MessageCutsConnection {
+            topic: TopicName::parse("t").unwrap(),
+            bytes: 7,
+        },
         Reason::KeepAlive,
         Reason::WriteStalled,
         Reason::NoSubscribeAck,
@@ -184,6 +201,8 @@ fn every_error_has_words_of_its_own() {
         PublishError::QueueFull(3),
         PublishError::QueueBytesFull(3),
         PublishError::TooLarge,
+        PublishError::AboveLimit { bytes: 7, limit: 6 },
+        PublishError::Topic(TopicName::parse("\u{1}").unwrap().sendable().unwrap_err()),
     ]);
     in_form([
         ListenError::NotConnected(Reason::KeepAlive),

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::backoff::Backoff;
 use super::blame::{Blame, Malformed};
-use super::event::{Event, Output, Reason, Ticket};
+use super::event::{Event, LastSent, Output, Reason, Ticket};
 use super::keepalive::{Due, KeepAlive};
 use super::listeners::{Listen, Listeners};
 use super::options::Options;
@@ -209,14 +209,17 @@ impl Core {
         let reason = match &self.state {
             State::Handshake { .. } => Reason::ClosedBeforeConnack(words),
             State::Up { since, .. } => {
-                // A connection that ends while a filter is asked for may end because of the filter.
-                let short = now.saturating_duration_since(*since) < TAKEOVER_WINDOW
-                    && !self.subscriptions.is_asking();
-                self.short_lives = if short { self.short_lives + 1 } else { 0 };
-                if self.short_lives >= 2 {
-                    Reason::Takeover
-                } else {
-                    Reason::Closed(words)
+                let last_sent = self.last_sent(now);
+                let short = now.saturating_duration_since(*since) < TAKEOVER_WINDOW;
+                self.short_lives = match last_sent {
+                    None if short => self.short_lives + 1,
+                    _ => 0,
+                };
+                match last_sent {
+                    Some(sent) => Reason::ClosedAfter(sent, words),
+                    None if self.short_lives < 2 => Reason::Closed(words),
+                    None if self.options.is_client_id_generated => Reason::ShortLived,
+                    None => Reason::Takeover,
                 }
             }
             State::Closing { .. } => return self.finish(false),
@@ -225,6 +228,13 @@ impl Core {
             State::Down { .. } | State::Closed => return,
         };
         self.fail(now, reason, false);
+    }
+
+    /// What the connection may end for: a filter that is asked for, or a message sent a moment ago.
+    fn last_sent(&self, now: Instant) -> Option<LastSent> {
+        let filter = self.subscriptions.asked_for().cloned();
+        let filter = filter.map(LastSent::Subscribe);
+        filter.or_else(|| self.publishes.last_sent(now))
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -284,7 +294,7 @@ impl Core {
         self.subscriptions
             .pump(now, &mut self.outbox, &mut self.ids);
         self.publishes
-            .pump(&mut self.outbox, &mut self.ids, &self.options.limits);
+            .pump(now, &mut self.outbox, &mut self.ids, &self.options.limits);
         if !self.outbox.pending().is_empty() {
             keep.waiting_to_send(now);
         }
@@ -301,6 +311,7 @@ impl Core {
                 let deadlines = [
                     self.subscriptions.next_deadline(),
                     self.subscriptions.next_turn(),
+                    self.publishes.next_turn(),
                     self.publishes.ack_deadline(),
                 ];
                 deadlines.into_iter().chain([keep.next()]).flatten().min()

@@ -30,7 +30,7 @@ impl Core {
             self.backoff.after_failure(lived)
         };
         self.end_malformed_session();
-        let reason = self.resumed_in_vain(reason);
+        let reason = self.resumed_in_vain(now, reason);
         self.lose_connection(now, &reason);
         self.outbox.reset();
         self.outputs.push_back(Output::Event(Event::Disconnected {
@@ -45,17 +45,26 @@ impl Core {
 
     /// A session that the broker ends the connection for again and again is ended by the next
     /// connection, as one is that is not ours.
-    fn resumed_in_vain(&mut self, reason: Reason) -> Reason {
-        let by_the_broker = matches!(
-            reason,
-            Reason::Closed(_) | Reason::Takeover | Reason::Protocol(_)
-        );
+    fn resumed_in_vain(&mut self, now: Instant, reason: Reason) -> Reason {
         if !matches!(self.state, State::Up { .. }) {
+            return reason;
+        }
+        let by_the_broker = reason.is_by_the_broker();
+        let by_a_message = by_the_broker && self.subscriptions.asked_for().is_none();
+        let outputs = &mut self.outputs;
+        let convicted = self
+            .publishes
+            .convict(now, by_a_message, &mut self.ids, &mut |event| {
+                outputs.push_back(Output::Event(event));
+            });
+        if let Some(reason) = convicted {
+            self.vain_resumptions = 0;
+            self.session = Session::Foreign;
             return reason;
         }
         if !self.publishes.is_unanswered() {
             self.vain_resumptions = 0;
-        } else if by_the_broker {
+        } else if by_the_broker && self.publishes.has_sent_again() {
             self.vain_resumptions += 1;
         }
         if self.vain_resumptions < VAIN_RESUMPTIONS {
@@ -107,11 +116,8 @@ impl Core {
         // What a network did is no filter's fault, nor what was not written.
         let heard = match reason {
             _ if is_explained => 0,
-            Reason::Closed(_)
-            | Reason::Takeover
-            | Reason::Protocol(_)
-            | Reason::NoSubscribeAck
-            | Reason::SessionGivenUp => self.outbox.written(),
+            Reason::NoSubscribeAck | Reason::SessionGivenUp => self.outbox.written(),
+            reason if reason.is_by_the_broker() => self.outbox.written(),
             _ => 0,
         };
         let forbidden = self.subscriptions.disconnected(clean, heard, &mut self.ids);

@@ -12,6 +12,7 @@ use super::subscriptions::Answer;
 use super::traffic::Count;
 use crate::encode;
 use crate::frame::TooLarge;
+use crate::limits::TRUSTED_RESUMPTIONS;
 
 impl Core {
     /// Handles one packet; an error ends the connection.
@@ -130,7 +131,8 @@ impl Core {
         self.outputs
             .push_back(Output::Event(Event::Connected { session_present }));
         if session_present {
-            self.publishes.resume(now);
+            let is_doubted = self.vain_resumptions >= TRUSTED_RESUMPTIONS;
+            self.publishes.resume(now, is_doubted);
             self.subscriptions.resume();
         } else {
             let reason = self.last_reason.clone();

@@ -165,9 +165,9 @@ impl Subscriptions {
         self.questions.is_leaving(filter)
     }
 
-    /// Whether an answer to a SUBSCRIBE is owed.
-    pub(super) fn is_asking(&self) -> bool {
-        self.questions.filters().next().is_some()
+    /// A filter that an answer is owed for.
+    pub(super) fn asked_for(&self) -> Option<&SubscribeFilter> {
+        self.questions.filters().next()
     }
 
     /// The SUBSCRIBE wishes at the head of the queue that fit one packet.

@@ -361,3 +361,34 @@ fn connections_that_keep_ending_soon_after_connack_look_like_a_takeover() {
     rig.cut();
     assert_eq!(rig.ended().0, Reason::Closed(String::new()));
 }
+
+/// Such a broker would end every connection: none is made, and the reason says which character it is.
+#[test]
+fn a_name_that_brokers_do_not_take_is_not_sent() {
+    let will = message("w\u{7f}", "gone", AtMostOnce);
+    let wrong = [
+        (Options::new("me\u{2}"), "the client id contains U+0002"),
+        (
+            Options {
+                username: Some("\u{FFFE}".into()),
+                ..clean()
+            },
+            "the user name contains U+FFFE",
+        ),
+        (
+            Options {
+                will: Some(will),
+                ..clean()
+            },
+            "the will topic contains U+007F",
+        ),
+    ];
+    for (options, words) in wrong {
+        let mut rig = Rig::new(options);
+        rig.open();
+        let (reason, wait) = rig.ended();
+        assert!(reason.to_string().contains(words), "{reason}");
+        assert!(wait.unwrap() >= seconds(5.0));
+        assert!(rig.written().is_empty());
+    }
+}
