@@ -120,8 +120,8 @@ pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes of filters in one SUBSCRIBE packet after a reconnect.
 pub(crate) const SUBSCRIBE_BATCH_BYTES: usize = 16 * 1024;
 
-/// Filters in one SUBSCRIBE packet after a reconnect; small brokers refuse long ones.
-pub(crate) const SUBSCRIBE_BATCH: usize = 32;
+/// Filters in one SUBSCRIBE packet after a reconnect: AWS IoT ends the connection at more.
+pub(crate) const SUBSCRIBE_BATCH: usize = 8;
 
 /// Topics a listener remembers so that a retained message reaches it once. Beyond it a retained
 /// message may come twice when another caller subscribes.
