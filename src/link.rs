@@ -311,6 +311,7 @@ impl Link {
                 self.shared.count(|counts| counts.connects += 1);
                 self.shared.board.set(Status::Connected { session_present });
             }
+            Event::OldSession => self.record.old_session(&self.target),
             Event::Disconnected { reason, retry_in } => {
                 let was_up = self.shared.board.is_connected();
                 if was_up {

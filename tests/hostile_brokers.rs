@@ -406,3 +406,49 @@ fn what_cannot_be_taken_ends_the_watch_that_brings_it() {
     agent.tool("mqtt_publish", publish).structured();
     assert_eq!(taken.load(std::sync::atomic::Ordering::SeqCst), 3);
 }
+
+/// A broker that takes the connection and says nothing: a call that waits for the first connection hears
+/// so when the attempt is over, not at the end of its own time.
+#[test]
+fn a_call_that_waits_for_the_first_connection_hears_that_the_attempt_timed_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = open_config(listener.local_addr().unwrap().port());
+    config["mqtt"]["connect_timeout"] = json!(1);
+    let mut agent = Agent::start(&config);
+    let calls = [
+        agent.tool("mqtt_subscribe", json!({"topic": "t/a", "timeout": 300})),
+        agent.tool("mqtt_read", json!({"topic": "t/a", "timeout": 300})),
+        agent.tool("mqtt_publish", json!({"topic": "t/a", "payload": "x", "timeout": 300})),
+        agent.tool(
+            "mqtt_query",
+            json!({"request_topic": "t/a", "response_topic": "t/b", "payload": "x", "timeout": 300}),
+        ),
+    ];
+    for call in calls {
+        let said = call.error();
+        assert!(
+            said.contains("no answer within the connect timeout of 1 s"),
+            "{said}"
+        );
+    }
+}
+
+/// Messages that a broker kept for us from before the start are of no use, but the operator hears that they
+/// are gone.
+#[test]
+fn a_session_from_before_the_start_is_ended_and_the_log_says_so() {
+    let broker = harness::mosquitto::Mosquitto::start();
+    let mut config = open_config(broker.port);
+    config["mqtt"]["client_id"] = json!("me");
+    config["mqtt"]["clean_session"] = json!(false);
+    for run in 0..2 {
+        let mut agent = Agent::start(&config);
+        eventually("it is connected", || {
+            let call = json!({"topic": "t/a", "payload": "x", "qos": 2});
+            agent.tool("mqtt_publish", call).wait()["result"]["isError"] != true
+        });
+        let (_, log) = agent.finish();
+        let told = "still had a session of this client id from before this start; it is ended";
+        assert_eq!(log.matches(told).count(), run, "{log}");
+    }
+}

@@ -30,6 +30,14 @@ impl Record {
         ));
     }
 
+    pub(super) fn old_session(&self, target: &Target) {
+        logger::info(format_args!(
+            "the broker at {}:{} still had a session of this client id from before this start; it is ended, \
+             with the messages kept for it",
+            target.host, target.port
+        ));
+    }
+
     pub(super) fn down(&mut self, target: &Target, reason: &Reason, retry_in: Option<Duration>) {
         let was_up = std::mem::take(&mut self.is_up);
         let Some(wait) = retry_in else {

@@ -83,7 +83,8 @@ pub(super) enum State {
 ///
 /// The session lives in memory here ([MQTT-4.1.0-1]). One from before this process began knows packet
 /// identifiers that we do not: our first QoS 2 messages would be taken for old ones and swallowed.
-/// It is ended by a connection with a clean session, before anything is said. So is ours when the
+/// Nor are its queued messages of use: nobody waits for them yet, and which subscriptions it has is not
+/// known. It is ended by a connection with a clean session, before anything is said. So is ours when the
 /// broker cannot bear what it has to be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Session {

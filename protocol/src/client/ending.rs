@@ -32,6 +32,9 @@ impl Core {
         self.end_malformed_session();
         let reason = self.resumed_in_vain(now, reason);
         self.lose_connection(now, &reason);
+        if reason.is_to_stay() {
+            self.end_waiting(&reason);
+        }
         self.outbox.reset();
         self.outputs.push_back(Output::Event(Event::Disconnected {
             reason: reason.clone(),
@@ -128,6 +131,23 @@ impl Core {
         }
         if clean {
             self.lose_session(reason);
+        }
+    }
+
+    /// What waits for a connection hears why there is none, as it would if it was asked for now. What was
+    /// granted or sent before goes on when there is a connection again.
+    fn end_waiting(&mut self, reason: &Reason) {
+        let outputs = &mut self.outputs;
+        self.publishes.drop_queue(reason, &mut |event| {
+            outputs.push_back(Output::Event(event));
+        });
+        for ticket in self.listeners.never_granted() {
+            if let Some(filter) = self.listeners.remove(ticket) {
+                self.subscriptions.leave(&filter);
+            }
+            let reason = reason.clone();
+            self.outputs
+                .push_back(Output::Event(Event::ListenRefused { ticket, reason }));
         }
     }
 

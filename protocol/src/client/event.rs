@@ -36,6 +36,9 @@ pub enum Event {
         /// It still had our session.
         session_present: bool,
     },
+    /// The broker had a session of our identifier from before this process began. It is being ended, with
+    /// what was kept for it.
+    OldSession,
     /// There is no connection now.
     Disconnected {
         /// Why.
@@ -242,6 +245,12 @@ impl Reason {
             Self::BadOptions(_) => true,
             _ => false,
         }
+    }
+
+    /// True for an attempt that took all the time it had, or failed in a way that the next will hardly cure:
+    /// whoever waits for a connection waits no longer.
+    pub(super) fn is_to_stay(&self) -> bool {
+        matches!(self, Self::ConnectTimeout(_)) || self.is_configuration()
     }
 
     /// True when the broker, or what stands in its place, ended a connection that was up.

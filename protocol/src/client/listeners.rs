@@ -132,6 +132,15 @@ impl Listeners {
         tickets
     }
 
+    /// Listeners that were never granted.
+    pub(super) fn never_granted(&self) -> Vec<Ticket> {
+        let waiting = self.by_ticket.iter();
+        let waiting = waiting.filter(|(_, listener)| listener.waiting_for.is_some());
+        let mut tickets: Vec<Ticket> = waiting.map(|(ticket, _)| *ticket).collect();
+        tickets.sort_unstable();
+        tickets
+    }
+
     /// A new connection: retained messages that come now may be news.
     pub(super) fn connected(&mut self) {
         self.connection += 1;

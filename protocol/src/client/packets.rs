@@ -106,6 +106,7 @@ impl Core {
             }
             (Session::Unknown, true) => {
                 self.session = Session::Foreign;
+                self.outputs.push_back(Output::Event(Event::OldSession));
                 self.part(now);
             }
             (Session::Foreign, false) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mcpmqtt_protocol::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mcpmqtt_protocol::client::{
-    ListenError, Options, ProtocolError, PublishError, Reason, Refusal,
+    ListenError, Options, Outcome, ProtocolError, PublishError, Reason, Refusal,
 };
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicName;
@@ -391,4 +391,51 @@ fn a_name_that_brokers_do_not_take_is_not_sent() {
         assert!(wait.unwrap() >= seconds(5.0));
         assert!(rig.written().is_empty());
     }
+}
+
+/// A call that waits for the first connection hears why there is none, when the attempt took all its time
+/// or failed in a way that the next will hardly cure. What was granted before goes on.
+#[test]
+fn calls_that_wait_hear_the_reason_when_an_attempt_times_out_or_is_refused() {
+    for refused in [false, true] {
+        let mut rig = Rig::new(clean());
+        let publish = rig.publish_within(seconds(300.0), "t", AtLeastOnce);
+        let listener = rig.listen("f", AtMostOnce);
+        rig.open();
+        if refused {
+            rig.send(hex("20 02 00 05"));
+        } else {
+            rig.advance(seconds(9.9));
+            rig.no_outcome(publish);
+            rig.advance(seconds(0.1));
+        }
+        let (reason, _) = rig.ended();
+        assert_eq!(rig.outcome(publish), Outcome::NotSent(reason.clone()));
+        assert_eq!(rig.refused(listener), Some(reason.clone()));
+        assert_eq!(rig.usage().listeners, 0);
+        rig.nothing_left();
+        rig.advance_to_connect();
+        rig.open();
+        rig.accept();
+        assert!(
+            rig.written().ends_with(&hex("3C 00 02 6D 65")),
+            "only CONNECT"
+        );
+    }
+    let mut rig = Rig::up();
+    let granted = rig.listen("f", AtMostOnce);
+    rig.send(suback(1, &[0]));
+    rig.advance(seconds(11.0));
+    rig.cut();
+    rig.ended();
+    let waiting = rig.listen("g", AtMostOnce);
+    rig.advance_to_connect();
+    rig.advance(seconds(10.0));
+    let (reason, _) = rig.ended();
+    assert_eq!(rig.refused(waiting), Some(reason));
+    assert_eq!(rig.refused(granted), None);
+    rig.reconnect();
+    rig.accept();
+    rig.expect(subscribe(2, &[("f", AtMostOnce)]));
+    rig.silence();
 }

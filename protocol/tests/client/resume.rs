@@ -348,6 +348,7 @@ fn a_session_from_before_the_process_began_is_wiped_first() {
     rig.open();
     rig.expect(hex("10 0E 0004 4D515454 04 00 003C 0002 6D65"));
     rig.send(connack(true));
+    assert_eq!(rig.old_sessions(), 1);
     rig.expect(DISCONNECT);
     rig.silence();
     rig.advance_to_connect();

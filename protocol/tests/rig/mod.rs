@@ -356,6 +356,12 @@ impl Rig {
         ends.into_iter().next().unwrap()
     }
 
+    /// How often a session from before the beginning was found.
+    pub(crate) fn old_sessions(&mut self) -> usize {
+        let found = self.take(|event| matches!(event, Event::OldSession).then_some(()));
+        found.len()
+    }
+
     /// Forgets the ends told so far.
     pub(crate) fn take_ends(&mut self) {
         self.take(|event| matches!(event, Event::Disconnected { .. }).then_some(()));
