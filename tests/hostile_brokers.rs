@@ -38,8 +38,11 @@ fn cases() -> Vec<(Vec<u8>, &'static str)> {
         ),
         (
             b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-            "broke the protocol",
+            "an HTTP server answers",
         ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), "an SSH server answers"),
+        (vec![0x15, 3, 1, 0, 2, 2, 0x46], "speaks TLS"),
+        (vec![0x20, 3, 0, 0x84, 0], "MQTT 5"),
         (vec![], "without an answer to CONNECT"),
         (after(ACCEPTED), "second CONNACK"),
         (after(&[0x90, 3, 0, 9, 0]), "packet id"),
@@ -450,5 +453,54 @@ fn a_session_from_before_the_start_is_ended_and_the_log_says_so() {
         let (_, log) = agent.finish();
         let told = "still had a session of this client id from before this start; it is ended";
         assert_eq!(log.matches(told).count(), run, "{log}");
+    }
+}
+
+/// mosquitto answers a wrong password as it answers a client that may not connect.
+#[test]
+fn a_wrong_password_is_told_by_its_name() {
+    let scratch = Scratch::new();
+    let passwords = scratch.path("passwords");
+    let made = std::process::Command::new("mosquitto_passwd")
+        .args(["-b", "-c", passwords.to_str().unwrap(), "me", "right"])
+        .status();
+    assert!(made.unwrap().success());
+    let readable = std::process::Command::new("chmod")
+        .args(["a+r", passwords.to_str().unwrap()])
+        .status();
+    assert!(readable.unwrap().success());
+    let options = format!("password_file {}\n", passwords.display());
+    let broker = harness::mosquitto::Mosquitto::with(&options, &[]);
+    let mut config = open_config(broker.port);
+    config["mqtt"]["username"] = json!("me");
+    config["mqtt"]["password"] = json!("wrong");
+    let said = harness::agent::refusal(&config);
+    assert!(said.contains("`mqtt.username`, `mqtt.password`"), "{said}");
+}
+
+/// Each line of the log names the broker once.
+#[test]
+fn the_log_names_the_broker_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closing = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    for port in [harness::free_port(), closing] {
+        let config = open_config(port);
+        let mut agent = Agent::start(&config);
+        eventually("an attempt fails", || {
+            let call = json!({"topic": "t/a", "payload": "x", "timeout": 0.2});
+            agent
+                .tool("mqtt_publish", call)
+                .error()
+                .contains("not connected")
+        });
+        let (_, log) = agent.finish();
+        let failed = |line: &&str| line.contains("next attempt in");
+        let lines: Vec<&str> = log.lines().filter(failed).collect();
+        assert!(!lines.is_empty(), "{log}");
+        for line in lines {
+            let named = line.matches(&format!("127.0.0.1:{port}")).count();
+            assert_eq!(named, 1, "{line}");
+        }
     }
 }

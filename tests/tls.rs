@@ -831,3 +831,14 @@ fn a_target_that_is_logged_shows_whom_we_expect_and_no_key() {
     assert_says(&shown, &["Tls(for DnsName(\"broker.example\"))"]);
     assert!(shown.len() < 300, "{shown}");
 }
+
+/// TLS at a plain port of a broker, and the reverse: the word that helps is in both.
+#[test]
+fn a_port_of_the_other_kind_is_told() {
+    let plain = Mosquitto::start();
+    let said = refusal(&config(plain.port, &json!({"insecure": true})));
+    assert_says(&said, &["TLS handshake", "`mqtt.port`", "TLS port?"]);
+    let secured = Secured::good();
+    let said = refusal(&open_config(secured.broker.port));
+    assert_says(&said, &["`mqtt.tls`"]);
+}

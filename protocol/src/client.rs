@@ -23,6 +23,7 @@ mod options;
 mod packets;
 mod publishes;
 mod questions;
+mod stranger;
 mod subscription;
 mod subscriptions;
 mod traffic;
@@ -32,7 +33,7 @@ use std::time::Instant;
 
 pub use self::event::{
     Event, LastSent, ListenError, Outcome, Output, ProtocolError, PublishError, Reason, Refusal,
-    Ticket,
+    Stranger, Ticket,
 };
 pub use self::listeners::Listen;
 pub use self::options::{BackoffOptions, Options};
@@ -40,6 +41,7 @@ pub use self::traffic::{Count, Traffic};
 
 use self::blame::Malformed;
 use self::core::{Core, State};
+use self::stranger::Greeting;
 use crate::frame::{Frame, FrameBuffer, Receiver};
 use crate::limits::OUTBOX_FULL;
 use crate::message::Message;
@@ -180,6 +182,16 @@ impl Client {
         }
         if !self.wants_bytes() {
             return false;
+        }
+        if matches!(self.core.state, State::Handshake { .. }) {
+            match stranger::recognise(self.frames.unread()) {
+                Greeting::Unknown => {}
+                Greeting::Incomplete => return false,
+                Greeting::Stranger(stranger) => {
+                    self.core.fail(now, Reason::Stranger(stranger), true);
+                    return true;
+                }
+            }
         }
         let ended = match self.frames.next_frame() {
             Ok(None) => return false,

@@ -148,7 +148,8 @@ impl FrameBuffer {
         header::judge(self.receiver, self.unread())
     }
 
-    fn unread(&self) -> &[u8] {
+    /// The bytes that wait to be parsed.
+    pub(crate) fn unread(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
 

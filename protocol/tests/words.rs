@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mcpmqtt_protocol::broker::CloseReason;
 use mcpmqtt_protocol::client::{
-    LastSent, ListenError, Options, ProtocolError, PublishError, Reason, Refusal,
+    LastSent, ListenError, Options, ProtocolError, PublishError, Reason, Refusal, Stranger,
 };
 use mcpmqtt_protocol::encode::EncodeError;
 use mcpmqtt_protocol::frame::{Field, FrameError};
@@ -167,6 +167,12 @@ fn reasons() -> Vec<Reason> {
             topic: TopicName::parse("t").unwrap(),
             bytes: 7,
         },
+        Reason::Stranger(Stranger::Http),
+        Reason::Stranger(Stranger::Ssh),
+        Reason::Stranger(Stranger::Amqp),
+        Reason::Stranger(Stranger::MailOrFtp),
+        Reason::Stranger(Stranger::Tls),
+        Reason::Stranger(Stranger::Mqtt5(0x84)),
         Reason::KeepAlive,
         Reason::WriteStalled,
         Reason::NoSubscribeAck,
@@ -253,6 +259,8 @@ fn what_a_setting_can_cure_names_the_setting() {
     for (reason, setting) in [
         (Reason::Refused(Refusal::Credentials), "`mqtt.password`"),
         (Reason::Refused(Refusal::NotAuthorized), "`mqtt.username`"),
+        (Reason::Refused(Refusal::NotAuthorized), "`mqtt.password`"),
+        (Reason::Stranger(Stranger::Tls), "`mqtt.tls`"),
         (Reason::Refused(Refusal::ClientId), "`mqtt.client_id`"),
         (Reason::Takeover, "`mqtt.client_id`"),
     ] {
@@ -275,8 +283,10 @@ fn what_a_setting_can_cure_names_the_setting() {
 #[test]
 fn only_refusals_and_bad_options_are_the_configuration_s_fault() {
     for reason in reasons() {
-        let cures = matches!(reason, Reason::BadOptions(_) | Reason::Refused(_))
-            && reason != Reason::Refused(Refusal::Unavailable);
+        let cures = matches!(
+            reason,
+            Reason::BadOptions(_) | Reason::Refused(_) | Reason::Stranger(_)
+        ) && reason != Reason::Refused(Refusal::Unavailable);
         assert_eq!(reason.is_configuration(), cures, "{reason}");
     }
 }

@@ -47,15 +47,15 @@ impl Record {
             return;
         };
         let wait = wait.as_secs_f64();
-        let Target { host, port, .. } = target;
+        let place = match reason {
+            // It names the place itself.
+            Reason::Transport(_) => String::new(),
+            _ => format!("broker {}:{}: ", target.host, target.port),
+        };
         if self.last.as_ref() == Some(reason) {
-            logger::debug(format_args!(
-                "broker {host}:{port}: {reason}; next attempt in {wait:.1} s"
-            ));
+            logger::debug(format_args!("{place}{reason}; next attempt in {wait:.1} s"));
         } else {
-            logger::warning(format_args!(
-                "broker {host}:{port}: {reason}; next attempt in {wait:.1} s"
-            ));
+            logger::warning(format_args!("{place}{reason}; next attempt in {wait:.1} s"));
         }
         self.last = Some(reason.clone());
     }

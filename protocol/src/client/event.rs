@@ -111,6 +111,8 @@ pub enum Reason {
     ConnectTimeout(Duration),
     /// CONNACK with a code that says no ([MQTT-3.2.2-5]).
     Refused(Refusal),
+    /// What answered CONNECT is no broker of MQTT 3.1.1.
+    Stranger(Stranger),
     /// The connection ended before the broker answered CONNECT; the driver's words, empty for an
     /// orderly end.
     ClosedBeforeConnack(String),
@@ -167,6 +169,23 @@ pub enum LastSent {
     },
     /// A SUBSCRIBE that is not answered.
     Subscribe(SubscribeFilter),
+}
+
+/// What may answer at the broker's port in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stranger {
+    /// An HTTP server.
+    Http,
+    /// An SSH server.
+    Ssh,
+    /// An AMQP server, such as RabbitMQ at its main port.
+    Amqp,
+    /// An SMTP or FTP server.
+    MailOrFtp,
+    /// Something that speaks TLS.
+    Tls,
+    /// A broker that refuses in MQTT 5, with this reason code.
+    Mqtt5(u8),
 }
 
 /// The broker's refusals in CONNACK.
@@ -242,7 +261,7 @@ impl Reason {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Refused(refusal) => *refusal != Refusal::Unavailable,
-            Self::BadOptions(_) => true,
+            Self::BadOptions(_) | Self::Stranger(_) => true,
             _ => false,
         }
     }

@@ -243,7 +243,8 @@ fn a_close_instead_of_connack_is_told_and_retried() {
     let (reason, _) = rig.ended();
     assert_eq!(
         reason.to_string(),
-        "the broker closed the connection without an answer to CONNECT: it wants more"
+        "the broker closed the connection without an answer to CONNECT; check whether this port wants TLS \
+         (`mqtt.tls`) and MQTT 3.1.1: it wants more"
     );
     rig.reconnect();
     rig.accept();
@@ -438,4 +439,48 @@ fn calls_that_wait_hear_the_reason_when_an_attempt_times_out_or_is_refused() {
     rig.accept();
     rig.expect(subscribe(2, &[("f", AtMostOnce)]));
     rig.silence();
+}
+
+/// What answers in the place of a broker is named, and tried again as slowly as a broker that refuses us.
+#[test]
+fn a_stranger_at_the_port_is_named() {
+    let strangers = [
+        ("48 54 54 50 2F 31 2E 31 20 34 30 30", "an HTTP server"),
+        ("53 53 48 2D 32 2E 30 2D", "an SSH server"),
+        ("41 4D 51 50 00 00 09 01", "an AMQP server"),
+        ("32 32 30 20 68 69 0D 0A", "a mail or FTP server"),
+        ("15 03 01 00 02 02 46", "speaks TLS; set `mqtt.tls`"),
+        ("20 03 00 84 00", "MQTT 5 (reason code 0x84)"),
+    ];
+    for (bytes, words) in strangers {
+        for step in [1, 100] {
+            let mut rig = Rig::new(clean());
+            rig.open();
+            for part in hex(bytes).chunks(step) {
+                if rig.closes() == 0 {
+                    rig.send(part);
+                }
+            }
+            let (reason, wait) = rig.ended();
+            assert!(reason.to_string().contains(words), "{reason}");
+            assert!(wait.unwrap() >= seconds(5.0), "{reason}");
+        }
+    }
+}
+
+/// Nobody else can have an identifier that was made by chance.
+#[test]
+fn an_identifier_made_by_chance_is_not_blamed() {
+    let mut rig = Rig::with(Options {
+        is_client_id_generated: true,
+        ..clean()
+    });
+    for _ in 0..5 {
+        rig.advance(seconds(1.0));
+        rig.cut();
+        let words = rig.ended().0.to_string();
+        assert!(!words.contains("client id"), "{words}");
+        rig.reconnect();
+        rig.accept();
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{LastSent, ListenError, ProtocolError, PublishError, Reason, Refusal};
+use super::{LastSent, ListenError, ProtocolError, PublishError, Reason, Refusal, Stranger};
 use crate::topic::Shown;
 
 impl fmt::Display for Reason {
@@ -14,8 +14,12 @@ impl fmt::Display for Reason {
                 write!(f, "no answer within the connect timeout of {} s", limit.as_secs_f64())
             }
             Self::Refused(refusal) => refusal.fmt(f),
+            Self::Stranger(stranger) => stranger.fmt(f),
             Self::ClosedBeforeConnack(words) => {
-                f.write_str("the broker closed the connection without an answer to CONNECT")?;
+                f.write_str(
+                    "the broker closed the connection without an answer to CONNECT; \
+                     check whether this port wants TLS (`mqtt.tls`) and MQTT 3.1.1",
+                )?;
                 if words.is_empty() { Ok(()) } else { write!(f, ": {words}") }
             }
             Self::Closed(words) if words.is_empty() => {
@@ -76,6 +80,33 @@ impl fmt::Display for Reason {
     }
 }
 
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = match self {
+            Self::Tls => {
+                return f.write_str(
+                    "what answers at the broker's port speaks TLS; set `mqtt.tls`, or `mqtt.port` to \
+                     the port without TLS",
+                );
+            }
+            Self::Mqtt5(code) => {
+                return write!(
+                    f,
+                    "the broker refuses in MQTT 5 (reason code {code:#04x}); it does not take MQTT 3.1.1 here"
+                );
+            }
+            Self::Http => "an HTTP",
+            Self::Ssh => "an SSH",
+            Self::Amqp => "an AMQP",
+            Self::MailOrFtp => "a mail or FTP",
+        };
+        write!(
+            f,
+            "{who} server answers at the broker's port; see `mqtt.host` and `mqtt.port`"
+        )
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -86,7 +117,8 @@ impl fmt::Display for Refusal {
                 "the broker refused the user name or password (see `mqtt.username`, `mqtt.password`)"
             }
             Self::NotAuthorized => {
-                "the broker does not authorize this client (see `mqtt.username`, `mqtt.client_id`)"
+                "the broker does not authorize this client: the user name, the password or the client id is \
+                 wrong, or may not connect (see `mqtt.username`, `mqtt.password`, `mqtt.client_id`)"
             }
         })
     }
