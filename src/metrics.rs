@@ -289,7 +289,7 @@ fn mqtt(text: &mut Text, broker: &Broker) {
         ),
         (
             "mcpmqtt_mqtt_messages_lost_total",
-            "Messages that found no room with the call that waited for them.",
+            "Messages that found no room with the call that waited for them, or were too large to be kept.",
             counts.messages_lost,
         ),
     ] {

@@ -101,6 +101,7 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
         None => generate_client_id()?,
     };
     let mut options = Options::new(client_id);
+    options.is_client_id_generated = mqtt.client_id.is_none();
     options.clean_session = mqtt.clean_session;
     options.keep_alive = mqtt.keepalive;
     if let Some(credentials) = &mqtt.credentials {
@@ -121,6 +122,7 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
         packet_bytes: config.limits.packet_bytes,
         publish_queue: config.limits.publish_queue,
         publish_queue_bytes: config.limits.publish_queue_bytes,
+        publish_bytes: config.limits.publish_bytes,
         inflight: config.limits.inflight,
         listeners: config.limits.listeners,
     };

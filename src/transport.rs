@@ -76,7 +76,10 @@ async fn reach(target: &Target) -> Result<Async<TcpStream>, String> {
     let mut failure = String::from("the name has no address");
     for address in addresses {
         match connect(address, share).await {
-            Ok(stream) => return prepare(stream, target).map_err(|error| words(&error)),
+            Ok(stream) => match prepare(stream, target) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = words(&error),
+            },
             Err(error) => failure = words(&error),
         }
     }

@@ -30,6 +30,7 @@ pub struct Limits {
     pub packet_bytes: usize,
     pub publish_queue: usize,
     pub publish_queue_bytes: usize,
+    pub publish_bytes: usize,
     pub inflight: usize,
     pub listeners: usize,
     pub inbox_messages: usize,
@@ -71,6 +72,7 @@ impl Default for Limits {
             packet_bytes: 0,
             publish_queue: 0,
             publish_queue_bytes: 0,
+            publish_bytes: 0,
             inflight: 0,
             listeners: 0,
             inbox_messages: 0,
@@ -92,7 +94,7 @@ impl Default for Limits {
 }
 
 /// Every limit, in the order of the manual. No maximum can be set so high that a 32-bit machine could not count it.
-pub const LIMITS: [Limit; 16] = [
+pub const LIMITS: [Limit; 17] = [
     Limit {
         name: "line_bytes",
         default: 4 * MIB,
@@ -109,8 +111,8 @@ pub const LIMITS: [Limit; 16] = [
         min: KIB,
         max: 256 * MIB,
         unit: "bytes",
-        meaning: "the largest packet taken from the broker",
-        at_limit: "the connection is closed with the reason and made again",
+        meaning: "the largest packet kept of what the broker sends",
+        at_limit: "a larger message is read past and told as lost with its topic and size; the connection goes on",
         field: |limits| &mut limits.packet_bytes,
     },
     Limit {
@@ -132,6 +134,16 @@ pub const LIMITS: [Limit; 16] = [
         meaning: "topics and payloads of those publishes together",
         at_limit: "the publish is refused at once",
         field: |limits| &mut limits.publish_queue_bytes,
+    },
+    Limit {
+        name: "publish_bytes",
+        default: 4 * MIB,
+        min: KIB,
+        max: 256 * MIB,
+        unit: "bytes",
+        meaning: "topic and payload of one publish",
+        at_limit: "the publish is refused at once; set it to what the broker takes, if that is less",
+        field: |limits| &mut limits.publish_bytes,
     },
     Limit {
         name: "inflight",

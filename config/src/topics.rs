@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mcpmqtt_protocol::topic::{Shown, TopicFilter};
+use mcpmqtt_protocol::topic::{Shown, TopicFault, TopicFilter};
 use serde_json::Value;
 
 use crate::finding::Report;
@@ -75,6 +75,10 @@ fn pattern(section: &Section<'_>) -> Option<TopicFilter> {
     }
     match TopicFilter::parse(text) {
         Ok(filter) => Some(filter),
+        Err(error) if matches!(error.fault, TopicFault::Unsendable { .. }) => {
+            section.warn("pattern", format!("{error}; it grants nothing"));
+            None
+        }
         Err(error) => {
             section.problem("pattern", error.to_string());
             None

@@ -104,7 +104,7 @@ fn a_trailing_newline_is_another_topic() {
         publish(&policy, "status/system\n", false),
         Err(r"`status/system\n` is not writable; writable: `status/system`".to_owned())
     );
-    assert!(subscribe(&policy, "status/system\n").is_err());
+    assert!(SubscribeFilter::parse("status/system\n").is_err());
 }
 
 #[test]
@@ -188,7 +188,7 @@ fn a_refusal_names_ten_patterns_and_counts_the_rest() {
 
 #[test]
 fn no_refusal_is_longer_than_4_kb() {
-    for character in ["x", "\u{10ffff}", "\u{202e}", "\n"] {
+    for character in ["x", "\u{10fffd}", "\u{202e}", "\u{200b}"] {
         let long = |i: usize| format!("{i}/{}", character.repeat(300));
         let policy = Policy::new((0..20).map(|i| grant(&long(i), "read write")).collect());
         for refusal in [

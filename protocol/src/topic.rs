@@ -12,7 +12,7 @@ mod shared;
 mod shown;
 mod tree;
 
-pub use error::{TopicError, TopicFault};
+pub use error::{TopicError, TopicFault, unsendable};
 pub use filter::{MAX_LEVELS, TopicFilter};
 pub use name::TopicName;
 pub use shared::SubscribeFilter;

@@ -2,7 +2,8 @@
 //!
 //! Promises: a change is told at once, and what follows on its heels together, at most four times a
 //! second, the last change included; what the broker kept for us while the connection was down
-//! counts as a change. When the broker does not take the subscription it is tried again.
+//! counts as a change. When the broker does not take the subscription it is tried again, unless that
+//! costs everybody the connection.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -12,12 +13,12 @@ use async_io::Timer;
 use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::Listen;
-use mcpmqtt_protocol::message::Message;
-use mcpmqtt_protocol::topic::SubscribeFilter;
+use mcpmqtt_protocol::topic::{Shown, SubscribeFilter};
 use smol::future;
 
 use super::topic::may_read;
 use crate::broker::{Arrival, Inbox};
+use crate::logger;
 use crate::mcp::Watch;
 use crate::mcp::catalog::ReadError;
 use crate::tools::Access;
@@ -62,11 +63,18 @@ async fn watch(access: &Access, filter: &SubscribeFilter, uri: &str, ready: &Sen
             qos: QoS::AtMostOnce,
             retained: true,
         };
-        if let Ok(mut inbox) = access.broker.listen(listen).await {
-            // Full when somebody was told already.
-            let _ = ready.try_send(());
-            tell(access, &mut inbox, uri, first).await;
-            first = false;
+        match access.broker.listen(listen).await {
+            Ok(mut inbox) => {
+                // Full when somebody was told already.
+                let _ = ready.try_send(());
+                tell(access, &mut inbox, uri, first).await;
+                first = false;
+            }
+            Err(why) if why.is_harmful() => {
+                logger::warning(format_args!("{} is watched no more: {why}", Shown(uri)));
+                return access.notifier.withdraw(|withdrawn| withdrawn == uri);
+            }
+            Err(_) => {}
         }
         Timer::after(RETRY_AFTER).await;
     }
@@ -77,14 +85,16 @@ async fn tell(access: &Access, inbox: &mut Inbox, uri: &str, first: bool) {
     loop {
         match inbox.next().await {
             Arrival::Ended(_) => return,
-            Arrival::Message(message) if is_news(access, inbox, &message, first) => {
-                access.seen.note(&message.topic);
+            arrival if is_news(access, inbox, &arrival, first) => {
+                if let Arrival::Message(message) = &arrival {
+                    access.seen.note(&message.topic);
+                }
                 access.notifier.resource_updated(uri);
                 while pause(access, inbox, first).await {
                     access.notifier.resource_updated(uri);
                 }
             }
-            Arrival::Message(_) => {}
+            _ => {}
         }
     }
 }
@@ -100,17 +110,22 @@ async fn pause(access: &Access, inbox: &mut Inbox, first: bool) -> bool {
             None
         };
         match future::or(next, over).await {
-            Some(Arrival::Message(message)) => news |= is_news(access, inbox, &message, first),
             // The end comes again when it is waited for.
             Some(Arrival::Ended(_)) | None => return news,
+            Some(arrival) => news |= is_news(access, inbox, &arrival, first),
         }
     }
 }
 
-/// The value that is there when the watch begins is none.
-fn is_news(access: &Access, inbox: &Inbox, message: &Message, first: bool) -> bool {
-    let old = first && message.retain && inbox.interruptions() == 0;
-    !old && access.rules.policy().may_receive(message.topic.as_str())
+/// The value that is there when the watch begins is none. One that is too large to be kept is.
+fn is_news(access: &Access, inbox: &Inbox, arrival: &Arrival, first: bool) -> bool {
+    let (topic, retain) = match arrival {
+        Arrival::Message(message) => (&message.topic, message.retain),
+        Arrival::TooLarge(large) => (&large.topic, large.retain),
+        Arrival::Ended(_) => return false,
+    };
+    let old = first && retain && inbox.interruptions() == 0;
+    !old && access.rules.policy().may_receive(topic.as_str())
 }
 
 /// Four times a second.
