@@ -98,7 +98,11 @@ fn a_keyword_that_would_go_unchecked_does_not_compile() {
 fn defaults_are_filled_in_and_do_not_replace_what_was_given() {
     let schema = object(json!({
         "a": {"type": "integer", "default": 3},
-        "b": {"type": "object", "properties": {"c": {"type": "boolean", "default": false}}},
+        "b": {
+            "type": "object",
+            "properties": {"c": {"type": "boolean", "default": false}},
+            "additionalProperties": true,
+        },
     }));
     assert_eq!(check(&schema, json!({})).unwrap(), json!({"a": 3}));
     assert_eq!(
@@ -117,7 +121,9 @@ fn integers_are_integers_however_they_are_written() {
         check(&schema, json!({"n": u64::MAX})).unwrap()["n"],
         u64::MAX
     );
-    for wrong in [json!(0.5), json!(1e300), json!("1"), json!(true)] {
+    assert_eq!(check(&schema, json!({"n": "-3"})).unwrap()["n"], -3);
+    assert_eq!(check(&schema, json!({"x": "0.5"})).unwrap()["x"], 0.5);
+    for wrong in [json!(0.5), json!(1e300), json!("1.5"), json!(true)] {
         assert!(check(&schema, json!({"n": wrong})).is_err());
     }
 }

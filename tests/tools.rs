@@ -74,12 +74,22 @@ fn faults() -> Vec<(&'static str, Value, &'static str)> {
         (
             "mqtt_publish",
             json!({"topic": "actuators/a", "payload": 1}),
-            "`payload`",
+            "`payload` must be a string (text; JSON as text too); found 1",
+        ),
+        (
+            "mqtt_publish",
+            json!({"topic": "actuators/a", "payload": {"on": true}}),
+            "`payload` must be a string (text; JSON as text too); found an object",
+        ),
+        (
+            "mqtt_query",
+            json!({"request_topic": "commands/a/request", "response_topic": "commands/a/response", "payload": [1, 2]}),
+            "`payload` must be a string (text; JSON as text too); found an array",
         ),
         (
             "mqtt_publish",
             json!({"topic": "actuators/a", "payload": null}),
-            "`payload`",
+            "missing argument `payload`",
         ),
         (
             "mqtt_publish",
@@ -98,8 +108,28 @@ fn faults() -> Vec<(&'static str, Value, &'static str)> {
         ),
         (
             "mqtt_publish",
-            json!({"topic": "actuators/a", "payload": "", "qos": "1"}),
+            json!({"topic": "actuators/a", "payload": "", "qos": "3"}),
             "`qos`",
+        ),
+        (
+            "mqtt_publish",
+            json!({"topic": "actuators/a", "payload": "", "qos": "one"}),
+            "found the string \"one\"",
+        ),
+        (
+            "mqtt_publish",
+            json!({"topic": "actuators/a", "payload": "", "qos": ""}),
+            "`qos`",
+        ),
+        (
+            "mqtt_publish",
+            json!({"topic": "actuators/a", "payload": "", "qos": true}),
+            "`qos`",
+        ),
+        (
+            "mqtt_publish",
+            json!({"topic": "actuators/a", "payload": "", "retain": 1}),
+            "`retain`",
         ),
         (
             "mqtt_publish",
@@ -138,13 +168,18 @@ fn faults() -> Vec<(&'static str, Value, &'static str)> {
         ),
         (
             "mqtt_publish",
-            json!({"topic": "actuators/a", "payload": "", "timeout": "5"}),
+            json!({"topic": "actuators/a", "payload": "", "timeout": "NaN"}),
             "`timeout`",
         ),
         (
             "mqtt_publish",
             json!({"topic": "actuators/a", "payload": "", "color": 1}),
             "`color`",
+        ),
+        (
+            "mqtt_publish",
+            json!({"topic": "actuators/a", "payload": "", "timeout": "5 s"}),
+            "`timeout`",
         ),
         ("mqtt_publish", publish(""), "topic"),
         ("mqtt_publish", publish("actuators/\0"), "NUL"),
@@ -249,6 +284,64 @@ fn wrong_arguments_are_errors_that_name_the_fault_and_the_next_call_works() {
             .structured();
         assert_eq!(read["topic"], "status/system", "after {tool} {shown}");
     }
+}
+
+#[test]
+fn null_is_as_not_given_and_strings_stand_for_what_they_can_only_mean() {
+    let mut agent = demo();
+    let publish = |more: Value| {
+        let mut arguments = json!({"topic": "actuators/a", "payload": "1"});
+        for (name, value) in more.as_object().unwrap() {
+            arguments[name] = value.clone();
+        }
+        arguments
+    };
+    let nulls = json!({"qos": null, "retain": null, "encoding": null, "timeout": null});
+    for (given, qos) in [
+        (nulls, 0),
+        (json!({"qos": "1", "retain": "false", "timeout": "5"}), 1),
+        (
+            json!({"qos": " 2 ", "retain": "False", "timeout": "0.5"}),
+            2,
+        ),
+        (json!({"qos": "1.0", "timeout": "1e1"}), 1),
+    ] {
+        let published = agent
+            .tool("mqtt_publish", publish(given.clone()))
+            .structured();
+        assert_eq!(published["qos"], qos, "{given}");
+        assert_eq!(published["retain"], false, "{given}");
+    }
+    let retained = agent.tool("mqtt_publish", publish(json!({"retain": "TRUE"})));
+    assert!(
+        retained
+            .error()
+            .contains("may not be published with retain")
+    );
+    let collected = agent.tool(
+        "mqtt_subscribe",
+        json!({
+            "topic": "sensors/+/temperature", "max_messages": "2", "timeout": "5", "qos": null,
+            "include_retained": "true",
+        }),
+    );
+    assert_eq!(collected.structured()["messages_received"], 2);
+    let read = agent.tool(
+        "mqtt_read",
+        json!({"topic": "status/system", "timeout": null, "include_retained": null}),
+    );
+    assert_eq!(read.structured()["topic"], "status/system");
+    let asked = agent.tool(
+        "mqtt_query",
+        json!({
+            "request_topic": "commands/exampleroom1/request", "response_topic": "commands/exampleroom1/response",
+            "payload": "ping", "timeout": "5", "qos": "1", "encoding": null,
+        }),
+    );
+    assert_eq!(
+        asked.structured()["topic"],
+        "commands/exampleroom1/response"
+    );
 }
 
 #[test]

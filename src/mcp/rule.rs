@@ -73,8 +73,34 @@ impl Rule {
         Ok(rule)
     }
 
-    /// Whether the value obeys; an integer written as `1.0` becomes `1` on the way.
+    /// Whether the value obeys. What can mean only one value becomes that on the way: an integer written as `1.0`,
+    /// and a number or a boolean in a string, as many clients send them.
     pub(super) fn accept(&self, value: &mut Value) -> bool {
+        match self.in_string(value) {
+            Some(mut meant) => {
+                let good = self.obeys(&mut meant);
+                if good {
+                    *value = meant;
+                }
+                good
+            }
+            None => self.obeys(value),
+        }
+    }
+
+    /// What a string stands for where no string is allowed.
+    fn in_string(&self, value: &Value) -> Option<Value> {
+        let text = value.as_str()?.trim();
+        match self {
+            Rule::Number { .. } => text.parse().ok().map(Value::Number),
+            Rule::Boolean if text.eq_ignore_ascii_case("true") => Some(Value::Bool(true)),
+            Rule::Boolean if text.eq_ignore_ascii_case("false") => Some(Value::Bool(false)),
+            _ => None,
+        }
+    }
+
+    /// Whether the value obeys as it is written, but for an integer with a point.
+    pub(super) fn obeys(&self, value: &mut Value) -> bool {
         if let Rule::Number { integer: true, .. } = self {
             make_integer(value);
         }

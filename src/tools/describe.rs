@@ -17,7 +17,7 @@ pub(super) fn publish() -> Tool {
         CHANGES,
         json!({"type": "object", "properties": {
             "topic": {"type": "string", "description": "Topic name, no wildcards"},
-            "payload": {"type": "string"},
+            "payload": payload(),
             "qos": qos(),
             "retain": {"type": "boolean", "default": false, "description": "Keep as the topic's last value"},
             "encoding": encoding(),
@@ -93,7 +93,7 @@ pub(super) fn query() -> Tool {
         json!({"type": "object", "properties": {
             "request_topic": {"type": "string", "description": "Topic name, no wildcards"},
             "response_topic": {"type": "string", "description": "Topic filter"},
-            "payload": {"type": "string"},
+            "payload": payload(),
             "timeout": timeout(5),
             "qos": qos(),
             "encoding": encoding(),
@@ -154,6 +154,10 @@ fn received() -> Value {
         "retain": {"type": "boolean"},
         "timestamp": {"type": "string"},
     }, "required": ["topic", "payload", "encoding", "qos", "retain", "timestamp"]})
+}
+
+fn payload() -> Value {
+    json!({"type": "string", "description": "text; JSON as text too"})
 }
 
 fn qos() -> Value {
