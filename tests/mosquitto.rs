@@ -166,6 +166,61 @@ fn a_retained_value_is_read_three_hundred_times_of_three_hundred() {
 }
 
 #[test]
+fn what_is_said_of_a_topic_is_what_was_seen_of_it() {
+    let scratch = harness::Scratch::new();
+    let acl = scratch.path("acl");
+    std::fs::write(
+        &acl,
+        "topic write t/hidden\ntopic read t/sealed\ntopic readwrite t/kept\n",
+    )
+    .unwrap();
+    let broker = Mosquitto::with(&format!("acl_file {}", acl.display()), &[]);
+    let mut config = open_config(broker.port);
+    config["limits"] = json!({"waiting_bytes": 1024});
+    let mut agent = Agent::start(&config);
+    for topic in ["t/hidden", "t/kept"] {
+        broker.publish(&["-t", topic, "-r", "-m", "21.5", "-q", "1"]);
+    }
+    let mut read = |arguments: Value| agent.tool("mqtt_read", arguments).error();
+    // It is retained there; nobody looked.
+    let error = read(json!({"topic": "t/kept", "timeout": 0.2, "include_retained": false}));
+    assert!(
+        error.contains("retained messages were not asked for"),
+        "{error}"
+    );
+    // It is retained there, too; the broker keeps it to itself.
+    let error = read(json!({"topic": "t/hidden", "timeout": 0.2}));
+    assert!(
+        error.contains("the broker sent no retained message, and no new one came. "),
+        "{error}"
+    );
+    assert!(error.contains("access list may hide it"), "{error}");
+    broker.publish(&["-t", "t/kept", "-r", "-m", &"x".repeat(2000), "-q", "1"]);
+    let error = read(json!({"topic": "t/kept", "timeout": 0.2}));
+    assert!(error.contains("found no room here: 1"), "{error}");
+    assert!(!error.contains("no retained message"), "{error}");
+    let uri = json!({"uri": "mqtt://topic/t/hidden"});
+    let absent = agent.request("resources/read", uri).wait();
+    let words = absent["error"]["message"].as_str().unwrap();
+    assert!(
+        words.contains("neither a retained one nor a new one"),
+        "{absent}"
+    );
+    // mosquitto acknowledges what its access list throws away, and the description says that some do.
+    let sealed = json!({"topic": "t/sealed", "payload": "1", "qos": 1});
+    let published = agent.tool("mqtt_publish", sealed).structured();
+    assert_eq!(published["outcome"], "delivered");
+    let listed = agent.request("tools/list", json!({})).wait();
+    let description = listed["result"]["tools"][0]["description"]
+        .as_str()
+        .unwrap();
+    assert!(
+        description.contains("nor that the broker's own access list let it through"),
+        "{description}"
+    );
+}
+
+#[test]
 fn fifty_subscribes_at_once_get_their_own_messages() {
     let (broker, mut agent) = start();
     let waiting: Vec<_> = (0..50)

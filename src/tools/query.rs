@@ -15,7 +15,7 @@ use super::Access;
 use super::arguments::Arguments;
 use super::message::{Budget, Fit, Received};
 use super::publish::{self, Failure};
-use super::subscribe::shown;
+use super::subscribe::{missed, shown};
 use super::wait::{Wait, Waited};
 use crate::broker::Inbox;
 use crate::mcp::catalog::{ToolCall, ToolResult};
@@ -129,9 +129,7 @@ impl Query {
             self.wait.seconds(),
             request.say()
         );
-        if inbox.interruptions() > 0 {
-            text.push_str("; the connection to the broker was lost meanwhile, so a reply may have been missed");
-        }
+        text.push_str(&missed(inbox));
         text
     }
 }
@@ -140,7 +138,7 @@ impl Request {
     fn say(&self) -> String {
         match self {
             Self::UnderWay => "the request may have reached the broker".into(),
-            Self::Out("delivered") => "the request was delivered to the broker".into(),
+            Self::Out("delivered") => "the broker has taken the request".into(),
             Self::Out(_) => "the request was sent".into(),
             Self::Unknown(why) => format!("the request may have reached the broker ({why})"),
         }

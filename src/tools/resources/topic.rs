@@ -18,7 +18,7 @@ use smol::future::FutureExt as _;
 use super::{follow, uri};
 use crate::mcp::catalog::{Body, Completing, Contents, ReadCall, ReadError, Template};
 use crate::tools::Access;
-use crate::tools::subscribe::shown;
+use crate::tools::subscribe::{missed, shown};
 use crate::tools::wait::{Wait, Waited};
 
 pub(super) fn template(access: &Rc<Access>) -> Template {
@@ -88,10 +88,11 @@ async fn first(
         Waited::Message(message) => Ok(vec![contents(call.uri, &message)]),
         Waited::Ended(reason) => Err(ReadError::Failed(format!("not read: {reason}"))),
         Waited::Timeout => Err(ReadError::Absent(format!(
-            "nothing is retained on {} and nothing was published within {} s; \
+            "no message on {} within {} s, neither a retained one nor a new one{}; \
              for a topic that is published now and then use mqtt_read with a longer timeout",
             shown(filter),
-            wait.seconds()
+            wait.seconds(),
+            missed(&inbox)
         ))),
     }
 }
