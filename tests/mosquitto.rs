@@ -316,7 +316,10 @@ fn binary_payloads_come_as_base64_and_large_ones_whole_or_cut_and_said_so() {
 
 #[test]
 fn a_shared_subscription_is_delivered_within_its_inner_filter() {
-    let (broker, mut agent) = start();
+    let broker = Mosquitto::start();
+    let mut config = open_config(broker.port);
+    config["topics"][0]["permissions"] = json!(["read", "share"]);
+    let mut agent = Agent::start(&config);
     let waiting = agent.listening(
         "mqtt_subscribe",
         json!({"topic": "$share/g/t/+", "max_messages": 1}),
@@ -327,6 +330,33 @@ fn a_shared_subscription_is_delivered_within_its_inner_filter() {
         .tool("mqtt_read", json!({"topic": "$share/g/other/#"}))
         .error();
     assert!(refused.contains("not readable"), "{refused}");
+}
+
+/// A consumer of the plant shares its work with nobody who may only read.
+#[test]
+fn without_the_permission_to_share_nothing_is_taken_away_from_a_group() {
+    let (broker, mut agent) = start();
+    let shared = "$share/plant/t/orders";
+    let orders = broker.subscribe(&["-t", shared, "-C", "100", "-W", "20"], || {
+        let calls = [
+            ("mqtt_subscribe", json!({"topic": shared, "timeout": 300, "max_messages": 100})),
+            ("mqtt_read", json!({"topic": shared, "timeout": 300})),
+            ("mqtt_query", json!({"request_topic": "in/x", "response_topic": shared, "payload": "", "timeout": 300})),
+        ];
+        for (tool, arguments) in calls {
+            let refused = agent.tool(tool, arguments).error();
+            assert!(refused.contains("needs the permission `share` beside `read`"), "{refused}");
+        }
+        for method in ["resources/read", "resources/subscribe"] {
+            let uri = json!({"uri": "mqtt://topic/$share/plant/t/orders"});
+            let refused = agent.request(method, uri).wait();
+            let words = refused["error"]["message"].as_str().unwrap();
+            assert!(words.contains("is a shared subscription"), "{method}: {refused}");
+        }
+        let lines: String = (0..100).map(|n| format!("{n}\n")).collect();
+        broker.publish_lines("t/orders", &lines);
+    });
+    assert_eq!(orders.lines().count(), 100);
 }
 
 #[test]

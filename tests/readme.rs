@@ -222,10 +222,11 @@ fn the_table_of_limits_is_that_of_the_code() {
 fn the_table_of_permissions_is_what_the_policy_says() {
     for row in table("| granted |") {
         let (granted, asked, answer) = (&row[0], &row[1], &row[2]);
-        let (permission, _) = granted.split_once(' ').unwrap();
+        let words = granted.split('`').next().unwrap().split_whitespace();
+        let permissions: Vec<_> = words.filter(|word| *word != "and").collect();
         let topics: Vec<_> = quoted(granted)
             .iter()
-            .map(|pattern| json!({"pattern": pattern, "permissions": [permission]}))
+            .map(|pattern| json!({"pattern": pattern, "permissions": permissions}))
             .collect();
         let (config, _) = Config::parse(&json!({ "topics": topics }).to_string()).unwrap();
         let topic = quoted(asked)[0];

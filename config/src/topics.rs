@@ -107,6 +107,7 @@ fn permissions(section: &Section<'_>) -> Permissions {
             Some("read") => permissions.read = true,
             Some("write") => permissions.write = true,
             Some("retain") => permissions.retain = true,
+            Some("share") => permissions.share = true,
             _ => {
                 let text = format!("found {}; allowed: {ALLOWED}", found(entry));
                 section.report().problem(format!("{path}[{index}]"), text);
@@ -137,4 +138,4 @@ fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Grant> {
     grants
 }
 
-const ALLOWED: &str = "`read`, `write`, `retain`";
+const ALLOWED: &str = "`read`, `write`, `retain`, `share`";

@@ -43,7 +43,16 @@ pub(super) fn template(access: &Rc<Access>) -> Template {
 /// The filter that is exactly the URI's topic.
 pub(super) fn filter(uri: &str) -> Result<SubscribeFilter, ReadError> {
     let topic = uri::topic(uri).map_err(ReadError::Refused)?;
-    SubscribeFilter::parse(topic.as_str()).map_err(|error| ReadError::Refused(error.to_string()))
+    let filter = SubscribeFilter::parse(topic.as_str())
+        .map_err(|error| ReadError::Refused(error.to_string()))?;
+    if filter.group().is_some() {
+        return Err(ReadError::Refused(format!(
+            "{} is a shared subscription, which is no topic and takes messages away from others; name the topic, or use \
+             mqtt_subscribe",
+            shown(&filter)
+        )));
+    }
+    Ok(filter)
 }
 
 /// That filter, if it may be read now.
