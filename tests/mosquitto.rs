@@ -4,8 +4,10 @@
 
 mod harness;
 
+use std::time::Instant;
+
 use harness::agent::Agent;
-use harness::mosquitto::Mosquitto;
+use harness::mosquitto::{Mosquitto, eventually};
 use harness::open_config;
 use harness::peer::Responder;
 use serde_json::{Value, json};
@@ -42,6 +44,58 @@ fn a_publish_at_each_qos_arrives_and_says_how_it_ended() {
     assert_eq!(agent.tool("mqtt_publish", binary).structured()["bytes"], 3);
     let seen = broker.subscribe(&["-t", "t/x", "-C", "1", "-F", "%r %x"], || {});
     assert_eq!(seen, "1 00fffe\n");
+}
+
+/// A loop in one agent; the others get through, and the broker is not flooded.
+#[test]
+fn a_caller_publishes_no_more_in_a_second_than_it_may_and_is_told_when_to_come_back() {
+    let broker = Mosquitto::start();
+    let mut config = open_config(broker.port);
+    config["limits"] = json!({"publishes_per_second": 20});
+    let mut agent = Agent::start(&config);
+    let start = Instant::now();
+    let burst: Vec<_> = (0..200)
+        .map(|_| agent.tool("mqtt_publish", json!({"topic": "t/flood", "payload": "x"})))
+        .collect();
+    let mut sent = 0;
+    for answer in burst {
+        match answer.outcome() {
+            Ok(_) => sent += 1,
+            Err(refused) => {
+                let words = "not published: more than 20 publishes in a second; try again in ";
+                assert!(refused.starts_with(words), "{refused}");
+                assert!(
+                    refused.ends_with(" s. The message did not reach the broker."),
+                    "{refused}"
+                );
+            }
+        }
+    }
+    // What flowed in while the burst was worked on.
+    let most = 21.0 + 20.0 * start.elapsed().as_secs_f64();
+    assert!(
+        (20.0..=most).contains(&f64::from(sent)),
+        "{sent} of at most {most}"
+    );
+    let query =
+        json!({"request_topic": "in/x", "response_topic": "out/x", "payload": "", "timeout": 0.1});
+    eventually("a request counts, too", || {
+        for _ in 0..40 {
+            let message = json!({"topic": "t/flood", "payload": "x"});
+            agent.tool("mqtt_publish", message).wait();
+        }
+        let refused = agent.tool("mqtt_query", query.clone()).error();
+        refused.starts_with("no query: more than 20 publishes in a second")
+    });
+    let denied = agent.tool("mqtt_publish", json!({"topic": "other", "payload": ""}));
+    assert!(
+        denied.error().contains("is not writable"),
+        "a refusal costs nothing"
+    );
+    eventually("the caller may publish again", || {
+        let again = agent.tool("mqtt_publish", json!({"topic": "t/flood", "payload": "x"}));
+        again.outcome().is_ok()
+    });
 }
 
 /// mosquitto as it comes lets 20 messages be in flight, and closes the connection when a QoS 1 message

@@ -18,6 +18,7 @@ use super::publish::{self, Failure};
 use super::subscribe::{missed, shown};
 use super::wait::{Wait, Waited};
 use crate::broker::Inbox;
+use crate::mcp::CallerId;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 
 #[derive(Serialize)]
@@ -33,6 +34,7 @@ struct Query {
     request: Message,
     response: SubscribeFilter,
     wait: Wait,
+    caller: CallerId,
 }
 
 /// What happened to the request, as far as it is known.
@@ -45,6 +47,7 @@ enum Request {
 pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
     let query = Query {
+        caller: call.client.caller().clone(),
         wait: Wait::new(arguments.timeout()?, call.progress),
         response: arguments.filter("response_topic")?,
         request: Message {
@@ -64,6 +67,8 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
 
 impl Query {
     async fn run(&self, access: &Access) -> Result<ToolResult, String> {
+        let counted = access.rates.take(&self.caller, Instant::now());
+        counted.map_err(|too_many| format!("no query: {too_many}. Nothing was sent."))?;
         let turn = access.turns.line_up(self.response.filter().clone());
         if self.wait.until_deadline(turn.come()).await.is_none() {
             return Err(format!(
