@@ -13,6 +13,7 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use mcpmqtt_config::{GenkeyError, MAX_FILE_BYTES, Rotation, Secret, rotate};
+use mcpmqtt_protocol::topic::ShownPath;
 
 /// A key that is in force.
 #[derive(Debug)]
@@ -45,9 +46,9 @@ pub fn rotate_key(path: &Path) -> Result<Rotated, KeyfileError> {
     let mut warnings = Vec::new();
     if before.mode() & 0o004 != 0 {
         let mode = before.mode() & 0o7777;
-        let shown = target.display();
+        let shown = ShownPath(&target);
         warnings.push(format!(
-            "every user can read `{shown}` (mode {mode:04o}), secrets included; `chmod 600` it"
+            "every user can read {shown} (mode {mode:04o}), secrets included; `chmod 600` it"
         ));
     }
     Ok(Rotated {
@@ -84,12 +85,12 @@ impl fmt::Display for KeyfileError {
             Self::File { doing, path, error } => {
                 write!(
                     f,
-                    "cannot {doing} `{}`: {error}; the file is unchanged",
-                    path.display()
+                    "cannot {doing} {}: {error}; the file is unchanged",
+                    ShownPath(path)
                 )
             }
             Self::Content { path, error } => {
-                write!(f, "`{}`: {error}; the file is unchanged", path.display())
+                write!(f, "{}: {error}; the file is unchanged", ShownPath(path))
             }
         }
     }

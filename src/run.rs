@@ -10,6 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use mcpmqtt_config::{ApiKey, Config};
+use mcpmqtt_protocol::topic::{Printable, ShownPath};
 
 use crate::cli::{self, Command, Settings, Transport};
 use crate::http::Tls;
@@ -117,7 +118,13 @@ fn check(transport: Transport, settings: &Settings) -> Result<(), String> {
 
 /// The remote server must not open without a key.
 fn remote_is_ready(config: &Config, named: Option<&Path>) -> Result<(), String> {
-    let named = named.map(|path| format!(" --config {}", path.display()));
+    // Within the quotation of the whole command.
+    let named = named.map(|path| {
+        format!(
+            " --config {}",
+            ShownPath(path).to_string().trim_matches('`')
+        )
+    });
     let named = named.unwrap_or_default();
     let remedy = format!("run `mcpmqtt --genkey{named}` to make a key");
     match config.remote_server.as_ref().map(|server| &server.api_key) {
@@ -140,16 +147,17 @@ fn new_key(named: Option<&Path>) -> Result<(), String> {
     }
     let _ = writeln!(
         notes,
-        "`{}` now holds the hash of the new API key",
-        path.display()
+        "{} now holds the hash of the new API key",
+        ShownPath(&path)
     );
-    let _ = io::stderr().write_all(notes.as_bytes());
+    let _ = write!(io::stderr(), "{}", Printable(&notes));
     print(&format!("{}\n", rotated.key.expose()))
 }
 
 /// `mcpmqtt --help | head -1` is no failure.
 fn print(text: &str) -> Result<(), String> {
-    match io::stdout().write_all(text.as_bytes()) {
+    // What came from the file has been escaped where it was put in; nothing gets by that was not.
+    match write!(io::stdout(), "{}", Printable(text)) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(format!("cannot write to standard output: {error}"))
         }
@@ -159,7 +167,7 @@ fn print(text: &str) -> Result<(), String> {
 
 fn complain(message: &str, code: u8) -> ExitCode {
     // Nobody is left to be told that standard error is closed.
-    let _ = writeln!(io::stderr(), "mcpmqtt: {message}");
+    let _ = writeln!(io::stderr(), "mcpmqtt: {}", Printable(message));
     ExitCode::from(code)
 }
 

@@ -304,3 +304,26 @@ fn a_catalog_that_is_logged_names_what_is_in_it() {
         assert!(shown.contains(words), "no {words} in {shown}");
     }
 }
+
+/// Some parsers of event streams take these for the end of a line, and wait for the rest of a message for ever. The
+/// test's client looks at the bytes.
+#[test]
+fn characters_that_end_a_line_for_some_readers_come_through_escaped() {
+    let odd = "a\u{85}b\u{2028}c\u{2029}é";
+    let peer = Peer::new();
+    let call = |name: &str, arguments: Value| {
+        let params = json!({"name": name, "arguments": arguments});
+        let answer = peer.ask(&modern(odd, "tools/call", params));
+        assert_eq!(answer["id"], odd);
+        answer
+    };
+    let echoed = call("echo", json!({"text": odd}));
+    assert_eq!(echoed["result"]["structuredContent"]["text"], odd);
+    for arguments in [
+        json!({"text": odd, "mode": odd}),
+        json!({"text": odd, odd: 1}),
+    ] {
+        assert_eq!(call("echo", arguments)["result"]["isError"], true);
+    }
+    assert_eq!(call(odd, json!({}))["error"]["code"], -32602);
+}

@@ -266,7 +266,8 @@ fn fault(id: &Id, error: &RpcError) -> Served {
         r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#,
         id.as_json()
     );
-    Served::Answer(answer::json(StatusCode::BadRequest, text.into_bytes()))
+    let text = crate::mcp::escaped(text.into_bytes());
+    Served::Answer(answer::json(StatusCode::BadRequest, text))
 }
 
 fn accepted() -> Served {

@@ -40,6 +40,7 @@ mod results;
 mod rounds;
 mod rule;
 mod seal;
+mod separators;
 mod session;
 mod together;
 mod version;
@@ -58,3 +59,4 @@ pub use session::Session;
 pub use version::{Shape, Version};
 
 pub(crate) use modern::{CLIENT_CAPABILITIES, PROTOCOL_VERSION, claims};
+pub(crate) use separators::escaped;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use mcpmqtt_protocol::topic::Printable;
 use serde_json::{Map, Number, Value};
 
 use super::json::cut;
@@ -193,7 +194,10 @@ impl fmt::Display for Found<'_> {
             Value::Bool(value) => write!(f, "{value}"),
             Value::Number(number) => write!(f, "{number}"),
             Value::String(text) if self.by_length => write!(f, "one of {}", characters(text)),
-            Value::String(text) => write!(f, "the string {}", Value::String(cut(text, 40))),
+            Value::String(text) => {
+                let quoted = Value::String(cut(text, 40)).to_string();
+                write!(f, "the string {}", Printable(&quoted))
+            }
             Value::Array(_) => f.write_str("an array"),
             Value::Object(_) => f.write_str("an object"),
         }

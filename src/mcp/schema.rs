@@ -9,6 +9,7 @@
 
 use std::fmt;
 
+use mcpmqtt_protocol::topic::Printable;
 use serde_json::{Map, Value};
 
 use super::json::cut;
@@ -194,7 +195,8 @@ impl Object {
             if self.properties.iter().any(|known| known.name == *name) {
                 continue;
             }
-            let shown = join(path, &cut(name, 40));
+            let shown = Printable(&cut(name, 40).replace('\n', " ")).to_string();
+            let shown = join(path, &shown);
             match faults.renamed.iter().find(|(tried, _)| tried == name) {
                 Some((_, right)) => {
                     faults

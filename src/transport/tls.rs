@@ -11,6 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mcpmqtt_config::Trust;
+use mcpmqtt_protocol::topic::{Shown, ShownPath};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 
@@ -33,7 +34,8 @@ impl Tls {
     pub fn load(tls: &mcpmqtt_config::Tls, host: &str) -> Result<Self, String> {
         let name = tls.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
-            format!("mqtt.tls.server_name: `{name}` cannot stand in a certificate; give the name that does")
+            let name = Shown(name);
+            format!("mqtt.tls.server_name: {name} cannot stand in a certificate; give the name that does")
         })?;
         let ring = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&ring))
@@ -52,8 +54,8 @@ impl Tls {
                 let chain = FILES.certificates("cert_file", &files.cert_file)?;
                 let key = FILES.private_key("key_file", &files.key_file)?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    let path = files.key_file.display();
-                    format!("mqtt.tls.key_file: `{path}` does not go with the certificate in `cert_file`: {error}")
+                    let path = ShownPath(&files.key_file);
+                    format!("mqtt.tls.key_file: {path} does not go with the certificate in `cert_file`: {error}")
                 })?
             }
         };
