@@ -14,6 +14,7 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use mcpmqtt_config::{FIRST_FILE, GenkeyError, MAX_FILE_BYTES, Rotation, Secret, rotate_bytes};
+use mcpmqtt_protocol::topic::ShownPath;
 
 /// A key that is not in force yet.
 #[derive(Debug)]
@@ -173,8 +174,8 @@ impl fmt::Display for KeyfileError {
             Self::File { doing, path, error } => {
                 write!(
                     f,
-                    "cannot {doing} `{}`: {error}; the file is unchanged",
-                    path.display()
+                    "cannot {doing} {}: {error}; the file is unchanged",
+                    ShownPath(path)
                 )
             }
             Self::Content { path, error } => {
@@ -183,16 +184,16 @@ impl fmt::Display for KeyfileError {
                 let (reason, line) = text.split_at(text.find('\n').unwrap_or(text.len()));
                 write!(
                     f,
-                    "`{}`: {reason}; the file is unchanged{line}",
-                    path.display()
+                    "{}: {reason}; the file is unchanged{line}",
+                    ShownPath(path)
                 )
             }
             Self::Damaged { path, copy, error } => {
                 write!(
                     f,
-                    "cannot write `{}`: {error}; the file is damaged, and `{}` has what was in it",
-                    path.display(),
-                    copy.display()
+                    "cannot write {}: {error}; the file is damaged, and {} has what was in it",
+                    ShownPath(path),
+                    ShownPath(copy)
                 )
             }
         }
@@ -219,9 +220,9 @@ fn read(target: &Path) -> io::Result<(Vec<u8>, Metadata)> {
 
 fn readable(target: &Path, before: &Metadata) -> Option<String> {
     let mode = before.mode() & 0o7777;
-    let shown = target.display();
+    let shown = ShownPath(target);
     (mode & 0o004 != 0).then(|| {
-        format!("every user can read `{shown}` (mode {mode:04o}), secrets included; `chmod 600` it")
+        format!("every user can read {shown} (mode {mode:04o}), secrets included; `chmod 600` it")
     })
 }
 

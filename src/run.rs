@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use mcpmqtt_config::{ApiKey, Config, LogLevel};
+use mcpmqtt_protocol::topic::{Printable, ShownPath};
 
 use crate::call::{self, CallError};
 use crate::cli::{self, Command, Settings, Transport};
@@ -159,7 +160,13 @@ fn check(transport: Transport, settings: &Settings) -> Result<(), String> {
 
 /// The remote server must not open without a key.
 fn remote_is_ready(config: &Config, named: Option<&Path>) -> Result<(), String> {
-    let named = named.map(|path| format!(" --config {}", path.display()));
+    // Within the quotation of the whole command.
+    let named = named.map(|path| {
+        format!(
+            " --config {}",
+            ShownPath(path).to_string().trim_matches('`')
+        )
+    });
     let named = named.unwrap_or_default();
     let remedy = format!("run `mcpmqtt --genkey{named}` to make a key");
     match config.remote_server.as_ref().map(|server| &server.api_key) {
@@ -196,19 +203,19 @@ fn new_key(named: Option<&Path>) -> Result<(), String> {
     prepared
         .put_in_force()
         .map_err(|error| format!("{error}. The key on standard output is not in force"))?;
-    let shown = file.display();
+    let shown = ShownPath(&file);
     let _ = match change {
         Change::NewFile => writeln!(
             notes,
-            "`{shown}` is new: the broker at localhost:1883, `test/+` to read and write, and the hash of the API key"
+            "{shown} is new: the broker at localhost:1883, `test/+` to read and write, and the hash of the API key"
         ),
-        Change::FirstKey => writeln!(notes, "`{shown}` now holds the hash of the new API key"),
+        Change::FirstKey => writeln!(notes, "{shown} now holds the hash of the new API key"),
         Change::Replaces => writeln!(
             notes,
-            "`{shown}` now holds the hash of the new API key; the key before it ends when the server starts again or gets SIGHUP"
+            "{shown} now holds the hash of the new API key; the key before it ends when the server starts again or gets SIGHUP"
         ),
     };
-    let _ = io::stderr().write_all(notes.as_bytes());
+    let _ = write!(io::stderr(), "{}", Printable(&notes));
     Ok(())
 }
 
@@ -221,7 +228,8 @@ fn goes_nowhere(output: impl AsFd) -> bool {
 
 /// `mcpmqtt --help | head -1` is no failure.
 fn print(text: &str) -> Result<(), String> {
-    match io::stdout().write_all(text.as_bytes()) {
+    // What came from the file has been escaped where it was put in; nothing gets by that was not.
+    match write!(io::stdout(), "{}", Printable(text)) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(format!("cannot write to standard output: {error}"))
         }
@@ -231,7 +239,7 @@ fn print(text: &str) -> Result<(), String> {
 
 fn complain(message: &str, code: u8) -> ExitCode {
     // Nobody is left to be told that standard error is closed.
-    let _ = writeln!(io::stderr(), "mcpmqtt: {message}");
+    let _ = writeln!(io::stderr(), "mcpmqtt: {}", Printable(message));
     ExitCode::from(code)
 }
 

@@ -104,7 +104,9 @@ impl House {
         let server_info = tools::server_info(&policy);
         let result_bytes = config.limits.result_bytes;
         let metrics = Metrics::default();
-        let access = Access::new(broker.clone(), policy, result_bytes, executor).counting(&metrics);
+        let access = Access::new(broker.clone(), policy, result_bytes, executor)
+            .limiting(config.limits.publishes_per_second)
+            .counting(&metrics);
         let engine = Engine::new(tools::catalog(&access, info), server_info)
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(House {

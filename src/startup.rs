@@ -13,7 +13,7 @@ use std::time::Duration;
 use mcpmqtt_config::{Config, MAX_FILE_BYTES, Password};
 use mcpmqtt_protocol::client::{BackoffOptions, Options};
 use mcpmqtt_protocol::limits::Limits;
-use mcpmqtt_protocol::topic::Shown;
+use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
 use crate::broker::InboxLimits;
 use crate::cli;
@@ -41,16 +41,16 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
         ));
     };
     match read(&path) {
-        Ok(text) => parse(&text, &format!("`{}`", path.display())),
+        Ok(text) => parse(&text, &ShownPath(&path).to_string()),
         Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
             Ok(without_file(&format!(
-                "there is no configuration file `{}`",
-                path.display()
+                "there is no configuration file {}",
+                ShownPath(&path)
             )))
         }
         Err(error) => Err(format!(
-            "cannot read the configuration `{}`: {}",
-            path.display(),
+            "cannot read the configuration {}: {}",
+            ShownPath(&path),
             words(&error)
         )),
     }
@@ -194,8 +194,8 @@ fn password(password: &Password) -> Result<Option<Vec<u8>>, String> {
     };
     let fault = |words: String| {
         format!(
-            "mqtt.password_file: cannot use `{}`: {words}",
-            path.display()
+            "mqtt.password_file: cannot use {}: {words}",
+            ShownPath(path)
         )
     };
     let mut bytes = Vec::new();

@@ -10,6 +10,7 @@ mod describe;
 mod message;
 mod publish;
 mod query;
+mod rate;
 mod resources;
 mod rules;
 mod subscribe;
@@ -26,6 +27,7 @@ use mcpmqtt_config::Policy;
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
+use self::rate::Rates;
 use self::resources::Seen;
 use self::rules::Rules;
 use self::turns::Turns;
@@ -43,6 +45,7 @@ pub struct Access {
     rules: Rules,
     result_bytes: usize,
     turns: Turns,
+    rates: Rates,
     notifier: Notifier,
     seen: Seen,
     metrics: Metrics,
@@ -65,6 +68,7 @@ impl Access {
             rules: Rules::new(policy),
             result_bytes,
             turns: Turns::default(),
+            rates: Rates::new(0),
             notifier: Notifier::new(),
             seen: Seen::default(),
             metrics: Metrics::default(),
@@ -77,6 +81,13 @@ impl Access {
     pub fn counting(self, metrics: &Metrics) -> Self {
         let metrics = metrics.clone();
         Self { metrics, ..self }
+    }
+
+    /// Lets each caller publish so often in a second; 0 for any number.
+    #[must_use]
+    pub fn limiting(self, publishes_per_second: usize) -> Self {
+        let rates = Rates::new(publishes_per_second);
+        Self { rates, ..self }
     }
 
     /// Puts another policy in force, for what is under way too. When this returns, nothing goes on that it does not

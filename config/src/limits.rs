@@ -32,6 +32,7 @@ pub struct Limits {
     pub publish_queue_bytes: usize,
     pub publish_bytes: usize,
     pub inflight: usize,
+    pub publishes_per_second: usize,
     pub listeners: usize,
     pub inbox_messages: usize,
     pub inbox_bytes: usize,
@@ -74,6 +75,7 @@ impl Default for Limits {
             publish_queue_bytes: 0,
             publish_bytes: 0,
             inflight: 0,
+            publishes_per_second: 0,
             listeners: 0,
             inbox_messages: 0,
             inbox_bytes: 0,
@@ -94,7 +96,7 @@ impl Default for Limits {
 }
 
 /// Every limit, in the order of the manual. No maximum can be set so high that a 32-bit machine could not count it.
-pub const LIMITS: [Limit; 17] = [
+pub const LIMITS: [Limit; 18] = [
     Limit {
         name: "line_bytes",
         default: 4 * MIB,
@@ -154,6 +156,16 @@ pub const LIMITS: [Limit; 17] = [
         meaning: "QoS 1 and 2 publishes sent and not yet acknowledged",
         at_limit: "further ones wait in the publish queue",
         field: |limits| &mut limits.inflight,
+    },
+    Limit {
+        name: "publishes_per_second",
+        default: 1000,
+        min: 0,
+        max: 1_000_000,
+        unit: "messages",
+        meaning: "publishes of one caller in a second, requests of `mqtt_query` included, and as many at once after a pause; 0 is off",
+        at_limit: "the publish is refused and told when to come back",
+        field: |limits| &mut limits.publishes_per_second,
     },
     Limit {
         name: "listeners",

@@ -116,6 +116,7 @@ fn permissions(section: &Section<'_>) -> Permissions {
             Some("read") => permissions.read = true,
             Some("write") => permissions.write = true,
             Some("retain") => permissions.retain = true,
+            Some("share") => permissions.share = true,
             _ => {
                 let hint = entry.as_str().map(instead_of_entry).unwrap_or_default();
                 let text = format!("found {}; allowed: {ALLOWED}{hint}", found(entry));
@@ -180,4 +181,4 @@ fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {
     rules
 }
 
-const ALLOWED: &str = "`read`, `write`, `retain`";
+const ALLOWED: &str = "`read`, `write`, `retain`, `share`";

@@ -12,6 +12,7 @@ fn grant(pattern: &str, permissions: &str) -> Grant {
             read: held("read"),
             write: held("write"),
             retain: held("retain"),
+            share: held("share"),
         },
         description: None,
     }
@@ -78,11 +79,53 @@ fn wildcards_do_not_reach_dollar_topics() {
 #[test]
 fn a_shared_subscription_is_judged_by_its_inner_filter() {
     assert!(subscribe(&readable("+/+/temperature"), "$share/g/temperature").is_err());
-    assert_eq!(subscribe(&readable("a/#"), "$share/g/a/b"), Ok(()));
+    let shareable = policy(&[("a/#", "read share")]);
+    assert_eq!(subscribe(&shareable, "$share/g/a/b"), Ok(()));
     assert_eq!(
-        subscribe(&readable("a/#"), "$share/g/#"),
+        subscribe(&shareable, "$share/g/#"),
         Err("`$share/g/#` is not readable; readable: `a/#`".to_owned())
     );
+}
+
+/// The agent of a group takes away what it is given: reading is not enough.
+#[test]
+fn all_of_a_shared_subscription_needs_the_permission_to_share() {
+    let words = "would take messages away from the others in its group, for which a topic needs the permission `share` \
+                 beside `read`; ";
+    assert_eq!(
+        subscribe(&readable("a/#"), "$share/g/a/b"),
+        Err(format!("`$share/g/a/b` {words}no topic has it"))
+    );
+    let partly = policy(&[("a/#", "read"), ("a/+", "share"), ("b/#", "read share")]);
+    assert_eq!(
+        subscribe(&partly, "$share/g/a/b"),
+        Ok(()),
+        "two patterns may give the two"
+    );
+    assert_eq!(subscribe(&partly, "$share/g/a/+"), Ok(()));
+    assert_eq!(
+        subscribe(&partly, "$share/g/a/#"),
+        Err(format!(
+            "`$share/g/a/#` {words}topics that have it: `a/+`, `b/#`"
+        ))
+    );
+    let union = policy(&[("a/#", "read"), ("a", "share"), ("a/+/#", "share")]);
+    assert_eq!(subscribe(&union, "$share/g/a/#"), Ok(()));
+    let unread = policy(&[("a/#", "share")]);
+    assert!(
+        subscribe(&unread, "$share/g/a").is_err(),
+        "sharing alone reads nothing"
+    );
+    assert!(subscribe(&unread, "a").is_err());
+}
+
+#[test]
+fn what_may_be_shared_is_read_from_the_file_and_told() {
+    let file = r#"{"topics": [{"pattern": "a/#", "permissions": ["share", "read"]}]}"#;
+    let (config, _) = Config::parse(file).unwrap();
+    assert_eq!(subscribe(&config.policy, "$share/g/a/b"), Ok(()));
+    let words = config.describe();
+    assert!(words.contains("topic `a/#`: read, share; no description\n"), "{words}");
 }
 
 #[test]
@@ -195,11 +238,14 @@ fn no_refusal_is_longer_than_4_kb() {
             publish(&policy, &long(99), false),
             subscribe(&policy, &long(99)),
             publish(&policy, &long(1), true),
+            subscribe(&policy, &format!("$share/{}", long(1))),
         ] {
             let refusal = refusal.unwrap_err();
             assert!(refusal.len() <= 4096, "{} bytes", refusal.len());
             assert!(
-                refusal.contains(" more") || refusal.contains("nowhere"),
+                refusal.contains(" more")
+                    || refusal.contains("nowhere")
+                    || refusal.ends_with("no topic has it"),
                 "{refusal}"
             );
         }

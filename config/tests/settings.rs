@@ -184,7 +184,7 @@ fn the_table_of_limits_is_consistent_and_complete() {
             .map(|(i, other)| if i == index { other.max } else { other.default });
         assert_eq!(changed, expected.collect::<Vec<_>>(), "{}", limit.name);
         assert!(
-            set(limit.max + 1).is_err() && set(limit.min - 1).is_err(),
+            set(limit.max + 1).is_err() && set(limit.min.wrapping_sub(1)).is_err(),
             "{}",
             limit.name
         );

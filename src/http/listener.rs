@@ -13,6 +13,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use async_io::Async;
+use mcpmqtt_protocol::topic::ShownPath;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::activation;
@@ -172,7 +173,9 @@ impl Listener {
             Socket::Unix(socket) => {
                 let (stream, _) = socket.accept().await?;
                 let peer = rustix::net::sockopt::socket_peercred(&stream)
-                    .map_or(Peer::Unknown, |peer| Peer::User(peer.uid.as_raw()));
+                    .map_or(Peer::Unknown, |peer| {
+                        Peer::of(peer.uid.as_raw(), peer.pid.as_raw_nonzero().get())
+                    });
                 Ok((Stream::Unix(stream), peer))
             }
         }
@@ -236,19 +239,21 @@ impl fmt::Display for ListenError {
         match self {
             ListenError::NotASocket(path) => write!(
                 f,
-                "`{}` is in the way: it is no socket; remove it or change `remote_server.uds`",
-                path.display()
+                "{} is in the way: it is no socket; remove it or change `remote_server.uds`",
+                ShownPath(path)
             ),
             ListenError::Taken(place) => {
                 write!(
                     f,
-                    "another server listens on `{place}`; stop it or choose another place"
+                    "another server listens on {}; stop it or choose another place",
+                    ShownPath(Path::new(place))
                 )
             }
             ListenError::Failed(place, why) => {
                 write!(
                     f,
-                    "cannot listen on `{place}`: {}",
+                    "cannot listen on {}: {}",
+                    ShownPath(Path::new(place)),
                     crate::transport::words(why)
                 )
             }

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::rc::Rc;
 
+use super::separators;
+
 /// Takes messages for the client. The front door makes it: a line on stdout, an event on a
 /// request's own stream. Cheap to clone.
 #[derive(Clone)]
@@ -53,11 +55,11 @@ impl Outlet {
     }
 
     pub(super) fn offer(&self, text: Vec<u8>) -> bool {
-        (self.all)(text)
+        (self.all)(separators::escaped(text))
     }
 
     pub(super) fn offer_progress(&self, text: Vec<u8>) -> bool {
-        self.progress.as_ref().unwrap_or(&self.all)(text)
+        self.progress.as_ref().unwrap_or(&self.all)(separators::escaped(text))
     }
 
     pub(super) fn is_shared(&self) -> bool {

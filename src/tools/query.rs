@@ -15,9 +15,10 @@ use super::Access;
 use super::arguments::Arguments;
 use super::message::{Budget, Fit, Received};
 use super::publish::{self, Failure};
-use super::subscribe::shown;
+use super::subscribe::{missed, shown};
 use super::wait::{Wait, Waited};
 use crate::broker::Inbox;
+use crate::mcp::CallerId;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 
 #[derive(Serialize)]
@@ -33,6 +34,7 @@ struct Query {
     request: Message,
     response: SubscribeFilter,
     wait: Wait,
+    caller: CallerId,
 }
 
 /// What happened to the request, as far as it is known.
@@ -45,6 +47,7 @@ enum Request {
 pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
     let query = Query {
+        caller: call.client.caller().clone(),
         wait: Wait::new(arguments.timeout()?, call.progress),
         response: arguments.filter("response_topic")?,
         request: Message {
@@ -64,6 +67,8 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
 
 impl Query {
     async fn run(&self, access: &Access) -> Result<ToolResult, String> {
+        let counted = access.rates.take(&self.caller, Instant::now());
+        counted.map_err(|too_many| format!("no query: {too_many}. Nothing was sent."))?;
         let turn = access.turns.line_up(self.response.filter().clone());
         if self.wait.until_deadline(turn.come()).await.is_none() {
             return Err(format!(
@@ -130,9 +135,7 @@ impl Query {
             self.wait.seconds(),
             request.say()
         );
-        if inbox.interruptions() > 0 {
-            text.push_str("; the connection to the broker was lost meanwhile, so a reply may have been missed");
-        }
+        text.push_str(&missed(inbox));
         text
     }
 }
@@ -141,7 +144,7 @@ impl Request {
     fn say(&self) -> String {
         match self {
             Self::UnderWay => "the request may have reached the broker".into(),
-            Self::Out("delivered") => "the request was delivered to the broker".into(),
+            Self::Out("delivered") => "the broker has taken the request".into(),
             Self::Out(_) => "the request was sent".into(),
             Self::Unknown(why) => format!("the request may have reached the broker ({why})"),
         }

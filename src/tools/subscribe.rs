@@ -141,7 +141,7 @@ pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
         qos: QoS::AtMostOnce,
         retained: arguments.flag("include_retained")?,
     };
-    let topic = listen.filter.clone();
+    let (topic, retained) = (listen.filter.clone(), listen.retained);
     let reading = async {
         let listening = wait.listen(&access, listen).await;
         let mut inbox = listening.map_err(|why| format!("not read: {why}"))?;
@@ -164,7 +164,7 @@ pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
             Waited::TooLarge(large) => Err(format!("not read: {large}")),
             Waited::Timeout => Err(match too_large {
                 Some(large) => format!("not read: {large}"),
-                None => nothing(&topic, &wait, &inbox),
+                None => nothing(&topic, retained, &wait, &inbox),
             }),
         }
     };
@@ -175,17 +175,35 @@ fn first(message: Received, truncated: bool) -> ToolResult {
     ToolResult::structured(&First { message, truncated })
 }
 
-fn nothing(topic: &SubscribeFilter, wait: &Wait, inbox: &Inbox) -> String {
-    let mut text = format!("no message on {} within {} s", shown(topic), wait.seconds());
+/// What was seen, and no more: a broker's access list hides what is there without a word.
+fn nothing(topic: &SubscribeFilter, retained: bool, wait: &Wait, inbox: &Inbox) -> String {
+    let text = format!("no message on {} within {} s", shown(topic), wait.seconds());
+    let missed = missed(inbox);
+    if inbox.lost() > 0 {
+        return format!("{text} that could be given out{missed}");
+    }
+    let kept = match retained {
+        true => "the broker sent no retained message",
+        false => "retained messages were not asked for (include_retained)",
+    };
+    format!(
+        "{text}: {kept}, and no new one came{missed}. Raise `timeout` (at most 300) for a topic that is published now \
+         and then, and check its spelling; the broker's own access list may hide it, too."
+    )
+}
+
+/// Why there may have been more than was given out.
+pub(super) fn missed(inbox: &Inbox) -> String {
+    let mut text = String::new();
+    if inbox.lost() > 0 {
+        let lost = inbox.lost();
+        text = format!("; messages that came and found no room here: {lost}");
+    }
     if inbox.interruptions() > 0 {
         text.push_str(
             "; the connection to the broker was lost meanwhile, so one may have been missed",
         );
     }
-    text.push_str(
-        ". Nothing is retained there and nothing was published meanwhile; \
-         raise `timeout` (at most 300) for a topic that is published now and then, and check the topic's spelling.",
-    );
     text
 }
 
