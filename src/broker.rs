@@ -5,6 +5,7 @@
 //! [`link`](crate::link) does, at the other end of one bounded channel.
 
 mod answer;
+mod failure;
 mod large;
 mod mailbox;
 mod status;
@@ -17,10 +18,11 @@ use std::task::Poll;
 use std::time::Instant;
 
 use async_channel::{Receiver, Sender, TrySendError};
-use mcpmqtt_protocol::client::{Listen, ListenError, Outcome, PublishError, Reason, Traffic};
+use mcpmqtt_protocol::client::{Listen, Outcome, PublishError, Reason, Traffic};
 use mcpmqtt_protocol::message::Message;
 
 pub(crate) use self::answer::Reply;
+pub use self::failure::ListenFailure;
 pub use self::large::TooLarge;
 pub(crate) use self::mailbox::Mailbox;
 use self::status::Board;
@@ -95,17 +97,6 @@ pub(crate) struct Shared {
     last_id: Cell<CallId>,
     /// Calls that were given up.
     gone: Sender<CallId>,
-}
-
-/// Why a listener could not be set up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenFailure {
-    /// Not accepted at once.
-    Refused(ListenError),
-    /// The broker did not take the filter.
-    Broker(Reason),
-    /// The link has ended.
-    Ended,
 }
 
 /// What an [`Inbox`] yields.
@@ -380,30 +371,6 @@ impl Shared {
             .set(self.waiting_bytes.get().saturating_sub(bytes));
     }
 }
-
-impl ListenFailure {
-    /// Whether asking for this filter costs everybody the connection.
-    #[must_use]
-    pub fn is_harmful(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused(ListenError::GivenUp(_))
-                | Self::Broker(Reason::BringsMalformed(_) | Reason::FilterCutsConnection)
-        )
-    }
-}
-
-impl fmt::Display for ListenFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(error) => error.fmt(f),
-            Self::Broker(reason) => reason.fmt(f),
-            Self::Ended => Reason::ShuttingDown.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ListenFailure {}
 
 /// Requests the link has not looked at yet. It looks at them all in each turn; a sender that finds
 /// the channel full waits for the next.

@@ -19,7 +19,7 @@ fn introduce() -> Tool {
     let form = |field: &str| json!({"type": "object", "properties": {field: {"type": "string"}}, "required": [field]});
     tool(
         "introduce",
-        json!({"type": "object", "properties": {"polite": {"type": "boolean"}}}),
+        json!({"type": "object", "properties": {"polite": {"type": "boolean"}}, "additionalProperties": true}),
         {
             move |call| {
                 let (name, colour) = (form("name"), form("colour"));

@@ -4,7 +4,8 @@
 //! published goes unchecked; all faults of a call are named together, each with what was found and
 //! what is allowed; defaults are filled in; `null` is as not given; a number or a boolean in a string becomes what it
 //! means, and an integer written `1.0` becomes `1`. Arguments that no property names are refused, unless
-//! `additionalProperties` is `true`: published it need not be, since some clients break on it.
+//! `additionalProperties` is `true` or no property is named at all: published it need not be, since some clients break
+//! on it.
 //! Does not: fetch, reference or combine schemas; arrays are not needed yet and refused.
 
 use std::fmt;
@@ -127,7 +128,7 @@ impl Object {
             properties: Vec::new(),
             closed: true,
         };
-        let mut required = Vec::new();
+        let (mut required, mut closed) = (Vec::new(), None);
         for (keyword, value) in members {
             match (keyword.as_str(), value) {
                 ("type", Value::String(kind)) if kind == "object" => {}
@@ -141,11 +142,12 @@ impl Object {
                 ("required", Value::Array(names)) if names.iter().all(Value::is_string) => {
                     required.extend(names.iter().filter_map(Value::as_str));
                 }
-                ("additionalProperties", Value::Bool(open)) => object.closed = !open,
+                ("additionalProperties", Value::Bool(open)) => closed = Some(!open),
                 (word, _) if ANNOTATIONS.contains(&word) => {}
                 (word, value) => return Err(fault(path, &unknown(word, value))),
             }
         }
+        object.closed = closed.unwrap_or(members.contains_key("properties"));
         if !members.contains_key("type") {
             return Err(fault(path, "`type` is missing"));
         }
