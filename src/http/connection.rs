@@ -245,7 +245,13 @@ impl Connection {
         let door = &site.door;
         Some(Verdict {
             method,
-            served: door.serve(&caller.request, &body, caller.principal, caller.accepts),
+            served: door.serve(
+                &caller.request,
+                &body,
+                caller.principal,
+                self.peer,
+                caller.accepts,
+            ),
             last,
             _share: Some(share),
         })

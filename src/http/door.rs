@@ -16,6 +16,7 @@ use super::envelope::{self, VERSION_FIELD, field};
 use super::events::outlet;
 use super::media::Accepts;
 use super::news::{self, News};
+use super::peer::Peer;
 use super::refusal::Refusal;
 use super::replay::Memory;
 use super::sessions::{Entry, Sessions};
@@ -78,6 +79,7 @@ impl Door {
         fields: &Fields,
         body: &[u8],
         principal: Principal,
+        peer: Peer,
         accepts: Accepts,
     ) -> Served {
         let visit = Visit {
@@ -85,6 +87,7 @@ impl Door {
             fields,
             version: field(fields, VERSION_FIELD),
             principal,
+            peer,
             accepts,
         };
         match fields.method() {
@@ -103,6 +106,7 @@ struct Visit<'a> {
     /// The version that the header field names. Looked up once: each time costs an allocation and a hash.
     version: Option<&'a str>,
     principal: Principal,
+    peer: Peer,
     accepts: Accepts,
 }
 
@@ -152,7 +156,8 @@ impl Visit<'_> {
             let text = "this session is initialized; leave `mcp-session-id` out to begin another";
             return Ok(fault(&request.id, &RpcError::new(INVALID_REQUEST, text)));
         }
-        let session = self.stranger();
+        // A caller of its own, from wherever its requests come.
+        let session = Session::of(self.principal.bytes());
         let message = Message::Request(request);
         let mut served = self.hand_in(&session, message, Era::Handshake);
         if session.version().is_some() {
@@ -185,9 +190,9 @@ impl Visit<'_> {
         Ok(Served::Answer(answer::empty(StatusCode::Ok)))
     }
 
-    /// A client that is known by nothing but its key.
+    /// A client that is known by nothing but its key and its place.
     fn stranger(&self) -> Rc<Session> {
-        Session::of(self.principal.bytes())
+        Session::for_request(self.principal.bytes(), &self.peer.bytes())
     }
 
     /// The session that the request names.

@@ -172,7 +172,9 @@ impl Listener {
             Socket::Unix(socket) => {
                 let (stream, _) = socket.accept().await?;
                 let peer = rustix::net::sockopt::socket_peercred(&stream)
-                    .map_or(Peer::Unknown, |peer| Peer::User(peer.uid.as_raw()));
+                    .map_or(Peer::Unknown, |peer| {
+                        Peer::of(peer.uid.as_raw(), peer.pid.as_raw_nonzero().get())
+                    });
                 Ok((Stream::Unix(stream), peer))
             }
         }

@@ -8,7 +8,8 @@
 //! From the outside in: `engine` over `rpc` (messages) and `answer`; `admission` (the one method
 //! table) with `modern` and `legacy` (the eras' envelopes); `methods` over `catalog`, `schema` and
 //! `rule` (arguments) and `results` and `items` (shapes by `version`, declared by `offer`); `call`,
-//! `session` and `progress` are a request's life, `outlet` is its way out. A handler asks its
+//! `session` and `progress` are a request's life, `outlet` is its way out, `caller` says whose budget it
+//! uses. A handler asks its
 //! `client` a `question`, which takes `rounds` under a `seal` where there are no sessions; `listen`
 //! and `notifier` tell what changed.
 
@@ -19,6 +20,7 @@ pub mod schema;
 mod admission;
 mod answer;
 mod call;
+mod caller;
 mod client;
 mod complete;
 mod engine;
@@ -43,6 +45,7 @@ mod together;
 mod version;
 
 pub use call::{Call, Ender, Received, Reply};
+pub use caller::CallerId;
 pub use client::{AskError, Client};
 pub use engine::Engine;
 pub use level::Level;

@@ -16,6 +16,7 @@ use std::task::{Poll, Waker};
 use async_channel::{Receiver, Sender};
 use serde_json::Value;
 
+use super::caller::CallerId;
 use super::level::Level;
 use super::notifier::Ear;
 use super::outlet::Outlet;
@@ -29,6 +30,7 @@ pub struct Session {
     negotiated: Cell<Option<Version>>,
     calls: RefCell<HashMap<Id, Rc<Cancel>>>,
     principal: Vec<u8>,
+    caller: CallerId,
     abilities: Cell<Abilities>,
     /// The least level the client wants logged, once it said so.
     log_level: Cell<Option<Level>>,
@@ -94,6 +96,23 @@ impl Session {
             principal: principal.to_vec(),
             ..Session::default()
         })
+    }
+
+    /// The same for one request of the era without sessions, from that peer: all requests with the same key from
+    /// there are one caller's.
+    #[must_use]
+    pub fn for_request(principal: &[u8], peer: &[u8]) -> Rc<Session> {
+        Rc::new(Session {
+            principal: principal.to_vec(),
+            caller: CallerId::at(principal, peer),
+            ..Session::default()
+        })
+    }
+
+    /// Whose share of a budget its requests use.
+    #[must_use]
+    pub fn caller(&self) -> &CallerId {
+        &self.caller
     }
 
     /// Gives the session a way to its client for what belongs to no request; it replaces the one
