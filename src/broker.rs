@@ -5,6 +5,7 @@
 //! [`link`](crate::link) does, at the other end of one bounded channel.
 
 mod answer;
+mod large;
 mod mailbox;
 mod status;
 
@@ -20,6 +21,7 @@ use mcpmqtt_protocol::client::{Listen, ListenError, Outcome, PublishError, Reaso
 use mcpmqtt_protocol::message::Message;
 
 pub(crate) use self::answer::Reply;
+pub use self::large::TooLarge;
 pub(crate) use self::mailbox::Mailbox;
 use self::status::Board;
 pub use self::status::{Changes, Status};
@@ -53,7 +55,7 @@ pub struct Counts {
     pub connections_lost: u64,
     /// Attempts that did not become a connection.
     pub connect_failures: u64,
-    /// Messages that found no room in an inbox.
+    /// Messages that found no room in an inbox, or were too large to be kept, for each that wanted them.
     pub messages_lost: u64,
 }
 
@@ -111,6 +113,8 @@ pub enum ListenFailure {
 pub enum Arrival {
     /// A message.
     Message(Message),
+    /// A message that came and was not kept; it is counted as lost.
+    TooLarge(TooLarge),
     /// No more will come, for this reason.
     Ended(Reason),
 }
@@ -277,10 +281,11 @@ impl Inbox {
     pub async fn next(&mut self) -> Arrival {
         poll_fn(|cx| {
             let mut state = self.mailbox.state.borrow_mut();
-            if let Some(message) = state.queue.pop_front() {
-                state.bytes -= message.size();
-                self.presence.shared.release(message.size());
-                return Poll::Ready(Arrival::Message(message));
+            if let Some(arrival) = state.queue.pop_front() {
+                let size = arrival.size();
+                state.bytes -= size;
+                self.presence.shared.release(size);
+                return Poll::Ready(arrival);
             }
             if let Some(reason) = &state.ended {
                 return Poll::Ready(Arrival::Ended(reason.clone()));
@@ -310,10 +315,12 @@ impl Inbox {
     /// Messages that came and are still waiting here.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.mailbox.state.borrow().queue.len()
+        let state = self.mailbox.state.borrow();
+        let messages = |arrival: &&Arrival| matches!(arrival, Arrival::Message(_));
+        state.queue.iter().filter(messages).count()
     }
 
-    /// Messages that came and found no room here.
+    /// Messages that came and found no room here, or were too large to be kept.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.mailbox.state.borrow().lost
@@ -323,6 +330,17 @@ impl Inbox {
     #[must_use]
     pub fn interruptions(&self) -> u64 {
         self.mailbox.state.borrow().interruptions
+    }
+}
+
+impl Arrival {
+    /// What it counts for in the byte budgets.
+    fn size(&self) -> usize {
+        match self {
+            Self::Message(message) => message.size(),
+            Self::TooLarge(large) => large.topic.as_str().len(),
+            Self::Ended(_) => 0,
+        }
     }
 }
 

@@ -109,8 +109,8 @@ pub const LIMITS: [Limit; 16] = [
         min: KIB,
         max: 256 * MIB,
         unit: "bytes",
-        meaning: "the largest packet taken from the broker",
-        at_limit: "the connection is closed with the reason and made again",
+        meaning: "the largest packet kept of what the broker sends",
+        at_limit: "a larger message is read past and told as lost with its topic and size; the connection goes on",
         field: |limits| &mut limits.packet_bytes,
     },
     Limit {

@@ -36,7 +36,7 @@ pub use self::options::{BackoffOptions, Options};
 pub use self::traffic::{Count, Traffic};
 
 use self::core::{Core, State};
-use crate::frame::{FrameBuffer, Receiver};
+use crate::frame::{Frame, FrameBuffer, Receiver};
 use crate::limits::OUTBOX_FULL;
 use crate::message::Message;
 
@@ -78,6 +78,9 @@ impl Client {
                 keep.received(now);
             }
             self.frames.extend(bytes);
+            if self.frames.is_skipping() {
+                self.core.postpone(now);
+            }
         }
     }
 
@@ -171,9 +174,10 @@ impl Client {
         if !self.wants_bytes() {
             return false;
         }
-        let ended = match self.frames.next_packet() {
+        let ended = match self.frames.next_frame() {
             Ok(None) => return false,
-            Ok(Some(packet)) => self.core.handle_packet(now, packet).err(),
+            Ok(Some(Frame::Packet(packet))) => self.core.handle_packet(now, packet).err(),
+            Ok(Some(Frame::TooLarge(publish))) => self.core.handle_too_large(&publish).err(),
             Err(error) => Some(Reason::Protocol(ProtocolError::Frame(error))),
         };
         if let Some(reason) = ended {

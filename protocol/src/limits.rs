@@ -6,7 +6,9 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Largest inbound packet in bytes, its header included. Range 128 to 268,435,460; default
-    /// 2 MiB. A larger packet closes the connection as soon as its header is read.
+    /// 2 MiB. A larger PUBLISH is read past, acknowledged and told as lost
+    /// ([`Event::TooLarge`](crate::client::Event)); another packet closes the connection as soon as its
+    /// header is read.
     pub packet_bytes: usize,
     /// Publishes accepted and not finished. Range 1 to 65,535; default 1,000. At the limit a
     /// publish is refused with [`PublishError::QueueFull`](crate::client::PublishError).

@@ -11,6 +11,7 @@ mod client {
     mod deadlines;
     mod hostile;
     mod keepalive;
+    mod large;
     mod presence;
     mod publish;
     mod receive;

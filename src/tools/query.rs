@@ -117,6 +117,7 @@ impl Query {
                 let latency = start.elapsed();
                 reply(access, &message, latency.as_secs_f64() * 1000.0)
             }
+            Waited::TooLarge(large) => Err(format!("no reply: {large}; {}", request.say())),
             Waited::Ended(why) => Err(format!("no reply: {why}; {}", request.say())),
             Waited::Timeout => Err(self.no_reply(&request, inbox)),
         }

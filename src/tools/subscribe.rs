@@ -26,8 +26,17 @@ struct Collected<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     lost: u64,
+    /// What is known of those that were lost because they were too large to be kept: the first few.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    too_large: Vec<Large>,
     interrupted: bool,
     truncated: bool,
+}
+
+#[derive(Serialize)]
+struct Large {
+    topic: String,
+    payload_bytes: usize,
 }
 
 #[derive(Serialize)]
@@ -77,6 +86,7 @@ async fn collect<'a>(
         ended_by: "max_messages",
         reason: None,
         lost: 0,
+        too_large: Vec::new(),
         interrupted: false,
         truncated: false,
     };
@@ -101,6 +111,14 @@ async fn collect<'a>(
                     break;
                 }
             },
+            Waited::TooLarge(large) => {
+                if collected.too_large.len() < LARGE_NAMED {
+                    collected.too_large.push(Large {
+                        topic: large.topic.to_string(),
+                        payload_bytes: large.payload_bytes,
+                    });
+                }
+            }
             Waited::Timeout => {
                 collected.ended_by = "timeout";
                 break;
@@ -127,15 +145,27 @@ pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
     let reading = async {
         let listening = wait.listen(&access, listen).await;
         let mut inbox = listening.map_err(|why| format!("not read: {why}"))?;
-        let next = wait.next(&access, &mut inbox, || "no message yet".into());
-        match next.await {
+        let mut too_large = None;
+        let next = loop {
+            let next = wait.next(&access, &mut inbox, || "no message yet".into());
+            match next.await {
+                // Under a filter with wildcards another may come that can be given.
+                Waited::TooLarge(large) if has_wildcards(&topic) => too_large = Some(large),
+                next => break next,
+            }
+        };
+        match next {
             Waited::Message(message) => match Budget::new(access.result_bytes).take(&message) {
                 Fit::Whole(message) => Ok(first(message, false)),
                 Fit::Cut(message) => Ok(first(message, true)),
                 Fit::No => Err("not read: the message does not fit a result".into()),
             },
             Waited::Ended(reason) => Err(format!("not read: {reason}")),
-            Waited::Timeout => Err(nothing(&topic, &wait, &inbox)),
+            Waited::TooLarge(large) => Err(format!("not read: {large}")),
+            Waited::Timeout => Err(match too_large {
+                Some(large) => format!("not read: {large}"),
+                None => nothing(&topic, &wait, &inbox),
+            }),
         }
     };
     as_long_as_readable(&access, &topic, reading).await
@@ -170,6 +200,13 @@ async fn as_long_as_readable<T>(
     ended.map_err(|stopped| stopped.to_string())?
 }
 
+fn has_wildcards(filter: &SubscribeFilter) -> bool {
+    filter.filter().as_str().contains(['+', '#'])
+}
+
 pub(super) fn shown(filter: &SubscribeFilter) -> mcpmqtt_protocol::topic::Shown<'_> {
     mcpmqtt_protocol::topic::Shown(filter.as_str())
 }
+
+/// Lost messages that a result names.
+const LARGE_NAMED: usize = 10;

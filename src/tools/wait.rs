@@ -9,7 +9,7 @@ use mcpmqtt_protocol::message::Message;
 use smol::future;
 
 use super::Access;
-use crate::broker::{Arrival, Inbox, ListenFailure};
+use crate::broker::{Arrival, Inbox, ListenFailure, TooLarge};
 use crate::mcp::Progress;
 
 /// The time a call has, and whom to tell how it goes.
@@ -22,6 +22,8 @@ pub(super) struct Wait {
 /// What a wait for a message ended with.
 pub(super) enum Waited {
     Message(Message),
+    /// A message came and was not kept.
+    TooLarge(TooLarge),
     Timeout,
     /// There will be no more messages, for this reason.
     Ended(String),
@@ -96,7 +98,12 @@ impl Wait {
                     access.seen.note(&message.topic);
                     return Waited::Message(message);
                 }
-                Some(Arrival::Message(_)) => {}
+                Some(Arrival::TooLarge(large))
+                    if access.rules.policy().may_receive(large.topic.as_str()) =>
+                {
+                    return Waited::TooLarge(large);
+                }
+                Some(Arrival::Message(_) | Arrival::TooLarge(_)) => {}
                 Some(Arrival::Ended(reason)) => return Waited::Ended(reason.to_string()),
                 None => return Waited::Timeout,
             }

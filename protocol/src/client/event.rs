@@ -8,6 +8,7 @@ use mqttrs::QoS;
 use crate::encode::EncodeError;
 use crate::frame::FrameError;
 use crate::message::Message;
+use crate::topic::TopicName;
 
 /// Names one publish or one listener for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +69,17 @@ pub enum Event {
         ticket: Ticket,
         /// The message, shared with other listeners.
         message: Message,
+    },
+    /// A message for a listener that was larger than `Limits::packet_bytes`: it is lost.
+    TooLarge {
+        /// Which listener.
+        ticket: Ticket,
+        /// Where it came on.
+        topic: TopicName,
+        /// The size of its payload.
+        payload_bytes: usize,
+        /// It is the stored message of its topic.
+        retain: bool,
     },
 }
 

@@ -175,6 +175,11 @@ impl Flows {
         }
     }
 
+    /// The broker cannot have acknowledged anything until `now`.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.waiting_since = self.waiting_since.map(|_| now);
+    }
+
     /// Whether something was to be sent again on this connection, and nothing of it is acknowledged.
     pub(super) fn is_unanswered(&self) -> bool {
         self.is_unanswered

@@ -364,6 +364,11 @@ impl Publishes {
         self.flows.ack_deadline()
     }
 
+    /// The broker cannot have acknowledged anything until `now`.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.flows.postpone(now);
+    }
+
     /// Publishes accepted and not finished.
     pub(super) fn unfinished(&self) -> usize {
         self.queue.len() + self.writing.len() + self.flows.len()

@@ -190,6 +190,11 @@ impl Subscriptions {
         self.questions.written(now, written);
     }
 
+    /// The broker cannot have answered until `now`.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.questions.postpone(now);
+    }
+
     /// SUBACK ([MQTT-3.8.4-5]: one code for each filter, in order).
     pub(super) fn suback(
         &mut self,

@@ -23,11 +23,7 @@ impl Header {
 }
 
 /// The header at the front of `bytes`, `None` while it is incomplete and so far legal.
-pub(super) fn judge(
-    receiver: Receiver,
-    bytes: &[u8],
-    max_packet_bytes: usize,
-) -> Result<Option<Header>, FrameError> {
+pub(super) fn judge(receiver: Receiver, bytes: &[u8]) -> Result<Option<Header>, FrameError> {
     let Some((&first, rest)) = bytes.split_first() else {
         return Ok(None);
     };
@@ -44,13 +40,6 @@ pub(super) fn judge(
         body_bytes,
     };
     judge_length(&header)?;
-    if header.packet_bytes() > max_packet_bytes {
-        return Err(FrameError::TooLarge {
-            kind,
-            bytes: header.packet_bytes(),
-            max: max_packet_bytes,
-        });
-    }
     Ok(Some(header))
 }
 

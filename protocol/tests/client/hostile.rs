@@ -165,8 +165,8 @@ fn a_hundred_violations_in_a_row_do_not_spin() {
     rig.expect(publish0("t", "x"));
 }
 
-/// Pitfall 16: a packet above the cap ends the connection when its header is read; nothing is
-/// allocated for what it announces.
+/// Pitfall 16: a packet above the cap that is no PUBLISH ends the connection when its header is read;
+/// nothing is allocated for what it announces.
 #[test]
 fn a_packet_above_the_cap_ends_the_connection_at_its_header() {
     let limits = Limits {
@@ -174,7 +174,7 @@ fn a_packet_above_the_cap_ends_the_connection_at_its_header() {
         ..Limits::default()
     };
     let mut rig = Rig::with(Options { limits, ..clean() });
-    rig.send(hex("30 80 08"));
+    rig.send(hex("90 80 08"));
     let (reason, _) = rig.ended();
     assert!(reason.to_string().contains("1024"), "{reason}");
     assert_eq!(rig.usage().incoming_bytes, 0);

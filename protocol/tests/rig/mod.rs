@@ -322,6 +322,19 @@ impl Rig {
         })
     }
 
+    /// The messages a listener lost because they were too large, as `topic:bytes`.
+    pub(crate) fn too_large(&mut self, of: Ticket) -> Vec<String> {
+        self.take(|event| match event {
+            Event::TooLarge {
+                ticket,
+                topic,
+                payload_bytes,
+                ..
+            } if *ticket == of => Some(format!("{topic}:{payload_bytes}")),
+            _ => None,
+        })
+    }
+
     /// The client says that it is connected, and whether to an old session.
     pub(crate) fn connected(&mut self) -> bool {
         let connected = self.take(|event| match event {

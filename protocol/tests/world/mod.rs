@@ -690,7 +690,7 @@ impl World {
                     "{reason}"
                 );
             }
-            Event::Connected { .. } | Event::Disconnected { .. } => {}
+            Event::Connected { .. } | Event::Disconnected { .. } | Event::TooLarge { .. } => {}
         }
     }
 

@@ -12,7 +12,6 @@ use async_io::Timer;
 use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::Listen;
-use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::future;
 
@@ -77,14 +76,16 @@ async fn tell(access: &Access, inbox: &mut Inbox, uri: &str, first: bool) {
     loop {
         match inbox.next().await {
             Arrival::Ended(_) => return,
-            Arrival::Message(message) if is_news(access, inbox, &message, first) => {
-                access.seen.note(&message.topic);
+            arrival if is_news(access, inbox, &arrival, first) => {
+                if let Arrival::Message(message) = &arrival {
+                    access.seen.note(&message.topic);
+                }
                 access.notifier.resource_updated(uri);
                 while pause(access, inbox, first).await {
                     access.notifier.resource_updated(uri);
                 }
             }
-            Arrival::Message(_) => {}
+            _ => {}
         }
     }
 }
@@ -100,17 +101,22 @@ async fn pause(access: &Access, inbox: &mut Inbox, first: bool) -> bool {
             None
         };
         match future::or(next, over).await {
-            Some(Arrival::Message(message)) => news |= is_news(access, inbox, &message, first),
             // The end comes again when it is waited for.
             Some(Arrival::Ended(_)) | None => return news,
+            Some(arrival) => news |= is_news(access, inbox, &arrival, first),
         }
     }
 }
 
-/// The value that is there when the watch begins is none.
-fn is_news(access: &Access, inbox: &Inbox, message: &Message, first: bool) -> bool {
-    let old = first && message.retain && inbox.interruptions() == 0;
-    !old && access.rules.policy().may_receive(message.topic.as_str())
+/// The value that is there when the watch begins is none. One that is too large to be kept is.
+fn is_news(access: &Access, inbox: &Inbox, arrival: &Arrival, first: bool) -> bool {
+    let (topic, retain) = match arrival {
+        Arrival::Message(message) => (&message.topic, message.retain),
+        Arrival::TooLarge(large) => (&large.topic, large.retain),
+        Arrival::Ended(_) => return false,
+    };
+    let old = first && retain && inbox.interruptions() == 0;
+    !old && access.rules.policy().may_receive(topic.as_str())
 }
 
 /// Four times a second.

@@ -86,6 +86,7 @@ async fn first(
             )))
         }
         Waited::Message(message) => Ok(vec![contents(call.uri, &message)]),
+        Waited::TooLarge(large) => Err(ReadError::Failed(format!("not read: {large}"))),
         Waited::Ended(reason) => Err(ReadError::Failed(format!("not read: {reason}"))),
         Waited::Timeout => Err(ReadError::Absent(format!(
             "nothing is retained on {} and nothing was published within {} s; \
