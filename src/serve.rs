@@ -14,7 +14,7 @@ use smol::future::{self, FutureExt as _};
 use smol::{LocalExecutor, Task};
 
 use crate::broker::Broker;
-use crate::mcp::Engine;
+use crate::mcp::{Engine, Places};
 use crate::metrics::Metrics;
 use crate::tools::{self, Access, BrokerInfo};
 use crate::{demo, link, logger, startup, stdio};
@@ -56,7 +56,7 @@ async fn serve_stdio(
     mut config: Config,
 ) -> Result<(), String> {
     let stop = signals::stop(executor, None)?;
-    let house = House::open(&mut config, executor)?;
+    let house = House::open(&mut config, executor, Places::alone)?;
     let limits = stdio::Limits {
         line_bytes: config.limits.line_bytes,
         requests: config.limits.requests,
@@ -78,8 +78,13 @@ struct House {
 }
 
 impl House {
-    /// Takes the policy out of the configuration, and begins to connect to the broker.
-    fn open(config: &mut Config, executor: &Rc<LocalExecutor<'static>>) -> Result<House, String> {
+    /// Takes the policy out of the configuration, and begins to connect to the broker. `places` says whether there
+    /// will be one caller or several.
+    fn open(
+        config: &mut Config,
+        executor: &Rc<LocalExecutor<'static>>,
+        places: fn(usize) -> Places,
+    ) -> Result<House, String> {
         let options = startup::client_options(config)?;
         let (broker, pump) = link::open(
             options,
@@ -97,7 +102,12 @@ impl House {
         let server_info = tools::server_info(&policy);
         let result_bytes = config.limits.result_bytes;
         let metrics = Metrics::default();
-        let access = Access::new(broker.clone(), policy, result_bytes, executor).counting(&metrics);
+        let access = Access::new(broker.clone(), policy, result_bytes, executor)
+            .counting(&metrics)
+            .sharing(
+                places(config.limits.listeners),
+                places(config.limits.watches),
+            );
         let engine = Engine::new(tools::catalog(&access, info), server_info)
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(House {

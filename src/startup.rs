@@ -120,7 +120,8 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
         publish_queue: config.limits.publish_queue,
         publish_queue_bytes: config.limits.publish_queue_bytes,
         inflight: config.limits.inflight,
-        listeners: config.limits.listeners,
+        // Each kind has places of its own; together they are never more.
+        listeners: config.limits.listeners + config.limits.watches,
     };
     Ok(options)
 }

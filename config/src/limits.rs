@@ -32,6 +32,7 @@ pub struct Limits {
     pub publish_queue_bytes: usize,
     pub inflight: usize,
     pub listeners: usize,
+    pub watches: usize,
     pub inbox_messages: usize,
     pub inbox_bytes: usize,
     pub waiting_bytes: usize,
@@ -73,6 +74,7 @@ impl Default for Limits {
             publish_queue_bytes: 0,
             inflight: 0,
             listeners: 0,
+            watches: 0,
             inbox_messages: 0,
             inbox_bytes: 0,
             waiting_bytes: 0,
@@ -92,7 +94,7 @@ impl Default for Limits {
 }
 
 /// Every limit, in the order of the manual. No maximum can be set so high that a 32-bit machine could not count it.
-pub const LIMITS: [Limit; 16] = [
+pub const LIMITS: [Limit; 17] = [
     Limit {
         name: "line_bytes",
         default: 4 * MIB,
@@ -150,8 +152,18 @@ pub const LIMITS: [Limit; 16] = [
         max: 65_535,
         unit: "calls",
         meaning: "calls that wait for messages at the same time",
-        at_limit: "the call is refused at once",
+        at_limit: "the call is refused at once; over HTTP whoever has as many as are still free gets no more",
         field: |limits| &mut limits.listeners,
+    },
+    Limit {
+        name: "watches",
+        default: 1024,
+        min: 1,
+        max: 65_535,
+        unit: "topics",
+        meaning: "topics watched for those who subscribed to them as resources",
+        at_limit: "the subscription is refused, and left out where several were asked for; over HTTP as for `listeners`",
+        field: |limits| &mut limits.watches,
     },
     Limit {
         name: "inbox_messages",

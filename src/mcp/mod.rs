@@ -9,7 +9,7 @@
 //! table) with `modern` and `legacy` (the eras' envelopes); `methods` over `catalog`, `schema` and
 //! `rule` (arguments) and `results` and `items` (shapes by `version`, declared by `offer`); `call`,
 //! `session` and `progress` are a request's life, `outlet` is its way out, `caller` says whose budget it
-//! uses. A handler asks its
+//! uses, and `places` shares one out. A handler asks its
 //! `client` a `question`, which takes `rounds` under a `seal` where there are no sessions; `listen`
 //! and `notifier` tell what changed.
 
@@ -34,6 +34,7 @@ mod modern;
 mod notifier;
 mod offer;
 mod outlet;
+mod places;
 mod progress;
 mod question;
 mod results;
@@ -52,6 +53,7 @@ pub use level::Level;
 pub use methods::CatalogError;
 pub use notifier::{Notifier, Watch};
 pub use outlet::Outlet;
+pub use places::{NoPlace, Place, Places};
 pub use progress::Progress;
 pub use question::{Answers, Kind, Question};
 pub use session::Session;

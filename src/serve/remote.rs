@@ -12,6 +12,7 @@ use super::{House, signals, status};
 use crate::cli::Settings;
 use crate::http::{self, Admission, Listener, Server, Tls};
 use crate::logger;
+use crate::mcp::Places;
 use crate::service::Service;
 
 /// Serves agents over HTTP until a signal comes. At SIGHUP the configuration is looked at again, as `settings` name
@@ -40,7 +41,7 @@ async fn serve(
     let listener = listen(&remote, tls.is_some())?;
     logger::started();
     let service = Rc::new(Service::from_environment());
-    let house = House::open(&mut config, executor)?;
+    let house = House::open(&mut config, executor, Places::shared)?;
     let operators = remote.metrics.as_ref().map(watched).transpose()?;
     let wanted = http_settings(&house, remote, tls, &config.limits);
     let mut server = Server::new(listener, wanted).map_err(|error| error.to_string())?;

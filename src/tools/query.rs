@@ -45,7 +45,7 @@ enum Request {
 pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
     let query = Query {
-        wait: Wait::new(arguments.timeout()?, call.progress),
+        wait: Wait::new(arguments.timeout()?, call.progress, &call.client),
         response: arguments.filter("response_topic")?,
         request: Message {
             topic: arguments.topic("request_topic")?,
