@@ -14,7 +14,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::json::{cut, strict};
+use super::json::{cut, has_more_values, strict};
 
 /// The bytes are not JSON.
 pub const PARSE_ERROR: i64 = -32700;
@@ -113,12 +113,15 @@ pub struct Fault {
 ///
 /// # Errors
 /// -32700 when the bytes are not UTF-8 or not JSON (nesting deeper than 128 levels and unpaired
-/// surrogates included), -32600 when they are JSON but no message, -32602 when `params` of a
+/// surrogates included), -32600 when they are JSON but no message or one of too many values, -32602 when `params` of a
 /// request is no object.
 pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Fault> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(invalid_utf8(bytes));
     };
+    if has_more_values(text, MAX_VALUES) {
+        return Err(too_many_values(text));
+    }
     match text.trim_ascii_start().as_bytes().first() {
         Some(b'{') => parse_object(text),
         Some(b'[') => Ok(Message::Batch(Batch(text))),
@@ -353,6 +356,19 @@ fn no_message(text: &str) -> Fault {
     Fault { id: None, error }
 }
 
+fn too_many_values(text: &str) -> Fault {
+    let error = match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => {
+            let text = format!(
+                "the message has more than {MAX_VALUES} JSON values; send what is large as one string"
+            );
+            RpcError::new(INVALID_REQUEST, text)
+        }
+        Err(why) => json_error(&why),
+    };
+    error.about(readable_id(text))
+}
+
 /// The id of a message that is well-formed on the whole but has an unusable part, so that the
 /// caller is not left waiting.
 fn readable_id(text: &str) -> Option<Id> {
@@ -368,3 +384,6 @@ fn json_error(why: &serde_json::Error) -> RpcError {
         RpcError::new(PARSE_ERROR, format!("invalid JSON: {text}"))
     }
 }
+
+/// Values of one message or batch: each costs memory that its bytes do not show, and calls have a few dozen.
+const MAX_VALUES: usize = 20_000;
