@@ -46,8 +46,8 @@ pub struct Limits {
     /// How long reading pauses for room. After that, calls are refused until there is room, while
     /// everything that needs none is served. Default 250 ms.
     pub patience: Duration,
-    /// Most bytes the client has not read yet; above it reading pauses until it has, and a
-    /// subscription that has something to tell ends. Default 4 MiB.
+    /// Most bytes the client has not read yet; above it reading pauses and calls in flight are held
+    /// back until it has, and a subscription that has something to tell ends. Default 4 MiB.
     pub output_bytes: usize,
     /// Above so many unread bytes progress is dropped instead of queued. Default 64 KiB.
     pub progress_bytes: usize,
@@ -233,9 +233,10 @@ impl Desk {
         }
         let permit = self.load.enter(requests, bytes);
         let (outbox, calls) = (self.outbox.clone(), self.calls.clone());
+        let most = self.limits.output_bytes;
         let key = calls.next.replace(calls.next.get().wrapping_add(1));
         let task = self.executor.spawn(async move {
-            if let Some(reply) = call.run().await {
+            if let Some(reply) = outbox.at_its_pace(most, call.run()).await {
                 outbox.push(reply, Some(permit));
             }
             if let Some(done) = calls.tasks.borrow_mut().remove(&key) {

@@ -42,6 +42,7 @@ pub struct Limits {
     pub connections: usize,
     pub body_bytes: usize,
     pub bodies_bytes: usize,
+    pub answers_bytes: usize,
     pub sessions: usize,
 }
 
@@ -84,6 +85,7 @@ impl Default for Limits {
             connections: 0,
             body_bytes: 0,
             bodies_bytes: 0,
+            answers_bytes: 0,
             sessions: 0,
         };
         for limit in &LIMITS {
@@ -94,7 +96,7 @@ impl Default for Limits {
 }
 
 /// Every limit, in the order of the manual. No maximum can be set so high that a 32-bit machine could not count it.
-pub const LIMITS: [Limit; 17] = [
+pub const LIMITS: [Limit; 18] = [
     Limit {
         name: "line_bytes",
         default: 4 * MIB,
@@ -254,6 +256,16 @@ pub const LIMITS: [Limit; 17] = [
         meaning: "the bodies of all HTTP requests being worked on together",
         at_limit: "the request is answered 503",
         field: |limits| &mut limits.bodies_bytes,
+    },
+    Limit {
+        name: "answers_bytes",
+        default: 32 * MIB,
+        min: 64 * KIB,
+        max: GIB,
+        unit: "bytes",
+        meaning: "the answers to calls that HTTP clients have not read yet, together",
+        at_limit: "the connection of whoever has read nothing for longest is closed",
+        field: |limits| &mut limits.answers_bytes,
     },
     Limit {
         name: "sessions",

@@ -191,6 +191,14 @@ impl Notifier {
 
     /// What others can join from now on.
     fn begin(&self, uri: &str, caller: Option<&CallerId>) -> Result<Rc<Watched>, ReadError> {
+        if uri.len() > MAX_URI_BYTES {
+            let text = format!(
+                "no watch was set up: the URI has {} bytes, and one that is watched at most {MAX_URI_BYTES}; \
+                 read it when its value is needed",
+                uri.len()
+            );
+            return Err(ReadError::Refused(text));
+        }
         let place = caller.map(|caller| self.0.places.enter(caller)).transpose();
         let place = place.map_err(|full| {
             let text = format!(
@@ -386,6 +394,8 @@ impl fmt::Debug for Watched {
     }
 }
 
+/// Of a watched resource, which is kept for as long as somebody listens.
+const MAX_URI_BYTES: usize = 2048;
 /// Resources that are watched at the same time, unless somebody says otherwise.
 const WATCHES: usize = 1024;
 /// The `_meta` key that names the stream a notification belongs to.

@@ -146,6 +146,7 @@ fn http_settings(
             connections: limits.connections,
             body_bytes: limits.body_bytes,
             bodies_bytes: limits.bodies_bytes,
+            answers_bytes: limits.answers_bytes,
             sessions: limits.sessions,
             ..http::Limits::default()
         },

@@ -162,6 +162,9 @@ pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
             },
             Waited::Ended(reason) => Err(format!("not read: {reason}")),
             Waited::TooLarge(large) => Err(format!("not read: {large}")),
+            Waited::Timeout if inbox.lost() > 0 && too_large.is_none() => {
+                Err(format!("not read: {NO_ROOM}"))
+            }
             Waited::Timeout => Err(match too_large {
                 Some(large) => format!("not read: {large}"),
                 None => nothing(&topic, &wait, &inbox),
@@ -208,5 +211,8 @@ pub(super) fn shown(filter: &SubscribeFilter) -> mcpmqtt_protocol::topic::Shown<
     mcpmqtt_protocol::topic::Shown(filter.as_str())
 }
 
+/// Why a message that came is not there.
+pub(super) const NO_ROOM: &str = "a message came and found no room beside those that others have not taken yet \
+                                  (`limits.waiting_bytes`); take the answers that wait, and ask again";
 /// Lost messages that a result names.
 const LARGE_NAMED: usize = 10;

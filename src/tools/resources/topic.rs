@@ -18,7 +18,7 @@ use smol::future::FutureExt as _;
 use super::{follow, uri};
 use crate::mcp::catalog::{Body, Completing, Contents, ReadCall, ReadError, Template};
 use crate::tools::Access;
-use crate::tools::subscribe::shown;
+use crate::tools::subscribe::{NO_ROOM, shown};
 use crate::tools::wait::{Wait, Waited};
 
 pub(super) fn template(access: &Rc<Access>) -> Template {
@@ -88,6 +88,9 @@ async fn first(
         Waited::Message(message) => Ok(vec![contents(call.uri, &message)]),
         Waited::TooLarge(large) => Err(ReadError::Failed(format!("not read: {large}"))),
         Waited::Ended(reason) => Err(ReadError::Failed(format!("not read: {reason}"))),
+        Waited::Timeout if inbox.lost() > 0 => {
+            Err(ReadError::Failed(format!("not read: {NO_ROOM}")))
+        }
         Waited::Timeout => Err(ReadError::Absent(format!(
             "nothing is retained on {} and nothing was published within {} s; \
              for a topic that is published now and then use mqtt_read with a longer timeout",
