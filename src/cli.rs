@@ -11,6 +11,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mcpmqtt_config::LogLevel;
 
@@ -63,6 +64,8 @@ pub struct Settings {
     pub log_level: Option<LogLevel>,
     /// `--logfile`.
     pub logfile: Option<PathBuf>,
+    /// `--drain`: over stdio, how long calls in flight may go on after the end of input.
+    pub drain: Option<Duration>,
 }
 
 /// A command line that cannot be obeyed.
@@ -102,6 +105,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let logfile = value(&mut words, LOGFILE)?.map(PathBuf::from);
     let log_level = parsed_value(&mut words, LOG_LEVEL, LogLevel::ALLOWED, LogLevel::parse)?;
     let transport = parsed_value(&mut words, TRANSPORT, TRANSPORTS, Transport::from_name)?;
+    let drain = parsed_value(&mut words, DRAIN, DRAINS, seconds)?;
     let version = flag(&mut words, "-V")? | flag(&mut words, VERSION)?;
     let genkey = flag(&mut words, GENKEY)?;
     let check = flag(&mut words, CHECK)?;
@@ -123,10 +127,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     }
 
     let transport = transport.unwrap_or_default();
+    if drain.is_some() && transport == Transport::RemoteHttp {
+        return Err(UsageError::Contradiction(DRAIN, "--transport remotehttp"));
+    }
     let settings = Settings {
         config,
         log_level,
         logfile,
+        drain,
     };
     Ok(if version {
         Command::Version
@@ -263,6 +271,12 @@ fn parsed_value<T>(
     }
 }
 
+/// Whole seconds, as many as a call may take at most.
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_DRAIN)?;
+    Some(Duration::from_secs(seconds))
+}
+
 /// Takes one flag out of the words.
 fn flag(words: &mut pico_args::Arguments, name: &'static str) -> Result<bool, UsageError> {
     let given = words.contains(name);
@@ -297,7 +311,8 @@ const CONFIG: &str = "--config";
 const TRANSPORT: &str = "--transport";
 const LOG_LEVEL: &str = "--log-level";
 const LOGFILE: &str = "--logfile";
-const VALUED: [&str; 4] = [CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE];
+const DRAIN: &str = "--drain";
+const VALUED: [&str; 5] = [CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN];
 
 const VERSION: &str = "--version";
 const GENKEY: &str = "--genkey";
@@ -306,6 +321,8 @@ const DEMO: &str = "--demo";
 const FLAGS: [&str; 5] = [VERSION, GENKEY, CHECK, DEMO, "--help"];
 
 const TRANSPORTS: &str = "`stdio` or `remotehttp`";
+const DRAINS: &str = "whole seconds from 0 to 300";
+const MAX_DRAIN: u64 = 300;
 
 /// The text of `--help`.
 pub const HELP: &str = "\
@@ -320,6 +337,8 @@ Options:
   --transport NAME   stdio (default) or remotehttp
   --log-level LEVEL  DEBUG, INFO, WARNING, ERROR or CRITICAL; wins over the file
   --logfile PATH     append the log to this file, not to standard error
+  --drain SECONDS    stdio: how long calls may go on when the input has ended
+                     (default: 1, at most 300)
   --check            load the configuration, print what was understood, exit
   --genkey           put a new API key into the configuration, print it, exit
   --demo             use a broker and a simulated plant inside the program

@@ -21,22 +21,23 @@ use crate::{demo, link, logger, startup, stdio};
 
 pub use self::remote::over_http;
 
-/// Serves one agent on standard input and output until it leaves or a signal comes.
+/// Serves one agent on standard input and output until it leaves or a signal comes. Calls in flight may go on for
+/// `drain` after the end of input, or the usual second.
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn over_stdio(config: Config) -> Result<(), String> {
+pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
     // Boxed, as wherever one is run: on its way to the executor it would be copied over 70 KiB of the stack, which stay
     // resident.
-    async_io::block_on(executor.run(serve_stdio(&executor, config).boxed_local()))
+    async_io::block_on(executor.run(serve_stdio(&executor, config, drain).boxed_local()))
 }
 
 /// As [`over_stdio`], with the broker and the plant inside.
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn demo_over_stdio() -> Result<(), String> {
+pub fn demo_over_stdio(drain: Option<Duration>) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
     async_io::block_on(executor.run(async {
         let running = demo::start(&executor).await;
@@ -47,23 +48,30 @@ pub fn demo_over_stdio() -> Result<(), String> {
             "demo broker on 127.0.0.1:{port}; watch it: mosquitto_sub -p {port} -v -t '#'",
             port = demo.port()
         ));
-        serve_stdio(&executor, loaded.config).boxed_local().await
+        serve_stdio(&executor, loaded.config, drain)
+            .boxed_local()
+            .await
     }))
 }
 
 async fn serve_stdio(
     executor: &Rc<LocalExecutor<'static>>,
     mut config: Config,
+    drain: Option<Duration>,
 ) -> Result<(), String> {
     let stop = signals::stop(executor, None)?;
     let house = House::open(&mut config, executor, Places::alone)?;
+    let usual = stdio::Limits::default();
     let limits = stdio::Limits {
         line_bytes: config.limits.line_bytes,
         requests: config.limits.requests,
         request_bytes: config.limits.request_bytes,
-        ..stdio::Limits::default()
+        drain: drain.unwrap_or(usual.drain),
+        ..usual
     };
-    stdio::serve(house.engine.clone(), Rc::clone(executor), limits, stop).await;
+    // Whatever waits for the broker then ends with a word on what it came to; nothing is sent any more.
+    let cut = || house.broker.shut_down();
+    stdio::serve(house.engine.clone(), Rc::clone(executor), limits, stop, cut).await;
     house.close().await;
     Ok(())
 }

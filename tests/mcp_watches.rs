@@ -252,10 +252,8 @@ fn waiting_calls_of_one_agent_leave_places_for_the_others() {
     let held = waiting.iter().filter(|call| call.is_ok()).count();
     assert_eq!(held as u64, listeners / 2);
     for refused in waiting.iter().filter_map(|call| call.as_ref().err()) {
-        let words = format!(
-            "`limits.listeners`), {0} of {listeners} are in use, {0} of them",
-            held
-        );
+        let words =
+            format!("`limits.listeners`), {held} of {listeners} are in use, {held} of them");
         assert!(refused.contains(&words), "{refused}");
     }
     for _ in 0..20 {

@@ -175,6 +175,13 @@ impl Ender {
             cancel.end(End::Late);
         }
     }
+
+    /// The same, because the program ends.
+    pub fn give_up_at_the_end(&self) {
+        for cancel in &self.0 {
+            cancel.end(End::Ending);
+        }
+    }
 }
 
 impl Part {
@@ -209,11 +216,11 @@ impl Pending {
         let outcome = match future::or(ended, async { Ok(work.await) }).await {
             Ok(outcome) => outcome,
             Err(End::Cancelled) => return None,
-            Err(End::Late) => {
-                let error =
-                    RpcError::new(INTERNAL_ERROR, "the call took too long and was given up");
-                answer::failure(Some(ticket.id()), &error, false).into()
-            }
+            Err(End::Late) => given_up(&ticket, "the call took too long and was given up"),
+            Err(End::Ending) => given_up(
+                &ticket,
+                "not done: the input ended or a signal came before, and the program ends",
+            ),
         };
         Some((outcome, ticket))
     }
@@ -325,6 +332,11 @@ impl Default for BatchRoom {
     fn default() -> BatchRoom {
         BatchRoom(Cell::new(BATCH_BYTES))
     }
+}
+
+fn given_up(ticket: &Ticket, why: &str) -> Outcome {
+    let error = RpcError::new(INTERNAL_ERROR, why);
+    answer::failure(Some(ticket.id()), &error, false).into()
 }
 
 /// However a call ends, its progress ends with it.

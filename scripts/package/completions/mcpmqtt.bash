@@ -9,9 +9,10 @@ _mcpmqtt() {
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       ;;
     --transport) mapfile -t COMPREPLY < <(compgen -W "stdio remotehttp" -- "$word") ;;
+    --drain) ;;
     --log-level) mapfile -t COMPREPLY < <(compgen -W "DEBUG INFO WARNING ERROR CRITICAL" -- "$word") ;;
     *)
-      local options="--config --transport --log-level --logfile --check --genkey --demo --help --version -h -V"
+      local options="--config --transport --log-level --logfile --drain --check --genkey --demo --help --version -h -V"
       mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
       ;;
   esac
