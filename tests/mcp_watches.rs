@@ -356,3 +356,22 @@ fn a_watch_that_turns_out_to_be_refused_later_ends_and_its_listeners_hear_of_it(
     assert_eq!(heard["method"], "notifications/resources/updated");
     assert_eq!(heard["params"], json!({"uri": uri}));
 }
+
+#[test]
+fn a_resource_with_a_very_long_uri_can_be_read_and_not_watched() {
+    let broker = Mosquitto::start();
+    let mut agent = Agent::start(&open_config(broker.port));
+    let topic = format!("t/{}", "x".repeat(3000));
+    let value = json!({"topic": topic, "payload": "far", "qos": 1, "retain": true});
+    agent.tool("mqtt_publish", value).structured();
+    let uri = json!({"uri": format!("mqtt://topic/{topic}")});
+    let refused = agent.request("resources/subscribe", uri.clone()).wait();
+    assert_eq!(refused["error"]["code"], -32602);
+    let words = refused["error"]["message"].as_str().unwrap();
+    assert!(
+        words.contains("has 3015 bytes, and one that is watched at most 2048"),
+        "{words}"
+    );
+    let read = agent.request("resources/read", uri).wait();
+    assert_eq!(read["result"]["contents"][0]["text"], "far");
+}

@@ -134,6 +134,7 @@ impl Id {
     /// [`Value`] does not keep its digits.
     pub(super) fn from_value(value: &Value) -> Option<Id> {
         match value {
+            Value::String(text) if text.len() > MAX_ID_BYTES => None,
             Value::String(_) => Some(Id(value.to_string().into())),
             Value::Number(number) if !number.is_f64() => Some(Id(value.to_string().into())),
             _ => None,
@@ -147,6 +148,9 @@ impl Id {
     }
 
     fn from_json(text: &str) -> Option<Id> {
+        if text.len() > MAX_ID_BYTES {
+            return None;
+        }
         if !text.starts_with('"') {
             let digits = text.strip_prefix('-').unwrap_or(text);
             let integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -286,6 +290,10 @@ fn parse_object(text: &str) -> Result<Message<'_>, Fault> {
     if members.jsonrpc.as_deref() != Some("2.0") {
         return refuse(known, INVALID_REQUEST, "`jsonrpc` must be \"2.0\"");
     }
+    if members.id.is_some_and(|raw| raw.get().len() > MAX_ID_BYTES) {
+        let text = format!("`id` must have at most {MAX_ID_BYTES} bytes");
+        return refuse(None, INVALID_REQUEST, &text);
+    }
     if id.is_some() && known.is_none() {
         return refuse(None, INVALID_REQUEST, "`id` must be a string or an integer");
     }
@@ -385,5 +393,7 @@ fn json_error(why: &serde_json::Error) -> RpcError {
     }
 }
 
+/// Of an id or a progress token: each answer and each notification about the request repeats it.
+const MAX_ID_BYTES: usize = 1024;
 /// Values of one message or batch: each costs memory that its bytes do not show, and calls have a few dozen.
 const MAX_VALUES: usize = 20_000;
