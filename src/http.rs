@@ -57,6 +57,7 @@ mod throttle;
 #[cfg_attr(not(feature = "tls"), path = "http/no_tls.rs")]
 mod tls;
 mod trail;
+mod unread;
 mod watch;
 mod wire;
 

@@ -64,7 +64,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), St
     if demo {
         start_log(settings, None);
         logger::started();
-        return serve::demo_over_stdio();
+        return serve::demo_over_stdio(settings.drain);
     }
     let loaded = startup::load(settings.config.as_deref())?;
     start_log(settings, Some(&loaded.config));
@@ -72,7 +72,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), St
     match transport {
         Transport::Stdio => {
             logger::started();
-            serve::over_stdio(loaded.config)
+            serve::over_stdio(loaded.config, settings.drain)
         }
         Transport::RemoteHttp => {
             remote_is_ready(&loaded.config, settings.config.as_deref())?;

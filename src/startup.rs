@@ -124,7 +124,8 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
         publish_queue_bytes: config.limits.publish_queue_bytes,
         publish_bytes: config.limits.publish_bytes,
         inflight: config.limits.inflight,
-        listeners: config.limits.listeners,
+        // Each kind has places of its own; together they are never more.
+        listeners: config.limits.listeners + config.limits.watches,
     };
     Ok(options)
 }

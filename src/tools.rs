@@ -32,8 +32,8 @@ use self::resources::Seen;
 use self::rules::Rules;
 use self::turns::Turns;
 use crate::broker::Broker;
-use crate::mcp::Notifier;
 use crate::mcp::catalog::{Catalog, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult};
+use crate::mcp::{Notifier, Places};
 use crate::metrics::Metrics;
 
 pub use self::resources::BrokerInfo;
@@ -46,6 +46,7 @@ pub struct Access {
     result_bytes: usize,
     turns: Turns,
     rates: Rates,
+    listeners: Places,
     notifier: Notifier,
     seen: Seen,
     metrics: Metrics,
@@ -69,10 +70,21 @@ impl Access {
             result_bytes,
             turns: Turns::default(),
             rates: Rates::new(0),
-            notifier: Notifier::new(),
+            listeners: Places::alone(LISTENERS),
+            notifier: Notifier::default(),
             seen: Seen::default(),
             metrics: Metrics::default(),
             executor: Rc::downgrade(executor),
+        }
+    }
+
+    /// Shares out what waits for messages: calls and watched topics.
+    #[must_use]
+    pub fn sharing(self, listeners: Places, watches: Places) -> Self {
+        Self {
+            listeners,
+            notifier: Notifier::new(watches),
+            ..self
         }
     }
 
@@ -184,5 +196,7 @@ where
     Tool { handler, ..tool }
 }
 
+/// Calls that listen at the same time, unless somebody says otherwise.
+const LISTENERS: usize = 256;
 /// For calls to be judged by new rules.
 const SETTLING: Duration = Duration::from_secs(1);

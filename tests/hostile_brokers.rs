@@ -245,7 +245,10 @@ fn one_call_too_many_that_waits_is_refused_at_once_and_the_others_go_on() {
     subscribed(&mut stream, Some(0));
     let second = agent.tool("mqtt_subscribe", json!({"topic": "t/b", "timeout": 60}));
     let said = second.error();
-    assert!(said.contains("1 calls are listening already"), "{said}");
+    assert!(
+        said.contains("(`limits.listeners`), 1 of 1 are in use"),
+        "{said}"
+    );
     stream.write_all(b"\x30\x06\0\x03t/ax").unwrap();
     assert_eq!(first.structured()["messages_received"], 1);
 }

@@ -34,6 +34,7 @@ pub struct Limits {
     pub inflight: usize,
     pub publishes_per_second: usize,
     pub listeners: usize,
+    pub watches: usize,
     pub inbox_messages: usize,
     pub inbox_bytes: usize,
     pub waiting_bytes: usize,
@@ -43,6 +44,7 @@ pub struct Limits {
     pub connections: usize,
     pub body_bytes: usize,
     pub bodies_bytes: usize,
+    pub answers_bytes: usize,
     pub sessions: usize,
 }
 
@@ -77,6 +79,7 @@ impl Default for Limits {
             inflight: 0,
             publishes_per_second: 0,
             listeners: 0,
+            watches: 0,
             inbox_messages: 0,
             inbox_bytes: 0,
             waiting_bytes: 0,
@@ -86,6 +89,7 @@ impl Default for Limits {
             connections: 0,
             body_bytes: 0,
             bodies_bytes: 0,
+            answers_bytes: 0,
             sessions: 0,
         };
         for limit in &LIMITS {
@@ -96,7 +100,7 @@ impl Default for Limits {
 }
 
 /// Every limit, in the order of the manual. No maximum can be set so high that a 32-bit machine could not count it.
-pub const LIMITS: [Limit; 18] = [
+pub const LIMITS: [Limit; 20] = [
     Limit {
         name: "line_bytes",
         default: 4 * MIB,
@@ -174,8 +178,18 @@ pub const LIMITS: [Limit; 18] = [
         max: 65_535,
         unit: "calls",
         meaning: "calls that wait for messages at the same time",
-        at_limit: "the call is refused at once",
+        at_limit: "the call is refused at once; over HTTP whoever has as many as are still free gets no more",
         field: |limits| &mut limits.listeners,
+    },
+    Limit {
+        name: "watches",
+        default: 1024,
+        min: 1,
+        max: 65_535,
+        unit: "topics",
+        meaning: "topics watched for those who subscribed to them as resources",
+        at_limit: "the subscription is refused, and left out where several were asked for; over HTTP as for `listeners`",
+        field: |limits| &mut limits.watches,
     },
     Limit {
         name: "inbox_messages",
@@ -266,6 +280,16 @@ pub const LIMITS: [Limit; 18] = [
         meaning: "the bodies of all HTTP requests being worked on together",
         at_limit: "the request is answered 503",
         field: |limits| &mut limits.bodies_bytes,
+    },
+    Limit {
+        name: "answers_bytes",
+        default: 32 * MIB,
+        min: 64 * KIB,
+        max: GIB,
+        unit: "bytes",
+        meaning: "the answers to calls that HTTP clients have not read yet, together",
+        at_limit: "the connection of whoever has read nothing for longest is closed",
+        field: |limits| &mut limits.answers_bytes,
     },
     Limit {
         name: "sessions",

@@ -125,7 +125,10 @@ fn what_may_be_shared_is_read_from_the_file_and_told() {
     let (config, _) = Config::parse(file).unwrap();
     assert_eq!(subscribe(&config.policy, "$share/g/a/b"), Ok(()));
     let words = config.describe();
-    assert!(words.contains("topic `a/#`: read, share; no description\n"), "{words}");
+    assert!(
+        words.contains("topic `a/#`: read, share; no description\n"),
+        "{words}"
+    );
 }
 
 #[test]

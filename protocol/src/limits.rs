@@ -24,7 +24,7 @@ pub struct Limits {
     /// allow by default: mosquitto 2.0 (`max_inflight_messages`) ends the connection when QoS 1
     /// comes behind as many of QoS 2. At the limit later publishes wait in the queue.
     pub inflight: usize,
-    /// Listeners at once. Range 1 to 65,535; default 256. At the limit a listen is refused.
+    /// Listeners at once. Range 1 to 131,070; default 256. At the limit a listen is refused.
     pub listeners: usize,
 }
 

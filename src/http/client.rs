@@ -99,6 +99,7 @@ pub(super) async fn pump(
             seat.within(site.deadlines.write, stream.write_all(&out))
                 .await
                 .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            site.unread.taken(seat.number(), out.len());
         }
         if !more {
             return Ok(());

@@ -22,6 +22,7 @@ use super::refusal::Refusal;
 use super::replay::Memory;
 use super::seats::Called;
 use super::trail::{Source, Trail};
+use super::unread::Unsent;
 use crate::mcp::{Ender, Reply};
 
 /// What comes first.
@@ -50,15 +51,17 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
         era,
         memory,
     } = running;
+    let unread = Rc::clone(&client.site.unread);
     let mut telling = Telling {
         started: Instant::now(),
         ender: call.ender(),
-        work: call.run().boxed_local(),
+        work: async move { unread.leave_room(call.run()).await }.boxed_local(),
         news,
         first: None,
         // MCP 2026-07-28 demands that leaving cancels the call, earlier versions forbid it.
         ends_with_client: era == Era::Stateless,
         memory,
+        unsent: Rc::new(client.site.unread.on(client.seat.number())),
     };
     if !accepts.json {
         return Begun::Tells(telling);
@@ -67,7 +70,13 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
         Ok(Event::Reply(reply)) if telling.news.is_empty() => {
             // Boxed, so that a stream does not hold the room for an answer.
             let (response, kept) = answer_with(reply, accepts, era);
-            let next = Box::pin(client.send(Method::Post, response, last)).await;
+            telling.unsent.hold(response.len().unwrap_or_default());
+            let parted = async {
+                telling.unsent.parting().await;
+                Next::Gone
+            };
+            let sending = Box::pin(client.send(Method::Post, response, last));
+            let next = future::or(parted, sending).await;
             // The request is in flight until its answer is written.
             drop(kept);
             return Begun::Over(next);
@@ -96,11 +105,15 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
 pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
     let (feed, response) = events::open();
     client.outcome.status = Some(response.status());
+    let unsent = client.site.unread.on(client.seat.number());
     let feeding = Box::pin(async {
         loop {
             let told = async { Some(source.next().await) };
             match future::or(told, beat(None)).await {
-                Some(Some(event)) => put(&feed, event).await,
+                Some(Some(event)) => {
+                    unsent.add(event.len());
+                    put(&feed, event).await;
+                }
                 Some(None) => break,
                 None => put_heartbeat(&feed).await,
             }
@@ -127,7 +140,11 @@ pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
         buffer.until_closed(stream).await;
         Next::Gone
     };
-    future::or(both, gone).await
+    let parted = async {
+        unsent.parting().await;
+        Next::Gone
+    };
+    future::or(parted, future::or(both, gone)).await
 }
 
 /// A call that has something to tell before its answer.
@@ -139,6 +156,7 @@ pub(super) struct Telling {
     first: Option<Vec<u8>>,
     ends_with_client: bool,
     memory: Option<Rc<Memory>>,
+    unsent: Rc<Unsent>,
 }
 
 /// Sends what a call tells, and then its answer.
@@ -148,6 +166,7 @@ pub(super) async fn told(client: &mut Client, telling: Telling, last: bool) -> N
     let (feed, response) = events::open();
     client.outcome.status = Some(response.status());
     let limit = client.site.deadlines.handler;
+    let unsent = Rc::clone(&telling.unsent);
     let feeding = Box::pin(async {
         let reply = telling.tell(&feed, limit).await;
         feed.close();
@@ -190,7 +209,12 @@ pub(super) async fn told(client: &mut Client, telling: Telling, last: bool) -> N
         dismissal.comes().await;
         Next::Gone
     };
-    future::or(dismissed, future::or(both, gone)).await
+    let parted = async {
+        unsent.parting().await;
+        Next::Gone
+    };
+    let ended = future::or(dismissed, parted);
+    future::or(ended, future::or(both, gone)).await
 }
 
 impl Telling {
@@ -256,6 +280,8 @@ impl Telling {
                     while let Some(text) = self.news.take() {
                         way.send(&text).await;
                     }
+                    let bytes = reply.as_ref().map_or(0, |reply| reply.text.len());
+                    self.unsent.hold(bytes);
                     let messages = reply.as_mut().map(|it| it.messages(MESSAGE_BYTES));
                     for message in messages.into_iter().flatten() {
                         way.send(&message).await;

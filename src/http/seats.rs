@@ -190,6 +190,11 @@ impl Seat {
         result
     }
 
+    /// Its number, which no other seat has or had.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// From now on it waits for a request, and may be asked to leave for a newcomer.
     pub(super) fn waits(&self) {
         self.place.waiting.set(Some(Instant::now()));

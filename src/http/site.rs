@@ -20,6 +20,7 @@ use super::replay::Bounds;
 use super::routes::{Boundary, Place, Reach, Side};
 use super::sessions::Sessions;
 use super::tls::Tls;
+use super::unread::Unread;
 use crate::mcp::Engine;
 use crate::metrics::Metrics;
 
@@ -65,6 +66,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of all bodies that are being received or worked on.
     pub bodies_bytes: usize,
+    /// Bytes of all answers to calls that clients have not read yet. Whoever took nothing for longest makes room.
+    pub answers_bytes: usize,
     /// Sessions of versions before 2026-07-28.
     pub sessions: usize,
     /// Events of one session's streams that can be had again after a lost connection; the oldest make room.
@@ -107,6 +110,7 @@ pub(super) struct Site {
     pub(super) metrics: Metrics,
     report: Box<dyn Fn() -> String>,
     pub(super) bodies: Rc<Budget>,
+    pub(super) unread: Rc<Unread>,
     pub(super) limits: Limits,
     pub(super) deadlines: Deadlines,
     mqtt_connected: Box<dyn Fn() -> bool>,
@@ -144,6 +148,7 @@ impl Site {
             metrics,
             report,
             bodies: Budget::new(limits.bodies_bytes),
+            unread: Unread::new(limits.answers_bytes),
             limits,
             deadlines,
             mqtt_connected,
@@ -232,6 +237,7 @@ impl Default for Limits {
             requests_per_connection: 100_000,
             body_bytes: 4 << 20,
             bodies_bytes: 32 << 20,
+            answers_bytes: 32 << 20,
             sessions: 256,
             session_replay_events: 256,
             session_replay_bytes: 2 << 20,

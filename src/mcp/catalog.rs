@@ -203,7 +203,7 @@ pub enum Body {
 }
 
 /// Why a resource was not read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ReadError {
     /// There is no such resource.
     NotFound,

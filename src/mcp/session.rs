@@ -71,6 +71,8 @@ pub(super) enum End {
     Cancelled,
     /// It took too long.
     Late,
+    /// The program ends.
+    Ending,
 }
 
 impl Session {

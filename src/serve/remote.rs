@@ -12,6 +12,7 @@ use super::{House, signals, status};
 use crate::cli::Settings;
 use crate::http::{self, Admission, Listener, Server, Tls};
 use crate::logger;
+use crate::mcp::Places;
 use crate::service::Service;
 
 /// Serves agents over HTTP until a signal comes. At SIGHUP the configuration is looked at again, as `settings` name
@@ -40,7 +41,7 @@ async fn serve(
     let listener = listen(&remote, tls.is_some())?;
     logger::started();
     let service = Rc::new(Service::from_environment());
-    let house = House::open(&mut config, executor)?;
+    let house = House::open(&mut config, executor, Places::shared)?;
     let operators = remote.metrics.as_ref().map(watched).transpose()?;
     advise_on_key(&remote);
     let wanted = http_settings(&house, remote, tls, &config.limits);
@@ -155,6 +156,7 @@ fn http_settings(
             connections: limits.connections,
             body_bytes: limits.body_bytes,
             bodies_bytes: limits.bodies_bytes,
+            answers_bytes: limits.answers_bytes,
             sessions: limits.sessions,
             ..http::Limits::default()
         },

@@ -48,7 +48,7 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
     let mut arguments = Arguments::new(call.arguments);
     let query = Query {
         caller: call.client.caller().clone(),
-        wait: Wait::new(arguments.timeout()?, call.progress),
+        wait: Wait::new(arguments.timeout()?, call.progress, &call.client),
         response: arguments.filter("response_topic")?,
         request: Message {
             topic: arguments.topic("request_topic")?,

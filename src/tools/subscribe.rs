@@ -49,7 +49,7 @@ struct First {
 
 pub(super) async fn subscribe(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
-    let wait = Wait::new(arguments.timeout()?, call.progress);
+    let wait = Wait::new(arguments.timeout()?, call.progress, &call.client);
     let most = arguments.count("max_messages")?;
     let listen = Listen {
         filter: arguments.filter("topic")?,
@@ -135,7 +135,7 @@ async fn collect<'a>(
 
 pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
-    let wait = Wait::new(arguments.timeout()?, call.progress);
+    let wait = Wait::new(arguments.timeout()?, call.progress, &call.client);
     let listen = Listen {
         filter: arguments.filter("topic")?,
         qos: QoS::AtMostOnce,
@@ -197,7 +197,8 @@ pub(super) fn missed(inbox: &Inbox) -> String {
     let mut text = String::new();
     if inbox.lost() > 0 {
         let lost = inbox.lost();
-        text = format!("; messages that came and found no room here: {lost}");
+        text =
+            format!("; messages that came and found no room here: {lost} (`limits.waiting_bytes`)");
     }
     if inbox.interruptions() > 0 {
         text.push_str(

@@ -77,7 +77,7 @@ async fn first(
     filter: &SubscribeFilter,
     call: ReadCall,
 ) -> Result<Vec<Contents>, ReadError> {
-    let wait = Wait::new(WAIT, call.progress);
+    let wait = Wait::new(WAIT, call.progress, &call.client);
     let listen = Listen {
         filter: filter.clone(),
         qos: QoS::AtMostOnce,
