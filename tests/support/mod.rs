@@ -3,6 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
 
+pub mod bystander;
 pub mod http;
 pub mod wire;
 
