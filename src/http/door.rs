@@ -54,6 +54,8 @@ pub(super) struct Running {
     pub(super) era: Era,
     /// Where its stream is remembered, if it is to be.
     pub(super) memory: Option<Rc<Memory>>,
+    /// The session that it belongs to, by its number; 0 without one.
+    pub(super) session: u64,
 }
 
 impl Door {
@@ -223,6 +225,7 @@ impl Visit<'_> {
         let mut served = self.hand_in(&entry.session, message, Era::Handshake);
         if let Served::Call(running) = &mut served {
             running.memory = Some(Rc::clone(&entry.memory));
+            running.session = entry.number;
         }
         served
     }
@@ -249,6 +252,7 @@ impl Visit<'_> {
                 accepts: self.accepts,
                 era,
                 memory: None,
+                session: 0,
             }),
         }
     }

@@ -59,8 +59,8 @@ pub(super) struct Pending {
     endless: bool,
 }
 
-/// Gives up a call that takes too long.
-#[derive(Debug)]
+/// Ends a call from outside.
+#[derive(Clone, Debug)]
 pub struct Ender(Vec<Rc<Cancel>>);
 
 /// What one request came to.
@@ -164,6 +164,19 @@ impl Ender {
             cancel.end(End::Late);
         }
     }
+
+    /// The same for a call whose client has left, when there are too many of those.
+    pub fn crowd_out(&self) {
+        for cancel in &self.0 {
+            cancel.end(End::Crowded);
+        }
+    }
+
+    /// Whether there is nothing to end: the call goes on until its client or the server ends it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Part {
@@ -198,9 +211,8 @@ impl Pending {
         let outcome = match future::or(ended, async { Ok(work.await) }).await {
             Ok(outcome) => outcome,
             Err(End::Cancelled) => return None,
-            Err(End::Late) => {
-                let error =
-                    RpcError::new(INTERNAL_ERROR, "the call took too long and was given up");
+            Err(why) => {
+                let error = RpcError::new(INTERNAL_ERROR, why.tell());
                 answer::failure(Some(ticket.id()), &error, false).into()
             }
         };

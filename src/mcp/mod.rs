@@ -48,7 +48,7 @@ pub use engine::Engine;
 pub use level::Level;
 pub use methods::CatalogError;
 pub use notifier::{Notifier, Watch};
-pub use outlet::Outlet;
+pub use outlet::{Outlet, Room};
 pub use progress::Progress;
 pub use question::{Answers, Kind, Question};
 pub use session::Session;

@@ -69,6 +69,10 @@ pub(super) enum End {
     Cancelled,
     /// It took too long.
     Late,
+    /// Its session was ended.
+    SessionEnded,
+    /// Its client has left, and so have those of many others.
+    Crowded,
 }
 
 impl Session {
@@ -106,6 +110,14 @@ impl Session {
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         self.negotiated.get()
+    }
+
+    /// Ends every call in flight: the session is over.
+    pub fn end_calls(&self) {
+        let calls: Vec<_> = self.calls.borrow().values().cloned().collect();
+        for cancel in calls {
+            cancel.end(End::SessionEnded);
+        }
     }
 
     /// How many calls are in flight.
@@ -206,6 +218,20 @@ impl Cancel {
         self.end.set(self.end.get().or(Some(why)));
         if let Some(waker) = self.waker.take() {
             waker.wake();
+        }
+    }
+}
+
+impl End {
+    /// What the client is told.
+    pub(super) fn tell(self) -> &'static str {
+        match self {
+            End::Cancelled => "the call was cancelled",
+            End::Late => "the call took too long and was given up",
+            End::SessionEnded => "the session was ended, and its calls with it",
+            End::Crowded => {
+                "the client left before the answer, and too many calls go on whose clients left"
+            }
         }
     }
 }

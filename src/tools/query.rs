@@ -18,6 +18,7 @@ use super::publish::{self, Failure};
 use super::subscribe::shown;
 use super::wait::{Wait, Waited};
 use crate::broker::Inbox;
+use crate::mcp::Room;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 
 #[derive(Serialize)]
@@ -33,6 +34,7 @@ struct Query {
     request: Message,
     response: SubscribeFilter,
     wait: Wait,
+    room: Room,
 }
 
 /// What happened to the request, as far as it is known.
@@ -46,6 +48,7 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
     let mut arguments = Arguments::new(call.arguments);
     let query = Query {
         wait: Wait::new(arguments.timeout()?, call.progress),
+        room: call.room,
         response: arguments.filter("response_topic")?,
         request: Message {
             topic: arguments.topic("request_topic")?,
@@ -115,7 +118,7 @@ impl Query {
         match ended {
             Waited::Message(message) => {
                 let latency = start.elapsed();
-                reply(access, &message, latency.as_secs_f64() * 1000.0)
+                reply(access, &message, latency.as_secs_f64() * 1000.0, &self.room)
             }
             Waited::Ended(why) => Err(format!("no reply: {why}; {}", request.say())),
             Waited::Timeout => Err(self.no_reply(&request, inbox)),
@@ -147,12 +150,18 @@ impl Request {
     }
 }
 
-fn reply(access: &Access, message: &Message, latency_ms: f64) -> Result<ToolResult, String> {
-    let (message, truncated) = match Budget::new(access.result_bytes).take(message) {
+fn reply(
+    access: &Access,
+    message: &Message,
+    latency_ms: f64,
+    room: &Room,
+) -> Result<ToolResult, String> {
+    let (mut message, truncated) = match Budget::new(access.result_bytes).take(message) {
         Fit::Whole(message) => (message, false),
         Fit::Cut(message) => (message, true),
         Fit::No => return Err("the reply does not fit a result".into()),
     };
+    let truncated = message.fit(room.bytes()) || truncated;
     let latency_ms = (latency_ms * 1000.0).round() / 1000.0;
     Ok(ToolResult::structured(&Reply {
         message,

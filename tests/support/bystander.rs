@@ -145,14 +145,17 @@ impl Report {
     }
 
     /// What was wrong with each call that failed.
-    pub fn failures(&self) -> Vec<&str> {
+    pub fn failures(&self) -> Vec<String> {
         let all = [
             ("anew", &self.anew),
             ("kept", &self.kept),
             ("health", &self.health),
         ];
-        let all = all.iter().flat_map(|(_, tally)| &tally.failures);
-        all.map(String::as_str).collect()
+        let all = all.iter().flat_map(|(name, tally)| {
+            let failures = tally.failures.iter();
+            failures.map(move |why| format!("{name}: {why}"))
+        });
+        all.collect()
     }
 
     /// Each caller got at least so many calls through and none failed.
