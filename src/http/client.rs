@@ -81,6 +81,16 @@ impl Client {
         self.send(method, response, last).await
     }
 
+    /// Ends the connection at once, and runs the call to its end.
+    pub(super) async fn leave(self, call: LeftCall) {
+        let Client {
+            stream, seat, site, ..
+        } = self;
+        drop(stream);
+        let task = seat.leave();
+        site.left.run(call, task).await;
+    }
+
     /// Ends it so that the last answer arrives: a socket that is closed with unread bytes in it takes back what it
     /// has sent (RFC 9112 §9.6).
     pub(super) async fn close(self) {

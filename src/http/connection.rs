@@ -137,13 +137,8 @@ impl Connection {
                 Next::Gone => break,
                 Next::Left(call) => {
                     logger::debug(format_args!("{peer}: left before the answer"));
-                    let Client {
-                        stream, seat, site, ..
-                    } = self.client;
-                    // The call goes on; the connection does not.
-                    drop((stream, open));
-                    let task = seat.leave();
-                    return site.left.run(call, task).await;
+                    drop(open);
+                    return self.client.leave(call).await;
                 }
             }
         }

@@ -11,12 +11,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use smol::Task;
 
+pub(super) use self::place::Stage;
+use self::place::{Place, Rank};
 use super::peer::Peer;
+
+mod place;
 
 /// All seats.
 #[derive(Debug)]
@@ -41,53 +45,6 @@ pub(super) struct Seat {
     number: u64,
     place: Rc<Place>,
     seats: Rc<Seats>,
-}
-
-/// In which order connections make room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Rank {
-    /// They have their last answer.
-    Parting,
-    /// They have shown no key, and take nothing of an answer.
-    Unread,
-    /// They have shown no key.
-    Stranger,
-    /// They have shown the key; of these, who has been idle for longest.
-    Proven,
-}
-
-/// What the peer of a connection has to do next, or that it is our turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stage {
-    /// To close: it has its last answer.
-    Parting,
-    /// To read what it was sent.
-    Unread,
-    /// To send a request.
-    Request,
-    /// To send the body of a request.
-    Body,
-    /// To listen to a stream that has no end of its own.
-    Stream,
-    /// Nothing: it is owed an answer.
-    Served,
-}
-
-#[derive(Debug)]
-struct Place {
-    peer: Peer,
-    stage: Cell<Stage>,
-    /// When the stage began; of a stranger, when it came.
-    since: Cell<Instant>,
-    deadline: Cell<Option<Instant>>,
-    /// Why a wait is to end.
-    called: Cell<Option<Called>>,
-    waker: RefCell<Option<Waker>>,
-    /// It has shown the key.
-    proven: Cell<bool>,
-    /// What it is being served has to end: its key counts no longer.
-    dismissed: Cell<bool>,
-    dismissal: RefCell<Option<Waker>>,
 }
 
 /// Tells one connection that its key counts no longer.
@@ -359,53 +316,6 @@ impl Dismissal {
             Poll::Pending
         })
         .await;
-    }
-}
-
-impl Place {
-    /// The place of a newcomer, who has shown no key and sent no request.
-    fn of(peer: Peer) -> Place {
-        Place {
-            peer,
-            stage: Cell::new(Stage::Request),
-            since: Cell::new(Instant::now()),
-            deadline: Cell::default(),
-            called: Cell::default(),
-            waker: RefCell::default(),
-            proven: Cell::new(false),
-            dismissed: Cell::new(false),
-            dismissal: RefCell::default(),
-        }
-    }
-
-    fn enter(&self, stage: Stage, now: Instant) {
-        self.stage.set(stage);
-        // A stranger stays no longer by asking again and again.
-        if self.proven.get() {
-            self.since.set(now);
-        }
-    }
-
-    /// `None`: it does not make room.
-    fn rank(&self) -> Option<Rank> {
-        match (self.stage.get(), self.proven.get()) {
-            (Stage::Served, _) => None,
-            (Stage::Parting, _) => Some(Rank::Parting),
-            (_, true) => Some(Rank::Proven),
-            (Stage::Unread, false) => Some(Rank::Unread),
-            (_, false) => Some(Rank::Stranger),
-        }
-    }
-
-    fn call(&self, why: Called) {
-        if self.called.get() != Some(Called::Evicted) {
-            self.called.set(Some(why));
-        }
-        for waker in [&self.waker, &self.dismissal] {
-            if let Some(waker) = waker.take() {
-                waker.wake();
-            }
-        }
     }
 }
 
