@@ -55,6 +55,8 @@ pub(super) struct Running {
     pub(super) era: Era,
     /// Where its stream is remembered, if it is to be.
     pub(super) memory: Option<Rc<Memory>>,
+    /// The session that it belongs to, by its number; 0 without one.
+    pub(super) session: u64,
 }
 
 impl Door {
@@ -228,6 +230,7 @@ impl Visit<'_> {
         let mut served = self.hand_in(&entry.session, message, Era::Handshake);
         if let Served::Call(running) = &mut served {
             running.memory = Some(Rc::clone(&entry.memory));
+            running.session = entry.number;
         }
         served
     }
@@ -254,6 +257,7 @@ impl Visit<'_> {
                 accepts: self.accepts,
                 era,
                 memory: None,
+                session: 0,
             }),
         }
     }

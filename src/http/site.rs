@@ -14,6 +14,7 @@ use super::budget::Budget;
 use super::door::Door;
 use super::front;
 use super::head::Head;
+use super::left::LeftCalls;
 use super::listener::Listener;
 use super::refusal::Refusal;
 use super::replay::Bounds;
@@ -58,7 +59,7 @@ pub struct Admission {
 /// Bounds of memory and work.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at one time. A newcomer takes the seat of whoever waits longest without a request.
+    /// Connections at one time. A newcomer takes the seat of a connection that is owed nothing.
     pub connections: usize,
     /// Requests on one connection; the last one's answer says that it ends.
     pub requests_per_connection: usize,
@@ -91,6 +92,9 @@ pub struct Deadlines {
     pub body: Duration,
     /// For a call; tools have limits of their own below this.
     pub handler: Duration,
+    /// For a call before its answer begins as an event stream, if its client takes one: proxies give up a connection
+    /// without a byte.
+    pub silence: Duration,
     /// For the client to take some more of an answer.
     pub write: Duration,
     /// For the client to close after a last answer.
@@ -111,6 +115,7 @@ pub(super) struct Site {
     report: Box<dyn Fn() -> String>,
     pub(super) bodies: Rc<Budget>,
     pub(super) unread: Rc<Unread>,
+    pub(super) left: LeftCalls,
     pub(super) limits: Limits,
     pub(super) deadlines: Deadlines,
     mqtt_connected: Box<dyn Fn() -> bool>,
@@ -149,6 +154,7 @@ impl Site {
             report,
             bodies: Budget::new(limits.bodies_bytes),
             unread: Unread::new(limits.answers_bytes),
+            left: LeftCalls::default(),
             limits,
             deadlines,
             mqtt_connected,
@@ -265,6 +271,7 @@ impl Default for Deadlines {
             head: Duration::from_secs(10),
             body: Duration::from_secs(20),
             handler: Duration::from_secs(15 * 60),
+            silence: Duration::from_secs(3),
             write: Duration::from_secs(10),
             linger: Duration::from_secs(1),
             grace: Duration::from_secs(5),
@@ -281,6 +288,7 @@ impl Deadlines {
             self.head,
             self.body,
             self.handler,
+            self.silence,
             self.write,
             self.linger,
         ];

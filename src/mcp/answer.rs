@@ -51,7 +51,7 @@ pub(super) fn within(most: usize, answer: Vec<u8>) -> Vec<u8> {
         return answer;
     }
     let text = format!(
-        "the answer has {} bytes, and an event at most {most}: ask for less, or without `progressToken`",
+        "the answer has {} bytes, and an event at most {most}: ask for less, or accept only `application/json`",
         answer.len()
     );
     let id = rpc::id_of(&answer);

@@ -60,8 +60,8 @@ pub(super) struct Pending {
     endless: bool,
 }
 
-/// Gives up a call that takes too long.
-#[derive(Debug)]
+/// Ends a call from outside.
+#[derive(Clone, Debug)]
 pub struct Ender(Vec<Rc<Cancel>>);
 
 /// What one request came to.
@@ -182,6 +182,19 @@ impl Ender {
             cancel.end(End::Ending);
         }
     }
+
+    /// The same for a call whose client has left, when there are too many of those.
+    pub fn crowd_out(&self) {
+        for cancel in &self.0 {
+            cancel.end(End::Crowded);
+        }
+    }
+
+    /// Whether there is nothing to end: the call goes on until its client or the server ends it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Part {
@@ -216,11 +229,10 @@ impl Pending {
         let outcome = match future::or(ended, async { Ok(work.await) }).await {
             Ok(outcome) => outcome,
             Err(End::Cancelled) => return None,
-            Err(End::Late) => given_up(&ticket, "the call took too long and was given up"),
-            Err(End::Ending) => given_up(
-                &ticket,
-                "not done: the input ended or a signal came before, and the program ends",
-            ),
+            Err(why) => {
+                let error = RpcError::new(INTERNAL_ERROR, why.tell());
+                answer::failure(Some(ticket.id()), &error, false).into()
+            }
         };
         Some((outcome, ticket))
     }
@@ -332,11 +344,6 @@ impl Default for BatchRoom {
     fn default() -> BatchRoom {
         BatchRoom(Cell::new(BATCH_BYTES))
     }
-}
-
-fn given_up(ticket: &Ticket, why: &str) -> Outcome {
-    let error = RpcError::new(INTERNAL_ERROR, why);
-    answer::failure(Some(ticket.id()), &error, false).into()
 }
 
 /// However a call ends, its progress ends with it.

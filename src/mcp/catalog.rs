@@ -13,6 +13,7 @@ use smol::future::BoxedLocal;
 
 use super::client::Client;
 use super::notifier::{Notifier, Watch};
+use super::outlet::Room;
 use super::progress::Progress;
 
 /// Everything the server offers. Lists may be empty; they are answered all the same.
@@ -93,6 +94,8 @@ pub struct ToolCall {
     pub arguments: Map<String, Value>,
     /// For a call that takes its time.
     pub progress: Progress,
+    /// For a result that may be large.
+    pub room: Room,
     /// Who calls.
     pub client: Client,
 }

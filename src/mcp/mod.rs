@@ -54,7 +54,7 @@ pub use engine::Engine;
 pub use level::Level;
 pub use methods::CatalogError;
 pub use notifier::{Notifier, Watch};
-pub use outlet::Outlet;
+pub use outlet::{Outlet, Room};
 pub use places::{NoPlace, Place, Places};
 pub use progress::Progress;
 pub use question::{Answers, Kind, Question};

@@ -73,6 +73,10 @@ pub(super) enum End {
     Late,
     /// The program ends.
     Ending,
+    /// Its session was ended.
+    SessionEnded,
+    /// Its client has left, and so have those of many others.
+    Crowded,
 }
 
 impl Session {
@@ -127,6 +131,14 @@ impl Session {
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         self.negotiated.get()
+    }
+
+    /// Ends every call in flight: the session is over.
+    pub fn end_calls(&self) {
+        let calls: Vec<_> = self.calls.borrow().values().cloned().collect();
+        for cancel in calls {
+            cancel.end(End::SessionEnded);
+        }
     }
 
     /// How many calls are in flight.
@@ -227,6 +239,23 @@ impl Cancel {
         self.end.set(self.end.get().or(Some(why)));
         if let Some(waker) = self.waker.take() {
             waker.wake();
+        }
+    }
+}
+
+impl End {
+    /// What the client is told.
+    pub(super) fn tell(self) -> &'static str {
+        match self {
+            End::Cancelled => "the call was cancelled",
+            End::Late => "the call took too long and was given up",
+            End::Ending => {
+                "not done: the input ended or a signal came before, and the program ends"
+            }
+            End::SessionEnded => "the session was ended, and its calls with it",
+            End::Crowded => {
+                "the client left before the answer, and too many calls go on whose clients left"
+            }
         }
     }
 }

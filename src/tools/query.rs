@@ -18,8 +18,8 @@ use super::publish::{self, Failure};
 use super::subscribe::{missed, shown};
 use super::wait::{Wait, Waited};
 use crate::broker::Inbox;
-use crate::mcp::CallerId;
 use crate::mcp::catalog::{ToolCall, ToolResult};
+use crate::mcp::{CallerId, Room};
 
 #[derive(Serialize)]
 struct Reply {
@@ -35,6 +35,7 @@ struct Query {
     response: SubscribeFilter,
     wait: Wait,
     caller: CallerId,
+    room: Room,
 }
 
 /// What happened to the request, as far as it is known.
@@ -48,6 +49,7 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
     let mut arguments = Arguments::new(call.arguments);
     let query = Query {
         caller: call.client.caller().clone(),
+        room: call.room,
         wait: Wait::new(arguments.timeout()?, call.progress, &call.client),
         response: arguments.filter("response_topic")?,
         request: Message {
@@ -120,7 +122,7 @@ impl Query {
         match ended {
             Waited::Message(message) => {
                 let latency = start.elapsed();
-                reply(access, &message, latency.as_secs_f64() * 1000.0)
+                reply(access, &message, latency.as_secs_f64() * 1000.0, &self.room)
             }
             Waited::TooLarge(large) => Err(format!("no reply: {large}; {}", request.say())),
             Waited::Ended(why) => Err(format!("no reply: {why}; {}", request.say())),
@@ -151,12 +153,18 @@ impl Request {
     }
 }
 
-fn reply(access: &Access, message: &Message, latency_ms: f64) -> Result<ToolResult, String> {
-    let (message, truncated) = match Budget::new(access.result_bytes).take(message) {
+fn reply(
+    access: &Access,
+    message: &Message,
+    latency_ms: f64,
+    room: &Room,
+) -> Result<ToolResult, String> {
+    let (mut message, truncated) = match Budget::new(access.result_bytes).take(message) {
         Fit::Whole(message) => (message, false),
         Fit::Cut(message) => (message, true),
         Fit::No => return Err("the reply does not fit a result".into()),
     };
+    let truncated = message.fit(room.bytes()) || truncated;
     let latency_ms = (latency_ms * 1000.0).round() / 1000.0;
     Ok(ToolResult::structured(&Reply {
         message,

@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use super::Access;
 use super::arguments::Arguments;
-use super::message::{Budget, Fit, Received};
+use super::message::{self, Budget, Fit, Received};
 use super::wait::{Wait, Waited};
 use crate::broker::Inbox;
+use crate::mcp::Room;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 
 #[derive(Serialize)]
@@ -62,6 +63,10 @@ pub(super) async fn subscribe(access: Rc<Access>, call: ToolCall) -> Result<Tool
         let mut inbox =
             listening.map_err(|why| format!("not subscribed: {why}. Nothing was received."))?;
         let mut collected = collect(&access, &wait, &mut inbox, most).await;
+        if let Some(left_out) = message::fit(&mut collected.messages, call.room.bytes()) {
+            collected.lost += left_out as u64;
+            collected.truncated = true;
+        }
         collected.topic = topic.as_str();
         collected.messages_received = collected.messages.len();
         collected.lost += inbox.lost();
@@ -156,8 +161,8 @@ pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
         };
         match next {
             Waited::Message(message) => match Budget::new(access.result_bytes).take(&message) {
-                Fit::Whole(message) => Ok(first(message, false)),
-                Fit::Cut(message) => Ok(first(message, true)),
+                Fit::Whole(message) => Ok(first(message, false, &call.room)),
+                Fit::Cut(message) => Ok(first(message, true, &call.room)),
                 Fit::No => Err("not read: the message does not fit a result".into()),
             },
             Waited::Ended(reason) => Err(format!("not read: {reason}")),
@@ -171,7 +176,8 @@ pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
     as_long_as_readable(&access, &topic, reading).await
 }
 
-fn first(message: Received, truncated: bool) -> ToolResult {
+fn first(mut message: Received, truncated: bool, room: &Room) -> ToolResult {
+    let truncated = message.fit(room.bytes()) || truncated;
     ToolResult::structured(&First { message, truncated })
 }
 

@@ -253,6 +253,28 @@ impl Client {
         sent.is_ok()
     }
 
+    /// Sends as much as the system takes without waiting; how much that was.
+    pub fn write_some(&mut self, bytes: &[u8]) -> usize {
+        let set = |on| match &self.socket {
+            Socket::Tcp(socket) => socket.set_nonblocking(on).unwrap(),
+            Socket::Unix(socket) => socket.set_nonblocking(on).unwrap(),
+        };
+        set(true);
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let wrote = match &self.socket {
+                Socket::Tcp(socket) => (&mut &*socket).write(&bytes[sent..]),
+                Socket::Unix(socket) => (&mut &*socket).write(&bytes[sent..]),
+            };
+            match wrote {
+                Ok(count @ 1..) => sent += count,
+                _ => break,
+            }
+        }
+        set(false);
+        sent
+    }
+
     pub fn finish(&mut self) {
         let _ = match &self.socket {
             Socket::Tcp(socket) => socket.shutdown(Shutdown::Write),
