@@ -339,8 +339,7 @@ Options:
   --transport NAME   stdio (default) or remotehttp
   --log-level LEVEL  DEBUG, INFO, WARNING, ERROR or CRITICAL; wins over the file
   --logfile PATH     append the log to this file, not to standard error
-  --drain SECONDS    stdio: how long calls may go on when the input has ended
-                     (default: 1, at most 300)
+  --drain SECONDS    stdio: time for calls when the input has ended (default: 1)
   --check            load the configuration, print what was understood, exit
   --genkey           put a new API key into the configuration, print it, exit
   --demo             use a broker and a simulated plant inside the program
@@ -350,7 +349,6 @@ Options:
   -V, --version      print the version
 
 Examples:
-  mcpmqtt --demo
   mcpmqtt --config /etc/mcpmqtt/config.json --check
   mcpmqtt --call mqtt_read topic=sensors/kitchen/temperature
   mcpmqtt --genkey && mcpmqtt --transport remotehttp

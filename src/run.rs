@@ -87,7 +87,10 @@ fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> E
     logger::start(level, settings.logfile.as_deref());
     let called = call::request(tool, words).and_then(|request| {
         let loaded = startup::load(settings.config.as_deref()).map_err(CallError::Failed)?;
-        tell(&loaded);
+        if settings.log_level.is_some() {
+            // Else what is doubtful in the file is for whoever starts the server or checks it.
+            tell(&loaded);
+        }
         let key = std::env::var_os("MCPMQTT_KEY");
         call::run(&request, loaded.config, key.as_deref(), json)
     });

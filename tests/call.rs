@@ -161,11 +161,11 @@ fn wrong_arguments_are_named_before_anything_is_opened() {
         ),
         (
             &["mqtt_read", "topic=a", "timeout=soon"],
-            "`timeout` must be a number above 0 and at most 300; found the string \"soon\"",
+            "`timeout` must be a number from 0.001 to 300; found the string \"soon\"",
         ),
         (
             &["mqtt_read", "topic=a", "timeout=0"],
-            "`timeout` must be a number above 0 and at most 300; found 0",
+            "`timeout` must be a number from 0.001 to 300; found 0",
         ),
         (
             &["mqtt_read", "response_topic=a"],

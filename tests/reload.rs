@@ -556,7 +556,7 @@ fn left_queries(house: &House, session: &str) -> Vec<Client> {
         .collect()
 }
 
-/// The first of them was sent before; what is sent of the others is what came after it was said that they had ended.
+/// One of them was sent before; what is sent of the others is what came after it was said that they had ended.
 fn nothing_is_sent_after(end: impl Fn(&mut House, &str)) {
     let broker = Mosquitto::start();
     let mut house = House::new(broker.port);
@@ -569,7 +569,7 @@ fn nothing_is_sent_after(end: impl Fn(&mut House, &str)) {
     let first = broker.subscribe(&["-t", "t/command/#", "-C", "1", "-F", "%t"], || {
         clients = left_queries(&house, &session);
     });
-    assert_eq!(first, "t/command/0\n");
+    assert!(first.starts_with("t/command/"), "{first}");
     drop(clients);
     for _ in 0..6 {
         house.program.until("left before the answer");

@@ -157,7 +157,7 @@ fn a_socket_that_is_not_there_or_makes_no_sense_costs_a_warning() {
     for address in ["/nowhere/at/all", "vsock:2:1234"] {
         let mut program = Program::over_with(&config, &[("NOTIFY_SOCKET", address)]);
         program.until("the service manager cannot be told anything");
-        program.until("broker 127.0.0.1");
+        program.until("cannot connect to the broker at `127.0.0.1");
         assert!(ask(unix(&socket), &initialize()).starts_with("HTTP/1.1 200"));
         assert!(program.end().1.success());
     }

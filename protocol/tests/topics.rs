@@ -476,7 +476,7 @@ fn characters_that_brokers_do_not_take_are_refused_in_what_is_sent_and_taken_in_
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "`a\u{fdd0}` is not a valid topic name to send: it contains U+FDD0 at byte 1, for which brokers may \
+        "`a\\u{fdd0}` is not a valid topic name to send: it contains U+FDD0 at byte 1, for which brokers may \
          close the connection"
     );
 }
