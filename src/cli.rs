@@ -7,12 +7,16 @@
 //!
 //! Does not read files or the environment: [`default_config_path`] is told what it needs.
 
+mod suggest;
+mod words;
+
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use mcpmqtt_config::LogLevel;
+
+use self::words::{arguments, flag, parsed_value, refuse_rest, split_values, text, value};
 
 /// What the user asked the program to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +39,17 @@ pub enum Command {
     Check {
         /// The transport it is to be fit for.
         transport: Transport,
+        /// What the command line says over the file.
+        settings: Settings,
+    },
+    /// Call one tool, print its result, exit.
+    Call {
+        /// The tool's name.
+        tool: String,
+        /// Its arguments, as they were given: `NAME=VALUE`, or one JSON object.
+        arguments: Vec<String>,
+        /// Print the whole result as JSON.
+        json: bool,
         /// What the command line says over the file.
         settings: Settings,
     },
@@ -89,6 +104,12 @@ pub enum UsageError {
     },
     /// Two options that exclude each other.
     Contradiction(&'static str, &'static str),
+    /// Two options of which the first leaves nothing for the second to say, for this reason.
+    Pointless(&'static str, &'static str, &'static str),
+    /// An option that says something about another, which is not there.
+    Without(&'static str, &'static str),
+    /// An argument that has to be text.
+    NotText(OsString),
 }
 
 /// Parses the arguments after the program's name.
@@ -106,13 +127,19 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let genkey = flag(&mut words, GENKEY)?;
     let check = flag(&mut words, CHECK)?;
     let demo = flag(&mut words, DEMO)?;
-    refuse_rest(words)?;
+    let call = value(&mut words, CALL)?.map(text).transpose()?;
+    let json = flag(&mut words, JSON)?;
+    let arguments = match call {
+        Some(_) => arguments(words)?,
+        None => refuse_rest(words).map(|()| Vec::new())?,
+    };
 
     let chosen = [
         (version, VERSION),
         (genkey, GENKEY),
         (check, CHECK),
         (demo, DEMO),
+        (call.is_some(), CALL),
     ];
     let mut chosen = chosen
         .iter()
@@ -122,12 +149,32 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         return Err(UsageError::Contradiction(first, second));
     }
 
+    if demo && config.is_some() {
+        let why = "the demo has a broker and a configuration of its own";
+        return Err(UsageError::Pointless(DEMO, CONFIG, why));
+    }
+    if call.is_some() && transport.is_some() {
+        let why = "a call is made through the running server where there is one";
+        return Err(UsageError::Pointless(CALL, TRANSPORT, why));
+    }
+    if json && call.is_none() {
+        return Err(UsageError::Without(JSON, CALL));
+    }
+
     let transport = transport.unwrap_or_default();
     let settings = Settings {
         config,
         log_level,
         logfile,
     };
+    if let Some(tool) = call {
+        return Ok(Command::Call {
+            tool,
+            arguments,
+            json,
+            settings,
+        });
+    }
     Ok(if version {
         Command::Version
     } else if genkey {
@@ -145,6 +192,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
             demo,
             settings,
         }
+    })
+}
+
+/// Whether arguments that were not understood were probably to serve on standard input, as a client starts it.
+#[must_use]
+pub fn is_meant_for_stdio(args: &[OsString]) -> bool {
+    let others = [CHECK, GENKEY, CALL, VERSION, "-V"];
+    !args.iter().any(|word| {
+        let word = word.to_string_lossy();
+        let option = word.split(['=', ' ']).next().unwrap_or_default();
+        others.contains(&option) || word.ends_with("remotehttp")
     })
 }
 
@@ -175,8 +233,20 @@ impl Transport {
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(word) => write!(f, "unknown option `{}`", shown(word)),
-            Self::Unexpected(word) => write!(f, "unexpected argument `{}`", shown(word)),
+            Self::Unknown(word) => {
+                let meant = word
+                    .to_str()
+                    .and_then(|word| suggest::option(word, &OPTIONS));
+                write!(f, "unknown option `{}`", shown(word))?;
+                suggest(f, meant)
+            }
+            Self::Unexpected(word) => {
+                let meant = word
+                    .to_str()
+                    .and_then(|word| suggest::argument(word, &OPTIONS));
+                write!(f, "unexpected argument `{}`", shown(word))?;
+                suggest(f, meant.as_deref())
+            }
             Self::Repeated(option) => write!(f, "`{option}` is given more than once"),
             Self::MissingValue(option) => write!(f, "`{option}` needs a value"),
             Self::UnwantedValue(option) => write!(f, "`{option}` takes no value"),
@@ -192,6 +262,13 @@ impl fmt::Display for UsageError {
                 )
             }
             Self::Contradiction(a, b) => write!(f, "`{a}` and `{b}` exclude each other"),
+            Self::Pointless(a, b, why) => write!(f, "`{a}` and `{b}` exclude each other: {why}"),
+            Self::Without(a, b) => write!(f, "`{a}` is for `{b}` only"),
+            Self::NotText(word) => write!(
+                f,
+                "`{}` is not UTF-8 text; other bytes go as base64, with `encoding=base64`",
+                shown(word)
+            ),
         }?;
         write!(f, "; see `mcpmqtt --help`")
     }
@@ -199,93 +276,11 @@ impl fmt::Display for UsageError {
 
 impl std::error::Error for UsageError {}
 
-/// Takes `--config=P` and the single argument `"--config P"` apart, so that one form is left.
-fn split_values(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
-    let mut words = Vec::new();
-    for arg in args {
-        match VALUED.iter().find_map(|option| value_inside(option, &arg)) {
-            Some((option, value)) => words.extend([option.into(), value]),
-            None => words.push(arg),
-        }
+fn suggest(f: &mut fmt::Formatter<'_>, meant: Option<&str>) -> fmt::Result {
+    match meant {
+        Some(meant) => write!(f, " (did you mean `{meant}`?)"),
+        None => Ok(()),
     }
-    words
-}
-
-fn value_inside(option: &'static str, arg: &OsStr) -> Option<(&'static str, OsString)> {
-    let rest = arg.as_bytes().strip_prefix(option.as_bytes())?;
-    let value = match rest.split_first()? {
-        (b'=', value) => value,
-        (b' ', value) => value.trim_ascii(),
-        _ => return None,
-    };
-    Some((option, OsString::from_vec(value.to_vec())))
-}
-
-/// Takes one valued option out of the words. What begins with `--` is the next option, not a
-/// value; a file of such a name can be given as `./--name`.
-fn value(
-    words: &mut pico_args::Arguments,
-    option: &'static str,
-) -> Result<Option<OsString>, UsageError> {
-    let mut take = || {
-        words
-            .opt_value_from_os_str(option, |value| Ok::<_, String>(value.to_os_string()))
-            .map_err(|_| UsageError::MissingValue(option))
-    };
-    let Some(found) = take()? else {
-        return Ok(None);
-    };
-    if found.is_empty() || found.as_bytes().starts_with(b"--") {
-        return Err(UsageError::MissingValue(option));
-    }
-    match take() {
-        Ok(None) => Ok(Some(found)),
-        _ => Err(UsageError::Repeated(option)),
-    }
-}
-
-fn parsed_value<T>(
-    words: &mut pico_args::Arguments,
-    option: &'static str,
-    allowed: &'static str,
-    parse: fn(&str) -> Option<T>,
-) -> Result<Option<T>, UsageError> {
-    let Some(found) = value(words, option)? else {
-        return Ok(None);
-    };
-    match found.to_str().and_then(parse) {
-        Some(parsed) => Ok(Some(parsed)),
-        None => Err(UsageError::BadValue {
-            option,
-            found,
-            allowed,
-        }),
-    }
-}
-
-/// Takes one flag out of the words.
-fn flag(words: &mut pico_args::Arguments, name: &'static str) -> Result<bool, UsageError> {
-    let given = words.contains(name);
-    if given && words.contains(name) {
-        return Err(UsageError::Repeated(name));
-    }
-    Ok(given)
-}
-
-/// Whatever is left over was not understood.
-fn refuse_rest(words: pico_args::Arguments) -> Result<(), UsageError> {
-    let Some(word) = words.finish().into_iter().next() else {
-        return Ok(());
-    };
-    let before_equals = word.as_bytes().split(|byte| *byte == b'=').next();
-    let flag = FLAGS
-        .iter()
-        .find(|flag| before_equals == Some(flag.as_bytes()));
-    Err(match flag {
-        Some(flag) => UsageError::UnwantedValue(flag),
-        None if word.as_bytes().starts_with(b"-") => UsageError::Unknown(word),
-        None => UsageError::Unexpected(word),
-    })
 }
 
 /// Text of the user's for an error message: on one line, whatever it holds.
@@ -297,13 +292,20 @@ const CONFIG: &str = "--config";
 const TRANSPORT: &str = "--transport";
 const LOG_LEVEL: &str = "--log-level";
 const LOGFILE: &str = "--logfile";
-const VALUED: [&str; 4] = [CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE];
+const CALL: &str = "--call";
+const VALUED: [&str; 5] = [CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL];
 
 const VERSION: &str = "--version";
 const GENKEY: &str = "--genkey";
 const CHECK: &str = "--check";
 const DEMO: &str = "--demo";
-const FLAGS: [&str; 5] = [VERSION, GENKEY, CHECK, DEMO, "--help"];
+const JSON: &str = "--json";
+const FLAGS: [&str; 6] = [VERSION, GENKEY, CHECK, DEMO, JSON, "--help"];
+
+/// All that can be meant by a word that is not understood.
+const OPTIONS: [&str; 11] = [
+    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, VERSION, GENKEY, CHECK, DEMO, JSON, "--help",
+];
 
 const TRANSPORTS: &str = "`stdio` or `remotehttp`";
 
@@ -323,12 +325,16 @@ Options:
   --check            load the configuration, print what was understood, exit
   --genkey           put a new API key into the configuration, print it, exit
   --demo             use a broker and a simulated plant inside the program
+  --call TOOL ARG... call one tool, print its result, exit; ARG is NAME=VALUE
+  --json             with --call: print the whole result as JSON
   -h, --help         print this help
   -V, --version      print the version
 
 Examples:
   mcpmqtt --demo
   mcpmqtt --config /etc/mcpmqtt/config.json --check
+  mcpmqtt --call mqtt_read topic=sensors/kitchen/temperature
+  mcpmqtt --genkey && mcpmqtt --transport remotehttp
 
-Exit codes: 0 done, 1 failed (a bad configuration, say), 2 wrong arguments.
+Exit codes: 0 done, 1 failed, 2 wrong arguments. Manual: man mcpmqtt
 ";

@@ -35,6 +35,7 @@ mod connection;
 mod door;
 mod envelope;
 mod events;
+mod front;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod head;

@@ -12,6 +12,7 @@
 //! * [`http`]: the front door for remote agents.
 //! * [`metrics`], [`gauge`], [`service`]: what is counted; numbers that others watch; what the service manager is told.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
+//! * [`call`]: one call of a tool from the command line.
 //! * [`serve`], [`run`]: all of it together, and the program from its arguments to its exit code.
 //!
 //! Dependencies go one way: `run` → `serve` → `stdio` → `mcp` ← `tools` → `broker` ← `link` →
@@ -90,6 +91,7 @@
 //! ```
 
 pub mod broker;
+pub mod call;
 pub mod cli;
 pub mod clock;
 pub mod demo;

@@ -9,8 +9,9 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use mcpmqtt_config::{ApiKey, Config};
+use mcpmqtt_config::{ApiKey, Config, LogLevel};
 
+use crate::call::{self, CallError};
 use crate::cli::{self, Command, Settings, Transport};
 use crate::http::Tls;
 use crate::startup::{self, Loaded};
@@ -18,6 +19,9 @@ use crate::{keyfile, logger, serve};
 
 /// Runs the program with the arguments after its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    // A client that starts the program with wrong arguments has nowhere else to look either.
+    let for_client = cli::is_meant_for_stdio(&args);
     let done = match cli::parse(args) {
         Ok(Command::Help) => print(cli::HELP),
         Ok(Command::Version) => print(concat!("mcpmqtt ", env!("CARGO_PKG_VERSION"), "\n")),
@@ -26,11 +30,21 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             transport,
             settings,
         }) => check(transport, &settings),
+        Ok(Command::Call {
+            tool,
+            arguments,
+            json,
+            settings,
+        }) => return call_tool(&tool, &arguments, json, &settings),
         Ok(Command::Serve {
             transport,
             demo,
             settings,
-        }) => serve(transport, demo, &settings),
+        }) => match serve(transport, demo, &settings) {
+            Err(words) if transport == Transport::Stdio => return fail_to_start(&words, FAILED),
+            served => served,
+        },
+        Err(error) if for_client => return fail_to_start(&error.to_string(), WRONG_ARGUMENTS),
         Err(error) => return complain(&error.to_string(), WRONG_ARGUMENTS),
     };
     logger::flush();
@@ -62,6 +76,32 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), St
             serve::over_http(loaded.config, settings)
         }
     }
+}
+
+/// Calls one tool. The log of the configuration is the server's, not this call's.
+fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> ExitCode {
+    let level = settings.log_level.unwrap_or(LogLevel::Warning);
+    logger::start(level, settings.logfile.as_deref());
+    let called = call::request(tool, words).and_then(|request| {
+        let loaded = startup::load(settings.config.as_deref()).map_err(CallError::Failed)?;
+        tell(&loaded);
+        let key = std::env::var_os("MCPMQTT_KEY");
+        call::run(&request, loaded.config, key.as_deref(), json)
+    });
+    logger::flush();
+    match called {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(CallError::Usage(words)) => complain(&words, WRONG_ARGUMENTS),
+        Err(CallError::Failed(words)) => complain(&words, FAILED),
+    }
+}
+
+/// A fault at the start over stdio: on standard error at once, then to the client, who shows it to people.
+fn fail_to_start(words: &str, code: u8) -> ExitCode {
+    logger::flush();
+    let code = complain(words, code);
+    serve::tell_client(words);
+    code
 }
 
 fn start_log(settings: &Settings, config: Option<&Config>) {

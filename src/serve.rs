@@ -1,9 +1,12 @@
 //! The running program: the broker link, the dispatcher and a front door on one thread.
 
+mod failed_start;
+mod one_call;
 mod reload;
 mod remote;
 mod signals;
 mod status;
+mod terminal;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -19,6 +22,8 @@ use crate::metrics::Metrics;
 use crate::tools::{self, Access, BrokerInfo};
 use crate::{demo, link, logger, startup, stdio};
 
+pub use self::failed_start::tell_client;
+pub use self::one_call::call_once;
 pub use self::remote::over_http;
 
 /// Serves one agent on standard input and output until it leaves or a signal comes.
@@ -47,6 +52,7 @@ pub fn demo_over_stdio() -> Result<(), String> {
             "demo broker on 127.0.0.1:{port}; watch it: mosquitto_sub -p {port} -v -t '#'",
             port = demo.port()
         ));
+        terminal::say_how_to_watch(demo.port());
         serve_stdio(&executor, loaded.config).boxed_local().await
     }))
 }
@@ -63,6 +69,7 @@ async fn serve_stdio(
         request_bytes: config.limits.request_bytes,
         ..stdio::Limits::default()
     };
+    terminal::say_that_it_waits();
     stdio::serve(house.engine.clone(), Rc::clone(executor), limits, stop).await;
     house.close().await;
     Ok(())

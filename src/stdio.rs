@@ -7,6 +7,7 @@
 
 mod bell;
 mod descriptor;
+mod failed_start;
 mod lines;
 mod load;
 mod outbox;
@@ -26,6 +27,8 @@ use smol::{LocalExecutor, Task};
 
 use crate::mcp::rpc::{INVALID_REQUEST, RpcError};
 use crate::mcp::{Call, Engine, Outlet, Received, Session};
+
+pub use failed_start::{tell_client, tell_client_on};
 
 use descriptor::{Input, Output};
 use lines::{Line, Lines};

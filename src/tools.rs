@@ -109,6 +109,17 @@ impl fmt::Debug for Access {
     }
 }
 
+/// The tools as they are described, without anything that could do their work.
+#[must_use]
+pub fn described() -> Vec<Tool> {
+    vec![
+        describe::publish(),
+        describe::subscribe(),
+        describe::read(),
+        describe::query(),
+    ]
+}
+
 /// The catalog that the dispatcher serves.
 #[must_use]
 pub fn catalog(access: &Access, broker: BrokerInfo) -> Catalog {

@@ -89,12 +89,38 @@ fn every_option_reaches_its_field() {
             settings: settings.clone()
         }
     );
+    let without_config: Vec<_> = with("--demo")
+        .into_iter()
+        .filter(|word| !word.starts_with("--config"))
+        .collect();
     assert_eq!(
-        parsed(&with("--demo")),
+        parsed(&without_config),
         Command::Serve {
             transport,
             demo: true,
-            settings
+            settings: Settings {
+                config: None,
+                ..settings.clone()
+            },
+        }
+    );
+    let call = [
+        "--call",
+        "mqtt_publish",
+        "topic=a",
+        "payload=--x y",
+        "--json",
+        "--config=c",
+        "--logfile=l",
+        "--log-level=debug",
+    ];
+    assert_eq!(
+        parsed(&call),
+        Command::Call {
+            tool: "mqtt_publish".into(),
+            arguments: vec!["topic=a".into(), "payload=--x y".into()],
+            json: true,
+            settings,
         }
     );
     assert_eq!(
@@ -139,53 +165,172 @@ fn a_path_need_not_be_utf_8() {
     }
 }
 
+const LEVELS: &str = "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`";
+
 #[test]
-fn what_is_not_understood_is_named() {
-    for (args, words) in [
-        (&["--bogus"][..], "unknown option `--bogus`"),
-        (&["-x"], "unknown option `-x`"),
-        (&["--conf", "x"], "unknown option `--conf`"),
-        (&["--bogus x"], "unknown option `--bogus x`"),
-        (&["a\nb"], "unexpected argument `a\\nb`"),
-        (&["--demo", "now"], "unexpected argument `now`"),
-        (&["--"], "unknown option `--`"),
-        (&[""], "unexpected argument ``"),
-        (&["--config"], "`--config` needs a value"),
-        (&["--config="], "`--config` needs a value"),
-        (&["--config "], "`--config` needs a value"),
-        (&["--config", ""], "`--config` needs a value"),
-        (&["--config", "--check"], "`--config` needs a value"),
+fn what_is_not_understood_is_named_with_what_was_probably_meant() {
+    let unknown = |word: &str, meant: &str| match meant {
+        "" => format!("unknown option `{word}`"),
+        _ => format!("unknown option `{word}` (did you mean `{meant}`?)"),
+    };
+    let unexpected = |word: &str, meant: &str| match meant {
+        "" => format!("unexpected argument `{word}`"),
+        _ => format!("unexpected argument `{word}` (did you mean `{meant}`?)"),
+    };
+    let text = |text: &str| text.to_owned();
+    let cases: &[(&[&str], String)] = &[
+        (&["--bogus"], unknown("--bogus", "")),
+        (&["-x"], unknown("-x", "")),
+        (&["-h7"], unknown("-h7", "")),
+        (&["--bogus x"], unknown("--bogus x", "")),
+        (&["--"], unknown("--", "")),
+        (&["---"], unknown("---", "")),
+        (&["-"], unknown("-", "")),
+        // Slips.
+        (&["--conf", "x"], unknown("--conf", "--config")),
+        (&["--confg", "x"], unknown("--confg", "--config")),
+        (&["--cofnig=x"], unknown("--cofnig=x", "--config")),
+        (&["--configs"], unknown("--configs", "--config")),
+        (
+            &["--confg /a b.json"],
+            unknown("--confg /a b.json", "--config"),
+        ),
+        (&["--Config=x"], unknown("--Config=x", "--config")),
+        (&["-config", "x"], unknown("-config", "--config")),
+        (
+            &["--config-file", "x"],
+            unknown("--config-file", "--config"),
+        ),
+        (
+            &["--logfile-path", "x"],
+            unknown("--logfile-path", "--logfile"),
+        ),
+        (&["--log-file", "x"], unknown("--log-file", "--logfile")),
+        (
+            &["--log_level", "DEBUG"],
+            unknown("--log_level", "--log-level"),
+        ),
+        (
+            &["--loglevel=DEBUG"],
+            unknown("--loglevel=DEBUG", "--log-level"),
+        ),
+        (
+            &["--transprot", "stdio"],
+            unknown("--transprot", "--transport"),
+        ),
+        (&["--gen-key"], unknown("--gen-key", "--genkey")),
+        (&["--chekc"], unknown("--chekc", "--check")),
+        (&["--dmeo"], unknown("--dmeo", "--demo")),
+        (&["--hlep"], unknown("--hlep", "--help")),
+        (&["--vers"], unknown("--vers", "--version")),
+        // What other programs call it.
+        (&["-c", "x"], unknown("-c", "--config")),
+        (&["-v"], unknown("-v", "--log-level DEBUG")),
+        (&["--verbose"], unknown("--verbose", "--log-level DEBUG")),
+        (&["--stdio"], unknown("--stdio", "--transport stdio")),
+        (&["--http"], unknown("--http", "--transport remotehttp")),
+        (&["-?"], unknown("-?", "--help")),
+        // No option at all.
+        (&["a\nb"], unexpected("a\\nb", "")),
+        (&[""], unexpected("", "")),
+        (&["--demo", "now"], unexpected("now", "")),
+        (
+            &["--log-level", "INFO", "stdio"],
+            unexpected("stdio", "--transport stdio"),
+        ),
+        (&["check"], unexpected("check", "--check")),
+        (&["GENKEY"], unexpected("GENKEY", "--genkey")),
+        (&["help"], unexpected("help", "--help")),
+        (
+            &["/etc/a b.json"],
+            unexpected("/etc/a b.json", "--config /etc/a b.json"),
+        ),
+        (
+            &["mqtt_read", "topic=a"],
+            unexpected("mqtt_read", "--call mqtt_read"),
+        ),
+        // Values.
+        (&["--config"], text("`--config` needs a value")),
+        (&["--config="], text("`--config` needs a value")),
+        (&["--config "], text("`--config` needs a value")),
+        (&["--config", ""], text("`--config` needs a value")),
+        (&["--config", "--check"], text("`--config` needs a value")),
+        (&["--call"], text("`--call` needs a value")),
+        (&["--call", "--json"], text("`--call` needs a value")),
         (
             &["--config", "a", "--config"],
-            "`--config` is given more than once",
+            text("`--config` is given more than once"),
         ),
         (
             &["--config", "a", "--config=a"],
-            "`--config` is given more than once",
-        ),
-        (&["--demo", "--demo"], "`--demo` is given more than once"),
-        (&["--check=yes"], "`--check` takes no value"),
-        (
-            &["--genkey", "--demo"],
-            "`--genkey` and `--demo` exclude each other",
+            text("`--config` is given more than once"),
         ),
         (
-            &["--demo", "--check"],
-            "`--check` and `--demo` exclude each other",
+            &["--demo", "--demo"],
+            text("`--demo` is given more than once"),
+        ),
+        (&["--check=yes"], text("`--check` takes no value")),
+        (
+            &["--transport", "http"],
+            text("`--transport` cannot be `http`; allowed: `stdio` or `remotehttp`"),
         ),
         (
-            &["-V", "--genkey"],
-            "`--version` and `--genkey` exclude each other",
-        ),
-        (
-            &["--transport", "sse"],
-            "`--transport` cannot be `sse`; allowed: `stdio` or `remotehttp`",
+            &["--transport=HTTP"],
+            text("`--transport` cannot be `HTTP`; allowed: `stdio` or `remotehttp`"),
         ),
         (
             &["--log-level=trace"],
-            "`--log-level` cannot be `trace`; allowed: `DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`",
+            format!("`--log-level` cannot be `trace`; allowed: {LEVELS}"),
         ),
-    ] {
+        (
+            &["--log-level", "10"],
+            format!("`--log-level` cannot be `10`; allowed: {LEVELS}"),
+        ),
+        // What does not go together.
+        (
+            &["--genkey", "--demo"],
+            text("`--genkey` and `--demo` exclude each other"),
+        ),
+        (
+            &["--demo", "--check"],
+            text("`--check` and `--demo` exclude each other"),
+        ),
+        (
+            &["--check", "--genkey"],
+            text("`--genkey` and `--check` exclude each other"),
+        ),
+        (
+            &["-V", "--genkey"],
+            text("`--version` and `--genkey` exclude each other"),
+        ),
+        (
+            &["--call", "mqtt_read", "--check"],
+            text("`--check` and `--call` exclude each other"),
+        ),
+        (
+            &["--demo", "--config", "a"],
+            text(
+                "`--demo` and `--config` exclude each other: the demo has a broker and a configuration of its own",
+            ),
+        ),
+        (
+            &["--call", "mqtt_read", "--transport", "stdio"],
+            text(
+                "`--call` and `--transport` exclude each other: a call is made through the running server where there is one",
+            ),
+        ),
+        (&["--json"], text("`--json` is for `--call` only")),
+        (
+            &["--call", "mqtt_read", "--jsn"],
+            unknown("--jsn", "--json"),
+        ),
+        (
+            &["--call", "mqtt_read", "--json", "--json"],
+            text("`--json` is given more than once"),
+        ),
+    ];
+    assert!(cases.len() >= 40);
+    for (args, words) in cases {
         assert_eq!(
             refused(args),
             format!("{words}; see `mcpmqtt --help`"),
@@ -202,6 +347,16 @@ fn a_bad_value_that_is_not_utf_8_is_refused_in_words() {
             .to_string()
             .starts_with("`--transport` cannot be `\u{fffd}`"),
         "{error}"
+    );
+}
+
+#[test]
+fn the_arguments_of_a_call_are_text() {
+    let words = [&b"--call"[..], b"mqtt_publish", b"payload=\xff"];
+    let error = cli::parse(words.map(|word| OsString::from_vec(word.to_vec()))).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`payload=\u{fffd}` is not UTF-8 text; other bytes go as base64, with `encoding=base64`; see `mcpmqtt --help`"
     );
 }
 

@@ -256,7 +256,7 @@ impl Connection {
         let place = routes::find(head, self.side)?;
         self.client.site.judge_place(self.side, head)?;
         let is_open = match place {
-            Place::Status | Place::Health | Place::Ready => true,
+            Place::Status | Place::Health | Place::Ready | Place::Front => true,
             Place::Metrics => self.side == Side::Operator,
             Place::Mcp => false,
         };

@@ -7,6 +7,7 @@
 use http_types::{Method, StatusCode};
 use mcpmqtt_config::{Host, Origin};
 
+use super::front;
 use super::head::Head;
 use super::refusal::Refusal;
 
@@ -21,6 +22,8 @@ pub(super) enum Place {
     Ready,
     /// For Prometheus.
     Metrics,
+    /// For people who look with a browser: what is here.
+    Front,
     Mcp,
 }
 
@@ -59,6 +62,9 @@ pub(super) fn find(head: &Head, side: Side) -> Result<Place, Refusal> {
     let found = place(&head.path);
     let found = found.filter(|(place, ..)| side == Side::Agents || *place != Place::Mcp);
     let Some((place, allowed, allow)) = found else {
+        if side == Side::Agents && front::is_asked_for(head) {
+            return Ok(Place::Front);
+        }
         // `/.well-known/…` and `/register` too: there is no OAuth here, and clients ask.
         return Err(Refusal::new(
             StatusCode::NotFound,

@@ -12,6 +12,7 @@ use super::answer;
 use super::auth::{Gate, KeyError};
 use super::budget::Budget;
 use super::door::Door;
+use super::front;
 use super::head::Head;
 use super::listener::Listener;
 use super::refusal::Refusal;
@@ -197,6 +198,7 @@ impl Site {
         let connected = (self.mqtt_connected)();
         let (status, text) = match place {
             Place::Metrics => return answer::metrics((self.report)()),
+            Place::Front => return front::page(connected),
             Place::Health => (StatusCode::Ok, r#"{"serving": true}"#.to_owned()),
             Place::Ready => (
                 match connected {

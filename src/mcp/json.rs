@@ -15,6 +15,20 @@ pub(super) fn strict<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>
     from.deserialize_any(Strict).map(Some)
 }
 
+/// Reads a text that is one object.
+///
+/// # Errors
+/// In words: what is wrong, and where.
+pub(crate) fn object(text: &str) -> Result<Map<String, Value>, String> {
+    let mut from = serde_json::Deserializer::from_str(text);
+    let value = from.deserialize_any(Strict);
+    match value.and_then(|value| from.end().map(|()| value)) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(_) => Err("it is another value".into()),
+        Err(why) => Err(cut(&why.to_string(), 200)),
+    }
+}
+
 /// The beginning of `text`, at most `max` characters, with a mark where it was cut.
 pub(super) fn cut(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {

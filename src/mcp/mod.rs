@@ -10,7 +10,7 @@
 //! `rule` (arguments) and `results` and `items` (shapes by `version`, declared by `offer`); `call`,
 //! `session` and `progress` are a request's life, `outlet` is its way out. A handler asks its
 //! `client` a `question`, which takes `rounds` under a `seal` where there are no sessions; `listen`
-//! and `notifier` tell what changed.
+//! and `notifier` tell what changed. `unready` stands in for an engine that could not be made.
 
 pub mod catalog;
 pub mod rpc;
@@ -40,6 +40,7 @@ mod rule;
 mod seal;
 mod session;
 mod together;
+mod unready;
 mod version;
 
 pub use call::{Call, Ender, Received, Reply};
@@ -52,6 +53,8 @@ pub use outlet::Outlet;
 pub use progress::Progress;
 pub use question::{Answers, Kind, Question};
 pub use session::Session;
+pub use unready::{Told, Unready};
 pub use version::{Shape, Version};
 
+pub(crate) use json::object as strict_object;
 pub(crate) use modern::{CLIENT_CAPABILITIES, PROTOCOL_VERSION, claims};

@@ -19,5 +19,6 @@ with subprocess.Popen(
     ask(1, "initialize", {"clientInfo": {"name": "mcpmqtt-test", "title": "test", "version": "1"}})
     say({"method": "initialized"})
     for status in ask(2, "mcpServerStatus/list", {})["data"]:
-        print(f"{status['name']}: {len(status['tools'])} tools")
+        why = status.get("toolsError")
+        print(f"{status['name']}: {len(status['tools'])} tools" + (f", {why}" if why else ""))
     server.stdin.close()

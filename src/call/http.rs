@@ -1,0 +1,222 @@
+//! One POST to the running server, and its answer.
+//!
+//! Promises: the request is written once and never repeated; an answer has its whole length or is none; all waits
+//! end.
+//! Does not: speak TLS, follow anything, or keep the connection.
+
+use std::fmt::Write as _;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mcpmqtt_config::Listen;
+use serde_json::Value;
+
+use super::Request;
+use crate::mcp::Version;
+use crate::transport::words;
+
+/// Where the server is and what it wants to see.
+pub(super) struct Server {
+    pub(super) listen: Listen,
+    /// The name it wants to be called by, if it has a list.
+    pub(super) host: Option<String>,
+    pub(super) key: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// Nobody was there, so that nothing was asked.
+    NotThere(String),
+    /// It was asked, and this came of it.
+    Said(String),
+}
+
+trait Wire: Read + Write {}
+impl<T: Read + Write> Wire for T {}
+
+/// Asks and waits for the answer: the text of a JSON-RPC message.
+pub(super) fn call(server: &Server, request: &Request) -> Result<Vec<u8>, Failed> {
+    let (place, mut wire) = connect(&server.listen)?;
+    let broken = |error: &io::Error| {
+        Failed::Said(format!(
+            "the connection to the running server at `{place}` broke: {}; the call may have been carried out",
+            words(error)
+        ))
+    };
+    let head = head(server, request, &place);
+    let sent = wire.write_all(&[head.as_bytes(), &request.body].concat());
+    sent.and_then(|()| wire.flush())
+        .map_err(|error| broken(&error))?;
+    let mut answer = Vec::new();
+    let reading = wire.take(ANSWER_BYTES).read_to_end(&mut answer);
+    reading.map_err(|error| broken(&error))?;
+    let (status, body) = split(&answer).ok_or_else(|| {
+        Failed::Said(format!(
+            "what answers at `{place}` is no mcpmqtt, or its answer was cut off; the call may have been carried out"
+        ))
+    })?;
+    let is_rpc = serde_json::from_slice::<Value>(body)
+        .is_ok_and(|message| message.get("id").is_some_and(|id| !id.is_null()));
+    if is_rpc {
+        return Ok(body.to_vec());
+    }
+    Err(Failed::Said(format!(
+        "the running server at `{place}` refused the call with status {status}: {}",
+        sentence(body)
+    )))
+}
+
+/// A value of a header field for any text (MCP 2026-07-28 basic/transports/streamable-http).
+pub(super) fn field_text(text: &str) -> String {
+    format!("=?base64?{}?=", STANDARD.encode(text))
+}
+
+fn connect(listen: &Listen) -> Result<(String, Box<dyn Wire>), Failed> {
+    match listen {
+        Listen::Unix(path) => {
+            let place = path.display().to_string();
+            let stream = UnixStream::connect(path).map_err(|error| absent(&place, &error))?;
+            let timed = stream.set_read_timeout(Some(PATIENCE));
+            timed
+                .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
+                .map_err(|error| absent(&place, &error))?;
+            Ok((place, Box::new(stream)))
+        }
+        Listen::Tcp { host, port } => {
+            // What listens everywhere is reached here.
+            let host = match host.as_str() {
+                "0.0.0.0" => "127.0.0.1",
+                "::" | "[::]" => "::1",
+                host => host,
+            };
+            let place = match host.contains(':') {
+                true => format!("[{}]:{port}", host.trim_matches(['[', ']'])),
+                false => format!("{host}:{port}"),
+            };
+            let stream = dial(&place).map_err(|error| absent(&place, &error))?;
+            Ok((place, Box::new(stream)))
+        }
+    }
+}
+
+fn dial(place: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in place.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(PATIENCE))?;
+                stream.set_write_timeout(Some(PATIENCE))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn absent(place: &str, error: &io::Error) -> Failed {
+    Failed::NotThere(format!("`{place}`: {}", words(error)))
+}
+
+fn head(server: &Server, request: &Request, place: &str) -> String {
+    let host = match (&server.host, &server.listen) {
+        (Some(host), _) => host,
+        (None, Listen::Unix(_)) => "localhost",
+        (None, Listen::Tcp { .. }) => place,
+    };
+    let mut head = format!(
+        "POST /mcp HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\n\
+         content-type: application/json\r\naccept: application/json\r\ncontent-length: {}\r\n\
+         mcp-protocol-version: {}\r\nmcp-method: tools/call\r\nmcp-name: {}\r\nconnection: close\r\n",
+        server.key,
+        request.body.len(),
+        Version::MODERN.name(),
+        request.tool
+    );
+    for (name, value) in &request.fields {
+        let _ = write!(head, "{name}: {value}\r\n");
+    }
+    head.push_str("\r\n");
+    head
+}
+
+/// Status and body of a whole answer.
+fn split(answer: &[u8]) -> Option<(u16, &[u8])> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+    let (head, body) = answer.split_at_checked(end)?;
+    let body = body.get(4..)?;
+    let mut lines = std::str::from_utf8(head).ok()?.split("\r\n");
+    let status = lines
+        .next()?
+        .strip_prefix("HTTP/1.1 ")?
+        .get(..3)?
+        .parse()
+        .ok()?;
+    let length = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length")
+            .then(|| value.trim().parse::<usize>().ok())?
+    })?;
+    (body.len() == length).then_some((status, body))
+}
+
+/// The server's words, on one line whatever they are.
+fn sentence(body: &[u8]) -> String {
+    let message: Option<Value> = serde_json::from_slice(body).ok();
+    let words = message
+        .as_ref()
+        .and_then(|message| message.get("error")?.get("message")?.as_str());
+    let words: String = words
+        .unwrap_or("it gives no reason")
+        .chars()
+        .take(500)
+        .collect();
+    words.chars().flat_map(plain).collect()
+}
+
+fn plain(letter: char) -> Vec<char> {
+    match letter.is_control() {
+        true => letter.escape_debug().collect(),
+        false => vec![letter],
+    }
+}
+
+/// The server is on this machine, or near.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Longer than the server takes for any call.
+const PATIENCE: Duration = Duration::from_secs(16 * 60);
+/// More than the largest answer that a server gives in the default configuration, with room for others.
+const ANSWER_BYTES: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_whole_or_none() {
+        let whole = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}";
+        assert_eq!(split(whole), Some((200, &b"{}"[..])));
+        for bad in [
+            &whole[..whole.len() - 1],
+            b"HTTP/1.1 200 OK\r\n\r\n{}",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{}",
+            b"HTTP/1.1 2\r\ncontent-length: 0\r\n\r\n",
+            b"SSH-2.0-x\r\n",
+            b"",
+        ] {
+            assert_eq!(split(bad), None, "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn words_of_a_server_stay_on_one_line() {
+        let body = br#"{"error": {"message": "a\nb\u001b[1m"}}"#;
+        assert_eq!(sentence(body), "a\\nb\\u{1b}[1m");
+        assert_eq!(sentence(b"<html>"), "it gives no reason");
+    }
+}

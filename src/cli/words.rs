@@ -1,0 +1,118 @@
+//! The words of a command line, taken out one option after the other.
+//!
+//! Promises: what is taken is taken whole, once; what is left over is named.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use super::{FLAGS, UsageError, VALUED};
+
+/// Takes `--config=P` and the single argument `"--config P"` apart, so that one form is left.
+pub(super) fn split_values(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut words = Vec::new();
+    for arg in args {
+        match VALUED.iter().find_map(|option| value_inside(option, &arg)) {
+            Some((option, value)) => words.extend([option.into(), value]),
+            None => words.push(arg),
+        }
+    }
+    words
+}
+
+fn value_inside(option: &'static str, arg: &OsStr) -> Option<(&'static str, OsString)> {
+    let rest = arg.as_bytes().strip_prefix(option.as_bytes())?;
+    let value = match rest.split_first()? {
+        (b'=', value) => value,
+        (b' ', value) => value.trim_ascii(),
+        _ => return None,
+    };
+    Some((option, OsString::from_vec(value.to_vec())))
+}
+
+/// Takes one valued option out of the words. What begins with `--` is the next option, not a
+/// value; a file of such a name can be given as `./--name`.
+pub(super) fn value(
+    words: &mut pico_args::Arguments,
+    option: &'static str,
+) -> Result<Option<OsString>, UsageError> {
+    let mut take = || {
+        words
+            .opt_value_from_os_str(option, |value| Ok::<_, String>(value.to_os_string()))
+            .map_err(|_| UsageError::MissingValue(option))
+    };
+    let Some(found) = take()? else {
+        return Ok(None);
+    };
+    if found.is_empty() || found.as_bytes().starts_with(b"--") {
+        return Err(UsageError::MissingValue(option));
+    }
+    match take() {
+        Ok(None) => Ok(Some(found)),
+        _ => Err(UsageError::Repeated(option)),
+    }
+}
+
+pub(super) fn parsed_value<T>(
+    words: &mut pico_args::Arguments,
+    option: &'static str,
+    allowed: &'static str,
+    parse: fn(&str) -> Option<T>,
+) -> Result<Option<T>, UsageError> {
+    let Some(found) = value(words, option)? else {
+        return Ok(None);
+    };
+    match found.to_str().and_then(parse) {
+        Some(parsed) => Ok(Some(parsed)),
+        None => Err(UsageError::BadValue {
+            option,
+            found,
+            allowed,
+        }),
+    }
+}
+
+/// Takes one flag out of the words.
+pub(super) fn flag(
+    words: &mut pico_args::Arguments,
+    name: &'static str,
+) -> Result<bool, UsageError> {
+    let given = words.contains(name);
+    if given && words.contains(name) {
+        return Err(UsageError::Repeated(name));
+    }
+    Ok(given)
+}
+
+/// Whatever is left over was not understood.
+pub(super) fn refuse_rest(words: pico_args::Arguments) -> Result<(), UsageError> {
+    match words.finish().into_iter().next() {
+        Some(word) => Err(not_understood(word)),
+        None => Ok(()),
+    }
+}
+
+fn not_understood(word: OsString) -> UsageError {
+    let before_equals = word.as_bytes().split(|byte| *byte == b'=').next();
+    let flag = FLAGS
+        .iter()
+        .find(|flag| before_equals == Some(flag.as_bytes()));
+    match flag {
+        Some(flag) => UsageError::UnwantedValue(flag),
+        None if word.as_bytes().starts_with(b"-") => UsageError::Unknown(word),
+        None => UsageError::Unexpected(word),
+    }
+}
+
+/// The arguments of a tool: all that is left and is no option.
+pub(super) fn arguments(words: pico_args::Arguments) -> Result<Vec<String>, UsageError> {
+    let words = words.finish();
+    let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-");
+    if let Some(word) = words.iter().find(is_option) {
+        return Err(not_understood(word.clone()));
+    }
+    words.into_iter().map(text).collect()
+}
+
+pub(super) fn text(word: OsString) -> Result<String, UsageError> {
+    word.into_string().map_err(UsageError::NotText)
+}

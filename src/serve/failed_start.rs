@@ -1,0 +1,29 @@
+//! The end of a program over stdio that could not start.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use async_io::block_on;
+use smol::LocalExecutor;
+use smol::future;
+
+use super::signals;
+use crate::stdio;
+
+/// Tells the client why the program did not start, until it knows, leaves, or a signal comes; ten seconds at most.
+pub fn tell_client(reason: &str) {
+    let executor = Rc::new(LocalExecutor::new());
+    // Without it a signal ends the program on the spot, or it goes on for its ten seconds: both are an end.
+    let stop = signals::stop(&executor, None).ok();
+    let telling = stdio::tell_client(reason, PATIENCE);
+    let stopping = async {
+        match stop {
+            Some(stop) => stop.await,
+            None => future::pending().await,
+        }
+    };
+    block_on(executor.run(future::or(stopping, telling)));
+}
+
+/// Clients start the program and speak at once; one that has not spoken by then does not speak MCP.
+const PATIENCE: Duration = Duration::from_secs(10);

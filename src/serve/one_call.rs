@@ -1,0 +1,39 @@
+//! One call of a tool within this process.
+
+use std::rc::Rc;
+
+use async_io::block_on;
+use mcpmqtt_config::Config;
+use smol::LocalExecutor;
+use smol::future::FutureExt as _;
+
+use super::House;
+use crate::mcp::{Outlet, Received, Session};
+
+/// Connects to the broker, hands in one JSON-RPC message and returns the answer to it. The connection is another than
+/// that of a server with the same configuration, which it must not throw out: it has a client id, a session and a life
+/// of its own.
+///
+/// # Errors
+/// What kept it from starting.
+pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> {
+    config.mqtt.client_id = None;
+    config.mqtt.clean_session = true;
+    config.mqtt.will = None;
+    config.mqtt.birth = None;
+    let executor = Rc::new(LocalExecutor::new());
+    let calling = async {
+        let house = House::open(&mut config, &executor)?;
+        let answer = match house
+            .engine
+            .receive(&Session::new(), message, &Outlet::closed())
+        {
+            Received::Nothing => None,
+            Received::Answer(reply) => Some(reply.text),
+            Received::Call(call) => call.run().await.map(|reply| reply.text),
+        };
+        house.close().await;
+        answer.ok_or_else(|| "the call has no answer".to_owned())
+    };
+    block_on(executor.run(calling.boxed_local()))
+}
