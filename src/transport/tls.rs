@@ -3,19 +3,23 @@
 //! Promises: files are read once, at the start, and a fault in one names its key; nothing of a
 //! private key reaches a message or `Debug`.
 
-mod anyone;
+mod certificate;
 mod session;
+mod verifier;
 mod words;
 
 use std::fmt;
 use std::sync::Arc;
 
-use mcpmqtt_config::Trust;
+use mcpmqtt_config::{Identity, Trust};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
-use self::anyone::Anyone;
+use self::certificate::Certificate;
 pub(crate) use self::session::Session;
+use self::verifier::Verifier;
 use crate::pem::Files;
 
 /// Whom to trust, who we are, and whom we expect. Clones share all of it.
@@ -39,23 +43,22 @@ impl Tls {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&ring))
             .with_safe_default_protocol_versions()
             .map_err(|error| format!("mqtt.tls: {error}"))?;
-        let builder = match &tls.trust {
-            Trust::System => builder.with_root_certificates(system_roots()?),
-            Trust::File(path) => builder.with_root_certificates(FILES.roots("ca_file", path)?),
-            Trust::Anyone => builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Anyone(ring))),
+        let verifier = match &tls.trust {
+            Trust::System => Verifier::trusting(system_roots()?, Vec::new(), Arc::clone(&ring)),
+            Trust::File(path) => Verifier::trusting(
+                FILES.roots("ca_file", path)?,
+                FILES.certificates("ca_file", path)?,
+                Arc::clone(&ring),
+            ),
+            Trust::Anyone => Ok(Verifier::trusting_anyone(Arc::clone(&ring))),
         };
+        let verifier = verifier.map_err(|error| format!("mqtt.tls: {error}"))?;
+        let builder = builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let config = match &tls.identity {
             None => builder.with_no_client_auth(),
-            Some(files) => {
-                let chain = FILES.certificates("cert_file", &files.cert_file)?;
-                let key = FILES.private_key("key_file", &files.key_file)?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| {
-                    let path = files.key_file.display();
-                    format!("mqtt.tls.key_file: `{path}` does not go with the certificate in `cert_file`: {error}")
-                })?
-            }
+            Some(files) => builder.with_client_cert_resolver(Arc::new(identity(files, &ring)?)),
         };
         Ok(Self {
             config: Arc::new(config),
@@ -68,6 +71,33 @@ impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Tls(for {:?})", self.name)
     }
+}
+
+/// What we prove ourselves with. A certificate of version 1, as mosquitto's manual makes them, is one for the broker to
+/// judge, so that nothing but the key is looked at here.
+fn identity(files: &Identity, ring: &CryptoProvider) -> Result<SingleCertAndKey, String> {
+    let chain = FILES.certificates("cert_file", &files.cert_file)?;
+    let key = FILES.private_key("key_file", &files.key_file)?;
+    let own = chain.first().and_then(|own| Certificate::read(own));
+    let own = own.ok_or_else(|| {
+        let words = "the first certificate in it cannot be read";
+        FILES.fault("cert_file", &files.cert_file, words)
+    })?;
+    let key = ring.key_provider.load_private_key(key).map_err(|_| {
+        let kind = own.key.is_unusable();
+        let words = kind.unwrap_or_else(|| "its key is of a kind that cannot be used".into());
+        FILES.fault("key_file", &files.key_file, &words)
+    })?;
+    if key
+        .public_key()
+        .is_some_and(|it| *it.as_ref() != *own.key.der)
+    {
+        let path = files.key_file.display();
+        return Err(format!(
+            "mqtt.tls.key_file: `{path}` does not go with the certificate in `cert_file`"
+        ));
+    }
+    Ok(CertifiedKey::new(chain, key).into())
 }
 
 fn system_roots() -> Result<RootCertStore, String> {

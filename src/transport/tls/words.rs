@@ -5,6 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
+use mcpmqtt_protocol::topic::Shown;
+
+use super::verifier::Reason;
 use crate::clock;
 
 /// `error` as a sentence; `has_certificate`: we have one to show.
@@ -49,7 +52,7 @@ fn certificate(fault: &CertificateError) -> String {
             }
             format!(
                 "it is for {}, not for `{expected}`; set `mqtt.host` or `mqtt.tls.server_name` to a name in it",
-                presented.join(", ")
+                names(presented)
             )
         }
         CertificateError::UnknownIssuer => {
@@ -62,17 +65,56 @@ fn certificate(fault: &CertificateError) -> String {
         CertificateError::InvalidPurposeContext { .. } | CertificateError::InvalidPurpose => {
             "it is not made for servers (extendedKeyUsage lacks serverAuth)".into()
         }
+        CertificateError::Other(other) if other.0.is::<Reason>() => other.to_string(),
         CertificateError::Other(other) => match other.to_string().as_str() {
             "CaUsedAsEndEntity" => {
-                "it is that of an authority; give the broker one that is signed by it".into()
+                "it is that of an authority; give the broker one that is signed by it, or put this very certificate into `mqtt.tls.ca_file`".into()
             }
             "UnsupportedCertVersion" => {
-                "it is of version 1; make one of version 3 with a subjectAltName".into()
+                "it is of version 1; make one of version 3 with a subjectAltName, or put this very certificate into `mqtt.tls.ca_file`".into()
             }
-            words => words.into(),
+            name => odd(name),
         },
-        other => other.to_string(),
+        CertificateError::UnsupportedSignatureAlgorithmContext { .. }
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            "it is signed in a way that cannot be verified here (SHA-1, or a key on P-521 or of RSA below 2048 bits)".into()
+        }
+        CertificateError::Revoked => "it was revoked".into(),
+        other => odd(&format!("{other:?}")),
     }
+}
+
+/// A rule that no operator meets is named as the library names it.
+fn odd(name: &str) -> String {
+    format!(
+        "it breaks a rule for certificates ({}); make another",
+        spelled(name)
+    )
+}
+
+/// `UnsupportedCriticalExtension { … }` as `unsupported critical extension`.
+fn spelled(name: &str) -> String {
+    let (mut words, mut after_small) = (String::new(), false);
+    for letter in name.chars().take_while(char::is_ascii_alphanumeric) {
+        if letter.is_ascii_uppercase() && after_small {
+            words.push(' ');
+        }
+        after_small = letter.is_ascii_lowercase();
+        words.push(letter.to_ascii_lowercase());
+    }
+    words
+}
+
+/// The library writes `DnsName("a.example")` and `IpAddress(10.0.0.1)`.
+fn names(presented: &[String]) -> String {
+    let names = presented.iter().map(|name| {
+        let inside = name
+            .split_once('(')
+            .and_then(|(_, rest)| rest.strip_suffix(')'));
+        let name = inside.unwrap_or(name).trim_matches('"');
+        Shown(name).to_string()
+    });
+    names.collect::<Vec<_>>().join(", ")
 }
 
 /// What the broker's alert means. Before TLS 1.3 there was none for a missing certificate.
@@ -80,7 +122,12 @@ fn refusal(alert: AlertDescription, has_certificate: bool) -> String {
     match alert {
         AlertDescription::CertificateRequired | AlertDescription::NoCertificate => WANTED.into(),
         AlertDescription::HandshakeFailure if !has_certificate => {
-            format!("the broker refused the TLS handshake; probably {WANTED}")
+            format!(
+                "the broker refused the TLS handshake; probably {WANTED}; or {NOTHING_IN_COMMON}"
+            )
+        }
+        AlertDescription::HandshakeFailure => {
+            format!("the broker refused the TLS handshake; probably {NOTHING_IN_COMMON}")
         }
         AlertDescription::ProtocolVersion => OLD.into(),
         AlertDescription::UnrecognisedName => {
@@ -101,7 +148,10 @@ fn refusal(alert: AlertDescription, has_certificate: bool) -> String {
                 alert_words(alert)
             )
         }
-        other => format!("the broker ended TLS with the alert {other:?}"),
+        other => format!(
+            "the broker ended TLS with the alert `{}`",
+            spelled(&format!("{other:?}"))
+        ),
     }
 }
 
@@ -123,6 +173,7 @@ fn moment(time: UnixTime) -> String {
 
 /// The peer left before it had said who it is.
 pub(super) const CLOSED: &str = "the broker closed the connection during the TLS handshake";
+const NOTHING_IN_COMMON: &str = "its key is of a kind that is not taken here (a key on P-521, or one of RSA below 2048 bits), or no cipher is in common";
 const OLD: &str = "the broker speaks neither TLS 1.2 nor TLS 1.3";
 const WANTED: &str =
     "the broker wants a client certificate; set `mqtt.tls.cert_file` and `mqtt.tls.key_file`";
