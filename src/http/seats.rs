@@ -136,7 +136,8 @@ impl Seats {
         drop(tasks);
     }
 
-    fn evict(&self) -> Option<()> {
+    /// Asks whoever makes room first to leave; `None` when nobody can.
+    pub(super) fn evict(&self) -> Option<()> {
         let taken = self.taken.borrow();
         let waiting = taken.iter().filter_map(|(number, place)| {
             let place = place.upgrade()?;
