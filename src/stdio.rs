@@ -120,11 +120,12 @@ pub async fn serve_on(
     let late = async {
         Timer::after(limits.grace).await;
     };
+    let mut failure = None;
     let broken = async {
-        writing.await;
+        failure = Some(writing.await);
     };
     future::or(finished, future::or(late, broken)).await;
-    ending
+    failure.map_or(ending, Ending::OutputBroken)
 }
 
 /// One client and all that is under way for it.
