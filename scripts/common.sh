@@ -84,6 +84,16 @@ sdk_python() {
   echo "$cache/sdk-python/bin/python"
 }
 
+# Prints the Python that has the SDKs of those who offer models.
+converters_python() {
+  make_converters() {
+    python3 -m venv "$cache/converters" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
+    "$cache/converters/bin/pip" install --quiet --disable-pip-version-check -r tests/sdk/converters.txt
+  }
+  made_from tests/sdk/converters.txt "$cache/converters" make_converters
+  echo "$cache/converters/bin/python"
+}
+
 # Prints the directory in which the TypeScript SDKs are installed.
 sdk_node() {
   make_modules() {

@@ -5,6 +5,8 @@
 //! [`link`](crate::link) does, at the other end of one bounded channel.
 
 mod answer;
+mod failure;
+mod large;
 mod mailbox;
 mod status;
 
@@ -16,10 +18,12 @@ use std::task::Poll;
 use std::time::Instant;
 
 use async_channel::{Receiver, Sender, TrySendError};
-use mcpmqtt_protocol::client::{Listen, ListenError, Outcome, PublishError, Reason, Traffic};
+use mcpmqtt_protocol::client::{Listen, Outcome, PublishError, Reason, Traffic};
 use mcpmqtt_protocol::message::Message;
 
 pub(crate) use self::answer::Reply;
+pub use self::failure::ListenFailure;
+pub use self::large::TooLarge;
 pub(crate) use self::mailbox::Mailbox;
 use self::status::Board;
 pub use self::status::{Changes, Status};
@@ -53,7 +57,7 @@ pub struct Counts {
     pub connections_lost: u64,
     /// Attempts that did not become a connection.
     pub connect_failures: u64,
-    /// Messages that found no room in an inbox.
+    /// Messages that found no room in an inbox, or were too large to be kept, for each that wanted them.
     pub messages_lost: u64,
 }
 
@@ -95,22 +99,13 @@ pub(crate) struct Shared {
     gone: Sender<CallId>,
 }
 
-/// Why a listener could not be set up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ListenFailure {
-    /// Not accepted at once.
-    Refused(ListenError),
-    /// The broker did not take the filter.
-    Broker(Reason),
-    /// The link has ended.
-    Ended,
-}
-
 /// What an [`Inbox`] yields.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrival {
     /// A message.
     Message(Message),
+    /// A message that came and was not kept; it is counted as lost.
+    TooLarge(TooLarge),
     /// No more will come, for this reason.
     Ended(Reason),
 }
@@ -277,10 +272,11 @@ impl Inbox {
     pub async fn next(&mut self) -> Arrival {
         poll_fn(|cx| {
             let mut state = self.mailbox.state.borrow_mut();
-            if let Some(message) = state.queue.pop_front() {
-                state.bytes -= message.size();
-                self.presence.shared.release(message.size());
-                return Poll::Ready(Arrival::Message(message));
+            if let Some(arrival) = state.queue.pop_front() {
+                let size = arrival.size();
+                state.bytes -= size;
+                self.presence.shared.release(size);
+                return Poll::Ready(arrival);
             }
             if let Some(reason) = &state.ended {
                 return Poll::Ready(Arrival::Ended(reason.clone()));
@@ -310,10 +306,12 @@ impl Inbox {
     /// Messages that came and are still waiting here.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.mailbox.state.borrow().queue.len()
+        let state = self.mailbox.state.borrow();
+        let messages = |arrival: &&Arrival| matches!(arrival, Arrival::Message(_));
+        state.queue.iter().filter(messages).count()
     }
 
-    /// Messages that came and found no room here.
+    /// Messages that came and found no room here, or were too large to be kept.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.mailbox.state.borrow().lost
@@ -323,6 +321,17 @@ impl Inbox {
     #[must_use]
     pub fn interruptions(&self) -> u64 {
         self.mailbox.state.borrow().interruptions
+    }
+}
+
+impl Arrival {
+    /// What it counts for in the byte budgets.
+    fn size(&self) -> usize {
+        match self {
+            Self::Message(message) => message.size(),
+            Self::TooLarge(large) => large.topic.as_str().len(),
+            Self::Ended(_) => 0,
+        }
     }
 }
 
@@ -362,18 +371,6 @@ impl Shared {
             .set(self.waiting_bytes.get().saturating_sub(bytes));
     }
 }
-
-impl fmt::Display for ListenFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(error) => error.fmt(f),
-            Self::Broker(reason) => reason.fmt(f),
-            Self::Ended => Reason::ShuttingDown.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for ListenFailure {}
 
 /// Requests the link has not looked at yet. It looks at them all in each turn; a sender that finds
 /// the channel full waits for the next.

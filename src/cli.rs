@@ -13,6 +13,7 @@ mod words;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mcpmqtt_config::LogLevel;
 
@@ -78,6 +79,8 @@ pub struct Settings {
     pub log_level: Option<LogLevel>,
     /// `--logfile`.
     pub logfile: Option<PathBuf>,
+    /// `--drain`: over stdio, how long calls in flight may go on after the end of input.
+    pub drain: Option<Duration>,
 }
 
 /// A command line that cannot be obeyed.
@@ -123,6 +126,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let logfile = value(&mut words, LOGFILE)?.map(PathBuf::from);
     let log_level = parsed_value(&mut words, LOG_LEVEL, LogLevel::ALLOWED, LogLevel::parse)?;
     let transport = parsed_value(&mut words, TRANSPORT, TRANSPORTS, Transport::from_name)?;
+    let drain = parsed_value(&mut words, DRAIN, DRAINS, seconds)?;
     let version = flag(&mut words, "-V")? | flag(&mut words, VERSION)?;
     let genkey = flag(&mut words, GENKEY)?;
     let check = flag(&mut words, CHECK)?;
@@ -162,10 +166,14 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     }
 
     let transport = transport.unwrap_or_default();
+    if drain.is_some() && transport == Transport::RemoteHttp {
+        return Err(UsageError::Contradiction(DRAIN, "--transport remotehttp"));
+    }
     let settings = Settings {
         config,
         log_level,
         logfile,
+        drain,
     };
     if let Some(tool) = call {
         return Ok(Command::Call {
@@ -204,6 +212,12 @@ pub fn is_meant_for_stdio(args: &[OsString]) -> bool {
         let option = word.split(['=', ' ']).next().unwrap_or_default();
         others.contains(&option) || word.ends_with("remotehttp")
     })
+}
+
+/// Whole seconds, as many as a call may take at most.
+fn seconds(text: &str) -> Option<Duration> {
+    let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_DRAIN)?;
+    Some(Duration::from_secs(seconds))
 }
 
 /// Where the configuration is looked for when `--config` is not given, from the values of
@@ -293,7 +307,8 @@ const TRANSPORT: &str = "--transport";
 const LOG_LEVEL: &str = "--log-level";
 const LOGFILE: &str = "--logfile";
 const CALL: &str = "--call";
-const VALUED: [&str; 5] = [CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL];
+const DRAIN: &str = "--drain";
+const VALUED: [&str; 6] = [CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN, CALL];
 
 const VERSION: &str = "--version";
 const GENKEY: &str = "--genkey";
@@ -308,6 +323,8 @@ const OPTIONS: [&str; 11] = [
 ];
 
 const TRANSPORTS: &str = "`stdio` or `remotehttp`";
+const DRAINS: &str = "whole seconds from 0 to 300";
+const MAX_DRAIN: u64 = 300;
 
 /// The text of `--help`.
 pub const HELP: &str = "\
@@ -322,6 +339,8 @@ Options:
   --transport NAME   stdio (default) or remotehttp
   --log-level LEVEL  DEBUG, INFO, WARNING, ERROR or CRITICAL; wins over the file
   --logfile PATH     append the log to this file, not to standard error
+  --drain SECONDS    stdio: how long calls may go on when the input has ended
+                     (default: 1, at most 300)
   --check            load the configuration, print what was understood, exit
   --genkey           put a new API key into the configuration, print it, exit
   --demo             use a broker and a simulated plant inside the program

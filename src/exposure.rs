@@ -8,8 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use mcpmqtt_config::{ApiKey, Config, Password};
-
-use crate::file;
+use mcpmqtt_protocol::topic::ShownPath;
 
 /// What the operator should change about the configuration at `path` and the files of secrets that it names.
 pub(crate) fn warnings(config: &Config, path: &Path) -> Vec<String> {
@@ -65,7 +64,7 @@ fn of_file(path: &Path, what: &str, secret: Option<&str>) -> Option<String> {
     } else {
         "chmod go-w"
     };
-    let path = file::shown(path);
+    let path = ShownPath(path);
     Some(format!(
         "{what}: {can} {path} (mode {mode:04o}){why}; `{remedy}` it"
     ))
@@ -78,7 +77,7 @@ fn of_directory(path: &Path) -> Option<String> {
     if mode & OTHERS_WRITE == 0 || mode & STICKY != 0 {
         return None;
     }
-    let shown = file::shown(directory);
+    let shown = ShownPath(directory);
     Some(format!(
         "the configuration: every user can replace it, since every user can write in its directory {shown} (mode \
          {mode:04o}); `chmod o-w` it"

@@ -36,11 +36,6 @@ pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The path in backticks, on one line whatever is in it.
-pub(crate) fn shown(path: &Path) -> String {
-    format!("`{}`", path.to_string_lossy().escape_debug())
-}
-
 /// Whether the path names a descriptor that this process was started with.
 fn is_handed_over(path: &Path) -> bool {
     path == Path::new("/dev/stdin")

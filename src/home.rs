@@ -5,8 +5,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use mcpmqtt_config::{Config, Listen, Password, Trust};
-
-use crate::file;
+use mcpmqtt_protocol::topic::ShownPath;
 
 /// Puts the user's own directory in the place of `~` in every path of the configuration.
 ///
@@ -36,14 +35,14 @@ fn expand_with(path: &Path, home: Option<&OsStr>) -> Result<PathBuf, String> {
         return Err(format!(
             "{} is not understood: only `~/` is, for the directory that HOME names; write the whole path, or `./~` for a \
              name that begins so",
-            file::shown(path)
+            ShownPath(path)
         ));
     }
     let home = home.map(Path::new).filter(|home| home.is_absolute());
     let home = home.ok_or_else(|| {
         format!(
             "{} means nothing, since HOME names no directory; write the whole path",
-            file::shown(path)
+            ShownPath(path)
         )
     })?;
     let rest = path.strip_prefix("~").unwrap_or(path);

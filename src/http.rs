@@ -6,7 +6,7 @@
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
 //! `wire` (with `tls`), `head` (with `target`) and `body`; `routes`, `auth` (with `throttle`, `line` and `peer`) and
-//! `media` judge it; `door` (with `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events`
+//! `media` judge it; `door` (with `envelope` and `sessions`) hands it to the engine; `client`, `running` (with `left`) and `events`
 //! (with `news`) send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
 use std::future::Future;
@@ -39,6 +39,7 @@ mod front;
 #[cfg(fuzzing)]
 pub mod fuzz;
 mod head;
+mod left;
 mod line;
 mod listener;
 mod media;
@@ -57,6 +58,7 @@ mod throttle;
 #[cfg_attr(not(feature = "tls"), path = "http/no_tls.rs")]
 mod tls;
 mod trail;
+mod unread;
 mod watch;
 mod wire;
 
@@ -142,7 +144,7 @@ impl Server {
             listener,
             operators,
         } = self;
-        let _ending = Ending(Rc::clone(&seats));
+        let _ending = Ending(Rc::clone(&seats), Some(Rc::clone(&site)));
         let open = opener(&site, executor);
         let tick = site.deadlines.tick();
         // Tasks of their own, which are woken for nothing else: an attempt to accept is a system call.
@@ -154,7 +156,7 @@ impl Server {
         let operators = operators.map(|listener| {
             // Agents in any number must not keep the operator out.
             let seats = Seats::new(OPERATORS);
-            let ending = Ending(Rc::clone(&seats));
+            let ending = Ending(Rc::clone(&seats), None);
             let open = move |stream, peer, seat| open(Side::Operator, stream, peer, seat);
             (executor.spawn(accept(listener, seats, tick, open)), ending)
         });
@@ -168,7 +170,7 @@ impl Server {
         }
         site.stop();
         let ticking = async {
-            while !seats.is_empty() {
+            while !(seats.is_over() && site.left.is_empty()) {
                 seats.dismiss_waiting();
                 Timer::after(STOP_TICK).await;
                 seats.tick(Instant::now());
@@ -181,12 +183,15 @@ impl Server {
     }
 }
 
-/// Ends the connections of these seats when it is dropped.
-struct Ending(Rc<Seats>);
+/// Ends the connections of these seats when it is dropped, and the calls of clients that left.
+struct Ending(Rc<Seats>, Option<Rc<Site>>);
 
 impl Drop for Ending {
     fn drop(&mut self) {
         self.0.clear();
+        if let Some(site) = &self.1 {
+            site.left.clear();
+        }
     }
 }
 
@@ -240,7 +245,11 @@ async fn accept(
         match future::or(ticking, accepting).await {
             None => seats.tick(Instant::now()),
             Some(Ok((stream, peer))) => {
-                match seats.take() {
+                // Meanwhile the others wait in the system's queue, where they lose nothing.
+                if let Some(rest) = seats.rest(Instant::now()) {
+                    Timer::after(rest).await;
+                }
+                match seats.take(peer) {
                     Some(seat) => open(stream, peer, seat),
                     None => {
                         logger::debug(format_args!(
@@ -262,7 +271,7 @@ async fn accept(
                 }
                 // Most likely too many open files: whoever waits longest is let go, so that others get in, the broker's
                 // connection among them.
-                let _ = seats.evict();
+                seats.let_one_go();
                 Timer::after(ACCEPT_PAUSE).await;
                 seats.tick(Instant::now());
             }

@@ -54,6 +54,7 @@
 //!         }
 //!         match inbox.next().await {
 //!             Arrival::Message(message) => assert_eq!(*message.payload, *b"hello"),
+//!             Arrival::TooLarge(what) => println!("{what}"),
 //!             Arrival::Ended(reason) => println!("no more will come: {reason}"),
 //!         }
 //!     }

@@ -25,7 +25,7 @@ use smol::stream::Stream;
 use self::calls::Calls;
 use self::pace::Pace;
 use self::record::Record;
-use crate::broker::{Broker, CallId, InboxLimits, LinkEnd, Request, Shared, Status};
+use crate::broker::{Broker, CallId, InboxLimits, LinkEnd, Request, Shared, Status, TooLarge};
 use crate::transport::{self, Stream as Socket, Target};
 
 /// A handle to the broker at `target`, and the future that does the work: it connects, reconnects,
@@ -43,6 +43,7 @@ pub fn open(
 
 async fn run(options: Options, target: Target, end: LinkEnd, seed: u64) {
     let mut link = Link {
+        packet_bytes: options.limits.packet_bytes,
         client: Client::new(options, seed, Instant::now()),
         target,
         shared: end.shared,
@@ -77,6 +78,8 @@ async fn drain(socket: &Async<TcpStream>) {
 
 struct Link {
     client: Client,
+    /// The largest packet that it keeps.
+    packet_bytes: usize,
     target: Target,
     shared: Rc<Shared>,
     requests: Pin<Box<Receiver<Request>>>,
@@ -280,6 +283,20 @@ impl Link {
                 self.pace.arrived();
                 self.calls.message(ticket, message, &self.shared);
             }
+            Event::TooLarge {
+                ticket,
+                topic,
+                payload_bytes,
+                retain,
+            } => {
+                let large = TooLarge {
+                    topic,
+                    payload_bytes,
+                    retain,
+                    limit: self.packet_bytes,
+                };
+                self.calls.too_large(ticket, large, &self.shared);
+            }
             Event::Published { ticket, outcome } => {
                 self.pace.arrived();
                 self.calls.published(ticket, outcome);
@@ -294,6 +311,7 @@ impl Link {
                 self.shared.count(|counts| counts.connects += 1);
                 self.shared.board.set(Status::Connected { session_present });
             }
+            Event::OldSession => self.record.old_session(&self.target),
             Event::Disconnected { reason, retry_in } => {
                 let was_up = self.shared.board.is_connected();
                 if was_up {

@@ -33,6 +33,7 @@ struct Numbers {
     answers: RefCell<BTreeMap<u16, u64>>,
     requests: Histogram,
     failures: [Cell<u64>; FAILURES.len()],
+    key_hashes: Cell<u64>,
     tools: RefCell<Vec<Rc<Tool>>>,
 }
 
@@ -78,6 +79,7 @@ impl Default for Numbers {
             answers: RefCell::default(),
             requests: Histogram::default(),
             failures: Default::default(),
+            key_hashes: Cell::default(),
             tools: RefCell::default(),
         }
     }
@@ -109,6 +111,17 @@ impl Metrics {
         if let Some(count) = self.0.failures.get(why as usize) {
             add(count);
         }
+    }
+
+    /// A slow hash was begun to prove a key.
+    pub fn key_hashed(&self) {
+        add(&self.0.key_hashes);
+    }
+
+    /// How many slow hashes were begun to prove keys.
+    #[must_use]
+    pub fn key_hashes(&self) -> u64 {
+        self.0.key_hashes.get()
     }
 
     /// Where calls of this tool are counted.
@@ -176,6 +189,11 @@ impl Metrics {
         for (reason, count) in FAILURES.iter().zip(&numbers.failures) {
             text.sample(name, &[("reason", reason)], count.get() as f64);
         }
+        text.counter(
+            "mcpmqtt_http_key_hashes_total",
+            "Slow hashes computed to prove an API key.",
+            numbers.key_hashes.get(),
+        );
     }
 
     fn calls(&self, text: &mut Text) {
@@ -271,7 +289,7 @@ fn mqtt(text: &mut Text, broker: &Broker) {
         ),
         (
             "mcpmqtt_mqtt_messages_lost_total",
-            "Messages that found no room with the call that waited for them.",
+            "Messages that found no room with the call that waited for them, or were too large to be kept.",
             counts.messages_lost,
         ),
     ] {

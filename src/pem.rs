@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use mcpmqtt_protocol::topic::ShownPath;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -58,7 +59,7 @@ impl Files {
 
     /// The file at `key` cannot be used, for this reason.
     pub(crate) fn fault(self, key: &str, path: &Path, words: &str) -> String {
-        format!("{}.{key}: cannot use `{}`: {words}", self.0, path.display())
+        format!("{}.{key}: cannot use {}: {words}", self.0, ShownPath(path))
     }
 
     fn read(self, key: &str, path: &Path) -> Result<Vec<u8>, String> {

@@ -6,14 +6,17 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use mcpmqtt_config::{ApiKey, Config, LogLevel};
+use mcpmqtt_protocol::topic::{Printable, ShownPath};
 
 use crate::call::{self, CallError};
 use crate::cli::{self, Command, Settings, Transport};
 use crate::http::Tls;
+use crate::keyfile::Change;
 use crate::serve::Served;
 use crate::startup::{self, Loaded};
 use crate::{descriptors, home, keyfile, logger, serve};
@@ -96,7 +99,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<Served
     if demo {
         start_log(settings, None);
         logger::started();
-        return serve::demo_over_stdio();
+        return serve::demo_over_stdio(settings.drain);
     }
     let loaded = startup::load(settings.config.as_deref())?;
     start_log(settings, Some(&loaded.config));
@@ -104,7 +107,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<Served
     match transport {
         Transport::Stdio => {
             logger::started();
-            serve::over_stdio(loaded.config)
+            serve::over_stdio(loaded.config, settings.drain)
         }
         Transport::RemoteHttp => {
             remote_is_ready(&loaded.config, settings.config.as_deref())?;
@@ -200,7 +203,13 @@ fn check(transport: Transport, settings: &Settings) -> Result<(), String> {
 
 /// The remote server must not open without a key.
 fn remote_is_ready(config: &Config, named: Option<&Path>) -> Result<(), String> {
-    let named = named.map(|path| format!(" --config {}", path.display()));
+    // Within the quotation of the whole command.
+    let named = named.map(|path| {
+        format!(
+            " --config {}",
+            ShownPath(path).to_string().trim_matches('`')
+        )
+    });
     let named = named.unwrap_or_default();
     let remedy = format!("run `mcpmqtt --genkey{named}` to make a key");
     match config.remote_server.as_ref().map(|server| &server.api_key) {
@@ -211,28 +220,59 @@ fn remote_is_ready(config: &Config, named: Option<&Path>) -> Result<(), String> 
     }
 }
 
-/// Puts a new key into the file and prints it: the key alone, on standard output, once.
+/// Puts a new key into the file and prints it: the key alone, on standard output, once. It is printed before the file
+/// changes, so that a key that nobody could read takes no other's place.
 fn new_key(named: Option<&Path>) -> Result<(), String> {
     let path = named.map(Path::to_path_buf).or_else(startup::default_path);
     let path =
         path.ok_or("neither XDG_CONFIG_HOME nor HOME is set; name the file with --config")?;
-    let rotated = keyfile::rotate_key(&path).map_err(|error| error.to_string())?;
+    let kept = "the configuration is unchanged";
+    if goes_nowhere(io::stdout()) {
+        return Err(format!(
+            "standard output is closed or `/dev/null`, so the key would be lost; {kept}"
+        ));
+    }
+    let prepared = keyfile::prepare(&path, named.is_none()).map_err(|error| error.to_string())?;
+    let key = format!("{}\n", prepared.key.expose());
+    let printed = io::stdout().write_all(key.as_bytes());
+    printed
+        .and_then(|()| io::stdout().flush())
+        .map_err(|error| format!("cannot write the key to standard output: {error}; {kept}"))?;
+    let (file, change) = (prepared.file.clone(), prepared.change);
     let mut notes = String::new();
-    for warning in &rotated.warnings {
+    for warning in &prepared.warnings {
         let _ = writeln!(notes, "warning: {warning}");
     }
-    let _ = writeln!(
-        notes,
-        "`{}` now holds the hash of the new API key",
-        path.display()
-    );
-    let _ = io::stderr().write_all(notes.as_bytes());
-    print(&format!("{}\n", rotated.key.expose()))
+    prepared
+        .put_in_force()
+        .map_err(|error| format!("{error}. The key on standard output is not in force"))?;
+    let shown = ShownPath(&file);
+    let _ = match change {
+        Change::NewFile => writeln!(
+            notes,
+            "{shown} is new: the broker at localhost:1883, `test/+` to read and write, and the hash of the API key"
+        ),
+        Change::FirstKey => writeln!(notes, "{shown} now holds the hash of the new API key"),
+        Change::Replaces => writeln!(
+            notes,
+            "{shown} now holds the hash of the new API key; the key before it ends when the server starts again or gets SIGHUP"
+        ),
+    };
+    let _ = write!(io::stderr(), "{}", Printable(&notes));
+    Ok(())
+}
+
+/// Whether it is `/dev/null`, which the standard library puts in the place of a closed descriptor.
+fn goes_nowhere(output: impl AsFd) -> bool {
+    let of = |stat: rustix::fs::Stat| (stat.st_mode, stat.st_rdev);
+    let output = rustix::fs::fstat(output).map(of);
+    output.is_ok() && output == rustix::fs::stat("/dev/null").map(of)
 }
 
 /// `mcpmqtt --help | head -1` is no failure.
 fn print(text: &str) -> Result<(), String> {
-    match io::stdout().write_all(text.as_bytes()) {
+    // What came from the file has been escaped where it was put in; nothing gets by that was not.
+    match write!(io::stdout(), "{}", Printable(text)) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(format!("cannot write to standard output: {error}"))
         }
@@ -242,7 +282,7 @@ fn print(text: &str) -> Result<(), String> {
 
 fn complain(message: &str, code: u8) -> ExitCode {
     // Nobody is left to be told that standard error is closed.
-    let _ = writeln!(io::stderr(), "mcpmqtt: {message}");
+    let _ = writeln!(io::stderr(), "mcpmqtt: {}", Printable(message));
     ExitCode::from(code)
 }
 

@@ -18,7 +18,7 @@ use smol::future::{self, FutureExt as _};
 use smol::{LocalExecutor, Task};
 
 use crate::broker::Broker;
-use crate::mcp::Engine;
+use crate::mcp::{Engine, Places};
 use crate::metrics::Metrics;
 use crate::tools::{self, Access, BrokerInfo};
 use crate::{demo, link, logger, startup, stdio};
@@ -36,22 +36,23 @@ pub enum Served {
     InVain,
 }
 
-/// Serves one agent on standard input and output until it leaves or a signal comes.
+/// Serves one agent on standard input and output until it leaves or a signal comes. Calls in flight may go on for
+/// `drain` after the end of input, or the usual second.
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn over_stdio(config: Config) -> Result<Served, String> {
+pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<Served, String> {
     let executor = Rc::new(LocalExecutor::new());
     // Boxed, as wherever one is run: on its way to the executor it would be copied over 70 KiB of the stack, which stay
     // resident.
-    async_io::block_on(executor.run(serve_stdio(&executor, config).boxed_local()))
+    async_io::block_on(executor.run(serve_stdio(&executor, config, drain).boxed_local()))
 }
 
 /// As [`over_stdio`], with the broker and the plant inside.
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn demo_over_stdio() -> Result<Served, String> {
+pub fn demo_over_stdio(drain: Option<Duration>) -> Result<Served, String> {
     let executor = Rc::new(LocalExecutor::new());
     async_io::block_on(executor.run(async {
         let running = demo::start(&executor).await;
@@ -63,27 +64,34 @@ pub fn demo_over_stdio() -> Result<Served, String> {
             port = demo.port()
         ));
         terminal::say_how_to_watch(demo.port());
-        serve_stdio(&executor, loaded.config).boxed_local().await
+        serve_stdio(&executor, loaded.config, drain)
+            .boxed_local()
+            .await
     }))
 }
 
 async fn serve_stdio(
     executor: &Rc<LocalExecutor<'static>>,
     mut config: Config,
+    drain: Option<Duration>,
 ) -> Result<Served, String> {
     if output::is_closed() {
         return Ok(output::say_that_it_is_closed());
     }
     let stop = signals::stop(executor, None)?;
-    let house = House::open(&mut config, executor)?;
+    let house = House::open(&mut config, executor, Places::alone)?;
+    let usual = stdio::Limits::default();
     let limits = stdio::Limits {
         line_bytes: config.limits.line_bytes,
         requests: config.limits.requests,
         request_bytes: config.limits.request_bytes,
-        ..stdio::Limits::default()
+        drain: drain.unwrap_or(usual.drain),
+        ..usual
     };
     terminal::say_that_it_waits();
-    let ending = stdio::serve(house.engine.clone(), Rc::clone(executor), limits, stop).await;
+    // Whatever waits for the broker then ends with a word on what it came to; nothing is sent any more.
+    let cut = || house.broker.shut_down();
+    let ending = stdio::serve(house.engine.clone(), Rc::clone(executor), limits, stop, cut).await;
     house.close().await;
     Ok(output::judge(ending))
 }
@@ -98,8 +106,13 @@ struct House {
 }
 
 impl House {
-    /// Takes the policy out of the configuration, and begins to connect to the broker.
-    fn open(config: &mut Config, executor: &Rc<LocalExecutor<'static>>) -> Result<House, String> {
+    /// Takes the policy out of the configuration, and begins to connect to the broker. `places` says whether there
+    /// will be one caller or several.
+    fn open(
+        config: &mut Config,
+        executor: &Rc<LocalExecutor<'static>>,
+        places: fn(usize) -> Places,
+    ) -> Result<House, String> {
         let options = startup::client_options(config)?;
         let (broker, pump) = link::open(
             options,
@@ -117,7 +130,13 @@ impl House {
         let server_info = tools::server_info(&policy);
         let result_bytes = config.limits.result_bytes;
         let metrics = Metrics::default();
-        let access = Access::new(broker.clone(), policy, result_bytes, executor).counting(&metrics);
+        let access = Access::new(broker.clone(), policy, result_bytes, executor)
+            .limiting(config.limits.publishes_per_second)
+            .counting(&metrics)
+            .sharing(
+                places(config.limits.listeners),
+                places(config.limits.watches),
+            );
         let engine = Engine::new(tools::catalog(&access, info), server_info)
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(House {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use mcpmqtt_config::{Config, MAX_FILE_BYTES, Password};
 use mcpmqtt_protocol::client::{BackoffOptions, Options};
 use mcpmqtt_protocol::limits::Limits;
-use mcpmqtt_protocol::topic::Shown;
+use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
 use crate::broker::InboxLimits;
 use crate::transport::{Target, Tls};
@@ -47,14 +47,14 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
     // One byte more than is allowed, so that `Config::parse_bytes` can say that it is too much.
     match file::read(&path, MAX_FILE_BYTES + 1) {
         Ok(bytes) => {
-            let mut loaded = parse(&bytes, &format!("`{}`", path.display()))?;
+            let mut loaded = parse(&bytes, &ShownPath(&path).to_string())?;
             let exposed = exposure::warnings(&loaded.config, &path);
             loaded.warnings.extend(exposed);
             Ok(loaded)
         }
         Err(error) => Err(format!(
-            "cannot read the configuration `{}`: {}",
-            path.display(),
+            "cannot read the configuration {}: {}",
+            ShownPath(&path),
             words(&error)
         )),
     }
@@ -110,6 +110,7 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
         None => generate_client_id()?,
     };
     let mut options = Options::new(client_id);
+    options.is_client_id_generated = mqtt.client_id.is_none();
     options.clean_session = mqtt.clean_session;
     options.keep_alive = mqtt.keepalive;
     if let Some(credentials) = &mqtt.credentials {
@@ -130,8 +131,10 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
         packet_bytes: config.limits.packet_bytes,
         publish_queue: config.limits.publish_queue,
         publish_queue_bytes: config.limits.publish_queue_bytes,
+        publish_bytes: config.limits.publish_bytes,
         inflight: config.limits.inflight,
-        listeners: config.limits.listeners,
+        // Each kind has places of its own; together they are never more.
+        listeners: config.limits.listeners + config.limits.watches,
     };
     Ok(options)
 }
@@ -177,11 +180,11 @@ pub fn seed() -> Result<u64, String> {
 /// is not ours, as when HOME is that of another user or no directory. A file that is there and cannot be read is a fault.
 fn cannot_be_there(path: &Path) -> Option<String> {
     let error = path.metadata().err()?;
-    let shown = path.display();
+    let shown = ShownPath(path);
     match error.kind() {
-        io::ErrorKind::NotFound => Some(format!("there is no configuration file `{shown}`")),
+        io::ErrorKind::NotFound => Some(format!("there is no configuration file {shown}")),
         io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => Some(format!(
-            "no configuration file can be looked for at `{shown}`: {}",
+            "no configuration file can be looked for at {shown}: {}",
             words(&error)
         )),
         _ => None,
@@ -207,8 +210,8 @@ fn password(password: &Password) -> Result<Option<Vec<u8>>, String> {
     };
     let fault = |words: String| {
         format!(
-            "mqtt.password_file: cannot use `{}`: {words}",
-            path.display()
+            "mqtt.password_file: cannot use {}: {words}",
+            ShownPath(path)
         )
     };
     // Room for a line end, and one byte more to see that it is too long.

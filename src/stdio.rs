@@ -26,7 +26,7 @@ use smol::future::{self, yield_now};
 use smol::{LocalExecutor, Task};
 
 use crate::mcp::rpc::{INVALID_REQUEST, RpcError};
-use crate::mcp::{Call, Engine, Outlet, Received, Session};
+use crate::mcp::{Call, Ender, Engine, Outlet, Received, Session};
 
 pub use failed_start::{tell_client, tell_client_on};
 
@@ -49,12 +49,14 @@ pub struct Limits {
     /// How long reading pauses for room. After that, calls are refused until there is room, while
     /// everything that needs none is served. Default 250 ms.
     pub patience: Duration,
-    /// Most bytes the client has not read yet; above it reading pauses until it has, and a
-    /// subscription that has something to tell ends. Default 4 MiB.
+    /// Most bytes the client has not read yet; above it reading pauses and calls in flight are held
+    /// back until it has, and a subscription that has something to tell ends. Default 4 MiB.
     pub output_bytes: usize,
     /// Above so many unread bytes progress is dropped instead of queued. Default 64 KiB.
     pub progress_bytes: usize,
-    /// How long calls in flight may go on after the end of input or a stop. Default 1 s.
+    /// How long calls in flight may go on after the end of input. Default 1 s.
+    pub drain: Duration,
+    /// The same after a stop, whether input ended before it or not. Default 1 s.
     pub grace: Duration,
 }
 
@@ -72,17 +74,21 @@ pub enum Ending {
 }
 
 /// Serves the client on standard input and output until it leaves or `stop` completes; then calls
-/// in flight are given the grace to finish and what is left is dropped.
+/// in flight are given time to finish. When it is over, `cut` ends what they wait for, and each of
+/// them is answered with what came of it, or with an error.
 pub async fn serve(
     engine: Engine,
     executor: Rc<LocalExecutor<'static>>,
     limits: Limits,
     stop: impl Future<Output = ()>,
+    cut: impl FnOnce(),
 ) -> Ending {
     let input = io::stdin().as_fd().try_clone_to_owned();
     let output = io::stdout().as_fd().try_clone_to_owned();
     match (input, output) {
-        (Ok(input), Ok(output)) => serve_on(input, output, engine, executor, limits, stop).await,
+        (Ok(input), Ok(output)) => {
+            serve_on(input, output, engine, executor, limits, stop, cut).await
+        }
         (Err(why), _) | (_, Err(why)) => Ending::Failed(why),
     }
 }
@@ -95,6 +101,7 @@ pub async fn serve_on(
     executor: Rc<LocalExecutor<'static>>,
     limits: Limits,
     stop: impl Future<Output = ()>,
+    cut: impl FnOnce(),
 ) -> Ending {
     let (mut input, mut output) = match (Input::new(input), Output::new(output)) {
         (Ok(input), Ok(output)) => (input, output),
@@ -103,8 +110,9 @@ pub async fn serve_on(
     let desk = Desk::new(engine, executor, limits);
     let _calls = DropCalls(desk.calls.clone());
     let mut writing = pin!(desk.outbox.write_to(&mut output));
+    let mut stop = pin!(stop);
     let stopping = async {
-        stop.await;
+        stop.as_mut().await;
         Ending::Stopped
     };
     let broken = async { Ending::OutputBroken(writing.as_mut().await) };
@@ -113,18 +121,34 @@ pub async fn serve_on(
         return ending;
     }
     desk.engine.end_listening();
-    let finished = async {
-        desk.load.idle().await;
-        desk.outbox.empty().await;
-    };
     let late = async {
-        Timer::after(limits.grace).await;
+        let stopped = async {
+            // Input may end first, and the signal come while calls go on.
+            if !matches!(ending, Ending::Stopped) {
+                stop.await;
+            }
+            Timer::after(limits.grace).await;
+        };
+        let drained = async {
+            if matches!(ending, Ending::Stopped) {
+                future::pending::<()>().await;
+            }
+            Timer::after(limits.drain).await;
+        };
+        future::or(stopped, drained).await;
+    };
+    let last_words = async {
+        late.await;
+        cut();
+        Timer::after(LAST_WORDS).await;
+        desk.calls.give_up();
+        Timer::after(LAST_WORDS).await;
     };
     let mut failure = None;
     let broken = async {
         failure = Some(writing.await);
     };
-    future::or(finished, future::or(late, broken)).await;
+    future::or(desk.finished(), future::or(last_words, broken)).await;
     failure.map_or(ending, Ending::OutputBroken)
 }
 
@@ -145,7 +169,7 @@ struct Desk {
 /// The tasks of calls in flight; a task takes itself out when it is done.
 #[derive(Default)]
 struct Calls {
-    tasks: RefCell<HashMap<u64, Task<()>>>,
+    tasks: RefCell<HashMap<u64, (Task<()>, Ender)>>,
     next: Cell<u64>,
 }
 
@@ -237,16 +261,35 @@ impl Desk {
         }
         let permit = self.load.enter(requests, bytes);
         let (outbox, calls) = (self.outbox.clone(), self.calls.clone());
+        let most = self.limits.output_bytes;
         let key = calls.next.replace(calls.next.get().wrapping_add(1));
+        let ender = call.ender();
         let task = self.executor.spawn(async move {
-            if let Some(reply) = call.run().await {
+            if let Some(reply) = outbox.at_its_pace(most, call.run()).await {
                 outbox.push(reply, Some(permit));
             }
-            if let Some(done) = calls.tasks.borrow_mut().remove(&key) {
-                done.detach();
+            let done = calls.tasks.borrow_mut().remove(&key);
+            if let Some((task, _)) = done {
+                task.detach();
             }
         });
-        self.calls.tasks.borrow_mut().insert(key, task);
+        let call = (task, ender);
+        self.calls.tasks.borrow_mut().insert(key, call);
+    }
+
+    /// Waits until every call is answered and every answer written.
+    async fn finished(&self) {
+        self.load.idle().await;
+        self.outbox.empty().await;
+    }
+}
+
+impl Calls {
+    /// Has those that are left answered with an error.
+    fn give_up(&self) {
+        for (_, ender) in self.tasks.borrow().values() {
+            ender.give_up_at_the_end();
+        }
     }
 }
 
@@ -267,10 +310,13 @@ impl Default for Limits {
             patience: Duration::from_millis(250),
             output_bytes: 4 << 20,
             progress_bytes: 64 << 10,
+            drain: Duration::from_secs(1),
             grace: Duration::from_secs(1),
         }
     }
 }
 
+/// For the answers to calls that are cut: they are ready by then, or hardly ever.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How much is read at once: some hundred calls.
 const CHUNK_BYTES: usize = 16 << 10;

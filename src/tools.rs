@@ -10,6 +10,7 @@ mod describe;
 mod message;
 mod publish;
 mod query;
+mod rate;
 mod resources;
 mod rules;
 mod subscribe;
@@ -26,12 +27,13 @@ use mcpmqtt_config::Policy;
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
+use self::rate::Rates;
 use self::resources::Seen;
 use self::rules::Rules;
 use self::turns::Turns;
 use crate::broker::Broker;
-use crate::mcp::Notifier;
 use crate::mcp::catalog::{Catalog, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult};
+use crate::mcp::{Notifier, Places};
 use crate::metrics::Metrics;
 
 pub use self::resources::BrokerInfo;
@@ -43,6 +45,8 @@ pub struct Access {
     rules: Rules,
     result_bytes: usize,
     turns: Turns,
+    rates: Rates,
+    listeners: Places,
     notifier: Notifier,
     seen: Seen,
     metrics: Metrics,
@@ -65,10 +69,22 @@ impl Access {
             rules: Rules::new(policy),
             result_bytes,
             turns: Turns::default(),
-            notifier: Notifier::new(),
+            rates: Rates::new(0),
+            listeners: Places::alone(LISTENERS),
+            notifier: Notifier::default(),
             seen: Seen::default(),
             metrics: Metrics::default(),
             executor: Rc::downgrade(executor),
+        }
+    }
+
+    /// Shares out what waits for messages: calls and watched topics.
+    #[must_use]
+    pub fn sharing(self, listeners: Places, watches: Places) -> Self {
+        Self {
+            listeners,
+            notifier: Notifier::new(watches),
+            ..self
         }
     }
 
@@ -77,6 +93,13 @@ impl Access {
     pub fn counting(self, metrics: &Metrics) -> Self {
         let metrics = metrics.clone();
         Self { metrics, ..self }
+    }
+
+    /// Lets each caller publish so often in a second; 0 for any number.
+    #[must_use]
+    pub fn limiting(self, publishes_per_second: usize) -> Self {
+        let rates = Rates::new(publishes_per_second);
+        Self { rates, ..self }
     }
 
     /// Puts another policy in force, for what is under way too. When this returns, nothing goes on that it does not
@@ -173,5 +196,7 @@ where
     Tool { handler, ..tool }
 }
 
+/// Calls that listen at the same time, unless somebody says otherwise.
+const LISTENERS: usize = 256;
 /// For calls to be judged by new rules.
 const SETTLING: Duration = Duration::from_secs(1);

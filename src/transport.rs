@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use async_io::{Async, Timer};
+use mcpmqtt_protocol::topic::Shown;
 use smol::future;
 
 pub(crate) use self::stream::Stream;
@@ -32,6 +33,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// The place as messages name it.
+    fn shown(&self) -> String {
+        Shown(&format!("{}:{}", self.host, self.port)).to_string()
+    }
+
     /// A broker with the patience that the program has by default.
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16) -> Self {
@@ -57,15 +63,15 @@ pub(crate) async fn open(target: Target) -> Result<Stream, String> {
     match Session::open(tls, socket).await {
         Ok(session) => Ok(Stream::Tls(Box::new(session))),
         Err(why) => Err(format!(
-            "cannot connect to the broker at `{}:{}`: {why}",
-            target.host, target.port
+            "cannot connect to the broker at {}: {why}",
+            target.shown()
         )),
     }
 }
 
 /// Tries each address of the host in turn.
 async fn reach(target: &Target) -> Result<Async<TcpStream>, String> {
-    let place = format!("`{}:{}`", target.host, target.port);
+    let place = target.shown();
     let addresses = resolve(&target.host, target.port).await.map_err(|error| {
         format!(
             "the broker's name in {place} cannot be resolved: {}",
@@ -76,7 +82,10 @@ async fn reach(target: &Target) -> Result<Async<TcpStream>, String> {
     let mut failure = String::from("the name has no address");
     for address in addresses {
         match connect(address, share).await {
-            Ok(stream) => return prepare(stream, target).map_err(|error| words(&error)),
+            Ok(stream) => match prepare(stream, target) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => failure = words(&error),
+            },
             Err(error) => failure = words(&error),
         }
     }

@@ -64,6 +64,7 @@ fn every_option_reaches_its_field() {
         config: Some("c".into()),
         log_level: Some(LogLevel::Debug),
         logfile: Some("l".into()),
+        drain: None,
     };
     let all = [
         "--logfile=l",
@@ -443,4 +444,25 @@ fn help_into_a_closed_pipe_is_no_failure() {
         .status()
         .unwrap();
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn the_time_after_the_end_of_input_is_whole_seconds_and_for_stdio_only() {
+    for (text, seconds) in [("0", 0), ("60", 60), ("300", 300)] {
+        let drain = Some(std::time::Duration::from_secs(seconds));
+        let settings = Settings {
+            drain,
+            ..Settings::default()
+        };
+        assert_eq!(parsed(&["--drain", text]), serve(settings));
+    }
+    for text in ["301", "-1", "1.5", "soon", "99999999999999999999"] {
+        let said = refused(&["--drain", text]);
+        assert!(
+            said.contains("allowed: whole seconds from 0 to 300"),
+            "{said}"
+        );
+    }
+    let said = refused(&["--drain=5", "--transport=remotehttp"]);
+    assert!(said.contains("exclude each other"), "{said}");
 }

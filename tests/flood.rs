@@ -214,6 +214,7 @@ async fn next(inbox: &mut Inbox) -> Message {
     });
     match arrival.await {
         Arrival::Message(message) => message,
+        Arrival::TooLarge(large) => panic!("{large}"),
         Arrival::Ended(reason) => panic!("{reason}"),
     }
 }

@@ -9,7 +9,7 @@ use std::net::{TcpListener, TcpStream};
 
 use harness::agent::Agent;
 use harness::mosquitto::eventually;
-use harness::{PATIENCE, open_config};
+use harness::{PATIENCE, Scratch, open_config};
 use serde_json::{Value, json};
 
 const ACCEPTED: &[u8] = &[0x20, 2, 0, 0];
@@ -38,8 +38,11 @@ fn cases() -> Vec<(Vec<u8>, &'static str)> {
         ),
         (
             b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(),
-            "broke the protocol",
+            "an HTTP server answers",
         ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), "an SSH server answers"),
+        (vec![0x15, 3, 1, 0, 2, 2, 0x46], "speaks TLS"),
+        (vec![0x20, 3, 0, 0x84, 0], "MQTT 5"),
         (vec![], "without an answer to CONNECT"),
         (after(ACCEPTED), "second CONNACK"),
         (after(&[0x90, 3, 0, 9, 0]), "packet id"),
@@ -75,7 +78,7 @@ fn cases() -> Vec<(Vec<u8>, &'static str)> {
         &[0x36, 6, 0, 1, b'a', 0, 1, b'x'],
         &[0x38, 4, 0, 1, b'a', b'x'],
         &[0x30, 0xFF, 0xFF, 0xFF, 0xFF],
-        &[0x30, 0xFF, 0xFF, 0xFF, 0x7F],
+        &[0x90, 0xFF, 0xFF, 0xFF, 0x7F],
         &[0x00, 0xFF, 0xFF, 0xFF, 0x7F],
         &[0xF0, 0],
         &[0x10, 0],
@@ -242,7 +245,10 @@ fn one_call_too_many_that_waits_is_refused_at_once_and_the_others_go_on() {
     subscribed(&mut stream, Some(0));
     let second = agent.tool("mqtt_subscribe", json!({"topic": "t/b", "timeout": 60}));
     let said = second.error();
-    assert!(said.contains("1 calls are listening already"), "{said}");
+    assert!(
+        said.contains("(`limits.listeners`), 1 of 1 are in use"),
+        "{said}"
+    );
     stream.write_all(b"\x30\x06\0\x03t/ax").unwrap();
     assert_eq!(first.structured()["messages_received"], 1);
 }
@@ -277,4 +283,227 @@ fn whoever_waits_long_hears_that_the_call_goes_on() {
     assert!((2.0..60.0).contains(&elapsed), "{again}");
     stream.write_all(b"\x30\x06\0\x03t/ax").unwrap();
     assert_eq!(call.structured()["messages_received"], 1);
+}
+
+/// A broker that takes every connection and grants every filter. Behind the SUBACK for a filter that
+/// contains `trigger` it sends `stored`. The number of connections it took is in `taken`.
+fn storing(
+    listener: TcpListener,
+    trigger: &'static str,
+    stored: &'static [u8],
+    taken: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+) {
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            taken.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            while let Some(packet) = read_packet(&mut stream) {
+                let answer = match packet[0] {
+                    0x10 => ACCEPTED.to_vec(),
+                    0x82 => {
+                        let text = String::from_utf8_lossy(&packet);
+                        let filters = text.matches("t/").count();
+                        let mut suback = vec![0x90, u8::try_from(2 + filters).unwrap()];
+                        suback.extend([packet[2], packet[3]]);
+                        suback.extend(vec![0; filters]);
+                        if text.contains(trigger) {
+                            suback.extend(stored);
+                        }
+                        suback
+                    }
+                    0xA2 => vec![0xB0, 2, packet[2], packet[3]],
+                    0xC0 => vec![0xD0, 0],
+                    0x32 => vec![0x40, 2, packet[packet.len() - 3], packet[packet.len() - 2]],
+                    _ => Vec::new(),
+                };
+                if stream.write_all(&answer).is_err() {
+                    break;
+                }
+            }
+        }
+    });
+}
+
+/// Retained messages that no client can take: the read that asks for them ends, at the cost of two
+/// connections and no more however often it is asked again, and the other calls go on.
+#[test]
+fn what_cannot_be_taken_ends_the_call_that_brings_it_and_no_other() {
+    let cases: [(&str, &[u8], &str); 4] = [
+        (
+            "t/+",
+            &[0x31, 6, 0, 3, b't', b'/', 0xFF, b'x'],
+            "is not UTF-8",
+        ),
+        (
+            "t/#",
+            &[0x31, 6, 0, 3, b't', b'/', 0, b'x'],
+            "contains U+0000",
+        ),
+        (
+            "t/bad",
+            &[0x33, 10, 0, 5, b't', b'/', b'b', b'a', b'd', 0, 0, b'x'],
+            "packet id 0",
+        ),
+        (
+            "t/bad",
+            &[0x39, 8, 0, 5, b't', b'/', b'b', b'a', b'd', b'x'],
+            "DUP flag",
+        ),
+    ];
+    for (filter, stored, words) in cases {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        storing(listener, filter, stored, std::sync::Arc::clone(&taken));
+        let mut config = open_config(port);
+        config["mqtt"]["backoff"] = json!({"initial": 0.01, "max": 0.02});
+        let mut agent = Agent::start(&config);
+        let first = json!({"topic": "t/first", "payload": "x", "qos": 1});
+        agent.tool("mqtt_publish", first).structured();
+        let other = json!({"topic": "t/good", "timeout": 300});
+        let other = agent.listening("mqtt_subscribe", other);
+        for _ in 0..5 {
+            let read = agent.tool("mqtt_read", json!({"topic": filter, "timeout": 60}));
+            let said = read.error();
+            assert!(said.contains(words) && said.contains("given up"), "{said}");
+        }
+        eventually("it is connected", || {
+            let call = json!({"topic": "t/last", "payload": "x", "qos": 1});
+            agent.tool("mqtt_publish", call).wait()["result"]["isError"] != true
+        });
+        let connections = taken.load(std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(connections, 3, "{words}");
+        assert!(other.is_pending(), "{words}");
+        let (_, log) = agent.finish();
+        assert_eq!(log.matches("next attempt in").count(), 2, "{log}");
+    }
+}
+
+/// The same for a watch.
+#[test]
+fn what_cannot_be_taken_ends_the_watch_that_brings_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let taken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    storing(
+        listener,
+        "t/bad",
+        &[0x33, 10, 0, 5, b't', b'/', b'b', b'a', b'd', 0, 0, b'x'],
+        std::sync::Arc::clone(&taken),
+    );
+    let mut config = open_config(port);
+    config["mqtt"]["backoff"] = json!({"initial": 0.01, "max": 0.02});
+    let scratch = Scratch::new();
+    let log = scratch.path("log");
+    config["logging"] = json!({"logfile": log});
+    let mut agent = Agent::start(&config);
+    let watch = json!({"uri": "mqtt://topic/t/bad"});
+    agent.request("resources/subscribe", watch).wait();
+    eventually("a read is refused", || {
+        let read = agent.tool("mqtt_read", json!({"topic": "t/bad", "timeout": 60}));
+        read.error().contains("given up")
+    });
+    // The watch asks again after a second, is refused and ends; nothing is asked of the broker.
+    eventually("the watch has ended", || {
+        let log = std::fs::read_to_string(&log).unwrap_or_default();
+        log.contains("is watched no more")
+    });
+    let publish = json!({"topic": "t/first", "payload": "x", "qos": 1});
+    agent.tool("mqtt_publish", publish).structured();
+    assert_eq!(taken.load(std::sync::atomic::Ordering::SeqCst), 3);
+}
+
+/// A broker that takes the connection and says nothing: a call that waits for the first connection hears
+/// so when the attempt is over, not at the end of its own time.
+#[test]
+fn a_call_that_waits_for_the_first_connection_hears_that_the_attempt_timed_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = open_config(listener.local_addr().unwrap().port());
+    config["mqtt"]["connect_timeout"] = json!(1);
+    let mut agent = Agent::start(&config);
+    let calls = [
+        agent.tool("mqtt_subscribe", json!({"topic": "t/a", "timeout": 300})),
+        agent.tool("mqtt_read", json!({"topic": "t/a", "timeout": 300})),
+        agent.tool("mqtt_publish", json!({"topic": "t/a", "payload": "x", "timeout": 300})),
+        agent.tool(
+            "mqtt_query",
+            json!({"request_topic": "t/a", "response_topic": "t/b", "payload": "x", "timeout": 300}),
+        ),
+    ];
+    for call in calls {
+        let said = call.error();
+        assert!(
+            said.contains("no answer within the connect timeout of 1 s"),
+            "{said}"
+        );
+    }
+}
+
+/// Messages that a broker kept for us from before the start are of no use, but the operator hears that they
+/// are gone.
+#[test]
+fn a_session_from_before_the_start_is_ended_and_the_log_says_so() {
+    let broker = harness::mosquitto::Mosquitto::start();
+    let mut config = open_config(broker.port);
+    config["mqtt"]["client_id"] = json!("me");
+    config["mqtt"]["clean_session"] = json!(false);
+    for run in 0..2 {
+        let mut agent = Agent::start(&config);
+        eventually("it is connected", || {
+            let call = json!({"topic": "t/a", "payload": "x", "qos": 2});
+            agent.tool("mqtt_publish", call).wait()["result"]["isError"] != true
+        });
+        let (_, log) = agent.finish();
+        let told = "still had a session of this client id from before this start; it is ended";
+        assert_eq!(log.matches(told).count(), run, "{log}");
+    }
+}
+
+/// mosquitto answers a wrong password as it answers a client that may not connect.
+#[test]
+fn a_wrong_password_is_told_by_its_name() {
+    let scratch = Scratch::new();
+    let passwords = scratch.path("passwords");
+    let made = std::process::Command::new("mosquitto_passwd")
+        .args(["-b", "-c", passwords.to_str().unwrap(), "me", "right"])
+        .status();
+    assert!(made.unwrap().success());
+    let readable = std::process::Command::new("chmod")
+        .args(["a+r", passwords.to_str().unwrap()])
+        .status();
+    assert!(readable.unwrap().success());
+    let options = format!("password_file {}\n", passwords.display());
+    let broker = harness::mosquitto::Mosquitto::with(&options, &[]);
+    let mut config = open_config(broker.port);
+    config["mqtt"]["username"] = json!("me");
+    config["mqtt"]["password"] = json!("wrong");
+    let said = harness::agent::refusal(&config);
+    assert!(said.contains("`mqtt.username`, `mqtt.password`"), "{said}");
+}
+
+/// Each line of the log names the broker once.
+#[test]
+fn the_log_names_the_broker_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let closing = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || listener.incoming().for_each(drop));
+    for port in [harness::free_port(), closing] {
+        let config = open_config(port);
+        let mut agent = Agent::start(&config);
+        eventually("an attempt fails", || {
+            let call = json!({"topic": "t/a", "payload": "x", "timeout": 0.2});
+            agent
+                .tool("mqtt_publish", call)
+                .error()
+                .contains("not connected")
+        });
+        let (_, log) = agent.finish();
+        let failed = |line: &&str| line.contains("next attempt in");
+        let lines: Vec<&str> = log.lines().filter(failed).collect();
+        assert!(!lines.is_empty(), "{log}");
+        for line in lines {
+            let named = line.matches(&format!("127.0.0.1:{port}")).count();
+            assert_eq!(named, 1, "{line}");
+        }
+    }
 }

@@ -265,6 +265,88 @@ fn at_debug_each_request_is_a_line_and_no_place_for_a_key_gets_into_the_log() {
     }
 }
 
+/// From this address of the machine.
+fn tcp_from(source: [u8; 4], port: u16) -> TcpStream {
+    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+    let made = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&made, &std::net::SocketAddr::from((source, 0))).unwrap();
+    connect(&made, &std::net::SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+    let stream = TcpStream::from(made);
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// With one key: each address is a caller in the era without sessions, each session in the one before.
+#[test]
+fn what_one_caller_may_publish_the_others_may_too() {
+    let broker = Mosquitto::start();
+    let (folder, port) = (Scratch::new(), free_port());
+    let mut config = open_config(broker.port);
+    config["limits"] = json!({"publishes_per_second": 2});
+    config["remote_server"] = json!({"host": "127.0.0.1", "port": port, "api_key": "k"});
+    let config = folder.file("config.json", &config.to_string());
+    let mut program = Program::over(&config);
+    program.until("serving MCP over HTTP on");
+    let start = Instant::now();
+    while !ask(tcp_from([127, 0, 0, 1], port), STATUS).contains(r#""mqtt_connected": true"#) {
+        assert!(start.elapsed() < PATIENCE, "never connected");
+    }
+    let arguments = json!({"topic": "t/a", "payload": "x"});
+    let goes = |answer: String| {
+        let refused = answer.contains("more than 2 publishes in a second; try again in ");
+        assert!(
+            refused != answer.contains(r#""outcome":"sent""#),
+            "{answer}"
+        );
+        !refused
+    };
+    let publish_from = |source| {
+        goes(ask(
+            tcp_from(source, port),
+            &call("mqtt_publish", &arguments),
+        ))
+    };
+    let exhausts = |publish: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while publish() {
+            assert!(start.elapsed() < PATIENCE, "never refused");
+        }
+    };
+    exhausts(&|| publish_from([127, 0, 0, 1]));
+    assert!(publish_from([127, 0, 0, 2]), "it is another caller");
+
+    let post = |field: &str, body: serde_json::Value| {
+        let body = body.to_string();
+        let request = format!(
+            "POST /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer k\r\n{field}\
+             content-type: application/json\r\naccept: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        ask(tcp_from([127, 0, 0, 1], port), &request)
+    };
+    let begin = || {
+        let client = json!({"name": "t", "version": "1"});
+        let params =
+            json!({"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": client});
+        let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": params});
+        let begun = post("", hello);
+        let id = begun.split("mcp-session-id: ").nth(1).unwrap();
+        format!("mcp-session-id: {}\r\n", id.split("\r\n").next().unwrap())
+    };
+    let publish_in = |session: &str| {
+        let params = json!({"name": "mqtt_publish", "arguments": arguments});
+        goes(post(
+            session,
+            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}),
+        ))
+    };
+    let (one, other) = (begin(), begin());
+    exhausts(&|| publish_in(&one));
+    assert!(publish_in(&other), "it is another caller");
+    let (log, ended) = program.end();
+    assert!(ended.success(), "{log}");
+}
+
 #[test]
 fn while_the_broker_is_away_the_status_says_so_within_a_second_and_tools_say_why() {
     let mut broker = Mosquitto::start();

@@ -443,7 +443,7 @@ fn an_answer_too_large_for_an_event_becomes_an_error_that_says_so() {
             if message["id"] == id {
                 assert_eq!(message["error"]["code"], -32603);
                 let words = message["error"]["message"].as_str().unwrap();
-                assert!(words.contains("without `progressToken`"), "{words}");
+                assert!(words.contains("accept only `application/json`"), "{words}");
                 check_answer("2026-07-28", "tools/call", &message);
                 break;
             }
@@ -479,6 +479,53 @@ fn an_answer_too_large_for_an_event_becomes_an_error_that_says_so() {
     assert_eq!(answers.len(), 2);
     assert_eq!(answers[0]["error"]["code"], -32603);
     assert_eq!(answers[1]["result"], json!({}));
+}
+
+#[test]
+fn a_call_that_tells_nothing_begins_its_stream_after_a_while_and_keeps_it_alive() {
+    let mut wanted = Wanted {
+        catalog,
+        ..Wanted::default()
+    };
+    wanted.deadlines.silence = Duration::from_millis(100);
+    let server = Server::with(wanted);
+    let params = json!({"name": "wait", "arguments": {}});
+    let mut stateless = modern_call(&server, json!(1), "tools/call", params.clone());
+    let session = Session::begin(&server, "2025-06-18");
+    let mut legacy = server.connect();
+    session.send(&mut legacy, &request(1, "tools/call", params.clone()));
+    for client in [&mut stateless, &mut legacy] {
+        // The call goes on meanwhile: nothing has opened the gate.
+        let head = client.head();
+        assert_eq!(head.field("content-type"), Some("text/event-stream"));
+        assert_eq!(client.chunk().as_deref(), Some(&b":\n\n"[..]));
+    }
+    for _ in 0..2 {
+        server.gate.send_blocking(()).unwrap();
+    }
+    for client in [&mut stateless, &mut legacy] {
+        assert_eq!(
+            client.event()["result"]["structuredContent"]["waited"],
+            true
+        );
+        assert!(client.frame().is_none());
+        assert!(client.is_served());
+    }
+    // Whoever takes no stream waits.
+    let mut plain = server.connect();
+    let only = String::from_utf8(post(
+        "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: wait\r\n",
+        &modern(1, "tools/call", params).to_string(),
+    ))
+    .unwrap()
+    .replace("application/json, text/event-stream", "application/json");
+    plain.send(only.as_bytes());
+    assert!(plain.is_silent(Duration::from_millis(400)));
+    server.gate.send_blocking(()).unwrap();
+    assert_eq!(
+        plain.answer().field("content-type"),
+        Some("application/json")
+    );
 }
 
 #[test]

@@ -1,19 +1,38 @@
-//! `keyfile::rotate_key` on real files.
+//! New keys in real files.
 #![allow(clippy::unwrap_used)]
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mcpmqtt::keyfile::rotate_key;
-use mcpmqtt_config::{ApiKey, Config};
+use mcpmqtt::keyfile::{Change, KeyfileError, prepare};
+use mcpmqtt_config::{ApiKey, Config, Secret};
 
 /// Least costs, so that a key takes no time.
 const CHEAP: &str =
     r#"{"remote_server": {"api_key": "old", "api_key_kdf": {"memory_cost": 8, "time_cost": 1}}}"#;
+
+/// A key that is in force.
+struct Rotated {
+    key: Secret,
+    file: PathBuf,
+    change: Change,
+    warnings: Vec<String>,
+}
+
+fn rotate_key(path: &Path) -> Result<Rotated, KeyfileError> {
+    let prepared = prepare(path, false)?;
+    let rotated = Rotated {
+        key: prepared.key.clone(),
+        file: prepared.file.clone(),
+        change: prepared.change,
+        warnings: prepared.warnings.clone(),
+    };
+    prepared.put_in_force().map(|()| rotated)
+}
 
 /// A folder of this test, removed with it.
 struct Folder(PathBuf);
@@ -141,7 +160,7 @@ fn a_file_that_cannot_hold_a_key_is_unchanged() {
         &" ".repeat(1024 * 1024 + 1),
     ] {
         let file = folder.file("config.json", text, 0o600);
-        let error = rotate_key(&file).unwrap_err().to_string();
+        let error = rotate_key(&file).err().unwrap().to_string();
         let sentence = error.lines().next().unwrap();
         assert!(
             sentence.ends_with("; the file is unchanged") && sentence.contains("config.json"),
@@ -155,15 +174,22 @@ fn a_file_that_cannot_hold_a_key_is_unchanged() {
 #[test]
 fn what_is_no_file_is_refused_in_words() {
     let folder = Folder::new();
-    let missing = rotate_key(&folder.0.join("none.json"))
-        .unwrap_err()
-        .to_string();
+    let nowhere = rotate_key(&folder.0.join("none/config.json"))
+        .err()
+        .unwrap();
+    let nowhere = nowhere.to_string();
     assert!(
-        missing.starts_with("cannot find `") && missing.contains("No such file"),
-        "{missing}"
+        nowhere.starts_with("cannot write `") && nowhere.contains("No such file"),
+        "{nowhere}"
     );
+    symlink("nothing", folder.0.join("dangling")).unwrap();
+    let dangling = rotate_key(&folder.0.join("dangling"))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(dangling.starts_with("cannot find `"), "{dangling}");
     for other in [folder.0.as_path(), Path::new("/dev/null")] {
-        let error = rotate_key(other).unwrap_err().to_string();
+        let error = rotate_key(other).err().unwrap().to_string();
         assert!(error.contains("not a regular file"), "{error}");
     }
     let latin1 = folder.file("latin1.json", "", 0o600);
@@ -179,24 +205,163 @@ fn without_the_right_to_write_nothing_is_lost() {
     }
     let folder = Folder::new();
     let file = folder.file("config.json", CHEAP, 0o444);
-    let protected_file = rotate_key(&file).unwrap_err().to_string();
+    let protected_file = rotate_key(&file).err().unwrap().to_string();
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-    fs::set_permissions(&folder.0, Permissions::from_mode(0o500)).unwrap();
-    let protected_folder = rotate_key(&file).unwrap_err().to_string();
     assert!(
         protected_file.starts_with("cannot read `"),
         "{protected_file}"
     );
-    assert!(
-        protected_folder.starts_with("cannot write `"),
-        "{protected_folder}"
-    );
-    assert!(
-        protected_folder.contains("Permission denied"),
-        "{protected_folder}"
-    );
     assert_eq!(fs::read_to_string(&file).unwrap(), CHEAP);
     assert_eq!(folder.names(), ["config.json"]);
+}
+
+/// A file in a folder of somebody else's, as in a container.
+#[test]
+fn in_a_folder_that_takes_no_file_the_file_is_written_in_place() {
+    if is_root() {
+        return run_as_nobody("in_a_folder_that_takes_no_file_the_file_is_written_in_place");
+    }
+    let folder = Folder::new();
+    let file = folder.file("config.json", CHEAP, 0o600);
+    let before = fs::metadata(&file).unwrap().ino();
+    fs::set_permissions(&folder.0, Permissions::from_mode(0o500)).unwrap();
+    let rotated = rotate_key(&file).unwrap();
+    assert!(verifies(&file, rotated.key.expose()));
+    assert_eq!(fs::metadata(&file).unwrap().ino(), before);
+    assert_eq!(folder.names(), ["config.json"]);
+}
+
+/// Else one name would keep the old key.
+#[test]
+fn a_second_name_of_the_file_gets_the_key_too() {
+    let folder = Folder::new();
+    let file = folder.file("config.json", CHEAP, 0o600);
+    let other = folder.0.join("other.json");
+    fs::hard_link(&file, &other).unwrap();
+    let rotated = rotate_key(&file).unwrap();
+    for name in [&file, &other] {
+        assert!(verifies(name, rotated.key.expose()));
+    }
+    assert_eq!(fs::metadata(&file).unwrap().nlink(), 2);
+    assert_eq!(folder.names(), ["config.json", "other.json"]);
+}
+
+/// One file of the host in a container: it cannot be replaced, since it is a mount point.
+#[test]
+fn a_file_that_is_mounted_is_written_in_place() {
+    const NAME: &str = "a_file_that_is_mounted_is_written_in_place";
+    if std::env::var_os("MCPMQTT_TEST_MOUNTED").is_none() {
+        let own = std::env::current_exe().unwrap();
+        let run = Command::new("unshare")
+            .args(["--mount", "--map-root-user"])
+            .arg(own)
+            .args(["--exact", NAME, "--nocapture"])
+            .env("MCPMQTT_TEST_MOUNTED", "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&run.stdout);
+        assert!(run.status.success() && said.contains("1 passed"), "{run:?}");
+        return;
+    }
+    let (folder, host) = (Folder::new(), Folder::new());
+    let file = folder.file("config.json", "", 0o600);
+    let real = host.file("real.json", CHEAP, 0o600);
+    let mounted = Command::new("mount")
+        .arg("--bind")
+        .args([&real, &file])
+        .status();
+    assert!(mounted.unwrap().success());
+    let rotated = rotate_key(&file);
+    let unmounted = Command::new("umount").arg(&file).status();
+    assert!(unmounted.unwrap().success());
+    assert!(verifies(&real, rotated.ok().unwrap().key.expose()));
+    assert_eq!(folder.names(), ["config.json"]);
+}
+
+#[test]
+fn what_the_key_is_to_the_file_is_told() {
+    let folder = Folder::new();
+    let file = folder.0.join("config.json");
+    assert_eq!(rotate_key(&file).unwrap().change, Change::NewFile);
+    assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o600);
+    assert_eq!(rotate_key(&file).unwrap().change, Change::Replaces);
+    let file = folder.file(
+        "first.json",
+        r#"{"remote_server": {"api_key_kdf": {"memory_cost": 8}}}"#,
+        0o600,
+    );
+    assert_eq!(rotate_key(&file).unwrap().change, Change::FirstKey);
+    let file = folder.file("plain.json", CHEAP, 0o600);
+    assert_eq!(rotate_key(&file).unwrap().change, Change::Replaces);
+}
+
+/// The program, which prints to `output`; its exit code and what it said.
+fn genkey(args: &[&str], output: Stdio) -> (Option<i32>, String) {
+    let program = Command::new(env!("CARGO_BIN_EXE_mcpmqtt"))
+        .arg("--genkey")
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(output)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let ended = program.wait_with_output().unwrap();
+    (
+        ended.status.code(),
+        String::from_utf8(ended.stderr).unwrap(),
+    )
+}
+
+/// Whatever cannot be read by anybody must not take the place of a key that is in use.
+#[test]
+fn a_key_that_cannot_be_printed_is_not_put_in_force() {
+    let folder = Folder::new();
+    let file = folder.file("config.json", CHEAP, 0o600);
+    let args = ["--config", file.to_str().unwrap()];
+    let (reader, broken) = std::io::pipe().unwrap();
+    drop(reader);
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    for (output, words) in [
+        (
+            Stdio::from(full),
+            "cannot write the key to standard output: No space left",
+        ),
+        (
+            Stdio::from(broken),
+            "cannot write the key to standard output: Broken pipe",
+        ),
+        (Stdio::null(), "standard output is closed or `/dev/null`"),
+    ] {
+        let (code, said) = genkey(&args, output);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains(words) && said.contains("the configuration is unchanged"),
+            "{said}"
+        );
+        assert_eq!(fs::read_to_string(&file).unwrap(), CHEAP);
+        assert_eq!(folder.names(), ["config.json"]);
+    }
+    let closed = Command::new("sh")
+        .args([
+            "-c",
+            "exec \"$0\" --genkey --config \"$1\" >&-",
+            env!("CARGO_BIN_EXE_mcpmqtt"),
+            args[1],
+        ])
+        .output()
+        .unwrap();
+    assert_eq!(closed.status.code(), Some(1), "{closed:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), CHEAP);
+
+    let (code, said) = genkey(&args, Stdio::piped());
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("the key before it ends when the server starts again or gets SIGHUP"),
+        "{said}"
+    );
 }
 
 fn run_as_nobody(test: &str) {

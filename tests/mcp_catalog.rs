@@ -98,7 +98,11 @@ fn a_keyword_that_would_go_unchecked_does_not_compile() {
 fn defaults_are_filled_in_and_do_not_replace_what_was_given() {
     let schema = object(json!({
         "a": {"type": "integer", "default": 3},
-        "b": {"type": "object", "properties": {"c": {"type": "boolean", "default": false}}},
+        "b": {
+            "type": "object",
+            "properties": {"c": {"type": "boolean", "default": false}},
+            "additionalProperties": true,
+        },
     }));
     assert_eq!(check(&schema, json!({})).unwrap(), json!({"a": 3}));
     assert_eq!(
@@ -117,7 +121,9 @@ fn integers_are_integers_however_they_are_written() {
         check(&schema, json!({"n": u64::MAX})).unwrap()["n"],
         u64::MAX
     );
-    for wrong in [json!(0.5), json!(1e300), json!("1"), json!(true)] {
+    assert_eq!(check(&schema, json!({"n": "-3"})).unwrap()["n"], -3);
+    assert_eq!(check(&schema, json!({"x": "0.5"})).unwrap()["x"], 0.5);
+    for wrong in [json!(0.5), json!(1e300), json!("1.5"), json!(true)] {
         assert!(check(&schema, json!({"n": wrong})).is_err());
     }
 }
@@ -297,4 +303,27 @@ fn a_catalog_that_is_logged_names_what_is_in_it() {
     ] {
         assert!(shown.contains(words), "no {words} in {shown}");
     }
+}
+
+/// Some parsers of event streams take these for the end of a line, and wait for the rest of a message for ever. The
+/// test's client looks at the bytes.
+#[test]
+fn characters_that_end_a_line_for_some_readers_come_through_escaped() {
+    let odd = "a\u{85}b\u{2028}c\u{2029}é";
+    let peer = Peer::new();
+    let call = |name: &str, arguments: Value| {
+        let params = json!({"name": name, "arguments": arguments});
+        let answer = peer.ask(&modern(odd, "tools/call", params));
+        assert_eq!(answer["id"], odd);
+        answer
+    };
+    let echoed = call("echo", json!({"text": odd}));
+    assert_eq!(echoed["result"]["structuredContent"]["text"], odd);
+    for arguments in [
+        json!({"text": odd, "mode": odd}),
+        json!({"text": odd, odd: 1}),
+    ] {
+        assert_eq!(call("echo", arguments)["result"]["isError"], true);
+    }
+    assert_eq!(call(odd, json!({}))["error"]["code"], -32602);
 }

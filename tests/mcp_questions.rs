@@ -19,7 +19,7 @@ fn introduce() -> Tool {
     let form = |field: &str| json!({"type": "object", "properties": {field: {"type": "string"}}, "required": [field]});
     tool(
         "introduce",
-        json!({"type": "object", "properties": {"polite": {"type": "boolean"}}}),
+        json!({"type": "object", "properties": {"polite": {"type": "boolean"}}, "additionalProperties": true}),
         {
             move |call| {
                 let (name, colour) = (form("name"), form("colour"));
@@ -566,4 +566,19 @@ fn a_client_hears_the_log_it_asked_for() {
     chat();
     assert!(peer.heard().is_empty());
     assert_eq!(set("loud")["error"]["code"], -32602);
+}
+
+#[test]
+fn more_answers_than_anybody_asked_for_are_refused() {
+    let peer = Peer::new();
+    let ask = |values: usize| {
+        let given = json!({"a": vec![json!({"b": 0}); values]});
+        let params = json!({"name": "echo", "arguments": {"text": "x"}, "inputResponses": given});
+        peer.ask(&modern(1, "tools/call", params))
+    };
+    assert!(ask(400)["result"].is_object());
+    let refused = ask(600);
+    assert_eq!(refused["error"]["code"], -32602);
+    let words = "`params.inputResponses` has more than 1000 values";
+    assert_eq!(refused["error"]["message"], words);
 }

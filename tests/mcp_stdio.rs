@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use mcpmqtt::stdio::{Ending, Limits};
 use serde_json::{Value, json};
 use support::wire::{Wire, dialogue, limits};
-use support::{check_notification, modern, request};
+use support::{check_answer, check_notification, modern, request};
 
 fn ping(id: impl Into<Value>) -> Value {
     request(id, "ping", json!({}))
@@ -345,10 +345,10 @@ fn the_end_of_input_lets_calls_finish() {
 }
 
 #[test]
-fn the_end_of_input_drops_calls_that_do_not_finish() {
+fn the_end_of_input_has_calls_that_do_not_finish_answered_with_an_error() {
     dialogue(|executor| async move {
         let limits = Limits {
-            grace: Duration::from_millis(50),
+            drain: Duration::from_millis(50),
             ..limits()
         };
         let mut wire = Wire::open(&executor, limits);
@@ -359,11 +359,36 @@ fn the_end_of_input_drops_calls_that_do_not_finish() {
         let begun = Instant::now();
         let (ending, rest) = wire.end().await;
         assert!(matches!(ending, Ending::EndOfInput));
-        assert!(rest.is_empty());
+        assert_eq!(rest.len(), 1, "{rest:?}");
+        check_answer("2026-07-28", "tools/call", &rest[0]);
+        assert_eq!(rest[0]["id"], 1);
+        assert_eq!(rest[0]["error"]["code"], -32603);
+        let words = rest[0]["error"]["message"].as_str().unwrap();
+        assert!(words.starts_with("not done: the input ended"), "{words}");
         assert!(begun.elapsed() >= Duration::from_millis(50));
         while gate.receiver_count() > 0 {
             smol::future::yield_now().await;
         }
+    });
+}
+
+#[test]
+fn a_stop_cuts_the_time_after_the_end_of_input_short() {
+    dialogue(|executor| async move {
+        let limits = Limits {
+            grace: Duration::from_millis(50),
+            ..limits()
+        };
+        let mut wire = Wire::open(&executor, limits);
+        wire.say(&call(1, "wait")).await;
+        wire.ask(&ping(2)).await;
+        wire.hang_up();
+        wire.stop();
+        let begun = Instant::now();
+        let (_, rest) = wire.end().await;
+        assert_eq!(rest.len(), 1, "{rest:?}");
+        assert!(rest[0]["error"].is_object());
+        assert!(begun.elapsed() < limits.drain);
     });
 }
 

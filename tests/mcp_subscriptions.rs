@@ -56,7 +56,7 @@ fn watched(catalog: &mut Catalog, watching: &Rc<Cell<usize>>) {
 impl Scene {
     fn new() -> Scene {
         let watching = Rc::<Cell<usize>>::default();
-        let mut notifier = Notifier::new();
+        let mut notifier = Notifier::default();
         let engine = engine_with(|catalog| {
             watched(catalog, &watching);
             notifier = catalog.notifier.clone();
@@ -351,7 +351,7 @@ fn a_session_hears_of_what_it_subscribed_to_until_it_unsubscribes() {
 #[test]
 fn over_a_pipe_streams_share_the_channel_and_end_when_the_client_leaves() {
     dialogue(|executor| async move {
-        let mut notifier = Notifier::new();
+        let mut notifier = Notifier::default();
         let engine = engine_with(|catalog| {
             watched(catalog, &Rc::default());
             notifier = catalog.notifier.clone();

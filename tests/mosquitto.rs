@@ -4,8 +4,10 @@
 
 mod harness;
 
+use std::time::Instant;
+
 use harness::agent::Agent;
-use harness::mosquitto::Mosquitto;
+use harness::mosquitto::{Mosquitto, eventually};
 use harness::open_config;
 use harness::peer::Responder;
 use serde_json::{Value, json};
@@ -42,6 +44,58 @@ fn a_publish_at_each_qos_arrives_and_says_how_it_ended() {
     assert_eq!(agent.tool("mqtt_publish", binary).structured()["bytes"], 3);
     let seen = broker.subscribe(&["-t", "t/x", "-C", "1", "-F", "%r %x"], || {});
     assert_eq!(seen, "1 00fffe\n");
+}
+
+/// A loop in one agent; the others get through, and the broker is not flooded.
+#[test]
+fn a_caller_publishes_no_more_in_a_second_than_it_may_and_is_told_when_to_come_back() {
+    let broker = Mosquitto::start();
+    let mut config = open_config(broker.port);
+    config["limits"] = json!({"publishes_per_second": 20});
+    let mut agent = Agent::start(&config);
+    let start = Instant::now();
+    let burst: Vec<_> = (0..200)
+        .map(|_| agent.tool("mqtt_publish", json!({"topic": "t/flood", "payload": "x"})))
+        .collect();
+    let mut sent = 0;
+    for answer in burst {
+        match answer.outcome() {
+            Ok(_) => sent += 1,
+            Err(refused) => {
+                let words = "not published: more than 20 publishes in a second; try again in ";
+                assert!(refused.starts_with(words), "{refused}");
+                assert!(
+                    refused.ends_with(" s. The message did not reach the broker."),
+                    "{refused}"
+                );
+            }
+        }
+    }
+    // What flowed in while the burst was worked on.
+    let most = 21.0 + 20.0 * start.elapsed().as_secs_f64();
+    assert!(
+        (20.0..=most).contains(&f64::from(sent)),
+        "{sent} of at most {most}"
+    );
+    let query =
+        json!({"request_topic": "in/x", "response_topic": "out/x", "payload": "", "timeout": 0.1});
+    eventually("a request counts, too", || {
+        for _ in 0..40 {
+            let message = json!({"topic": "t/flood", "payload": "x"});
+            agent.tool("mqtt_publish", message).wait();
+        }
+        let refused = agent.tool("mqtt_query", query.clone()).error();
+        refused.starts_with("no query: more than 20 publishes in a second")
+    });
+    let denied = agent.tool("mqtt_publish", json!({"topic": "other", "payload": ""}));
+    assert!(
+        denied.error().contains("is not writable"),
+        "a refusal costs nothing"
+    );
+    eventually("the caller may publish again", || {
+        let again = agent.tool("mqtt_publish", json!({"topic": "t/flood", "payload": "x"}));
+        again.outcome().is_ok()
+    });
 }
 
 /// mosquitto as it comes lets 20 messages be in flight, and closes the connection when a QoS 1 message
@@ -166,6 +220,61 @@ fn a_retained_value_is_read_three_hundred_times_of_three_hundred() {
 }
 
 #[test]
+fn what_is_said_of_a_topic_is_what_was_seen_of_it() {
+    let scratch = harness::Scratch::new();
+    let acl = scratch.path("acl");
+    std::fs::write(
+        &acl,
+        "topic write t/hidden\ntopic read t/sealed\ntopic readwrite t/kept\n",
+    )
+    .unwrap();
+    let broker = Mosquitto::with(&format!("acl_file {}", acl.display()), &[]);
+    let mut config = open_config(broker.port);
+    config["limits"] = json!({"waiting_bytes": 1024});
+    let mut agent = Agent::start(&config);
+    for topic in ["t/hidden", "t/kept"] {
+        broker.publish(&["-t", topic, "-r", "-m", "21.5", "-q", "1"]);
+    }
+    let mut read = |arguments: Value| agent.tool("mqtt_read", arguments).error();
+    // It is retained there; nobody looked.
+    let error = read(json!({"topic": "t/kept", "timeout": 0.2, "include_retained": false}));
+    assert!(
+        error.contains("retained messages were not asked for"),
+        "{error}"
+    );
+    // It is retained there, too; the broker keeps it to itself.
+    let error = read(json!({"topic": "t/hidden", "timeout": 0.2}));
+    assert!(
+        error.contains("the broker sent no retained message, and no new one came. "),
+        "{error}"
+    );
+    assert!(error.contains("access list may hide it"), "{error}");
+    broker.publish(&["-t", "t/kept", "-r", "-m", &"x".repeat(2000), "-q", "1"]);
+    let error = read(json!({"topic": "t/kept", "timeout": 0.2}));
+    assert!(error.contains("found no room here: 1"), "{error}");
+    assert!(!error.contains("no retained message"), "{error}");
+    let uri = json!({"uri": "mqtt://topic/t/hidden"});
+    let absent = agent.request("resources/read", uri).wait();
+    let words = absent["error"]["message"].as_str().unwrap();
+    assert!(
+        words.contains("neither a retained one nor a new one"),
+        "{absent}"
+    );
+    // mosquitto acknowledges what its access list throws away, and the description says that some do.
+    let sealed = json!({"topic": "t/sealed", "payload": "1", "qos": 1});
+    let published = agent.tool("mqtt_publish", sealed).structured();
+    assert_eq!(published["outcome"], "delivered");
+    let listed = agent.request("tools/list", json!({})).wait();
+    let description = listed["result"]["tools"][0]["description"]
+        .as_str()
+        .unwrap();
+    assert!(
+        description.contains("nor that the broker's own access list let it through"),
+        "{description}"
+    );
+}
+
+#[test]
 fn fifty_subscribes_at_once_get_their_own_messages() {
     let (broker, mut agent) = start();
     let waiting: Vec<_> = (0..50)
@@ -261,7 +370,10 @@ fn binary_payloads_come_as_base64_and_large_ones_whole_or_cut_and_said_so() {
 
 #[test]
 fn a_shared_subscription_is_delivered_within_its_inner_filter() {
-    let (broker, mut agent) = start();
+    let broker = Mosquitto::start();
+    let mut config = open_config(broker.port);
+    config["topics"][0]["permissions"] = json!(["read", "share"]);
+    let mut agent = Agent::start(&config);
     let waiting = agent.listening(
         "mqtt_subscribe",
         json!({"topic": "$share/g/t/+", "max_messages": 1}),
@@ -272,6 +384,33 @@ fn a_shared_subscription_is_delivered_within_its_inner_filter() {
         .tool("mqtt_read", json!({"topic": "$share/g/other/#"}))
         .error();
     assert!(refused.contains("not readable"), "{refused}");
+}
+
+/// A consumer of the plant shares its work with nobody who may only read.
+#[test]
+fn without_the_permission_to_share_nothing_is_taken_away_from_a_group() {
+    let (broker, mut agent) = start();
+    let shared = "$share/plant/t/orders";
+    let orders = broker.subscribe(&["-t", shared, "-C", "100", "-W", "20"], || {
+        let calls = [
+            ("mqtt_subscribe", json!({"topic": shared, "timeout": 300, "max_messages": 100})),
+            ("mqtt_read", json!({"topic": shared, "timeout": 300})),
+            ("mqtt_query", json!({"request_topic": "in/x", "response_topic": shared, "payload": "", "timeout": 300})),
+        ];
+        for (tool, arguments) in calls {
+            let refused = agent.tool(tool, arguments).error();
+            assert!(refused.contains("needs the permission `share` beside `read`"), "{refused}");
+        }
+        for method in ["resources/read", "resources/subscribe"] {
+            let uri = json!({"uri": "mqtt://topic/$share/plant/t/orders"});
+            let refused = agent.request(method, uri).wait();
+            let words = refused["error"]["message"].as_str().unwrap();
+            assert!(words.contains("is a shared subscription"), "{method}: {refused}");
+        }
+        let lines: String = (0..100).map(|n| format!("{n}\n")).collect();
+        broker.publish_lines("t/orders", &lines);
+    });
+    assert_eq!(orders.lines().count(), 100);
 }
 
 #[test]

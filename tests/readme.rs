@@ -218,14 +218,29 @@ fn the_table_of_limits_is_that_of_the_code() {
     assert_eq!(table("| key |").len(), LIMITS.len());
 }
 
+/// In a folder that is not trusted Gemini's CLI does not read the settings that it then writes anew, so that the second
+/// server would take the place of the first; those of the user it always reads.
+#[test]
+fn gemini_is_told_to_keep_its_servers_among_the_user_s_settings() {
+    let text = readme();
+    let added = text
+        .lines()
+        .filter(|line| line.starts_with("gemini mcp add "));
+    let (kept, all) = added.fold((0, 0), |(kept, all), line| {
+        (kept + usize::from(line.contains(" -s user ")), all + 1)
+    });
+    assert_eq!((kept, all), (2, 2));
+}
+
 #[test]
 fn the_table_of_permissions_is_what_the_policy_says() {
     for row in table("| granted |") {
         let (granted, asked, answer) = (&row[0], &row[1], &row[2]);
-        let (permission, _) = granted.split_once(' ').unwrap();
+        let words = granted.split('`').next().unwrap().split_whitespace();
+        let permissions: Vec<_> = words.filter(|word| *word != "and").collect();
         let topics: Vec<_> = quoted(granted)
             .iter()
-            .map(|pattern| json!({"pattern": pattern, "permissions": [permission]}))
+            .map(|pattern| json!({"pattern": pattern, "permissions": permissions}))
             .collect();
         let (config, _) = Config::parse(&json!({ "topics": topics }).to_string()).unwrap();
         let topic = quoted(asked)[0];

@@ -537,3 +537,70 @@ fn no_call_after_the_line_is_judged_by_the_rules_before_it() {
         assert!(!is_error(&ask(&mut client, &publish(now)).json()));
     }
 }
+
+/// Six queries that take turns, and their clients gone.
+fn left_queries(house: &House, session: &str) -> Vec<Client> {
+    (0..6)
+        .map(|number| {
+            let arguments = json!({
+                "request_topic": format!("t/command/{number}"), "payload": "x", "qos": 1,
+                "response_topic": "t/never", "timeout": 2,
+            });
+            let params = json!({"name": "mqtt_query", "arguments": arguments});
+            let call = json!({"jsonrpc": "2.0", "id": number + 10, "method": "tools/call", "params": params});
+            let field = format!("mcp-session-id: {session}\r\n");
+            let mut client = house.client();
+            client.send(&request("first", BOTH, &field, &call));
+            client
+        })
+        .collect()
+}
+
+/// The first of them was sent before; what is sent of the others is what came after it was said that they had ended.
+fn nothing_is_sent_after(end: impl Fn(&mut House, &str)) {
+    let broker = Mosquitto::start();
+    let mut house = House::new(broker.port);
+    house.connected();
+    let session = ask(&mut house.client(), &initialize("first"))
+        .field("mcp-session-id")
+        .unwrap()
+        .to_owned();
+    let mut clients = Vec::new();
+    let first = broker.subscribe(&["-t", "t/command/#", "-C", "1", "-F", "%t"], || {
+        clients = left_queries(&house, &session);
+    });
+    assert_eq!(first, "t/command/0\n");
+    drop(clients);
+    for _ in 0..6 {
+        house.program.until("left before the answer");
+    }
+    end(&mut house, &session);
+    // Three turns of two seconds.
+    let later = broker.subscribe(&["-t", "t/command/#", "-W", "6", "-F", "%t"], || {});
+    assert_eq!(later, "", "sent after it was said that they had ended");
+}
+
+#[test]
+fn queries_that_wait_for_their_turn_end_with_their_key_though_their_clients_left() {
+    nothing_is_sent_after(|house, _| {
+        house.reload(
+            |config| config["remote_server"]["api_key"] = "second".into(),
+            RELOADED,
+        );
+    });
+}
+
+#[test]
+fn queries_that_wait_for_their_turn_end_with_their_permission_though_their_clients_left() {
+    nothing_is_sent_after(|house, _| house.permit("t/other"));
+}
+
+#[test]
+fn queries_that_wait_for_their_turn_end_with_their_session_though_their_clients_left() {
+    nothing_is_sent_after(|house, session| {
+        let delete = format!(
+            "DELETE /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: first\r\nmcp-session-id: {session}\r\n\r\n"
+        );
+        assert_eq!(ask(&mut house.client(), delete.as_bytes()).status, 200);
+    });
+}

@@ -1067,3 +1067,14 @@ fn a_key_that_cannot_be_used_here_is_refused_by_its_kind() {
         ],
     );
 }
+
+/// TLS at a plain port of a broker, and the reverse: the word that helps is in both.
+#[test]
+fn a_port_of_the_other_kind_is_told() {
+    let plain = Mosquitto::start();
+    let said = refusal(&config(plain.port, &json!({"insecure": true})));
+    assert_says(&said, &["TLS handshake", "`mqtt.port`", "TLS port?"]);
+    let secured = Secured::good();
+    let said = refusal(&open_config(secured.broker.port));
+    assert_says(&said, &["`mqtt.tls`"]);
+}

@@ -121,7 +121,7 @@ fn what_may_not_be_read_or_is_not_there_is_told_in_words() {
     assert_eq!(answer["error"]["code"], -32002);
     let message = answer["error"]["message"].as_str().unwrap();
     assert!(
-        message.contains("nothing was published within 2 s"),
+        message.contains("within 2 s, neither a retained one nor a new one"),
         "{message}"
     );
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mcpmqtt_protocol::message::Message;
-use mcpmqtt_protocol::topic::Shown;
+use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
 use crate::limits::Limits;
 use crate::mqtt::{Credentials, Mqtt, Password};
@@ -146,10 +146,12 @@ fn tls(tls: Option<&Tls>) -> String {
 }
 
 fn file(path: &Path) -> String {
-    Shown(&path.to_string_lossy()).to_string()
+    ShownPath(path).to_string()
 }
 
 fn address(host: &str, port: u16) -> String {
+    let shown = ShownPath(Path::new(host)).to_string();
+    let host = shown.trim_matches('`');
     if host.contains(':') {
         format!("[{host}]:{port}")
     } else {

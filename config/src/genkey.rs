@@ -1,19 +1,18 @@
 //! A new API key, written into the text of a configuration file.
 //!
-//! Promises: everything else in the file stays, unknown keys and the order of keys included; each key gets a salt of
-//! its own; the result loads. Layout and number spelling are those of a two-space JSON writer.
+//! Promises: everything else in the file stays as it is, to the byte; each key gets a salt of its own; the result loads.
 
 use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::finding::{Refused, Report};
 use crate::kdf::{ALGORITHM, Costs, OutOfMemory};
 use crate::secret::Secret;
 use crate::section::Section;
-use crate::{document, lint};
+use crate::{document, json_edit, key_check, lint};
 
 /// A new key and the file that knows its hash.
 #[derive(Clone)]
@@ -22,6 +21,8 @@ pub struct Rotation {
     pub text: String,
     /// 43 characters of URL-safe base64. It is nowhere else: show it once.
     pub key: Secret,
+    /// There was a key before, which ends with this one.
+    pub replaces: bool,
 }
 
 impl fmt::Debug for Rotation {
@@ -47,35 +48,89 @@ pub fn rotate_bytes(bytes: &[u8], entropy: [u8; 48]) -> Result<Rotation, GenkeyE
         report.problem("", fault);
     }
     report.conclude(()).map_err(GenkeyError::NotJson)?;
-    let Some(Value::Object(mut file)) = value else {
+    let Some(Value::Object(file)) = value else {
         return Err(GenkeyError::NotAnObject("the file"));
     };
-
-    let server =
-        object(&mut file, "remote_server").ok_or(GenkeyError::NotAnObject("`remote_server`"))?;
-    server.shift_remove("api_key");
-    let costs = costs(server.get("api_key_kdf"));
+    let server = match file.get("remote_server") {
+        None | Some(Value::Null) => None,
+        Some(Value::Object(server)) => Some(server),
+        Some(_) => return Err(GenkeyError::NotAnObject("`remote_server`")),
+    };
+    let before = server.and_then(|server| server.get("api_key_kdf"));
+    let costs = costs(before);
     let hash = costs.derive(&key, salt).map_err(GenkeyError::OutOfMemory)?;
-    if !server.get("api_key_kdf").is_some_and(Value::is_object) {
-        server.insert("api_key_kdf".to_owned(), Value::Object(Map::new()));
-    }
-    let block = object(server, "api_key_kdf").ok_or(GenkeyError::NotAnObject("`api_key_kdf`"))?;
-    for (name, value) in [
+    let record = [
         ("algorithm", ALGORITHM.into()),
         ("time_cost", costs.time_cost.into()),
         ("memory_cost", costs.memory_cost.into()),
         ("parallelism", costs.parallelism.into()),
         ("hash_len", costs.hash_len.into()),
         ("salt", STANDARD.encode(salt).into()),
-        ("hash", STANDARD.encode(hash).into()),
-    ] {
-        block.insert(name.to_owned(), value);
+        ("hash", STANDARD.encode(&hash).into()),
+    ];
+    // What is there and can stay there is not even laid out anew.
+    let mut changes = Vec::new();
+    if server.is_none() {
+        changes.push((vec!["remote_server"], json!({})));
     }
-    // `{:#}` is serde_json's two-space layout.
+    if !before.is_some_and(Value::is_object) {
+        changes.push((vec!["remote_server", "api_key_kdf"], json!({})));
+    }
+    for (name, value) in record {
+        changes.push((vec!["remote_server", "api_key_kdf", name], value));
+    }
+    let check = key_check::block(&key, salt, &hash);
+    changes.push((vec!["remote_server", "api_key_check"], check));
+    let replaces = server.is_some_and(has_key);
     Ok(Rotation {
-        text: format!("{:#}\n", Value::Object(file)),
+        text: changed(bytes, &file, &changes),
         key: Secret::new(key),
+        replaces,
     })
+}
+
+/// The text of `file` with these values set and the plain key gone; all else as it was.
+fn changed(bytes: &[u8], file: &Map<String, Value>, changes: &[(Vec<&str>, Value)]) -> String {
+    let mut meant = Value::Object(file.clone());
+    if let Some(server) = meant
+        .get_mut("remote_server")
+        .and_then(Value::as_object_mut)
+    {
+        server.shift_remove("api_key");
+    }
+    for (path, value) in changes {
+        let place = path.iter().fold(&mut meant, |place, part| &mut place[part]);
+        *place = value.clone();
+    }
+    let edited = edited(bytes, changes);
+    let is_meant = |text: &String| {
+        serde_json::from_str(text.trim_start_matches(BOM)).is_ok_and(|it: Value| it == meant)
+    };
+    // The layout is worth less than the meaning.
+    edited
+        .filter(is_meant)
+        .unwrap_or_else(|| format!("{meant:#}\n"))
+}
+
+fn edited(bytes: &[u8], changes: &[(Vec<&str>, Value)]) -> Option<String> {
+    let mut text = std::str::from_utf8(bytes).ok()?.to_owned();
+    if let Some(without) = json_edit::remove(&text, &["remote_server", "api_key"]) {
+        text = without;
+    }
+    for (path, value) in changes {
+        text = json_edit::set(&text, path, value)?;
+    }
+    Some(text)
+}
+
+/// Whether somebody may hold a key of this server; the placeholders of a manual are none.
+fn has_key(server: &Map<String, Value>) -> bool {
+    let hash = server
+        .get("api_key_kdf")
+        .and_then(|block| block.get("hash")?.as_str());
+    let hashed = hash.is_some_and(|hash| STANDARD.decode(hash).is_ok());
+    let plain = server.get("api_key").and_then(Value::as_str);
+    hashed || plain.is_some_and(|key| !key.is_empty())
 }
 
 /// Why no key was made. The file is as it was.
@@ -101,15 +156,6 @@ impl fmt::Display for GenkeyError {
 
 impl std::error::Error for GenkeyError {}
 
-/// The object under a key, made if it is absent.
-fn object<'a>(parent: &'a mut Map<String, Value>, key: &str) -> Option<&'a mut Map<String, Value>> {
-    let value = parent.entry(key).or_insert(Value::Null);
-    if value.is_null() {
-        *value = Value::Object(Map::new());
-    }
-    value.as_object_mut()
-}
-
 /// The costs of the block that is there; the defaults for what is missing, and for all if any is invalid.
 fn costs(block: Option<&Value>) -> Costs {
     let report = Report::default();
@@ -124,3 +170,20 @@ fn costs(block: Option<&Value>) -> Costs {
         costs
     }
 }
+
+/// What a configuration file begins with where there is none: the built-in defaults.
+pub const FIRST_FILE: &str = r#"{
+  "mqtt": { "host": "localhost", "port": 1883 },
+  "topics": [
+    {
+      "pattern": "test/+",
+      "permissions": ["read", "write"],
+      "description": "To try things out: nothing is controlled here."
+    }
+  ],
+  "remote_server": {}
+}
+"#;
+
+/// Some editors put it before UTF-8.
+const BOM: char = '\u{feff}';

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ctutils::CtEq;
 
+use crate::key_check::{self, KeyDigest};
 use crate::section::Section;
 
 /// The costs of one derivation, within bounds and consistent.
@@ -88,6 +89,7 @@ pub struct KeyRecord {
     costs: Costs,
     salt: Vec<u8>,
     hash: Vec<u8>,
+    digest: Option<KeyDigest>,
 }
 
 impl KeyRecord {
@@ -101,7 +103,14 @@ impl KeyRecord {
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.costs == other.costs
             && self.salt == other.salt
+            && self.digest == other.digest
             && self.hash.as_slice().ct_eq(other.hash.as_slice()).into()
+    }
+
+    /// The digest of the key, which makes [`verify`](Self::verify) needless; a key that `--genkey` made before there
+    /// were digests has none, nor has one that a person chose.
+    pub fn digest(&self) -> Option<KeyDigest> {
+        self.digest
     }
 
     /// The memory of one [`verify`](Self::verify) in KiB.
@@ -109,9 +118,9 @@ impl KeyRecord {
         self.costs.memory_cost
     }
 
-    /// Reads an `api_key_kdf` block. `Err` says why no key can be checked by it: placeholders, as the original's own
+    /// Reads an `api_key_kdf` block, and the `api_key_check` beside it. `Err` says why no key can be checked by it: placeholders, as the original's own
     /// example has them, are no fault of the file. Costs out of bounds are, and are reported.
-    pub(crate) fn read(section: Section<'_>) -> Result<Self, String> {
+    pub(crate) fn read(section: Section<'_>, check: Option<Section<'_>>) -> Result<Self, String> {
         if let Some(value) = section.value("algorithm") {
             if value != ALGORITHM {
                 section.refuse("algorithm", value, &format!("`{ALGORITHM}`"));
@@ -135,7 +144,13 @@ impl KeyRecord {
                 costs.hash_len
             ));
         }
-        Ok(Self { costs, salt, hash })
+        let digest = check.and_then(|check| key_check::read(check, &salt, &hash));
+        Ok(Self {
+            costs,
+            salt,
+            hash,
+            digest,
+        })
     }
 }
 

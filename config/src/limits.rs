@@ -30,8 +30,11 @@ pub struct Limits {
     pub packet_bytes: usize,
     pub publish_queue: usize,
     pub publish_queue_bytes: usize,
+    pub publish_bytes: usize,
     pub inflight: usize,
+    pub publishes_per_second: usize,
     pub listeners: usize,
+    pub watches: usize,
     pub inbox_messages: usize,
     pub inbox_bytes: usize,
     pub waiting_bytes: usize,
@@ -41,6 +44,7 @@ pub struct Limits {
     pub connections: usize,
     pub body_bytes: usize,
     pub bodies_bytes: usize,
+    pub answers_bytes: usize,
     pub sessions: usize,
 }
 
@@ -71,8 +75,11 @@ impl Default for Limits {
             packet_bytes: 0,
             publish_queue: 0,
             publish_queue_bytes: 0,
+            publish_bytes: 0,
             inflight: 0,
+            publishes_per_second: 0,
             listeners: 0,
+            watches: 0,
             inbox_messages: 0,
             inbox_bytes: 0,
             waiting_bytes: 0,
@@ -82,6 +89,7 @@ impl Default for Limits {
             connections: 0,
             body_bytes: 0,
             bodies_bytes: 0,
+            answers_bytes: 0,
             sessions: 0,
         };
         for limit in &LIMITS {
@@ -92,7 +100,7 @@ impl Default for Limits {
 }
 
 /// Every limit, in the order of the manual. No maximum can be set so high that a 32-bit machine could not count it.
-pub const LIMITS: [Limit; 16] = [
+pub const LIMITS: [Limit; 20] = [
     Limit {
         name: "line_bytes",
         default: 4 * MIB,
@@ -109,8 +117,8 @@ pub const LIMITS: [Limit; 16] = [
         min: KIB,
         max: 256 * MIB,
         unit: "bytes",
-        meaning: "the largest packet taken from the broker",
-        at_limit: "the connection is closed with the reason and made again",
+        meaning: "the largest packet kept of what the broker sends",
+        at_limit: "a larger message is read past and told as lost with its topic and size; the connection goes on",
         field: |limits| &mut limits.packet_bytes,
     },
     Limit {
@@ -134,6 +142,16 @@ pub const LIMITS: [Limit; 16] = [
         field: |limits| &mut limits.publish_queue_bytes,
     },
     Limit {
+        name: "publish_bytes",
+        default: 4 * MIB,
+        min: KIB,
+        max: 256 * MIB,
+        unit: "bytes",
+        meaning: "topic and payload of one publish",
+        at_limit: "the publish is refused at once; set it to what the broker takes, if that is less",
+        field: |limits| &mut limits.publish_bytes,
+    },
+    Limit {
         name: "inflight",
         default: 20,
         min: 1,
@@ -144,14 +162,34 @@ pub const LIMITS: [Limit; 16] = [
         field: |limits| &mut limits.inflight,
     },
     Limit {
+        name: "publishes_per_second",
+        default: 1000,
+        min: 0,
+        max: 1_000_000,
+        unit: "messages",
+        meaning: "publishes of one caller in a second, requests of `mqtt_query` included, and as many at once after a pause; 0 is off",
+        at_limit: "the publish is refused and told when to come back",
+        field: |limits| &mut limits.publishes_per_second,
+    },
+    Limit {
         name: "listeners",
         default: 256,
         min: 1,
         max: 65_535,
         unit: "calls",
         meaning: "calls that wait for messages at the same time",
-        at_limit: "the call is refused at once",
+        at_limit: "the call is refused at once; over HTTP whoever has as many as are still free gets no more",
         field: |limits| &mut limits.listeners,
+    },
+    Limit {
+        name: "watches",
+        default: 1024,
+        min: 1,
+        max: 65_535,
+        unit: "topics",
+        meaning: "topics watched for those who subscribed to them as resources",
+        at_limit: "the subscription is refused, and left out where several were asked for; over HTTP as for `listeners`",
+        field: |limits| &mut limits.watches,
     },
     Limit {
         name: "inbox_messages",
@@ -220,7 +258,7 @@ pub const LIMITS: [Limit; 16] = [
         max: 65_535,
         unit: "connections",
         meaning: "HTTP connections at the same time",
-        at_limit: "a new one takes the place of whoever waits longest between two requests; if nobody does, it is answered 503",
+        at_limit: "a new one takes the place of one that is owed nothing: that has its last answer or reads none, then without a key, then idle for longest; if there is none, it is answered 503",
         field: |limits| &mut limits.connections,
     },
     Limit {
@@ -242,6 +280,16 @@ pub const LIMITS: [Limit; 16] = [
         meaning: "the bodies of all HTTP requests being worked on together",
         at_limit: "the request is answered 503",
         field: |limits| &mut limits.bodies_bytes,
+    },
+    Limit {
+        name: "answers_bytes",
+        default: 32 * MIB,
+        min: 64 * KIB,
+        max: GIB,
+        unit: "bytes",
+        meaning: "the answers to calls that HTTP clients have not read yet, together",
+        at_limit: "the connection of whoever has read nothing for longest is closed",
+        field: |limits| &mut limits.answers_bytes,
     },
     Limit {
         name: "sessions",

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::unsendable;
 use serde_json::Value;
 
 use crate::notice;
@@ -253,6 +254,12 @@ fn wire_text<'a>(section: &Section<'a>, key: &'static str) -> Option<&'a str> {
     if text.len() > MAX_WIRE_BYTES || text.contains('\0') {
         let allowed = format!("at most {MAX_WIRE_BYTES} bytes without the NUL character");
         section.refuse(key, &Value::from(text), &allowed);
+    } else if let Some((_, character)) = unsendable(text) {
+        let code = u32::from(character);
+        section.warn(
+            key,
+            format!("contains U+{code:04X}, for which brokers may close the connection; no connection is made with it"),
+        );
     }
     Some(text)
 }

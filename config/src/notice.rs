@@ -44,7 +44,13 @@ fn topic(section: &Section<'_>) -> Option<TopicName> {
         return None;
     };
     match TopicName::parse(text) {
-        Ok(topic) => Some(topic),
+        Ok(topic) => match topic.sendable() {
+            Ok(()) => Some(topic),
+            Err(error) => {
+                section.warn("topic", format!("{error}; the message is not sent"));
+                None
+            }
+        },
         Err(error) => {
             section.problem("topic", error.to_string());
             None

@@ -27,6 +27,8 @@ pub struct Permissions {
     pub write: bool,
     /// A message that may be published may be published as retained.
     pub retain: bool,
+    /// What may be received may be received in a shared subscription, which takes it away from others.
+    pub share: bool,
 }
 
 impl Permissions {
@@ -36,6 +38,7 @@ impl Permissions {
             (self.read, "read"),
             (self.write, "write"),
             (self.retain, "retain"),
+            (self.share, "share"),
         ];
         all.into_iter()
             .filter(|(held, _)| *held)
@@ -47,6 +50,7 @@ impl Permissions {
             read: self.read || other.read,
             write: self.write || other.write,
             retain: self.retain || other.retain,
+            share: self.share || other.share,
         }
     }
 }
@@ -58,6 +62,7 @@ pub struct Policy {
     read: FilterTree<()>,
     write: FilterTree<()>,
     retain: FilterTree<()>,
+    share: FilterTree<()>,
 }
 
 impl Policy {
@@ -74,6 +79,7 @@ impl Policy {
                 (permissions.read, &mut policy.read),
                 (permissions.write, &mut policy.write),
                 (permissions.retain, &mut policy.retain),
+                (permissions.share, &mut policy.share),
             ] {
                 if held {
                     tree.insert(pattern, ());
@@ -100,13 +106,17 @@ impl Policy {
         Ok(())
     }
 
-    /// Whether everything that `requested` can deliver is readable. A shared subscription is judged by its inner filter.
+    /// Whether everything that `requested` can deliver is readable. A shared subscription is judged by its inner filter,
+    /// all of which must be shareable, too.
     pub fn may_subscribe(&self, requested: &SubscribeFilter) -> Result<(), Refusal> {
-        if self.read.covers(requested.filter()) {
-            Ok(())
-        } else {
-            Err(self.refusal(Rule::Read, requested.as_str()))
+        if !self.read.covers(requested.filter()) {
+            return Err(self.refusal(Rule::Read, requested.as_str()));
         }
+        // MQTT 5.0 §4.8.2: each message goes to one member of the group, so that the others go without.
+        if requested.group().is_some() && !self.share.covers(requested.filter()) {
+            return Err(self.refusal(Rule::Share, requested.as_str()));
+        }
+        Ok(())
     }
 
     /// Whether a message that arrived on `topic` may be handed to an agent.
@@ -119,6 +129,11 @@ impl Policy {
             Rule::Read => format!("{} is not readable; ", Shown(topic)),
             Rule::Write => format!("{} is not writable; ", Shown(topic)),
             Rule::Retain => format!("{} may not be published with retain; ", Shown(topic)),
+            Rule::Share => format!(
+                "{} would take messages away from the others in its group, for which a topic needs the permission `share` \
+                 beside `read`; ",
+                Shown(topic)
+            ),
         };
         let mut allowed = self
             .grants
@@ -165,6 +180,7 @@ enum Rule {
     Read,
     Write,
     Retain,
+    Share,
 }
 
 impl Rule {
@@ -173,6 +189,7 @@ impl Rule {
             Self::Read => permissions.read,
             Self::Write => permissions.write,
             Self::Retain => permissions.retain,
+            Self::Share => permissions.share,
         }
     }
 
@@ -181,6 +198,7 @@ impl Rule {
             Self::Read => &policy.read,
             Self::Write => &policy.write,
             Self::Retain => &policy.retain,
+            Self::Share => &policy.share,
         }
     }
 
@@ -189,6 +207,7 @@ impl Rule {
             Self::Read => "nothing is readable",
             Self::Write => "nothing is writable",
             Self::Retain => "retain is allowed nowhere",
+            Self::Share => "no topic has it",
         }
     }
 
@@ -197,6 +216,7 @@ impl Rule {
             Self::Read => "readable",
             Self::Write => "writable",
             Self::Retain => "retain is allowed on",
+            Self::Share => "topics that have it",
         }
     }
 }

@@ -202,6 +202,9 @@ fn api_key(section: &Section<'_>) -> ApiKey {
         );
     }
     if section.value("api_key_kdf").is_none() {
+        if section.value("api_key_check").is_some() {
+            section.warn("api_key_check", "not used without `api_key_kdf`");
+        }
         return match plain {
             Some(key) => {
                 section.warn(
@@ -219,7 +222,9 @@ fn api_key(section: &Section<'_>) -> ApiKey {
             "not used beside `api_key_kdf`, and in plain text; remove it",
         );
     }
-    match KeyRecord::read(section.section("api_key_kdf")) {
+    let check = section.value("api_key_check").is_some();
+    let check = check.then(|| section.section("api_key_check"));
+    match KeyRecord::read(section.section("api_key_kdf"), check) {
         Ok(record) => ApiKey::Hashed(record),
         Err(reason) => {
             section.warn(

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use mcpmqtt_protocol::topic::Shown;
+use mcpmqtt_protocol::topic::disturbs;
 
 use crate::secret_spans;
 
@@ -108,12 +108,8 @@ fn cells(bytes: &[u8], line: Range<usize>) -> Vec<Cell> {
 fn shown(character: Result<char, u8>) -> String {
     match character {
         Ok('\t') => TAB.to_owned(),
-        Ok(c) => {
-            let quoted = Shown(c.encode_utf8(&mut [0; 4])).to_string();
-            // Without the backticks around it.
-            let end = quoted.len() - 1;
-            quoted.get(1..end).unwrap_or_default().to_owned()
-        }
+        Ok(c) if disturbs(c) => c.escape_default().to_string(),
+        Ok(c) => c.to_string(),
         Err(byte) => format!("\\x{byte:02X}"),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mcpmqtt_protocol::topic::{Shown, TopicFilter};
+use mcpmqtt_protocol::topic::{Shown, TopicFault, TopicFilter};
 use serde_json::Value;
 
 use crate::finding::Report;
@@ -75,6 +75,10 @@ fn pattern(section: &Section<'_>) -> Option<TopicFilter> {
     }
     match TopicFilter::parse(text) {
         Ok(filter) => Some(filter),
+        Err(error) if matches!(error.fault, TopicFault::Unsendable { .. }) => {
+            section.warn("pattern", format!("{error}; it grants nothing"));
+            None
+        }
         Err(error) => {
             section.problem("pattern", error.to_string());
             None
@@ -112,6 +116,7 @@ fn permissions(section: &Section<'_>) -> Permissions {
             Some("read") => permissions.read = true,
             Some("write") => permissions.write = true,
             Some("retain") => permissions.retain = true,
+            Some("share") => permissions.share = true,
             _ => {
                 let hint = entry.as_str().map(instead_of_entry).unwrap_or_default();
                 let text = format!("found {}; allowed: {ALLOWED}{hint}", found(entry));
@@ -176,4 +181,4 @@ fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {
     rules
 }
 
-const ALLOWED: &str = "`read`, `write`, `retain`";
+const ALLOWED: &str = "`read`, `write`, `retain`, `share`";

@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use mcpmqtt_config::{
-    ApiKey, Config, GenkeyError, KeyRecord, OutOfMemory, Rotation, rotate, rotate_bytes,
+    ApiKey, Config, FIRST_FILE, GenkeyError, KeyDigest, KeyRecord, OutOfMemory, Rotation, rotate,
+    rotate_bytes,
 };
 use serde_json::Value;
 
@@ -66,7 +67,7 @@ fn the_hash_of_the_original_program_verifies() {
 
 #[test]
 fn a_new_key_verifies_and_no_other_does() {
-    let Rotation { text, key } = rotate(&cheap(""), ENTROPY).unwrap();
+    let Rotation { text, key, .. } = rotate(&cheap(""), ENTROPY).unwrap();
     assert_eq!(key.expose().len(), 43);
     assert!(
         key.expose()
@@ -142,7 +143,7 @@ fn everything_else_in_the_file_stays_where_it_was() {
     assert_eq!(keys(&after), ["zeta", "remote_server", "alpha", "mqtt"]);
     assert_eq!(
         keys(&after["remote_server"]),
-        ["port", "more", "api_key_kdf"]
+        ["port", "more", "api_key_kdf", "api_key_check"]
     );
     assert_eq!(
         keys(&after["remote_server"]["api_key_kdf"]),
@@ -156,18 +157,177 @@ fn everything_else_in_the_file_stays_where_it_was() {
             "hash"
         ]
     );
-    after["remote_server"]
-        .as_object_mut()
-        .unwrap()
-        .remove("api_key_kdf");
+    for made in ["api_key_kdf", "api_key_check"] {
+        let server = after["remote_server"].as_object_mut().unwrap();
+        server.remove(made);
+    }
     expected["remote_server"]
         .as_object_mut()
         .unwrap()
         .remove("api_key");
     assert_eq!(after, expected);
-    let head = "{\n  \"zeta\": [\n    1,\n    2.5,\n    \"ä\",\n    null\n  ],\n  \"remote_server\": {\n    \"port\": 99,\n";
-    assert!(text.starts_with(head), "{text}");
-    assert!(text.ends_with("\n}\n"));
+    let (head, tail) = (
+        r#"{"zeta": [1, 2.5, "ä", null], "remote_server": {"port": 99, "more": {}, "api_key_kdf": {"#,
+        "},\n                     \"alpha\": {\"b\": [], \"a\": {\"x\": true}}, \"mqtt\": {\"password\": \"p\"}}",
+    );
+    assert!(text.starts_with(head) && text.ends_with(tail), "{text}");
+}
+
+/// Whoever keeps the file in a repository sees what changed and nothing else.
+#[test]
+fn only_the_lines_of_the_key_change() {
+    let before = include_str!("../examples/example_remote_server.json");
+    let first = rotate(before, ENTROPY).unwrap();
+    assert!(!first.replaces);
+    let old: Vec<&str> = before.lines().collect();
+    let gone = old
+        .iter()
+        .filter(|line| !first.text.lines().any(|it| it == **line));
+    // The line before the new block got a comma.
+    assert_eq!(gone.count(), 1, "{}", first.text);
+    let mut entropy = ENTROPY;
+    entropy.fill(7);
+    let second = rotate(&first.text, entropy).unwrap();
+    assert!(second.replaces);
+    let changed = first.text.lines().zip(second.text.lines());
+    let changed: Vec<_> = changed.filter(|(one, two)| one != two).collect();
+    let is_of_the_key = |line: &str| {
+        ["salt", "hash", "digest", "record"]
+            .iter()
+            .any(|name| line.trim_start().starts_with(&format!("\"{name}\"")))
+    };
+    assert_eq!(changed.len(), 4, "{changed:?}");
+    assert!(
+        changed
+            .iter()
+            .all(|(one, two)| is_of_the_key(one) && is_of_the_key(two)),
+        "{changed:?}"
+    );
+}
+
+/// Whatever a file looks like, the result means the same but for the key.
+#[test]
+fn every_layout_that_loads_is_kept() {
+    let blanks = ["", " ", "\n", "\r\n\t", "\n    "];
+    let blocks = [
+        "",
+        r#""api_key": "a","#,
+        r#""api_key_kdf": {"memory_cost": 8, "time_cost": 1},"#,
+        r#""api_key_kdf": {}, "api_key_check": null, "api_key": "b", "api_key": "c","#,
+        r#""api_key_kdf": "<run genkey>", "\u0061pi_key": "}","#,
+    ];
+    for blank in blanks {
+        for block in blocks {
+            // The default costs take their time.
+            if !block.contains("memory_cost") && blank != "\n    " {
+                continue;
+            }
+            for (head, tail) in [
+                ("", ""),
+                (r#""a": ["{", {"b": "\\\""}], "#, r#", "z": -1.50e3"#),
+            ] {
+                let before = format!(
+                    "{{{blank}{head}\"remote_server\":{blank}{{{blank}{block}{blank}\"port\"{blank}:{blank}1{blank}}}{blank}{tail}{blank}}}{blank}"
+                );
+                let Rotation { text, key, .. } = rotate(&before, ENTROPY).unwrap();
+                let (config, _) = Config::parse(&text).unwrap();
+                let ApiKey::Hashed(record) = config.remote_server.unwrap().api_key else {
+                    panic!("{text}");
+                };
+                assert_eq!(record.digest(), Some(KeyDigest::of(key.expose())), "{text}");
+                let (mut new, mut old): (Value, Value) = (
+                    serde_json::from_str(&text).unwrap(),
+                    serde_json::from_str(&before).unwrap(),
+                );
+                for file in [&mut new, &mut old] {
+                    for name in ["api_key", "api_key_kdf", "api_key_check"] {
+                        file["remote_server"].as_object_mut().unwrap().remove(name);
+                    }
+                }
+                assert_eq!(new, old, "{text}");
+                assert!(
+                    text.starts_with(&format!(
+                        "{{{blank}{head}\"remote_server\":{blank}{{{blank}"
+                    )),
+                    "{text}"
+                );
+                assert!(
+                    text.ends_with(&format!("{blank}{tail}{blank}}}{blank}")),
+                    "{text}"
+                );
+            }
+        }
+    }
+}
+
+/// Python: `hashlib.blake2b(key, digest_size=32, key=b"mcpmqtt.api_key")`, and for the record with `digest_size=16`.
+#[test]
+fn a_new_key_has_a_check_that_is_tied_to_its_record() {
+    let Rotation { text, key, .. } = rotate(&cheap(""), ENTROPY).unwrap();
+    let digest = record(&text).digest();
+    assert_eq!(digest, Some(KeyDigest::of(key.expose())));
+    assert_ne!(digest, Some(KeyDigest::of("another")));
+    assert_eq!(format!("{digest:?}"), "Some(KeyDigest(…))");
+
+    let known = KeyDigest::of("test-key-0123");
+    let hex: String = known
+        .as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    assert_eq!(
+        hex,
+        "7088525311d18415e6d3d2bc654b9d6620f99ece2c927da8cae0b5511191aaac"
+    );
+
+    let file: Value = serde_json::from_str(&text).unwrap();
+    let doubt = |change: &dyn Fn(&mut Value)| {
+        let mut file = file.clone();
+        change(&mut file["remote_server"]);
+        let (config, warnings) = Config::parse(&file.to_string()).unwrap();
+        let ApiKey::Hashed(record) = config.remote_server.unwrap().api_key else {
+            panic!("{file}");
+        };
+        assert_eq!(record.digest(), None);
+        let warning = warnings
+            .iter()
+            .find(|it| it.path == "remote_server.api_key_check")
+            .unwrap();
+        warning.text.clone()
+    };
+    // As the Python program does it, which knows nothing of the check.
+    let of_another = doubt(&|server| {
+        let new: Value = serde_json::from_str(&rotate(&cheap(""), [9; 48]).unwrap().text).unwrap();
+        server["api_key_kdf"] = new["remote_server"]["api_key_kdf"].clone();
+    });
+    assert!(
+        of_another.starts_with("is of another key than `api_key_kdf`, so it is not used"),
+        "{of_another}"
+    );
+    for (member, value) in [
+        ("digest", "AAAA"),
+        ("digest", "?"),
+        ("algorithm", "md5"),
+        ("record", ""),
+    ] {
+        let said = doubt(&|server| server["api_key_check"][member] = value.into());
+        assert!(said.contains("so it is not used"), "{said}");
+    }
+}
+
+#[test]
+fn the_first_file_says_what_holds_without_one() {
+    let (first, warnings) = Config::parse(FIRST_FILE).unwrap();
+    assert_eq!(warnings, []);
+    let lines = |config: &Config| {
+        let text = config.describe();
+        let kept = text
+            .lines()
+            .filter(|line| !line.starts_with("remote server"));
+        kept.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&first), lines(&Config::without_file()));
+    assert!(matches!(first.remote_server.unwrap().api_key, ApiKey::None));
 }
 
 #[test]
@@ -177,7 +337,7 @@ fn a_block_is_made_where_none_is() {
         r#"{"remote_server": null}"#,
         r#"{"remote_server": {"api_key_kdf": null}}"#,
     ] {
-        let Rotation { text, key } = rotate(before, ENTROPY).unwrap();
+        let Rotation { text, key, .. } = rotate(before, ENTROPY).unwrap();
         assert_eq!(record(&text).verify(key.expose()), Ok(true), "{before}");
     }
 }
@@ -188,7 +348,7 @@ fn placeholders_and_impossible_costs_are_repaired() {
     let silly = r#"{"remote_server": {"api_key_kdf": {"algorithm": "md5", "memory_cost": 4000000000, "time_cost": 1}}}"#;
     let string = r#"{"remote_server": {"api_key_kdf": "<run genkey>"}}"#;
     for before in [manual, silly, string] {
-        let Rotation { text, key } = rotate(before, ENTROPY).unwrap();
+        let Rotation { text, key, .. } = rotate(before, ENTROPY).unwrap();
         let (config, warnings) = Config::parse(&text).unwrap();
         assert!(
             warnings

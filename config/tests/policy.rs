@@ -12,6 +12,7 @@ fn grant(pattern: &str, permissions: &str) -> Grant {
             read: held("read"),
             write: held("write"),
             retain: held("retain"),
+            share: held("share"),
         },
         description: None,
     }
@@ -78,10 +79,55 @@ fn wildcards_do_not_reach_dollar_topics() {
 #[test]
 fn a_shared_subscription_is_judged_by_its_inner_filter() {
     assert!(subscribe(&readable("+/+/temperature"), "$share/g/temperature").is_err());
-    assert_eq!(subscribe(&readable("a/#"), "$share/g/a/b"), Ok(()));
+    let shareable = policy(&[("a/#", "read share")]);
+    assert_eq!(subscribe(&shareable, "$share/g/a/b"), Ok(()));
     assert_eq!(
-        subscribe(&readable("a/#"), "$share/g/#"),
+        subscribe(&shareable, "$share/g/#"),
         Err("`$share/g/#` is not readable; readable: `a/#`".to_owned())
+    );
+}
+
+/// The agent of a group takes away what it is given: reading is not enough.
+#[test]
+fn all_of_a_shared_subscription_needs_the_permission_to_share() {
+    let words = "would take messages away from the others in its group, for which a topic needs the permission `share` \
+                 beside `read`; ";
+    assert_eq!(
+        subscribe(&readable("a/#"), "$share/g/a/b"),
+        Err(format!("`$share/g/a/b` {words}no topic has it"))
+    );
+    let partly = policy(&[("a/#", "read"), ("a/+", "share"), ("b/#", "read share")]);
+    assert_eq!(
+        subscribe(&partly, "$share/g/a/b"),
+        Ok(()),
+        "two patterns may give the two"
+    );
+    assert_eq!(subscribe(&partly, "$share/g/a/+"), Ok(()));
+    assert_eq!(
+        subscribe(&partly, "$share/g/a/#"),
+        Err(format!(
+            "`$share/g/a/#` {words}topics that have it: `a/+`, `b/#`"
+        ))
+    );
+    let union = policy(&[("a/#", "read"), ("a", "share"), ("a/+/#", "share")]);
+    assert_eq!(subscribe(&union, "$share/g/a/#"), Ok(()));
+    let unread = policy(&[("a/#", "share")]);
+    assert!(
+        subscribe(&unread, "$share/g/a").is_err(),
+        "sharing alone reads nothing"
+    );
+    assert!(subscribe(&unread, "a").is_err());
+}
+
+#[test]
+fn what_may_be_shared_is_read_from_the_file_and_told() {
+    let file = r#"{"topics": [{"pattern": "a/#", "permissions": ["share", "read"]}]}"#;
+    let (config, _) = Config::parse(file).unwrap();
+    assert_eq!(subscribe(&config.policy, "$share/g/a/b"), Ok(()));
+    let words = config.describe();
+    assert!(
+        words.contains("topic `a/#`: read, share; no description\n"),
+        "{words}"
     );
 }
 
@@ -104,7 +150,7 @@ fn a_trailing_newline_is_another_topic() {
         publish(&policy, "status/system\n", false),
         Err(r"`status/system\n` is not writable; writable: `status/system`".to_owned())
     );
-    assert!(subscribe(&policy, "status/system\n").is_err());
+    assert!(SubscribeFilter::parse("status/system\n").is_err());
 }
 
 #[test]
@@ -188,18 +234,21 @@ fn a_refusal_names_ten_patterns_and_counts_the_rest() {
 
 #[test]
 fn no_refusal_is_longer_than_4_kb() {
-    for character in ["x", "\u{10ffff}", "\u{202e}", "\n"] {
+    for character in ["x", "\u{10fffd}", "\u{202e}", "\u{200b}"] {
         let long = |i: usize| format!("{i}/{}", character.repeat(300));
         let policy = Policy::new((0..20).map(|i| grant(&long(i), "read write")).collect());
         for refusal in [
             publish(&policy, &long(99), false),
             subscribe(&policy, &long(99)),
             publish(&policy, &long(1), true),
+            subscribe(&policy, &format!("$share/{}", long(1))),
         ] {
             let refusal = refusal.unwrap_err();
             assert!(refusal.len() <= 4096, "{} bytes", refusal.len());
             assert!(
-                refusal.contains(" more") || refusal.contains("nowhere"),
+                refusal.contains(" more")
+                    || refusal.contains("nowhere")
+                    || refusal.ends_with("no topic has it"),
                 "{refusal}"
             );
         }

@@ -184,7 +184,7 @@ fn the_table_of_limits_is_consistent_and_complete() {
             .map(|(i, other)| if i == index { other.max } else { other.default });
         assert_eq!(changed, expected.collect::<Vec<_>>(), "{}", limit.name);
         assert!(
-            set(limit.max + 1).is_err() && set(limit.min - 1).is_err(),
+            set(limit.max + 1).is_err() && set(limit.min.wrapping_sub(1)).is_err(),
             "{}",
             limit.name
         );
@@ -218,4 +218,40 @@ fn a_will_that_connect_cannot_carry_is_refused() {
         refused.to_string(),
         "mqtt.will.payload: is too long; allowed: at most 65535 bytes"
     );
+}
+
+/// Such a file was good before, so it stays so; only what brokers end connections for is not used.
+#[test]
+fn characters_that_brokers_do_not_take_warn_and_are_not_used() {
+    let file = "{\"mqtt\": {\"client_id\": \"a\\u0001\", \"username\": \"b\\u0085\", \
+                \"will\": {\"topic\": \"w\\ufffe\"}, \"birth\": {\"topic\": \"w\"}}, \
+                \"topics\": [{\"pattern\": \"t/\\u007f\", \"permissions\": [\"read\"]}, \
+                {\"pattern\": \"t/x\", \"permissions\": [\"read\"]}]}";
+    let (config, warnings) = Config::parse(file).unwrap();
+    let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let expected = [
+        (
+            "mqtt.client_id: contains U+0001",
+            "no connection is made with it",
+        ),
+        (
+            "mqtt.username: contains U+0085",
+            "no connection is made with it",
+        ),
+        (
+            "mqtt.will.topic: ",
+            "U+FFFE at byte 1, for which brokers may close the connection; the message is not sent",
+        ),
+        (
+            "topics[0].pattern: ",
+            "U+007F at byte 2, for which brokers may close the connection; it grants nothing",
+        ),
+    ];
+    for (start, end) in expected {
+        let fits = |text: &&String| text.starts_with(start) && text.ends_with(end);
+        assert!(said.iter().any(|text| fits(&text)), "{start}: {said:#?}");
+    }
+    assert_eq!(said.len(), expected.len(), "{said:#?}");
+    assert!(config.mqtt.will.is_none() && config.mqtt.birth.is_some());
+    assert_eq!(config.policy.grants().len(), 1);
 }

@@ -12,6 +12,7 @@
 //! It opens no socket, reads no clock and draws no random number: those are the driver's.
 
 mod backoff;
+mod blame;
 mod core;
 mod ending;
 mod event;
@@ -22,21 +23,26 @@ mod options;
 mod packets;
 mod publishes;
 mod questions;
+mod stranger;
 mod subscription;
 mod subscriptions;
 mod traffic;
+mod trial;
 
 use std::time::Instant;
 
 pub use self::event::{
-    Event, ListenError, Outcome, Output, ProtocolError, PublishError, Reason, Refusal, Ticket,
+    Event, LastSent, ListenError, Outcome, Output, ProtocolError, PublishError, Reason, Refusal,
+    Stranger, Ticket,
 };
 pub use self::listeners::Listen;
 pub use self::options::{BackoffOptions, Options};
 pub use self::traffic::{Count, Traffic};
 
+use self::blame::Malformed;
 use self::core::{Core, State};
-use crate::frame::{FrameBuffer, Receiver};
+use self::stranger::Greeting;
+use crate::frame::{Frame, FrameBuffer, Receiver};
 use crate::limits::OUTBOX_FULL;
 use crate::message::Message;
 
@@ -78,6 +84,9 @@ impl Client {
                 keep.received(now);
             }
             self.frames.extend(bytes);
+            if self.frames.is_skipping() {
+                self.core.postpone(now);
+            }
         }
     }
 
@@ -124,7 +133,10 @@ impl Client {
     ///
     /// # Errors
     /// When it is refused at once.
-    pub fn listen(&mut self, _now: Instant, listen: Listen) -> Result<Ticket, ListenError> {
+    pub fn listen(&mut self, now: Instant, listen: Listen) -> Result<Ticket, ListenError> {
+        if let Some(reason) = self.core.blame.condemns(now, &listen.filter) {
+            return Err(ListenError::GivenUp(reason));
+        }
         self.core.accepting().map_err(ListenError::NotConnected)?;
         let limit = self.core.options.limits.listeners;
         if self.core.listeners.len() >= limit {
@@ -171,10 +183,25 @@ impl Client {
         if !self.wants_bytes() {
             return false;
         }
-        let ended = match self.frames.next_packet() {
+        if matches!(self.core.state, State::Handshake { .. }) {
+            match stranger::recognise(self.frames.unread()) {
+                Greeting::Unknown => {}
+                Greeting::Incomplete => return false,
+                Greeting::Stranger(stranger) => {
+                    self.core.fail(now, Reason::Stranger(stranger), true);
+                    return true;
+                }
+            }
+        }
+        let ended = match self.frames.next_frame() {
             Ok(None) => return false,
-            Ok(Some(packet)) => self.core.handle_packet(now, packet).err(),
-            Err(error) => Some(Reason::Protocol(ProtocolError::Frame(error))),
+            Ok(Some(Frame::Packet(packet))) => self.core.handle_packet(now, packet).err(),
+            Ok(Some(Frame::TooLarge(publish))) => self.core.handle_too_large(&publish).err(),
+            Err(error) => {
+                let topic = self.frames.refused_topic();
+                self.core.malformed = Some(Malformed { error, topic });
+                Some(Reason::Protocol(ProtocolError::Frame(error)))
+            }
         };
         if let Some(reason) = ended {
             self.core.fail(now, reason, true);

@@ -17,6 +17,7 @@ use mqttrs::{
 };
 
 use crate::frame::Field;
+use crate::topic::unsendable;
 
 pub use error::EncodeError;
 
@@ -92,6 +93,19 @@ pub fn connect(out: &mut Vec<u8>, connect: &Connect<'_>) -> Result<(), EncodeErr
         username: connect.username,
         password: connect.password,
     });
+    let sent = [
+        (Field::ClientId, Some(connect.client_id)),
+        (
+            Field::WillTopic,
+            connect.will.as_ref().map(|will| will.topic),
+        ),
+        (Field::UserName, connect.username),
+    ];
+    for (field, text) in sent {
+        if let Some((_, character)) = text.and_then(unsendable) {
+            return Err(EncodeError::Unsendable(field, character));
+        }
+    }
     put(out, &packet, body)
 }
 

@@ -3,8 +3,9 @@
 //! It promises: a packet comes out only when it is well-formed and may come from this peer, so that
 //! nothing that gets past it makes `mqttrs` panic or read into the next packet; what can be judged
 //! early is (the first byte when it arrives, the length before the body is kept); the memory
-//! follows what arrived, never what a length field announces; after an error the same error comes
-//! again until [`FrameBuffer::clear`].
+//! follows what arrived, never what a length field announces; a PUBLISH above the cap that is read past
+//! costs the memory of its topic; after an error the same error comes again until
+//! [`FrameBuffer::clear`].
 //!
 //! It does not look at the order of packets, at packet ids in use, or at the grammar of topic
 //! filters: those belong to the state machines behind it.
@@ -13,8 +14,9 @@ mod body;
 mod error;
 mod header;
 
-use mqttrs::Packet;
+use mqttrs::{Packet, PacketType, QosPid};
 
+use self::header::Header;
 pub use error::{Field, FrameError};
 
 /// Who reads the stream: decides which packet types are legal in it.
@@ -34,6 +36,39 @@ pub struct FrameBuffer {
     bytes: Vec<u8>,
     /// Where the first packet not yet handed out starts in `bytes`.
     start: usize,
+    /// The packet that is being read past.
+    skipping: Option<Skipping>,
+}
+
+/// What [`FrameBuffer::next_frame`] hands out.
+#[derive(Debug, PartialEq)]
+pub enum Frame<'a> {
+    /// A packet.
+    Packet(Packet<'a>),
+    /// A PUBLISH above the cap has passed.
+    TooLarge(TooLarge),
+}
+
+/// A PUBLISH above the cap, without the payload, which was not kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TooLarge {
+    /// The DUP flag.
+    pub dup: bool,
+    /// The QoS, and the packet identifier above QoS 0.
+    pub qospid: QosPid,
+    /// The RETAIN flag.
+    pub retain: bool,
+    /// The topic, as valid as that of any other PUBLISH.
+    pub topic: Box<str>,
+    /// The size of the payload.
+    pub payload_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Skipping {
+    publish: TooLarge,
+    /// Bytes of it that are still to come.
+    left: usize,
 }
 
 impl FrameBuffer {
@@ -44,6 +79,7 @@ impl FrameBuffer {
             max_packet_bytes,
             bytes: Vec::new(),
             start: 0,
+            skipping: None,
         }
     }
 
@@ -62,15 +98,76 @@ impl FrameBuffer {
     ///
     /// The peer broke the protocol or the cap: nothing more can be read from this connection.
     pub fn next_packet(&mut self) -> Result<Option<Packet<'_>>, FrameError> {
+        match self.judge()? {
+            Some(header) if header.packet_bytes() > self.max_packet_bytes => {
+                Err(self.above_the_cap(&header))
+            }
+            Some(header) => self.cut_out(&header),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`next_packet`](Self::next_packet), but a PUBLISH above the cap is read past: its topic is
+    /// judged as early as any other, its payload is dropped as it arrives, and it is handed out when its
+    /// last byte has come.
+    ///
+    /// # Errors
+    ///
+    /// The peer broke the protocol, or sent another packet above the cap: nothing more can be read from
+    /// this connection.
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+        if self.skipping.is_none() {
+            match self.judge()? {
+                None => return Ok(None),
+                Some(header) if header.packet_bytes() <= self.max_packet_bytes => {
+                    return Ok(self.cut_out(&header)?.map(Frame::Packet));
+                }
+                Some(header) if header.kind != PacketType::Publish => {
+                    return Err(self.above_the_cap(&header));
+                }
+                Some(header) => self.begin_to_skip(&header)?,
+            }
+        }
+        Ok(self.skip().map(Frame::TooLarge))
+    }
+
+    /// After an error: the topic of the PUBLISH that was refused, as far as it has come, with U+FFFD for
+    /// what is no UTF-8.
+    pub fn refused_topic(&self) -> Option<String> {
+        let topic = header::publish_topic(self.unread())?;
+        Some(String::from_utf8_lossy(topic).into_owned()).filter(|topic| !topic.is_empty())
+    }
+
+    /// Whether a packet above the cap is passing.
+    pub fn is_skipping(&self) -> bool {
+        self.skipping.is_some()
+    }
+
+    /// The fixed header of the next packet, if it is complete.
+    fn judge(&self) -> Result<Option<Header>, FrameError> {
+        header::judge(self.receiver, self.unread())
+    }
+
+    /// The bytes that wait to be parsed.
+    pub(crate) fn unread(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    fn above_the_cap(&self, header: &Header) -> FrameError {
+        FrameError::TooLarge {
+            kind: header.kind,
+            bytes: header.packet_bytes(),
+            max: self.max_packet_bytes,
+        }
+    }
+
+    fn cut_out(&mut self, header: &Header) -> Result<Option<Packet<'_>>, FrameError> {
         let unread = self.bytes.get(self.start..).unwrap_or_default();
-        let Some(header) = header::judge(self.receiver, unread, self.max_packet_bytes)? else {
-            return Ok(None);
-        };
         let Some(frame) = unread.get(..header.packet_bytes()) else {
             return Ok(None);
         };
         let body = frame.get(header.header_bytes..).unwrap_or_default();
-        body::judge(&header, body)?;
+        body::judge(header, body)?;
         match mqttrs::decode_slice(frame) {
             Ok(Some(packet)) => {
                 self.start += header.packet_bytes();
@@ -79,6 +176,39 @@ impl FrameBuffer {
             // Unreachable as far as tests and fuzzing know; a refusal is the safe answer if not.
             _ => Err(FrameError::Codec(header.kind)),
         }
+    }
+
+    /// Takes topic and packet identifier of a PUBLISH that is not kept, as soon as they are there.
+    fn begin_to_skip(&mut self, header: &Header) -> Result<(), FrameError> {
+        let body = self.unread().get(header.header_bytes..).unwrap_or_default();
+        let Some(head) = body::publish_head(header, body)? else {
+            return Ok(());
+        };
+        let (head_bytes, qospid) = (head.bytes, head.qospid);
+        let publish = TooLarge {
+            dup: header.flags & 0b1000 != 0,
+            qospid,
+            retain: header.flags & 0b0001 != 0,
+            topic: head.topic.into(),
+            payload_bytes: header.body_bytes - head_bytes,
+        };
+        self.start += header.header_bytes + head_bytes;
+        let left = publish.payload_bytes;
+        self.skipping = Some(Skipping { publish, left });
+        Ok(())
+    }
+
+    /// Drops what has come of the packet that is not kept; returns it when that was the last of it.
+    fn skip(&mut self) -> Option<TooLarge> {
+        let buffered = self.buffered();
+        let skipping = self.skipping.as_mut()?;
+        let passing = skipping.left.min(buffered);
+        skipping.left -= passing;
+        self.start += passing;
+        if skipping.left > 0 {
+            return None;
+        }
+        self.skipping.take().map(|skipping| skipping.publish)
     }
 
     /// How many bytes wait to be parsed.
@@ -90,6 +220,7 @@ impl FrameBuffer {
     pub fn clear(&mut self) {
         self.bytes = Vec::new();
         self.start = 0;
+        self.skipping = None;
     }
 
     /// Drops what was parsed when that is free or cheaper than growing.

@@ -6,7 +6,9 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Largest inbound packet in bytes, its header included. Range 128 to 268,435,460; default
-    /// 2 MiB. A larger packet closes the connection as soon as its header is read.
+    /// 2 MiB. A larger PUBLISH is read past, acknowledged and told as lost
+    /// ([`Event::TooLarge`](crate::client::Event)); another packet closes the connection as soon as its
+    /// header is read.
     pub packet_bytes: usize,
     /// Publishes accepted and not finished. Range 1 to 65,535; default 1,000. At the limit a
     /// publish is refused with [`PublishError::QueueFull`](crate::client::PublishError).
@@ -14,11 +16,15 @@ pub struct Limits {
     /// Payload and topic bytes of those publishes. Range 1 KiB and up; default 8 MiB. At the limit
     /// a publish is refused; one publish alone may be larger than the limit.
     pub publish_queue_bytes: usize,
+    /// Payload and topic bytes of one publish. Range 1 KiB to 256 MiB; default 4 MiB. A larger one is
+    /// refused with [`PublishError::AboveLimit`](crate::client::PublishError): a broker may end the
+    /// connection for it, and MQTT 3.1.1 does not tell what it takes.
+    pub publish_bytes: usize,
     /// QoS 1 and 2 publishes sent and not acknowledged. Range 1 to 65,000; default 20, what brokers
     /// allow by default: mosquitto 2.0 (`max_inflight_messages`) ends the connection when QoS 1
     /// comes behind as many of QoS 2. At the limit later publishes wait in the queue.
     pub inflight: usize,
-    /// Listeners at once. Range 1 to 65,535; default 256. At the limit a listen is refused.
+    /// Listeners at once. Range 1 to 131,070; default 256. At the limit a listen is refused.
     pub listeners: usize,
 }
 
@@ -28,6 +34,7 @@ impl Default for Limits {
             packet_bytes: 2 * 1024 * 1024,
             publish_queue: 1000,
             publish_queue_bytes: 8 * 1024 * 1024,
+            publish_bytes: 4 * 1024 * 1024,
             inflight: 20,
             listeners: 256,
         }
@@ -113,8 +120,8 @@ pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Bytes of filters in one SUBSCRIBE packet after a reconnect.
 pub(crate) const SUBSCRIBE_BATCH_BYTES: usize = 16 * 1024;
 
-/// Filters in one SUBSCRIBE packet after a reconnect; small brokers refuse long ones.
-pub(crate) const SUBSCRIBE_BATCH: usize = 32;
+/// Filters in one SUBSCRIBE packet after a reconnect: AWS IoT ends the connection at more.
+pub(crate) const SUBSCRIBE_BATCH: usize = 8;
 
 /// Topics a listener remembers so that a retained message reaches it once. Beyond it a retained
 /// message may come twice when another caller subscribes.
@@ -129,6 +136,40 @@ pub(crate) const TAKEOVER_WINDOW: Duration = Duration::from_secs(5);
 /// (rumqttd ends the connection at a PUBREL that it has forgotten) would end connections for ever. So
 /// many that a bad network hardly ever looks like it.
 pub(crate) const VAIN_RESUMPTIONS: u32 = 10;
+
+/// Resumptions in a row that a broker may end so before what is sent again goes one at a time: with the cut
+/// before the first of them, two cuts.
+pub(crate) const TRUSTED_RESUMPTIONS: u32 = 1;
+
+/// How long a connection has to live before the first of those is sent: one that a bad network ends sooner
+/// says nothing of the message.
+pub(crate) const TRIAL_QUIET: Duration = Duration::from_millis(500);
+
+/// A connection that ends within this time of a message that is alone under way may end because of it.
+pub(crate) const TRIAL_MOMENT: Duration = Duration::from_millis(500);
+
+/// So many in a row convict the message: the broker does not take it.
+pub(crate) const TRIAL_CUTS: u8 = 3;
+
+/// A connection that ends within this time of a publish may end because of it.
+pub(crate) const SENT_A_MOMENT_AGO: Duration = Duration::from_secs(1);
+
+/// How long it counts that a filter brought a packet for which the connection had to be closed.
+pub(crate) const BLAME_MEMORY: Duration = Duration::from_secs(600);
+
+/// How many of these are remembered.
+pub(crate) const BLAMED_FILTERS: usize = 64;
+
+/// How long a filter that has done so twice is refused to everybody: whoever asks again and again would
+/// cost all others the connection each time.
+pub(crate) const CONDEMNED_FOR: Duration = Duration::from_secs(60);
+
+/// A packet so soon after a SUBACK may be there because of it.
+pub(crate) const FRESH_SUBSCRIPTION: Duration = Duration::from_secs(2);
+
+/// Kept sessions in a row that brought a packet for which the connection had to be closed, before the
+/// session is ended: the broker sends again what was not acknowledged.
+pub(crate) const MALFORMED_RESUMPTIONS: u32 = 3;
 
 /// How long the broker waits for the CONNECT of a new connection (MQTT 3.1.1 §3.1: a reasonable
 /// time).

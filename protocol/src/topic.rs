@@ -12,9 +12,9 @@ mod shared;
 mod shown;
 mod tree;
 
-pub use error::{TopicError, TopicFault};
+pub use error::{TopicError, TopicFault, unsendable};
 pub use filter::{MAX_LEVELS, TopicFilter};
 pub use name::TopicName;
 pub use shared::SubscribeFilter;
-pub use shown::Shown;
+pub use shown::{Printable, Shown, ShownPath, disturbs};
 pub use tree::FilterTree;

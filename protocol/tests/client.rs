@@ -6,11 +6,13 @@
 mod rig;
 
 mod client {
+    mod blame;
     mod closing;
     mod connect;
     mod deadlines;
     mod hostile;
     mod keepalive;
+    mod large;
     mod presence;
     mod publish;
     mod receive;

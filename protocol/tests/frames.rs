@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use mcpmqtt_protocol::encode::{self, EncodeError};
-use mcpmqtt_protocol::frame::{Field, FrameBuffer, FrameError, Receiver};
+use mcpmqtt_protocol::frame::{Field, Frame, FrameBuffer, FrameError, Receiver, TooLarge};
 use mcpmqtt_protocol::{
     ConnectReturnCode, Packet, PacketType, Pid, Publish, QoS, QosPid, SubscribeReturnCodes,
 };
@@ -408,6 +408,77 @@ fn a_packet_above_the_cap_is_refused_at_its_header() {
             ..
         })
     ));
+}
+
+/// Every way to cut the stream hands out the same: large ones without their payload, small ones whole.
+#[test]
+fn a_publish_above_the_cap_is_read_past_and_what_is_behind_it_is_read() {
+    let mut stream = Vec::new();
+    let qospids = [
+        QosPid::AtMostOnce,
+        QosPid::AtLeastOnce(Pid::try_from(7).unwrap()),
+        QosPid::ExactlyOnce(Pid::try_from(8).unwrap()),
+    ];
+    for qospid in qospids {
+        encode::publish(&mut stream, false, qospid, true, "a/b", &[0; 400]).unwrap();
+        stream.extend(bytes("D0 00"));
+    }
+    // A topic longer than the cap and no payload at all.
+    let topic = "t".repeat(300);
+    encode::publish(&mut stream, false, qospids[0], false, &topic, &[]).unwrap();
+    let read = |step: usize| {
+        let mut buffer = FrameBuffer::new(Receiver::Client, 100);
+        let mut found = Vec::new();
+        for part in stream.chunks(step) {
+            buffer.extend(part);
+            while let Some(frame) = buffer.next_frame().unwrap() {
+                found.push(match frame {
+                    Frame::Packet(packet) => format!("{packet:?}"),
+                    Frame::TooLarge(publish) => {
+                        assert!(!publish.dup);
+                        let TooLarge {
+                            qospid,
+                            retain,
+                            topic,
+                            payload_bytes,
+                            ..
+                        } = publish;
+                        format!("{qospid:?} {retain} {topic} {payload_bytes}")
+                    }
+                });
+            }
+            assert!(buffer.buffered() <= 310, "{}", buffer.buffered());
+        }
+        assert_eq!(buffer.buffered(), 0);
+        found
+    };
+    let whole = read(stream.len());
+    assert_eq!(whole.len(), 7, "{whole:?}");
+    assert_eq!(whole[0], "AtMostOnce true a/b 400");
+    assert_eq!(whole[1], "Pingresp");
+    assert_eq!(whole[6], format!("AtMostOnce false {topic} 0"));
+    for step in [1, 2, 3, 50, 399, 410] {
+        assert_eq!(read(step), whole, "in steps of {step}");
+    }
+}
+
+/// The other types are refused as before, and so is a topic that runs past its packet.
+#[test]
+fn only_a_good_publish_is_read_past() {
+    for (digits, words) in [
+        ("90 FF 01", "SUBACK of 258 bytes"),
+        ("30 FF 01 01 00", "runs past its end"),
+        ("32 FF 01 00 FC 61", "runs past its end"),
+        ("30 FF 01 00 02 C3 28", "not UTF-8"),
+    ] {
+        let mut buffer = FrameBuffer::new(Receiver::Client, 100);
+        buffer.extend(&bytes(digits));
+        if words.starts_with("runs") {
+            buffer.extend(&[0x61; 300]);
+        }
+        let error = buffer.next_frame().unwrap_err();
+        assert!(error.to_string().contains(words), "{digits}: {error}");
+    }
 }
 
 #[test]

@@ -431,3 +431,68 @@ fn what_could_disturb_a_message_is_shown_escaped() {
     );
     assert_eq!(shown("grün/日本 x"), "`grün/日本 x`");
 }
+
+/// MQTT 3.1.1 §1.5.3: characters a sender should not use and a receiver may close the connection for. What
+/// comes with them is taken; in what is sent each is refused by its name and place.
+#[test]
+fn characters_that_brokers_do_not_take_are_refused_in_what_is_sent_and_taken_in_what_comes() {
+    let mut bad: Vec<u32> = (1..=0x1F)
+        .chain(0x7F..=0x9F)
+        .chain(0xFDD0..=0xFDEF)
+        .collect();
+    bad.extend((0..=0x10).flat_map(|plane| [plane << 16 | 0xFFFE, plane << 16 | 0xFFFF]));
+    assert_eq!(bad.len(), 31 + 33 + 32 + 34);
+    for code in 1..=0x0010_FFFF_u32 {
+        let Some(character) = char::from_u32(code) else {
+            continue;
+        };
+        if matches!(character, '+' | '#' | '/') {
+            continue;
+        }
+        let text = format!("a/{character}b");
+        let name = TopicName::parse(&text).unwrap();
+        assert_eq!(
+            name.sendable().is_err(),
+            bad.contains(&code),
+            "U+{code:04X}"
+        );
+        assert_eq!(TopicFilter::parse(&text).is_err(), bad.contains(&code));
+    }
+    for text in ["a/b\u{1}", "$share/g/b\u{1}", "$share/\u{1}/b"] {
+        let error = SubscribeFilter::parse(text).unwrap_err();
+        let at = text.find('\u{1}').unwrap();
+        assert_eq!(
+            error.fault,
+            TopicFault::Unsendable {
+                character: '\u{1}',
+                at
+            },
+            "{text:?}"
+        );
+    }
+    let error = TopicName::parse("a\u{FDD0}")
+        .unwrap()
+        .sendable()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`a\u{fdd0}` is not a valid topic name to send: it contains U+FDD0 at byte 1, for which brokers may \
+         close the connection"
+    );
+}
+
+#[test]
+fn names_that_are_sent_have_as_many_levels_as_filters_at_most() {
+    let levels = |n: usize| vec!["l"; n].join("/");
+    assert!(
+        TopicName::parse(&levels(MAX_LEVELS))
+            .unwrap()
+            .sendable()
+            .is_ok()
+    );
+    assert!(TopicFilter::parse(&levels(MAX_LEVELS)).is_ok());
+    let deep = levels(MAX_LEVELS + 1);
+    let error = TopicName::parse(&deep).unwrap().sendable().unwrap_err();
+    assert_eq!(error.fault, TopicFault::TooManyLevels { max: MAX_LEVELS });
+    assert!(TopicFilter::parse(&deep).is_err());
+}

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mcpmqtt_protocol::broker::CloseReason;
 use mcpmqtt_protocol::client::{
-    ListenError, Options, ProtocolError, PublishError, Reason, Refusal,
+    LastSent, ListenError, Options, ProtocolError, PublishError, Reason, Refusal, Stranger,
 };
 use mcpmqtt_protocol::encode::EncodeError;
 use mcpmqtt_protocol::frame::{Field, FrameError};
@@ -140,6 +140,13 @@ fn protocol_errors() -> Vec<ProtocolError> {
     ]
 }
 
+fn last_publish() -> LastSent {
+    LastSent::Publish {
+        topic: TopicName::parse("t").unwrap(),
+        bytes: 7,
+    }
+}
+
 fn reasons() -> Vec<Reason> {
     let mut all = vec![
         Reason::NeverConnected,
@@ -150,6 +157,22 @@ fn reasons() -> Vec<Reason> {
         Reason::Closed("".into()),
         Reason::Closed("reset".into()),
         Reason::Takeover,
+        Reason::ShortLived,
+        Reason::ClosedAfter(last_publish(), String::new()),
+        Reason::ClosedAfter(
+            LastSent::Subscribe(SubscribeFilter::parse("f").unwrap()),
+            "reset".into(),
+        ),
+        Reason::MessageCutsConnection {
+            topic: TopicName::parse("t").unwrap(),
+            bytes: 7,
+        },
+        Reason::Stranger(Stranger::Http),
+        Reason::Stranger(Stranger::Ssh),
+        Reason::Stranger(Stranger::Amqp),
+        Reason::Stranger(Stranger::MailOrFtp),
+        Reason::Stranger(Stranger::Tls),
+        Reason::Stranger(Stranger::Mqtt5(0x84)),
         Reason::KeepAlive,
         Reason::WriteStalled,
         Reason::NoSubscribeAck,
@@ -158,6 +181,7 @@ fn reasons() -> Vec<Reason> {
         Reason::Timeout(None),
         Reason::FilterRefused,
         Reason::FilterCutsConnection,
+        Reason::BringsMalformed(FrameError::DupWithQos0),
         Reason::SessionGivenUp,
         Reason::ShuttingDown,
     ];
@@ -183,10 +207,13 @@ fn every_error_has_words_of_its_own() {
         PublishError::QueueFull(3),
         PublishError::QueueBytesFull(3),
         PublishError::TooLarge,
+        PublishError::AboveLimit { bytes: 7, limit: 6 },
+        PublishError::Topic(TopicName::parse("\u{1}").unwrap().sendable().unwrap_err()),
     ]);
     in_form([
         ListenError::NotConnected(Reason::KeepAlive),
         ListenError::TooMany(3),
+        ListenError::GivenUp(Reason::FilterCutsConnection),
     ]);
     in_form([
         CloseReason::Disconnect,
@@ -232,6 +259,8 @@ fn what_a_setting_can_cure_names_the_setting() {
     for (reason, setting) in [
         (Reason::Refused(Refusal::Credentials), "`mqtt.password`"),
         (Reason::Refused(Refusal::NotAuthorized), "`mqtt.username`"),
+        (Reason::Refused(Refusal::NotAuthorized), "`mqtt.password`"),
+        (Reason::Stranger(Stranger::Tls), "`mqtt.tls`"),
         (Reason::Refused(Refusal::ClientId), "`mqtt.client_id`"),
         (Reason::Takeover, "`mqtt.client_id`"),
     ] {
@@ -254,8 +283,10 @@ fn what_a_setting_can_cure_names_the_setting() {
 #[test]
 fn only_refusals_and_bad_options_are_the_configuration_s_fault() {
     for reason in reasons() {
-        let cures = matches!(reason, Reason::BadOptions(_) | Reason::Refused(_))
-            && reason != Reason::Refused(Refusal::Unavailable);
+        let cures = matches!(
+            reason,
+            Reason::BadOptions(_) | Reason::Refused(_) | Reason::Stranger(_)
+        ) && reason != Reason::Refused(Refusal::Unavailable);
         assert_eq!(reason.is_configuration(), cures, "{reason}");
     }
 }

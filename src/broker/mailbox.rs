@@ -9,7 +9,7 @@ use std::task::Waker;
 use mcpmqtt_protocol::client::Reason;
 use mcpmqtt_protocol::message::Message;
 
-use super::Shared;
+use super::{Arrival, Shared, TooLarge};
 
 /// Where the link puts what comes for one listener.
 #[derive(Default)]
@@ -19,7 +19,7 @@ pub(crate) struct Mailbox {
 
 #[derive(Default)]
 pub(super) struct MailboxState {
-    pub(super) queue: VecDeque<Message>,
+    pub(super) queue: VecDeque<Arrival>,
     pub(super) bytes: usize,
     pub(super) lost: u64,
     pub(super) interruptions: u64,
@@ -30,22 +30,39 @@ pub(super) struct MailboxState {
 impl Mailbox {
     /// Takes a message in, or counts it as lost when there is no room.
     pub(crate) fn put(&self, message: Message, shared: &Shared) {
+        if !self.take_in(Arrival::Message(message), shared) {
+            self.count_lost(shared);
+        }
+    }
+
+    /// Counts a message as lost that was too large to be kept, and tells of it if there is room for that.
+    pub(crate) fn put_too_large(&self, large: TooLarge, shared: &Shared) {
+        self.count_lost(shared);
+        self.take_in(Arrival::TooLarge(large), shared);
+    }
+
+    fn count_lost(&self, shared: &Shared) {
+        self.state.borrow_mut().lost += 1;
+        shared.count(|counts| counts.messages_lost += 1);
+    }
+
+    /// False when there is no room.
+    fn take_in(&self, arrival: Arrival, shared: &Shared) -> bool {
         let mut state = self.state.borrow_mut();
-        let size = message.size();
+        let size = arrival.size();
         let limits = &shared.limits;
         let total = shared.waiting_bytes.get() + size;
         // An empty inbox takes one message of any size: the packet cap bounds it.
         let fits = state.queue.is_empty()
             || (state.queue.len() < limits.messages && state.bytes + size <= limits.bytes);
         if !fits || total > limits.total_bytes {
-            state.lost += 1;
-            shared.count(|counts| counts.messages_lost += 1);
-            return;
+            return false;
         }
         shared.waiting_bytes.set(total);
         state.bytes += size;
-        state.queue.push_back(message);
+        state.queue.push_back(arrival);
         state.wake();
+        true
     }
 
     pub(crate) fn interrupt(&self) {

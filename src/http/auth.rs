@@ -1,21 +1,23 @@
 //! Who may come in: the API key, at a price that a stranger cannot run up.
 //!
-//! Promises: a key is proven once by its slow hash and known by a keyed tag from then on, whatever strangers do
-//! meanwhile; one slow hash is computed at a time; who fails too often waits in a line, in which the right key has its turn
-//! too.
-//! Does not: keep, log or show a key. The tag's own key is drawn at the start and never leaves the process.
+//! Promises: a key is known by its digest, in microseconds, right or wrong. Only a record without a digest costs slow
+//! hashes, one at a time, and none any more once its key was proven; until then, whoever fails too often waits in a
+//! line, in which the right key has its turn too.
+//! Does not: keep, log or show a key. Digests are compared by tags, whose own key is drawn at the start and never
+//! leaves the process, so that no time that a comparison takes tells anything of a digest.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use blake2::Blake2bMac;
 use blake2::digest::{KeyInit, Mac};
 use http_types::{StatusCode, Url};
-use mcpmqtt_config::{ApiKey, KeyRecord, Secret};
+use mcpmqtt_config::{ApiKey, KeyDigest, KeyRecord, Secret};
 use smol::future;
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 
@@ -34,8 +36,10 @@ pub(super) struct Gate {
     proven: Cell<Option<Tag>>,
     /// As configured.
     key: ApiKey,
-    /// How a key whose tag is not known is proven; `None` when the tag was known from the start.
+    /// How a key is proven while no tag is known; `None` when the tag was known from the start.
     record: Option<Arc<KeyRecord>>,
+    /// Keys that were proven wrong: agents with an old key try it again and again.
+    wrong: RefCell<HashSet<Tag>>,
     turn: Arc<Semaphore>,
     throttle: RefCell<Throttle>,
     metrics: Metrics,
@@ -83,25 +87,29 @@ impl Gate {
     pub(super) fn new(key: &ApiKey, metrics: &Metrics) -> Result<Gate, KeyError> {
         let mut tag_key = [0; TAG_BYTES];
         getrandom::fill(&mut tag_key).map_err(|error| KeyError::Random(error.to_string()))?;
-        let (record, plain) = match key {
+        let (record, known) = match key {
             ApiKey::None => return Err(KeyError::None),
             ApiKey::Unusable(why) => return Err(KeyError::Unusable(why.clone())),
-            ApiKey::Hashed(record) => (Some(Arc::new(record.clone())), None),
-            ApiKey::Plain(secret) => (None, Some(secret)),
+            ApiKey::Plain(secret) => (None, Some(KeyDigest::of(secret.expose()))),
+            ApiKey::Hashed(record) => match record.digest() {
+                Some(digest) => (None, Some(digest)),
+                None => (Some(Arc::new(record.clone())), None),
+            },
         };
         let gate = Gate {
             tag_key,
             proven: Cell::new(None),
             key: key.clone(),
             record,
+            wrong: RefCell::default(),
             // Room for one: a hash takes 64 MiB by default.
             turn: Arc::new(Semaphore::new(1)),
             throttle: RefCell::default(),
             metrics: metrics.clone(),
             line: Line::default(),
         };
-        if let Some(plain) = plain {
-            gate.proven.set(gate.tag(plain.expose()));
+        if let Some(digest) = known {
+            gate.proven.set(gate.tag(digest));
         }
         Ok(gate)
     }
@@ -164,10 +172,24 @@ impl Gate {
     /// Costs microseconds, and the same for a wrong key as for the right one.
     fn known(&self, key: &str) -> Option<Principal> {
         let proven = self.proven.get()?;
-        self.mac(key)?
-            .verify_slice(&proven)
-            .ok()
-            .map(|()| Principal(proven))
+        let tag = self.tag(KeyDigest::of(key))?;
+        // Whoever does not know the key of the tags learns nothing from where two of them differ.
+        (tag == proven).then_some(Principal(proven))
+    }
+
+    /// Whether the slow hash of this key is known to be, or need not be computed to be, another's.
+    fn is_wrong(&self, key: &str) -> bool {
+        let tag = self.tag(KeyDigest::of(key));
+        let was_wrong = tag.is_some_and(|tag| self.wrong.borrow().contains(&tag));
+        self.proven.get().is_some() || was_wrong || key.len() > KEY_BYTES
+    }
+
+    fn keep_wrong(&self, key: &str) {
+        let mut wrong = self.wrong.borrow_mut();
+        if wrong.len() >= WRONG_KEYS {
+            wrong.clear();
+        }
+        wrong.extend(self.tag(KeyDigest::of(key)));
     }
 
     /// Who has failed too often waits in the line, and a wrong key from there is not counted again.
@@ -178,63 +200,62 @@ impl Gate {
         gone: impl Future<Output = ()>,
     ) -> Result<Verdict, Refusal> {
         let checked = self.throttle.borrow().check(peer, Instant::now());
-        let Some(record) = self.record.clone().filter(|_| key.len() <= KEY_BYTES) else {
+        let Some(record) = self.record.clone().filter(|_| !self.is_wrong(key)) else {
             checked?;
             self.throttle.borrow_mut().fail(peer, Instant::now());
             return Ok(Verdict::Wrong);
         };
-        let waited = match checked {
-            Ok(()) => {
-                // Before the verdict: others may come from there until it is known.
-                self.throttle.borrow_mut().fail(peer, Instant::now());
-                None
-            }
-            Err(refusal) => Some(self.wait(peer, refusal, gone).await?),
-        };
+        let debt = self.throttle.borrow().debt(peer, Instant::now());
+        if checked.is_ok() {
+            // Before the verdict: others may come from there until it is known.
+            self.throttle.borrow_mut().fail(peer, Instant::now());
+        }
+        let refusal = checked.err();
+        let waited = self.wait(peer, debt, refusal.clone(), gone).await?;
         let turn = self.turn.acquire_arc().await;
-        // While it waited, others may have come with the same key.
-        if let Some(principal) = self.known(key) {
-            return Ok(Verdict::Right(principal));
-        }
-        if let Some((waited, _)) = &waited {
+        // While it waited, others may have come with the same key, or the right one.
+        if !self.is_wrong(key) {
             waited.begins();
+            self.metrics.key_hashed();
+            match prove(record, Secret::new(key), turn).await? {
+                true => self.proven.set(self.tag(KeyDigest::of(key))),
+                false => self.keep_wrong(key),
+            }
         }
-        let right = prove(record, Secret::new(key), turn).await?;
-        if right {
-            self.proven.set(self.tag(key));
-        }
-        Ok(match (self.known(key), waited) {
+        Ok(match (self.known(key), refusal) {
             (Some(principal), _) => Verdict::Right(principal),
-            (None, Some((_, refusal))) => Verdict::WrongAgain(refusal),
+            (None, Some(refusal)) => Verdict::WrongAgain(refusal),
             (None, None) => Verdict::Wrong,
         })
     }
 
-    /// Waits for a turn in the line; the refusal is for whoever gets none, or uses it for a wrong key.
+    /// Waits for a turn in the line.
+    ///
+    /// # Errors
+    /// `refusal` when there is none to be had for a peer that showed too many wrong keys, 503 for another.
     async fn wait(
         &self,
         peer: Peer,
-        refusal: Refusal,
+        debt: Duration,
+        refusal: Option<Refusal>,
         gone: impl Future<Output = ()>,
-    ) -> Result<(Turn, Refusal), Refusal> {
+    ) -> Result<Turn, Refusal> {
         let left = async {
             gone.await;
             None
         };
-        match future::or(self.line.turn(peer), left).await {
-            Some(turn) => Ok((turn, refusal)),
-            None => Err(refusal),
-        }
+        let turn = self.line.turn(peer, debt, refusal.is_some());
+        let turn = future::or(turn, left).await;
+        turn.ok_or_else(|| {
+            let busy = || Refusal::overloaded("too many API keys are being checked");
+            refusal.unwrap_or_else(busy)
+        })
     }
 
-    fn tag(&self, key: &str) -> Option<Tag> {
-        self.mac(key).map(|mac| mac.finalize().into_bytes().into())
-    }
-
-    fn mac(&self, key: &str) -> Option<TagMac> {
+    fn tag(&self, digest: KeyDigest) -> Option<Tag> {
         let mut mac = TagMac::new_from_slice(&self.tag_key).ok()?;
-        mac.update(key.as_bytes());
-        Some(mac)
+        mac.update(digest.as_bytes());
+        Some(mac.finalize().into_bytes().into())
     }
 }
 
@@ -325,3 +346,5 @@ impl std::error::Error for KeyError {}
 const TAG_BYTES: usize = 32;
 /// Longer texts are no keys of ours (43 characters) nor of anyone who types them.
 const KEY_BYTES: usize = 1024;
+/// More than there are agents with an old key; each takes 32 bytes.
+const WRONG_KEYS: usize = 1024;

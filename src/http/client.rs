@@ -11,9 +11,10 @@ use async_h1::server::Encoder;
 use http_types::{Method, Response, StatusCode};
 
 use super::answer;
+use super::left::LeftCall;
 use super::message;
 use super::refusal::Refusal;
-use super::seats::Seat;
+use super::seats::{Seat, Stage};
 use super::site::Site;
 use super::wire::{Buffer, Stream, gather};
 
@@ -23,6 +24,8 @@ pub(super) struct Client {
     pub(super) buffer: Buffer,
     pub(super) seat: Seat,
     pub(super) site: Rc<Site>,
+    /// Whether an answer that is not the last one has to say so: HTTP/1.0 closes otherwise (RFC 9112 §C.2.2).
+    pub(super) http_1_0: bool,
     /// Of the exchange in course, for the log.
     pub(super) outcome: Outcome,
 }
@@ -37,7 +40,6 @@ pub(super) struct Outcome {
 }
 
 /// What comes after an exchange.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     /// Another request.
     Request,
@@ -45,6 +47,8 @@ pub(super) enum Next {
     Close,
     /// Nothing: the client is not there any more.
     Gone,
+    /// Nothing here: the client is not there any more, but its call has to go on.
+    Left(LeftCall),
 }
 
 impl Client {
@@ -53,10 +57,13 @@ impl Client {
     pub(super) fn send(
         &mut self,
         method: Method,
-        response: Response,
+        mut response: Response,
         last: bool,
     ) -> impl Future<Output = Next> {
         self.outcome.status = Some(response.status());
+        if self.http_1_0 && !last {
+            response.insert_header("connection", "keep-alive");
+        }
         let mut encoder = message::encode(response, method, last);
         async move {
             match pump(&self.stream, &self.seat, &self.site, &mut encoder).await {
@@ -74,6 +81,16 @@ impl Client {
         self.send(method, response, last).await
     }
 
+    /// Ends the connection at once, and runs the call to its end.
+    pub(super) async fn leave(self, call: LeftCall) {
+        let Client {
+            stream, seat, site, ..
+        } = self;
+        drop(stream);
+        let task = seat.leave();
+        site.left.run(call, task).await;
+    }
+
     /// Ends it so that the last answer arrives: a socket that is closed with unread bytes in it takes back what it
     /// has sent (RFC 9112 §9.6).
     pub(super) async fn close(self) {
@@ -81,7 +98,8 @@ impl Client {
             return;
         }
         let (most, limit) = (LINGER_BYTES, self.site.deadlines.linger);
-        let _ = self.seat.within(limit, self.stream.drain(most)).await;
+        let parting = self.stream.drain(most);
+        let _ = self.seat.within_at(Stage::Parting, limit, parting).await;
     }
 }
 
@@ -96,9 +114,11 @@ pub(super) async fn pump(
         let mut out = Vec::new();
         let more = gather(encoder, &mut out).await?;
         if !out.is_empty() {
-            seat.within(site.deadlines.write, stream.write_all(&out))
+            let writing = stream.write_all(&out);
+            seat.within_at(Stage::Unread, site.deadlines.write, writing)
                 .await
                 .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            site.unread.taken(seat.number(), out.len());
         }
         if !more {
             return Ok(());

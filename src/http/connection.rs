@@ -22,7 +22,7 @@ use super::peer::Peer;
 use super::refusal::Refusal;
 use super::routes::{self, Place, Side};
 use super::running::{self, Begun};
-use super::seats::{Called, Seat};
+use super::seats::{Called, Seat, Stage};
 use super::site::Site;
 use super::watch::Watch;
 use super::wire::{Buffer, Stream};
@@ -81,6 +81,7 @@ impl Connection {
             buffer: Buffer::default(),
             seat,
             site,
+            http_1_0: false,
             outcome: Outcome::default(),
         };
         Connection { client, peer, side }
@@ -90,7 +91,13 @@ impl Connection {
     pub(super) async fn serve(mut self) {
         let peer = self.peer;
         logger::debug(format_args!("{peer}: connection opened"));
-        let _open = self.client.site.metrics.connection();
+        let open = self.client.site.metrics.connection();
+        // Under load a newcomer has sent its first request before it is taken in. It need not wait for the sockets to be
+        // looked at, and cannot be taken for silent meanwhile.
+        if self.client.seat.is_in_a_crowd() {
+            let Client { stream, buffer, .. } = &mut self.client;
+            buffer.take(stream);
+        }
         let mut requests = 0;
         loop {
             self.client.seat.waits();
@@ -117,12 +124,22 @@ impl Connection {
             }
             watch.tell(peer, &outcome);
             match next {
+                // Whoever sends requests ahead gets one answered in each turn, like everybody else.
+                Next::Request if !self.client.buffer.is_empty() => {
+                    self.client.seat.has_asked_ahead();
+                    future::yield_now().await;
+                }
                 Next::Request => {}
                 Next::Close => {
                     Box::pin(self.client.close()).await;
                     break;
                 }
                 Next::Gone => break,
+                Next::Left(call) => {
+                    logger::debug(format_args!("{peer}: left before the answer"));
+                    drop(open);
+                    return self.client.leave(call).await;
+                }
             }
         }
         logger::debug(format_args!(
@@ -205,6 +222,7 @@ impl Connection {
     /// From a head to what is to be done; `None` when nobody is there to be answered.
     async fn judge(&mut self, head: Head, last: bool) -> Option<Verdict> {
         let last = last || !head.keep_alive || self.client.site.is_stopping();
+        self.client.http_1_0 = head.http_1_0;
         let method = head.method;
         let refused = |refusal, last| Verdict {
             method,
@@ -245,7 +263,13 @@ impl Connection {
         let door = &site.door;
         Some(Verdict {
             method,
-            served: door.serve(&caller.request, &body, caller.principal, caller.accepts),
+            served: door.serve(
+                &caller.request,
+                &body,
+                caller.principal,
+                self.peer,
+                caller.accepts,
+            ),
             last,
             _share: Some(share),
         })
@@ -297,7 +321,10 @@ impl Connection {
             ..
         } = &mut self.client;
         let waiting = gate.admit(self.peer, head, buffer.until_closed(stream));
-        match seat.within(site.deadlines.handler, waiting).await {
+        match seat
+            .within_at(Stage::Request, site.deadlines.handler, waiting)
+            .await
+        {
             Ok(principal) => principal,
             Err(_) => Err(Refusal::overloaded(
                 "the API key could not be checked in time",
@@ -361,7 +388,10 @@ impl Connection {
                 }
             }
         };
-        match seat.within(site.deadlines.body, reading).await {
+        match seat
+            .within_at(Stage::Body, site.deadlines.body, reading)
+            .await
+        {
             Ok(read) => read,
             Err(Called::Late) => Err(late("the body did not come in time").into()),
             Err(Called::Evicted) => Err(Broken::Gone),

@@ -16,6 +16,7 @@ use super::envelope::{self, VERSION_FIELD, field};
 use super::events::outlet;
 use super::media::Accepts;
 use super::news::{self, News};
+use super::peer::Peer;
 use super::refusal::Refusal;
 use super::replay::Memory;
 use super::sessions::{Entry, Sessions};
@@ -54,6 +55,8 @@ pub(super) struct Running {
     pub(super) era: Era,
     /// Where its stream is remembered, if it is to be.
     pub(super) memory: Option<Rc<Memory>>,
+    /// The session that it belongs to, by its number; 0 without one.
+    pub(super) session: u64,
 }
 
 impl Door {
@@ -78,6 +81,7 @@ impl Door {
         fields: &Fields,
         body: &[u8],
         principal: Principal,
+        peer: Peer,
         accepts: Accepts,
     ) -> Served {
         let visit = Visit {
@@ -85,6 +89,7 @@ impl Door {
             fields,
             version: field(fields, VERSION_FIELD),
             principal,
+            peer,
             accepts,
         };
         match fields.method() {
@@ -103,6 +108,7 @@ struct Visit<'a> {
     /// The version that the header field names. Looked up once: each time costs an allocation and a hash.
     version: Option<&'a str>,
     principal: Principal,
+    peer: Peer,
     accepts: Accepts,
 }
 
@@ -152,7 +158,8 @@ impl Visit<'_> {
             let text = "this session is initialized; leave `mcp-session-id` out to begin another";
             return Ok(fault(&request.id, &RpcError::new(INVALID_REQUEST, text)));
         }
-        let session = self.stranger();
+        // A caller of its own, from wherever its requests come.
+        let session = Session::of(self.principal.bytes());
         let message = Message::Request(request);
         let mut served = self.hand_in(&session, message, Era::Handshake);
         if session.version().is_some() {
@@ -185,9 +192,9 @@ impl Visit<'_> {
         Ok(Served::Answer(answer::empty(StatusCode::Ok)))
     }
 
-    /// A client that is known by nothing but its key.
+    /// A client that is known by nothing but its key and its place.
     fn stranger(&self) -> Rc<Session> {
-        Session::of(self.principal.bytes())
+        Session::for_request(self.principal.bytes(), &self.peer.bytes())
     }
 
     /// The session that the request names.
@@ -223,6 +230,7 @@ impl Visit<'_> {
         let mut served = self.hand_in(&entry.session, message, Era::Handshake);
         if let Served::Call(running) = &mut served {
             running.memory = Some(Rc::clone(&entry.memory));
+            running.session = entry.number;
         }
         served
     }
@@ -249,6 +257,7 @@ impl Visit<'_> {
                 accepts: self.accepts,
                 era,
                 memory: None,
+                session: 0,
             }),
         }
     }
@@ -261,7 +270,8 @@ fn fault(id: &Id, error: &RpcError) -> Served {
         r#"{{"jsonrpc":"2.0","id":{},"error":{error}}}"#,
         id.as_json()
     );
-    Served::Answer(answer::json(StatusCode::BadRequest, text.into_bytes()))
+    let text = crate::mcp::escaped(text.into_bytes());
+    Served::Answer(answer::json(StatusCode::BadRequest, text))
 }
 
 fn accepted() -> Served {

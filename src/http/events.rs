@@ -44,7 +44,7 @@ pub(super) fn outlet() -> (Outlet, News) {
 pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, News) {
     let (teller, news) = news::queue();
     let teller = Rc::new(teller);
-    let report = Rc::clone(&teller);
+    let (report, told) = (Rc::clone(&teller), Rc::clone(&teller));
     let offer = move |text: Vec<u8>| {
         if teller.waiting() >= NEWS && !teller.is_closed() {
             return false;
@@ -56,7 +56,8 @@ pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, N
     };
     let outlet = Outlet::new(move |text| text.len() <= MESSAGE_BYTES && offer(text))
         // The rest is for what must not be lost.
-        .with_progress(move |text| report.waiting() < NEWS / 2 && report.tell(text).is_ok());
+        .with_progress(move |text| report.waiting() < NEWS / 2 && report.tell(text).is_ok())
+        .with_most(move || told.has_begun().then_some(MESSAGE_BYTES));
     (outlet, news)
 }
 

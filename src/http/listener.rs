@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_io::{Async, Timer};
+use mcpmqtt_protocol::topic::ShownPath;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -24,8 +25,8 @@ use super::activation;
 use super::peer::Peer;
 use super::routes::Reach;
 use super::wire::Stream;
+use crate::logger;
 use crate::transport::resolve;
-use crate::{file, logger};
 
 /// An open listener.
 #[derive(Debug)]
@@ -167,7 +168,9 @@ impl Listener {
             Socket::Unix(socket) => {
                 let (stream, _) = socket.accept().await?;
                 let peer = rustix::net::sockopt::socket_peercred(&stream)
-                    .map_or(Peer::Unknown, |peer| Peer::User(peer.uid.as_raw()));
+                    .map_or(Peer::Unknown, |peer| {
+                        Peer::of(peer.uid.as_raw(), peer.pid.as_raw_nonzero().get())
+                    });
                 Ok((Stream::Unix(stream), peer))
             }
         }
@@ -194,7 +197,7 @@ async fn lock_directory_of(path: &Path) -> io::Result<OwnedFd> {
     }
     logger::warning(format_args!(
         "another program keeps the directory of {} locked; starting without the lock",
-        file::shown(path)
+        ShownPath(path)
     ));
     Ok(lock)
 }
@@ -261,19 +264,21 @@ impl fmt::Display for ListenError {
         match self {
             ListenError::NotASocket(path) => write!(
                 f,
-                "`{}` is in the way: it is no socket; remove it or change `remote_server.uds`",
-                path.display()
+                "{} is in the way: it is no socket; remove it or change `remote_server.uds`",
+                ShownPath(path)
             ),
             ListenError::Taken(place) => {
                 write!(
                     f,
-                    "another server listens on `{place}`; stop it or choose another place"
+                    "another server listens on {}; stop it or choose another place",
+                    ShownPath(Path::new(place))
                 )
             }
             ListenError::Failed(place, why) => {
                 write!(
                     f,
-                    "cannot listen on `{place}`: {}",
+                    "cannot listen on {}: {}",
+                    ShownPath(Path::new(place)),
                     crate::transport::words(why)
                 )
             }

@@ -23,6 +23,8 @@ struct Queue {
     messages: RefCell<VecDeque<Vec<u8>>>,
     waker: RefCell<Option<Waker>>,
     closed: Cell<bool>,
+    /// Something was told, or will be.
+    begun: Cell<bool>,
 }
 
 /// Both ends.
@@ -41,6 +43,7 @@ impl Teller {
             return Err(message);
         }
         self.0.messages.borrow_mut().push_back(message);
+        self.0.begun.set(true);
         self.0.wake();
         Ok(())
     }
@@ -53,9 +56,19 @@ impl Teller {
     pub(super) fn is_closed(&self) -> bool {
         self.0.closed.get()
     }
+
+    /// Whether the stream of these messages has begun, or has to.
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.begun.get()
+    }
 }
 
 impl News {
+    /// The stream begins, whether there is something to tell or not.
+    pub(super) fn begin(&self) {
+        self.0.begun.set(true);
+    }
+
     /// The next message; `None` when no more will come.
     pub(super) async fn next(&self) -> Option<Vec<u8>> {
         poll_fn(|context| self.0.poll_next(context)).await

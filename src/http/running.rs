@@ -1,7 +1,7 @@
 //! Calls that take their time, and streams: what is sent while more is still to come.
 //!
 //! Promises: an answer is plain JSON unless something has to be told before it; a client that leaves is noticed
-//! while it waits.
+//! while it waits, and holds its connection no longer.
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use super::auth;
 use super::client::{Client, Next, pump};
 use super::door::Running;
 use super::events::{self, Feed, MESSAGE_BYTES};
+use super::left::LeftCall;
 use super::media::Accepts;
 use super::message;
 use super::news::News;
@@ -22,6 +23,7 @@ use super::refusal::Refusal;
 use super::replay::Memory;
 use super::seats::Called;
 use super::trail::{Source, Trail};
+use super::unread::Unsent;
 use crate::mcp::{Ender, Reply};
 
 /// What comes first.
@@ -30,6 +32,7 @@ enum Event {
     News(Vec<u8>),
     Beat,
     Late,
+    /// The client closes, or takes nothing of what it is sent.
     ClientGone,
     Dismissed,
 }
@@ -49,25 +52,42 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
         accepts,
         era,
         memory,
+        session,
     } = running;
+    let unread = Rc::clone(&client.site.unread);
     let mut telling = Telling {
         started: Instant::now(),
         ender: call.ender(),
-        work: call.run().boxed_local(),
+        work: async move { unread.leave_room(call.run()).await }.boxed_local(),
         news,
         first: None,
         // MCP 2026-07-28 demands that leaving cancels the call, earlier versions forbid it.
         ends_with_client: era == Era::Stateless,
         memory,
+        unsent: Rc::new(client.site.unread.on(client.seat.number())),
+        session,
     };
     if !accepts.json {
+        telling.news.begin();
         return Begun::Tells(telling);
     }
-    match telling.begins(client).await {
+    let deadlines = client.site.deadlines;
+    let streams = accepts.events && deadlines.silence < deadlines.handler;
+    let limit = match streams {
+        true => deadlines.silence,
+        false => deadlines.handler,
+    };
+    match telling.begins(client, limit).await {
         Ok(Event::Reply(reply)) if telling.news.is_empty() => {
             // Boxed, so that a stream does not hold the room for an answer.
             let (response, kept) = answer_with(reply, accepts, era);
-            let next = Box::pin(client.send(Method::Post, response, last)).await;
+            telling.unsent.hold(response.len().unwrap_or_default());
+            let parted = async {
+                telling.unsent.parting().await;
+                Next::Gone
+            };
+            let sending = Box::pin(client.send(Method::Post, response, last));
+            let next = future::or(parted, sending).await;
             // The request is in flight until its answer is written.
             drop(kept);
             return Begun::Over(next);
@@ -75,13 +95,15 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
         Ok(Event::Reply(reply)) => telling.work = future::ready(reply).boxed_local(),
         Ok(Event::News(text)) => telling.first = Some(text),
         Ok(Event::ClientGone | Event::Beat | Event::Late) => {
-            return Begun::Over(telling.when_left(client).await);
+            return Begun::Over(telling.leave(deadlines.handler));
         }
         Ok(Event::Dismissed) => {
             drop(telling);
             let refused = Box::pin(client.refuse(Method::Post, auth::replaced(), true));
             return Begun::Over(refused.await);
         }
+        // What is between us and the client takes a connection without a byte for dead after a while.
+        Err(Called::Late) if streams => telling.news.begin(),
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
             let refused = Box::pin(client.refuse(Method::Post, refusal, true));
@@ -96,11 +118,16 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
 pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
     let (feed, response) = events::open();
     client.outcome.status = Some(response.status());
+    client.seat.listens();
+    let unsent = client.site.unread.on(client.seat.number());
     let feeding = Box::pin(async {
         loop {
             let told = async { Some(source.next().await) };
             match future::or(told, beat(None)).await {
-                Some(Some(event)) => put(&feed, event).await,
+                Some(Some(event)) => {
+                    unsent.add(event.len());
+                    put(&feed, event).await;
+                }
                 Some(None) => break,
                 None => put_heartbeat(&feed).await,
             }
@@ -127,7 +154,18 @@ pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
         buffer.until_closed(stream).await;
         Next::Gone
     };
-    future::or(both, gone).await
+    let parted = async {
+        unsent.parting().await;
+        Next::Gone
+    };
+    let dismissal = seat.dismissal();
+    let dismissed = async {
+        dismissal.comes().await;
+        Next::Gone
+    };
+    // A stream whose session is over ends in good order, if its client takes the end of it.
+    let ended = future::or(parted, dismissed);
+    future::or(both, future::or(gone, ended)).await
 }
 
 /// A call that has something to tell before its answer.
@@ -139,20 +177,29 @@ pub(super) struct Telling {
     first: Option<Vec<u8>>,
     ends_with_client: bool,
     memory: Option<Rc<Memory>>,
+    unsent: Rc<Unsent>,
+    /// Whose it is, if it is a session's.
+    session: u64,
 }
 
 /// Sends what a call tells, and then its answer.
 // Boxed parts, as in `stream`.
 pub(super) async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
+    let (session, ender) = (telling.session, telling.ender.clone());
     let ends_with_client = telling.ends_with_client;
     let (feed, response) = events::open();
     client.outcome.status = Some(response.status());
+    if ender.is_empty() {
+        client.seat.listens();
+    }
     let limit = client.site.deadlines.handler;
-    let feeding = Box::pin(async {
+    let unsent = Rc::clone(&telling.unsent);
+    let mut feeding = async move {
         let reply = telling.tell(&feed, limit).await;
         feed.close();
-        Ok(reply)
-    });
+        reply
+    }
+    .boxed_local();
     let Client {
         stream,
         buffer,
@@ -161,46 +208,57 @@ pub(super) async fn told(client: &mut Client, telling: Telling, last: bool) -> N
         ..
     } = client;
     let mut encoder = Box::new(message::encode(response, Method::Post, last));
-    let sending = Box::pin(async {
-        let sent = pump(stream, seat, site, &mut encoder).await;
-        // With it goes the stream's other end: the feeder must not wait for it.
-        drop(encoder);
-        match sent {
-            Ok(()) => Ok(true),
-            Err(error) if ends_with_client => Err(error),
-            Err(_) => Ok(false),
-        }
-    });
-    let both = async {
-        match future::try_zip(feeding, sending).await {
-            Ok((_, true)) if last => Next::Close,
-            Ok((_, true)) => Next::Request,
-            Ok((_, false)) | Err(_) => Next::Gone,
-        }
+    // The request is in flight until its answer is written.
+    let mut kept = None;
+    let next = {
+        let fed = async {
+            kept = Some((&mut feeding).await);
+            // The rest is to be written.
+            future::pending().await
+        };
+        let sending = Box::pin(pump(stream, seat, site, &mut encoder));
+        let sent = async {
+            match sending.await {
+                Ok(()) if last => Some(Next::Close),
+                Ok(()) => Some(Next::Request),
+                Err(_) => None,
+            }
+        };
+        let gone = async {
+            buffer.until_closed(stream).await;
+            None
+        };
+        let dismissal = seat.dismissal();
+        let dismissed = async {
+            dismissal.comes().await;
+            Some(Next::Gone)
+        };
+        let parted = async {
+            unsent.parting().await;
+            Some(Next::Gone)
+        };
+        let ended = future::or(dismissed, parted);
+        future::or(ended, future::or(fed, future::or(sent, gone))).await
     };
-    let gone = async {
-        buffer.until_closed(stream).await;
-        if !ends_with_client {
-            future::pending::<()>().await;
-        }
-        Next::Gone
-    };
-    let dismissal = seat.dismissal();
-    let dismissed = async {
-        dismissal.comes().await;
-        Next::Gone
-    };
-    future::or(dismissed, future::or(both, gone)).await
+    match next {
+        Some(next) => next,
+        None if ends_with_client || kept.is_some() => Next::Gone,
+        // With the encoder goes the stream's other end: the feeder does not wait for it any more.
+        None => Next::Left(LeftCall {
+            session,
+            ender,
+            work: async move { drop(feeding.await) }.boxed_local(),
+        }),
+    }
 }
 
 impl Telling {
     /// Waits for what decides between an answer and a stream.
-    async fn begins(&mut self, client: &mut Client) -> Result<Event, Called> {
+    async fn begins(&mut self, client: &mut Client, limit: Duration) -> Result<Event, Called> {
         let Client {
             stream,
             buffer,
             seat,
-            site,
             ..
         } = client;
         let gone = async {
@@ -215,17 +273,25 @@ impl Telling {
         let happens = future::or(next(&mut self.work, &self.news), gone);
         // Boxed, because each future that it is handed through would have room for it.
         let happens = Box::pin(future::or(dismissed, happens));
-        seat.within(site.deadlines.handler, happens).await
+        seat.within(limit, happens).await
     }
 
-    /// The client is gone before the answer.
-    async fn when_left(self, client: &Client) -> Next {
-        if !self.ends_with_client {
-            let limit = client.site.deadlines.handler;
-            // Nobody is there to be told that it took too long.
-            let _ = client.seat.within(limit, self.work).await;
+    /// The client is gone before anything was sent.
+    fn leave(self, limit: Duration) -> Next {
+        if self.ends_with_client {
+            return Next::Gone;
         }
-        Next::Gone
+        let (work, until) = (self.work, self.started + limit);
+        let late = async move {
+            Timer::at(until).await;
+            None
+        };
+        Next::Left(LeftCall {
+            session: self.session,
+            ender: self.ender,
+            // Nobody is there to be told how it ended.
+            work: async move { drop(future::or(work, late).await) }.boxed_local(),
+        })
     }
 
     /// Tells the news and then the answer, which is handed back to be kept until it is written.
@@ -236,6 +302,10 @@ impl Telling {
             trail: self.memory.take().map(Trail::open),
         };
         way.begin().await;
+        if self.first.is_none() && self.news.is_empty() {
+            // The head alone does not pass every proxy.
+            put_heartbeat(feed).await;
+        }
         if let Some(text) = self.first {
             way.send(&text).await;
         }
@@ -256,6 +326,8 @@ impl Telling {
                     while let Some(text) = self.news.take() {
                         way.send(&text).await;
                     }
+                    let bytes = reply.as_ref().map_or(0, |reply| reply.text.len());
+                    self.unsent.hold(bytes);
                     let messages = reply.as_mut().map(|it| it.messages(MESSAGE_BYTES));
                     for message in messages.into_iter().flatten() {
                         way.send(&message).await;

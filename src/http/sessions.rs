@@ -1,7 +1,7 @@
 //! Sessions of the versions with a handshake: what `Mcp-Session-Id` stands for.
 //!
 //! Promises: an id cannot be guessed and is worth nothing without the key that it was given for; the table is
-//! bounded, and forgets whoever has been silent for long.
+//! bounded, and forgets whoever has been silent for long; with a session end its calls, those whose clients left, too.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -41,7 +41,7 @@ pub(super) struct Entry {
     /// Of its streams.
     pub(super) memory: Rc<Memory>,
     /// For the log, which must not have the id.
-    number: u64,
+    pub(super) number: u64,
     principal: Principal,
     used: Cell<Instant>,
     /// What its stream still has to send; closed by whoever ends it.
@@ -219,6 +219,7 @@ impl Entry {
     }
 
     fn end(&self) {
+        self.session.end_calls();
         self.memory.close();
         self.end_stream();
     }

@@ -14,12 +14,14 @@ use super::budget::Budget;
 use super::door::Door;
 use super::front;
 use super::head::Head;
+use super::left::LeftCalls;
 use super::listener::Listener;
 use super::refusal::Refusal;
 use super::replay::Bounds;
 use super::routes::{Boundary, Place, Reach, Side};
 use super::sessions::Sessions;
 use super::tls::Tls;
+use super::unread::Unread;
 use crate::mcp::Engine;
 use crate::metrics::Metrics;
 
@@ -57,7 +59,7 @@ pub struct Admission {
 /// Bounds of memory and work.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at one time. A newcomer takes the seat of whoever waits longest without a request.
+    /// Connections at one time. A newcomer takes the seat of a connection that is owed nothing.
     pub connections: usize,
     /// Requests on one connection; the last one's answer says that it ends.
     pub requests_per_connection: usize,
@@ -65,6 +67,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of all bodies that are being received or worked on.
     pub bodies_bytes: usize,
+    /// Bytes of all answers to calls that clients have not read yet. Whoever took nothing for longest makes room.
+    pub answers_bytes: usize,
     /// Sessions of versions before 2026-07-28.
     pub sessions: usize,
     /// Events of one session's streams that can be had again after a lost connection; the oldest make room.
@@ -88,6 +92,9 @@ pub struct Deadlines {
     pub body: Duration,
     /// For a call; tools have limits of their own below this.
     pub handler: Duration,
+    /// For a call before its answer begins as an event stream, if its client takes one: proxies give up a connection
+    /// without a byte.
+    pub silence: Duration,
     /// For the client to take some more of an answer.
     pub write: Duration,
     /// For the client to close after a last answer.
@@ -107,6 +114,8 @@ pub(super) struct Site {
     pub(super) metrics: Metrics,
     report: Box<dyn Fn() -> String>,
     pub(super) bodies: Rc<Budget>,
+    pub(super) unread: Rc<Unread>,
+    pub(super) left: LeftCalls,
     pub(super) limits: Limits,
     pub(super) deadlines: Deadlines,
     mqtt_connected: Box<dyn Fn() -> bool>,
@@ -144,6 +153,8 @@ impl Site {
             metrics,
             report,
             bodies: Budget::new(limits.bodies_bytes),
+            unread: Unread::new(limits.answers_bytes),
+            left: LeftCalls::default(),
             limits,
             deadlines,
             mqtt_connected,
@@ -232,6 +243,7 @@ impl Default for Limits {
             requests_per_connection: 100_000,
             body_bytes: 4 << 20,
             bodies_bytes: 32 << 20,
+            answers_bytes: 32 << 20,
             sessions: 256,
             session_replay_events: 256,
             session_replay_bytes: 2 << 20,
@@ -259,6 +271,7 @@ impl Default for Deadlines {
             head: Duration::from_secs(10),
             body: Duration::from_secs(20),
             handler: Duration::from_secs(15 * 60),
+            silence: Duration::from_secs(3),
             write: Duration::from_secs(10),
             linger: Duration::from_secs(1),
             grace: Duration::from_secs(5),
@@ -275,6 +288,7 @@ impl Deadlines {
             self.head,
             self.body,
             self.handler,
+            self.silence,
             self.write,
             self.linger,
         ];

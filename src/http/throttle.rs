@@ -24,14 +24,19 @@ impl Throttle {
     /// # Errors
     /// 429 with the seconds to wait.
     pub(super) fn check(&self, peer: Peer, now: Instant) -> Result<(), Refusal> {
-        let clear = self.peers.get(&peer).copied().unwrap_or(now);
-        let ahead = clear.saturating_duration_since(now) + EACH;
+        let ahead = self.debt(peer, now) + EACH;
         if ahead <= EACH * BURST {
             return Ok(());
         }
         let wait = (ahead - EACH * BURST).as_secs_f64().ceil();
         let text = "too many wrong API keys from this peer; wait and try again";
         Err(Refusal::new(StatusCode::TooManyRequests, text).with("retry-after", format!("{wait}")))
+    }
+
+    /// How long the wrong keys of a peer still count: nothing for one that has shown none.
+    pub(super) fn debt(&self, peer: Peer, now: Instant) -> Duration {
+        let clear = self.peers.get(&peer).copied().unwrap_or(now);
+        clear.saturating_duration_since(now)
     }
 
     /// Counts a wrong key.

@@ -119,6 +119,16 @@ impl Buffer {
         poll_fn(|context| stream.poll_read(context, &mut self.bytes)).await
     }
 
+    /// Takes what is there already, without a wait.
+    pub(super) fn take(&mut self, stream: &Stream) {
+        // What went wrong is seen again by whoever waits.
+        let _ = match stream {
+            Stream::Tcp(stream) => receive(stream, &mut self.bytes),
+            Stream::Unix(stream) => receive(stream, &mut self.bytes),
+            Stream::Tls(_) => return,
+        };
+    }
+
     /// Returns when the peer sends no more or is gone. What it sends before that is kept, until there is so much
     /// that it is left in the socket and the end cannot be seen.
     pub(super) async fn until_closed(&mut self, stream: &Stream) {
@@ -140,18 +150,21 @@ fn poll_receive<T: AsFd>(
 ) -> Poll<io::Result<usize>> {
     loop {
         ready!(stream.poll_readable(context))?;
-        // On the stack, so that a connection that waits holds nothing; and not cleared, which would take longer than
-        // most of what happens to a request.
-        let mut room = [const { MaybeUninit::uninit() }; READ_BYTES];
-        match recv(stream, room.as_mut_slice(), RecvFlags::empty()) {
-            Ok(((read, _), count)) => {
-                bytes.extend_from_slice(read);
-                return Poll::Ready(Ok(count));
-            }
+        match receive(stream, bytes) {
+            Ok(count) => return Poll::Ready(Ok(count)),
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => return Poll::Ready(Err(error.into())),
         }
     }
+}
+
+fn receive(stream: &impl AsFd, bytes: &mut Vec<u8>) -> Result<usize, Errno> {
+    // On the stack, so that a connection that waits holds nothing; and not cleared, which would take longer than
+    // most of what happens to a request.
+    let mut room = [const { MaybeUninit::uninit() }; READ_BYTES];
+    let ((read, _), count) = recv(stream, room.as_mut_slice(), RecvFlags::empty())?;
+    bytes.extend_from_slice(read);
+    Ok(count)
 }
 
 /// Appends what `encoder` has ready to `out`, at least one byte; false at its end.

@@ -7,7 +7,7 @@ use std::time::Instant;
 use mcpmqtt_protocol::client::{Client, Outcome, PublishError, Reason, Ticket};
 use mcpmqtt_protocol::message::Message;
 
-use crate::broker::{CallId, ListenFailure, Mailbox, Reply, Request, Shared};
+use crate::broker::{CallId, ListenFailure, Mailbox, Reply, Request, Shared, TooLarge};
 
 /// Calls by the protocol's tickets. Those that are given up, which is rare, are searched by the
 /// callers' numbers.
@@ -82,6 +82,12 @@ impl Calls {
     pub(super) fn message(&self, ticket: Ticket, message: Message, shared: &Shared) {
         if let Some(listener) = self.listeners.get(&ticket) {
             listener.mailbox.put(message, shared);
+        }
+    }
+
+    pub(super) fn too_large(&self, ticket: Ticket, large: TooLarge, shared: &Shared) {
+        if let Some(listener) = self.listeners.get(&ticket) {
+            listener.mailbox.put_too_large(large, shared);
         }
     }
 

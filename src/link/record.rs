@@ -30,6 +30,14 @@ impl Record {
         ));
     }
 
+    pub(super) fn old_session(&self, target: &Target) {
+        logger::info(format_args!(
+            "the broker at {}:{} still had a session of this client id from before this start; it is ended, \
+             with the messages kept for it",
+            target.host, target.port
+        ));
+    }
+
     pub(super) fn down(&mut self, target: &Target, reason: &Reason, retry_in: Option<Duration>) {
         let was_up = std::mem::take(&mut self.is_up);
         let Some(wait) = retry_in else {
@@ -39,15 +47,15 @@ impl Record {
             return;
         };
         let wait = wait.as_secs_f64();
-        let Target { host, port, .. } = target;
+        let place = match reason {
+            // It names the place itself.
+            Reason::Transport(_) => String::new(),
+            _ => format!("broker {}:{}: ", target.host, target.port),
+        };
         if self.last.as_ref() == Some(reason) {
-            logger::debug(format_args!(
-                "broker {host}:{port}: {reason}; next attempt in {wait:.1} s"
-            ));
+            logger::debug(format_args!("{place}{reason}; next attempt in {wait:.1} s"));
         } else {
-            logger::warning(format_args!(
-                "broker {host}:{port}: {reason}; next attempt in {wait:.1} s"
-            ));
+            logger::warning(format_args!("{place}{reason}; next attempt in {wait:.1} s"));
         }
         self.last = Some(reason.clone());
     }

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime};
 
 use mcpmqtt_config::LogLevel;
+use mcpmqtt_protocol::topic::ShownPath;
 use outlet::{Log, Sink};
 
 mod outlet;
@@ -26,8 +27,8 @@ pub fn start(level: LogLevel, logfile: Option<&Path>) {
     match Sink::append_to(path) {
         Ok(sink) => LOG.redirect(sink),
         Err(error) => warning(format_args!(
-            "cannot open log file `{}`: {error}; logging to standard error",
-            path.display()
+            "cannot open log file {}: {error}; logging to standard error",
+            ShownPath(path)
         )),
     }
 }
@@ -42,8 +43,8 @@ pub fn restart(level: LogLevel, logfile: Option<&Path>) {
     match Sink::append_to(path) {
         Ok(sink) => LOG.redirect(sink),
         Err(error) => warning(format_args!(
-            "cannot open log file `{}`: {error}; logging where it was",
-            path.display()
+            "cannot open log file {}: {error}; logging where it was",
+            ShownPath(path)
         )),
     }
 }

@@ -21,12 +21,12 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use mcpmqtt_config::LogLevel;
+use mcpmqtt_protocol::topic::ShownPath;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use super::record::{self, Stamp};
-use crate::file;
 
 /// A log with its buffer.
 #[derive(Debug, Clone)]
@@ -303,7 +303,7 @@ fn refusal(path: &Path, error: &io::Error) -> String {
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     match (error.kind(), directory) {
         (io::ErrorKind::NotFound, Some(directory)) if !directory.exists() => {
-            format!("there is no directory {}", file::shown(directory))
+            format!("there is no directory {}", ShownPath(directory))
         }
         // open(2): what ENXIO means for a pipe; for a socket it always comes.
         _ if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {

@@ -1,12 +1,13 @@
 //! One record as one line of text.
 //!
-//! Promises: no control character but the final newline, at most [`RECORD_BYTES`].
+//! Promises: no character that is not seen or could forge another record, but the final newline; at most [`RECORD_BYTES`].
 //! Does not write anywhere.
 
 use std::fmt::{self, Write};
 use std::time::SystemTime;
 
 use mcpmqtt_config::LogLevel;
+use mcpmqtt_protocol::topic::disturbs;
 
 use crate::clock;
 
@@ -53,7 +54,7 @@ fn priority(level: LogLevel) -> u8 {
     }
 }
 
-/// Text with its control characters escaped and its end cut off.
+/// Text with its control and invisible characters escaped and its end cut off.
 struct Line {
     text: String,
     cut: usize,
@@ -64,7 +65,7 @@ impl Write for Line {
         for char in part.chars() {
             if self.cut > 0 || self.text.len() > RECORD_BYTES - CUT_NOTE_BYTES {
                 self.cut += char.len_utf8();
-            } else if char.is_control() {
+            } else if disturbs(char) {
                 self.text.extend(char.escape_default());
             } else {
                 self.text.push(char);

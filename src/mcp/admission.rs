@@ -197,7 +197,10 @@ fn progress_token(meta: Option<&Map<String, Value>>) -> Result<Option<Id>, RpcEr
     let Some(token) = meta.and_then(|meta| meta.get("progressToken")) else {
         return Ok(None);
     };
-    let text = "`progressToken` must be a string or an integer of at most 64 bits";
+    let text = match token {
+        Value::String(_) => "`progressToken` must have at most 1024 bytes",
+        _ => "`progressToken` must be a string or an integer of at most 64 bits",
+    };
     let wrong = || RpcError::new(INVALID_PARAMS, text);
     Id::from_value(token).map(Some).ok_or_else(wrong)
 }

@@ -1,12 +1,13 @@
 //! JSON-RPC 2.0: one answer to bytes, written straight into the buffer that is sent.
 //!
-//! Promises: compact JSON on one line; never both a result and an error.
+//! Promises: compact JSON on one line, whatever a reader takes for the end of one; never both a result and an error.
 //! Does not: end the line; that is the front door's framing.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::rpc::{self, INTERNAL_ERROR, Id, RpcError};
+use super::separators;
 
 /// The answer to a request that succeeded, as JSON text without a line end.
 pub(super) fn success(id: &Id, result: &impl Serialize) -> Vec<u8> {
@@ -19,7 +20,7 @@ pub(super) fn success(id: &Id, result: &impl Serialize) -> Vec<u8> {
         return failure(Some(id), &error, false);
     }
     text.push(b'}');
-    text
+    separators::escaped(text)
 }
 
 /// The same from a result that is JSON text already.
@@ -28,7 +29,7 @@ pub(super) fn success_text(id: &Id, result: &[u8]) -> Vec<u8> {
     text.extend_from_slice(br#""result":"#);
     text.extend_from_slice(result);
     text.push(b'}');
-    text
+    separators::escaped(text)
 }
 
 /// The answer to a request that failed. Without an id the member is `null` or left out.
@@ -41,7 +42,7 @@ pub(super) fn failure(id: Option<&Id>, error: &RpcError, null_id: bool) -> Vec<u
     text.extend_from_slice(br#""error":"#);
     text.extend_from_slice(error_member(error).to_string().as_bytes());
     text.push(b'}');
-    text
+    separators::escaped(text)
 }
 
 /// The same answer, or when it is too long an error in its place.
@@ -50,7 +51,7 @@ pub(super) fn within(most: usize, answer: Vec<u8>) -> Vec<u8> {
         return answer;
     }
     let text = format!(
-        "the answer has {} bytes, and an event at most {most}: ask for less, or without `progressToken`",
+        "the answer has {} bytes, and an event at most {most}: ask for less, or accept only `application/json`",
         answer.len()
     );
     let id = rpc::id_of(&answer);

@@ -4,12 +4,13 @@
 //! handler is dropped with it; no progress follows the answer.
 //! Does not: run anything by itself; the front door does.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use smol::future::{self, BoxedLocal};
 
 use super::progress::Progress;
-use super::rpc::{self, INTERNAL_ERROR, RpcError};
+use super::rpc::{self, INTERNAL_ERROR, Id, RpcError};
 use super::session::{Cancel, End, Ticket};
 use super::{answer, together};
 
@@ -59,8 +60,8 @@ pub(super) struct Pending {
     endless: bool,
 }
 
-/// Gives up a call that takes too long.
-#[derive(Debug)]
+/// Ends a call from outside.
+#[derive(Clone, Debug)]
 pub struct Ender(Vec<Rc<Cancel>>);
 
 /// What one request came to.
@@ -104,10 +105,20 @@ impl Call {
         let Call(parts, form) = self;
         let mut open: Vec<BoxedLocal<Option<(Outcome, Ticket)>>> = Vec::new();
         let mut texts = Vec::new();
+        let room = Rc::new(BatchRoom::default());
         for part in parts {
             match part {
                 Part::Done(text) => texts.push(text),
-                Part::Wait(pending) => open.push(Box::pin(pending.run())),
+                Part::Wait(pending) => {
+                    let (room, alone) = (Rc::clone(&room), matches!(form, Form::Single));
+                    open.push(Box::pin(async move {
+                        let (mut outcome, ticket) = pending.run().await?;
+                        if !alone {
+                            room.take(&mut outcome.text, ticket.id());
+                        }
+                        Some((outcome, ticket))
+                    }));
+                }
             }
         }
         let (mut tickets, mut refused, mut after) = (Vec::new(), None, None);
@@ -164,6 +175,26 @@ impl Ender {
             cancel.end(End::Late);
         }
     }
+
+    /// The same, because the program ends.
+    pub fn give_up_at_the_end(&self) {
+        for cancel in &self.0 {
+            cancel.end(End::Ending);
+        }
+    }
+
+    /// The same for a call whose client has left, when there are too many of those.
+    pub fn crowd_out(&self) {
+        for cancel in &self.0 {
+            cancel.end(End::Crowded);
+        }
+    }
+
+    /// Whether there is nothing to end: the call goes on until its client or the server ends it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 impl Part {
@@ -198,9 +229,8 @@ impl Pending {
         let outcome = match future::or(ended, async { Ok(work.await) }).await {
             Ok(outcome) => outcome,
             Err(End::Cancelled) => return None,
-            Err(End::Late) => {
-                let error =
-                    RpcError::new(INTERNAL_ERROR, "the call took too long and was given up");
+            Err(why) => {
+                let error = RpcError::new(INTERNAL_ERROR, why.tell());
                 answer::failure(Some(ticket.id()), &error, false).into()
             }
         };
@@ -275,12 +305,44 @@ impl Form {
             Form::Single => texts.pop(),
             Form::Array if texts.is_empty() => None,
             Form::Array => {
-                let mut whole = vec![b'['];
-                whole.extend(texts.join(&b','));
+                let bytes = texts.iter().map(|text| text.len() + 1).sum::<usize>();
+                let mut whole = Vec::with_capacity(bytes + 1);
+                for text in texts {
+                    whole.push(if whole.is_empty() { b'[' } else { b',' });
+                    // Freed one by one: together they may be large.
+                    whole.extend(text);
+                }
                 whole.push(b']');
                 Some(whole)
             }
         }
+    }
+}
+
+/// What is left for the answers of a batch.
+struct BatchRoom(Cell<usize>);
+
+impl BatchRoom {
+    /// Puts an error in the place of a text for which there is no room. What is short always has some: it may be the
+    /// outcome of a write, which nobody can ask for a second time.
+    fn take(&self, text: &mut Vec<u8>, id: &Id) {
+        let left = self.0.get();
+        if text.len() <= left || text.len() <= SHORT_BYTES {
+            self.0.set(left.saturating_sub(text.len()));
+            return;
+        }
+        let why = format!(
+            "this was done, but its answer of {} bytes does not fit: the answers of one batch have at most {BATCH_BYTES} bytes; send it alone",
+            text.len()
+        );
+        let error = RpcError::new(INTERNAL_ERROR, why);
+        *text = answer::failure(Some(id), &error, false);
+    }
+}
+
+impl Default for BatchRoom {
+    fn default() -> BatchRoom {
+        BatchRoom(Cell::new(BATCH_BYTES))
     }
 }
 
@@ -298,3 +360,8 @@ impl std::fmt::Debug for Pending {
         write!(f, "Pending({:?})", self.ticket)
     }
 }
+
+/// The answers of one batch together, those that are short aside: as many as one usual answer may have.
+const BATCH_BYTES: usize = 4 << 20;
+/// An answer that takes no room of a batch.
+const SHORT_BYTES: usize = 16 << 10;

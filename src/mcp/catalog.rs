@@ -13,6 +13,7 @@ use smol::future::BoxedLocal;
 
 use super::client::Client;
 use super::notifier::{Notifier, Watch};
+use super::outlet::Room;
 use super::progress::Progress;
 
 /// Everything the server offers. Lists may be empty; they are answered all the same.
@@ -93,6 +94,8 @@ pub struct ToolCall {
     pub arguments: Map<String, Value>,
     /// For a call that takes its time.
     pub progress: Progress,
+    /// For a result that may be large.
+    pub room: Room,
     /// Who calls.
     pub client: Client,
 }
@@ -203,7 +206,7 @@ pub enum Body {
 }
 
 /// Why a resource was not read.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum ReadError {
     /// There is no such resource.
     NotFound,

@@ -17,6 +17,7 @@ use async_io::Timer;
 use serde_json::{Map, Value, json};
 use smol::future::{self, BoxedLocal};
 
+use super::caller::CallerId;
 use super::level::Level;
 use super::outlet::Outlet;
 use super::question::{Abilities, Answers, Kind, Question};
@@ -81,6 +82,12 @@ impl Client {
     #[must_use]
     pub fn version(&self) -> Version {
         self.0.version
+    }
+
+    /// Whose share of a budget the call uses.
+    #[must_use]
+    pub fn caller(&self) -> &CallerId {
+        self.0.session.caller()
     }
 
     /// Whether the client said that it can answer this kind of question.

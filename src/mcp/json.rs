@@ -1,4 +1,4 @@
-//! Reads JSON into a [`Value`] and refuses an object that names one key twice.
+//! Reads JSON into a [`Value`] and refuses an object that names one key twice, and counts values before they are built.
 //!
 //! Promises: the same limits as `serde_json` (128 levels, well-formed Unicode), plus: two readers
 //! of one message can never see two different values, because there is only one.
@@ -34,6 +34,40 @@ pub(super) fn cut(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+    }
+}
+
+/// Whether `text` has more than `most` values; taken for JSON, which it need not be.
+///
+/// A value takes two bytes of text and up to some hundred of memory, so they are counted before any is built. Each but
+/// the first stands behind a comma or an opening bracket.
+pub(super) fn has_more_values(text: &str, most: usize) -> bool {
+    if text.len() < most {
+        return false;
+    }
+    let mut values = 1;
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b',' | b'[' | b'{' => values += 1,
+            b'"' => skip_string(&mut bytes),
+            _ => {}
+        }
+        if values > most {
+            return true;
+        }
+    }
+    false
+}
+
+/// Goes behind the quotation mark that ends the string.
+fn skip_string(bytes: &mut std::str::Bytes<'_>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
     }
 }
 
@@ -104,5 +138,28 @@ impl<'de> Visitor<'de> for Strict {
             }
         }
         Ok(Value::Object(map))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_counted_outside_of_strings() {
+        for (text, values) in [
+            ("0", 1),
+            ("[]", 2),
+            ("[0,0,0]", 4),
+            (r#"{"a":[1],"b":{}}"#, 5),
+            (r#""[,,,{\",[""#, 1),
+            (r#"["\\",0]"#, 3),
+            (r#"["unended,[,"#, 2),
+        ] {
+            // Padded, because a short text cannot have many.
+            let text = format!("{text}{}", " ".repeat(20));
+            assert!(!has_more_values(&text, values), "{text}");
+            assert!(has_more_values(&text, values - 1) || values == 1, "{text}");
+        }
     }
 }

@@ -11,6 +11,7 @@ use smol::future::BoxedLocal;
 
 use super::admission::Caller;
 use super::call::{Outcome, Part};
+use super::caller::CallerId;
 use super::methods::{self, Methods, take_object, take_text};
 use super::notifier::{Ear, Lists};
 use super::rpc::{INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, Id, Params, RpcError};
@@ -34,10 +35,11 @@ impl Methods {
         }
         let (methods, id) = (self.clone(), caller.id.clone());
         let outlet = caller.outlet.clone();
+        let by = caller.session.caller().clone();
         let part = caller.wait(async move {
             let lists = methods.honoured(wishes.lists);
             let ear = Rc::new(Ear::new(id.clone(), &outlet, lists));
-            methods.watch_all(&ear, wishes.resources).await;
+            methods.watch_all(&ear, wishes.resources, &by).await;
             if !ear.acknowledge() {
                 let text = "this needs a stream of events that takes notifications";
                 return Err(RpcError::new(INVALID_REQUEST, text));
@@ -60,15 +62,16 @@ impl Methods {
     ) -> Result<Part, RpcError> {
         let uri = take_text(&mut params, "uri")?;
         let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
-        let ear = caller.session.ear().clone();
+        let session = caller.session.clone();
         Ok(caller.wait(async move {
             let Some((_, watcher)) = methods.source(&uri) else {
                 return Err(methods::no_resource(version, &uri));
             };
-            let watched = methods.catalog.notifier.watch(&uri, watcher).await;
+            let notifier = &methods.catalog.notifier;
+            let watched = notifier.watch(&uri, watcher, session.caller()).await;
             let watched = watched.map_err(|why| methods::read_error(version, &uri, why))?;
             // Counted now, since others may have come while this one waited.
-            if !ear.keep_within(MAX_RESOURCES, uri, watched) {
+            if !session.ear().keep_within(MAX_RESOURCES, watched) {
                 let text = format!("a session has at most {MAX_RESOURCES} subscriptions");
                 return Err(RpcError::new(INVALID_PARAMS, text));
             }
@@ -84,16 +87,17 @@ impl Methods {
         }
     }
 
-    /// Has all of them watched, side by side. What is not there or not allowed is left out.
-    async fn watch_all(self: &Rc<Self>, ear: &Rc<Ear>, uris: Vec<String>) {
+    /// Has all of them watched, side by side. What is not there, not allowed or one too many is left out.
+    async fn watch_all(self: &Rc<Self>, ear: &Rc<Ear>, uris: Vec<String>, by: &CallerId) {
         let watching = uris.into_iter().map(|uri| {
-            let (methods, ear) = (self.clone(), ear.clone());
+            let (methods, ear, by) = (self.clone(), ear.clone(), by.clone());
             let watching = async move {
                 let Some((_, watcher)) = methods.source(&uri) else {
                     return;
                 };
-                if let Ok(watched) = methods.catalog.notifier.watch(&uri, watcher).await {
-                    ear.keep_within(MAX_RESOURCES, uri, watched);
+                let notifier = &methods.catalog.notifier;
+                if let Ok(watched) = notifier.watch(&uri, watcher, &by).await {
+                    ear.keep_within(MAX_RESOURCES, watched);
                 }
             };
             Box::pin(watching) as BoxedLocal<()>

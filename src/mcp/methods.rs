@@ -19,6 +19,7 @@ use super::json::cut;
 use super::level::Level;
 use super::notifier::Lists;
 use super::offer::Offer;
+use super::outlet::Room;
 use super::question::Abilities;
 use super::results::Results;
 use super::rounds::Round;
@@ -160,6 +161,7 @@ impl Methods {
         let call = ToolCall {
             arguments,
             progress: caller.progress.clone(),
+            room: Room::of(&caller.outlet, &caller.id),
             client: caller.client(round.client),
         };
         let rest = round.rest;

@@ -16,13 +16,15 @@ use std::task::{Poll, Waker};
 use serde_json::{Map, Value};
 use smol::lock::OnceCell;
 
+use super::caller::CallerId;
 use super::catalog::{ReadError, Watcher};
 use super::outlet::Outlet;
+use super::places::{Place, Places};
 use super::rpc::Id;
 
 /// Through this handlers tell that something changed. Cheap to clone; the clone in the
 /// [`Catalog`](super::catalog::Catalog) is the one that reaches the clients.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Notifier(Rc<Hub>);
 
 /// Keeps a resource watched until it is dropped.
@@ -35,7 +37,7 @@ pub(super) struct Ear {
     tag: Option<Id>,
     outlet: RefCell<Outlet>,
     lists: Cell<Lists>,
-    resources: RefCell<HashMap<String, Rc<Watched>>>,
+    resources: RefCell<HashMap<Rc<str>, Rc<Watched>>>,
     ended: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -49,25 +51,33 @@ pub(super) struct Lists {
 }
 
 /// A resource that somebody listens to.
-#[derive(Default)]
 pub(super) struct Watched {
+    uri: Rc<str>,
     watch: OnceCell<Watch>,
-    /// Nobody may listen to it any more.
-    withdrawn: Cell<bool>,
+    /// Why nobody can listen to it any more.
+    over: RefCell<Option<ReadError>>,
+    /// Of whoever was the first to listen; a resource that never changes needs none.
+    _place: Option<Place>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Hub {
     ears: RefCell<Vec<Weak<Ear>>>,
-    watched: RefCell<HashMap<String, Weak<Watched>>>,
+    watched: RefCell<HashMap<Rc<str>, Weak<Watched>>>,
+    places: Places,
     closed: Cell<bool>,
 }
 
 impl Notifier {
-    /// A notifier without listeners.
+    /// A notifier without listeners, which has at most so many resources watched at the same time.
     #[must_use]
-    pub fn new() -> Notifier {
-        Notifier::default()
+    pub fn new(watches: Places) -> Notifier {
+        Notifier(Rc::new(Hub {
+            ears: RefCell::default(),
+            watched: RefCell::default(),
+            places: watches,
+            closed: Cell::new(false),
+        }))
     }
 
     /// The list of tools is another one now.
@@ -104,11 +114,26 @@ impl Notifier {
             }
             !withdrawn
         });
-        for watched in &gone {
-            watched.withdrawn.set(true);
+        let text = "it may not be read any more";
+        self.end_watches(&gone, &ReadError::Refused(text.into()));
+    }
+
+    /// This resource cannot be watched any more, for this reason. Whoever listens to it is told of a change, as the
+    /// way to the reason is to read it; then it is as after [`withdraw`](Notifier::withdraw).
+    pub fn lost(&self, uri: &str, why: &str) {
+        let gone = self.0.watched.borrow_mut().remove(uri);
+        if let Some(watched) = gone.and_then(|gone| gone.upgrade()) {
+            self.resource_updated(uri);
+            self.end_watches(&[watched], &ReadError::Failed(why.to_owned()));
+        }
+    }
+
+    fn end_watches(&self, gone: &[Rc<Watched>], why: &ReadError) {
+        for watched in gone {
+            watched.over.replace(Some(why.clone()));
         }
         for ear in self.ears() {
-            if ear.drop_withdrawn() {
+            if ear.drop_ended() {
                 ear.end();
             }
         }
@@ -142,30 +167,55 @@ impl Notifier {
     /// Has the resource watched, by its watcher unless somebody else's serves already.
     ///
     /// # Errors
-    /// The watcher's.
+    /// The watcher's, or when so many are watched that there is no place for one of this caller's.
     pub(super) async fn watch(
         &self,
         uri: &str,
         watcher: Option<&Watcher>,
+        caller: &CallerId,
     ) -> Result<Rc<Watched>, ReadError> {
         let known = self.0.watched.borrow().get(uri).and_then(Weak::upgrade);
-        let watched = known.unwrap_or_else(|| {
-            let new = Rc::<Watched>::default();
-            let mut all = self.0.watched.borrow_mut();
-            all.retain(|_, watched| watched.strong_count() > 0);
-            all.insert(uri.to_owned(), Rc::downgrade(&new));
-            new
-        });
+        let watched = match known {
+            Some(known) => known,
+            None => self.begin(uri, watcher.map(|_| caller))?,
+        };
         if let Some(watcher) = watcher {
             watched
                 .watch
                 .get_or_try_init(|| watcher(uri.to_owned()))
                 .await?;
         }
-        if watched.withdrawn.get() {
-            let text = "it may not be read any more";
-            return Err(ReadError::Refused(text.into()));
+        let over = watched.over.borrow().clone();
+        over.map_or(Ok(watched), Err)
+    }
+
+    /// What others can join from now on.
+    fn begin(&self, uri: &str, caller: Option<&CallerId>) -> Result<Rc<Watched>, ReadError> {
+        if uri.len() > MAX_URI_BYTES {
+            let text = format!(
+                "no watch was set up: the URI has {} bytes, and one that is watched at most {MAX_URI_BYTES}; \
+                 read it when its value is needed",
+                uri.len()
+            );
+            return Err(ReadError::Refused(text));
         }
+        let place = caller.map(|caller| self.0.places.enter(caller)).transpose();
+        let place = place.map_err(|full| {
+            let text = format!(
+                "no watch was set up: of the resources that can be watched at the same time (`limits.watches`), {full}; \
+                 unsubscribe from one, or read it when its value is needed"
+            );
+            ReadError::Failed(text)
+        })?;
+        let watched = Rc::new(Watched {
+            uri: uri.into(),
+            watch: OnceCell::new(),
+            over: RefCell::default(),
+            _place: place,
+        });
+        let mut all = self.0.watched.borrow_mut();
+        all.retain(|_, watched| watched.strong_count() > 0);
+        all.insert(watched.uri.clone(), Rc::downgrade(&watched));
         Ok(watched)
     }
 
@@ -222,12 +272,12 @@ impl Ear {
     }
 
     /// Hears of this resource too; false when there are `most` others already.
-    pub(super) fn keep_within(&self, most: usize, uri: String, watched: Rc<Watched>) -> bool {
+    pub(super) fn keep_within(&self, most: usize, watched: Rc<Watched>) -> bool {
         let mut resources = self.resources.borrow_mut();
-        let room = resources.len() < most || resources.contains_key(&uri);
+        let room = resources.len() < most || resources.contains_key(&watched.uri);
         if room {
             // The same that was there, if it was.
-            resources.insert(uri, watched);
+            resources.insert(watched.uri.clone(), watched);
         }
         room
     }
@@ -238,12 +288,13 @@ impl Ear {
         drop(forgotten);
     }
 
-    /// Forgets what was withdrawn; whether there was something.
-    fn drop_withdrawn(&self) -> bool {
+    /// Forgets what is not watched any more; whether there was something.
+    fn drop_ended(&self) -> bool {
         let mut kept = HashMap::new();
         let mut gone = Vec::new();
         for (uri, watched) in self.resources.take() {
-            match watched.withdrawn.get() {
+            let over = watched.over.borrow().is_some();
+            match over {
                 true => gone.push(watched),
                 false => drop(kept.insert(uri, watched)),
             }
@@ -255,7 +306,7 @@ impl Ear {
     /// The first notification: which wishes are honoured.
     pub(super) fn acknowledge(&self) -> bool {
         // Between the watcher's consent and this others were waited for.
-        self.drop_withdrawn();
+        self.drop_ended();
         let lists = self.lists.get();
         let mut honoured = Map::new();
         let flags = [
@@ -270,7 +321,7 @@ impl Ear {
             .resources
             .borrow()
             .keys()
-            .map(|uri| uri.as_str().into())
+            .map(|uri| Value::from(&**uri))
             .collect();
         if !uris.is_empty() {
             honoured.insert("resourceSubscriptions".into(), uris.into());
@@ -324,6 +375,13 @@ impl Ear {
     }
 }
 
+/// For a program with one caller; who has several says how much there is to share out.
+impl Default for Notifier {
+    fn default() -> Notifier {
+        Notifier::new(Places::alone(WATCHES))
+    }
+}
+
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Watch")
@@ -336,5 +394,9 @@ impl fmt::Debug for Watched {
     }
 }
 
+/// Of a watched resource, which is kept for as long as somebody listens.
+const MAX_URI_BYTES: usize = 2048;
+/// Resources that are watched at the same time, unless somebody says otherwise.
+const WATCHES: usize = 1024;
 /// The `_meta` key that names the stream a notification belongs to.
 pub(super) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";

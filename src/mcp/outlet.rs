@@ -7,16 +7,44 @@
 use std::fmt;
 use std::rc::Rc;
 
+use super::rpc::Id;
+use super::separators;
+
 /// Takes messages for the client. The front door makes it: a line on stdout, an event on a
 /// request's own stream. Cheap to clone.
 #[derive(Clone)]
 pub struct Outlet {
     all: Offer,
     progress: Option<Offer>,
+    most: Option<Rc<dyn Fn() -> Option<usize>>>,
     shared: bool,
 }
 
 type Offer = Rc<dyn Fn(Vec<u8>) -> bool>;
+
+/// How long the answer of one request may be: known for certain only when it is made. Cheap to clone.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    outlet: Outlet,
+    envelope: usize,
+}
+
+impl Room {
+    /// Room for the answer to the request of this id.
+    pub(super) fn of(outlet: &Outlet, id: &Id) -> Room {
+        Room {
+            outlet: outlet.clone(),
+            envelope: id.as_json().len() + ENVELOPE,
+        }
+    }
+
+    /// Bytes that the result may have at this moment; `None`: any number.
+    #[must_use]
+    pub fn bytes(&self) -> Option<usize> {
+        let most = self.outlet.most.as_ref()?()?;
+        Some(most.saturating_sub(self.envelope))
+    }
+}
 
 impl Outlet {
     /// An outlet that belongs to one request and ends with its answer. `offer` gets each message
@@ -26,6 +54,7 @@ impl Outlet {
         Outlet {
             all: Rc::new(offer),
             progress: None,
+            most: None,
             shared: false,
         }
     }
@@ -46,6 +75,13 @@ impl Outlet {
         self
     }
 
+    /// Bounds the answer, too, at the moment when it is made: `most` says in bytes to how much, if it does.
+    #[must_use]
+    pub fn with_most(mut self, most: impl Fn() -> Option<usize> + 'static) -> Outlet {
+        self.most = Some(Rc::new(most));
+        self
+    }
+
     /// An outlet that takes nothing.
     #[must_use]
     pub fn closed() -> Outlet {
@@ -53,11 +89,11 @@ impl Outlet {
     }
 
     pub(super) fn offer(&self, text: Vec<u8>) -> bool {
-        (self.all)(text)
+        (self.all)(separators::escaped(text))
     }
 
     pub(super) fn offer_progress(&self, text: Vec<u8>) -> bool {
-        self.progress.as_ref().unwrap_or(&self.all)(text)
+        self.progress.as_ref().unwrap_or(&self.all)(separators::escaped(text))
     }
 
     pub(super) fn is_shared(&self) -> bool {
@@ -76,3 +112,6 @@ impl fmt::Debug for Outlet {
         f.write_str("Outlet")
     }
 }
+
+/// Bytes of an answer around the result of a tool, with `_meta` and the members that do not grow.
+const ENVELOPE: usize = 4096;

@@ -47,6 +47,10 @@ impl Round {
         }
         let given = match params.remove("inputResponses") {
             None => Map::new(),
+            Some(Value::Object(given)) if count(&given) > MAX_GIVEN => {
+                let text = format!("`params.inputResponses` has more than {MAX_GIVEN} values");
+                return Err(wrong(&text));
+            }
             Some(Value::Object(given)) => given,
             Some(_) => return Err(wrong("`params.inputResponses` must be an object")),
         };
@@ -113,6 +117,22 @@ impl Methods {
     }
 }
 
+/// How many values these are, down to the last.
+fn count(members: &Map<String, Value>) -> usize {
+    members.values().map(count_in).sum()
+}
+
+fn count_in(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(count_in).sum::<usize>(),
+        Value::Object(members) => 1 + count(members),
+        _ => 1,
+    }
+}
+
 fn wrong(text: &str) -> RpcError {
     RpcError::new(INVALID_PARAMS, text)
 }
+
+/// Values of all answers that a client brings along: they are kept for as long as the call takes.
+const MAX_GIVEN: usize = 1000;

@@ -14,7 +14,7 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-use super::json::{cut, strict};
+use super::json::{cut, has_more_values, strict};
 
 /// The bytes are not JSON.
 pub const PARSE_ERROR: i64 = -32700;
@@ -113,12 +113,15 @@ pub struct Fault {
 ///
 /// # Errors
 /// -32700 when the bytes are not UTF-8 or not JSON (nesting deeper than 128 levels and unpaired
-/// surrogates included), -32600 when they are JSON but no message, -32602 when `params` of a
+/// surrogates included), -32600 when they are JSON but no message or one of too many values, -32602 when `params` of a
 /// request is no object.
 pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Fault> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(invalid_utf8(bytes));
     };
+    if has_more_values(text, MAX_VALUES) {
+        return Err(too_many_values(text));
+    }
     match text.trim_ascii_start().as_bytes().first() {
         Some(b'{') => parse_object(text),
         Some(b'[') => Ok(Message::Batch(Batch(text))),
@@ -131,6 +134,7 @@ impl Id {
     /// [`Value`] does not keep its digits.
     pub(super) fn from_value(value: &Value) -> Option<Id> {
         match value {
+            Value::String(text) if text.len() > MAX_ID_BYTES => None,
             Value::String(_) => Some(Id(value.to_string().into())),
             Value::Number(number) if !number.is_f64() => Some(Id(value.to_string().into())),
             _ => None,
@@ -144,6 +148,9 @@ impl Id {
     }
 
     fn from_json(text: &str) -> Option<Id> {
+        if text.len() > MAX_ID_BYTES {
+            return None;
+        }
         if !text.starts_with('"') {
             let digits = text.strip_prefix('-').unwrap_or(text);
             let integer = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
@@ -283,6 +290,10 @@ fn parse_object(text: &str) -> Result<Message<'_>, Fault> {
     if members.jsonrpc.as_deref() != Some("2.0") {
         return refuse(known, INVALID_REQUEST, "`jsonrpc` must be \"2.0\"");
     }
+    if members.id.is_some_and(|raw| raw.get().len() > MAX_ID_BYTES) {
+        let text = format!("`id` must have at most {MAX_ID_BYTES} bytes");
+        return refuse(None, INVALID_REQUEST, &text);
+    }
     if id.is_some() && known.is_none() {
         return refuse(None, INVALID_REQUEST, "`id` must be a string or an integer");
     }
@@ -353,6 +364,19 @@ fn no_message(text: &str) -> Fault {
     Fault { id: None, error }
 }
 
+fn too_many_values(text: &str) -> Fault {
+    let error = match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => {
+            let text = format!(
+                "the message has more than {MAX_VALUES} JSON values; send what is large as one string"
+            );
+            RpcError::new(INVALID_REQUEST, text)
+        }
+        Err(why) => json_error(&why),
+    };
+    error.about(readable_id(text))
+}
+
 /// The id of a message that is well-formed on the whole but has an unusable part, so that the
 /// caller is not left waiting.
 fn readable_id(text: &str) -> Option<Id> {
@@ -368,3 +392,8 @@ fn json_error(why: &serde_json::Error) -> RpcError {
         RpcError::new(PARSE_ERROR, format!("invalid JSON: {text}"))
     }
 }
+
+/// Of an id or a progress token: each answer and each notification about the request repeats it.
+const MAX_ID_BYTES: usize = 1024;
+/// Values of one message or batch: each costs memory that its bytes do not show, and calls have a few dozen.
+const MAX_VALUES: usize = 20_000;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use mcpmqtt_protocol::topic::Printable;
 use serde_json::{Map, Number, Value};
 
 use super::json::cut;
@@ -73,8 +74,34 @@ impl Rule {
         Ok(rule)
     }
 
-    /// Whether the value obeys; an integer written as `1.0` becomes `1` on the way.
+    /// Whether the value obeys. What can mean only one value becomes that on the way: an integer written as `1.0`,
+    /// and a number or a boolean in a string, as many clients send them.
     pub(super) fn accept(&self, value: &mut Value) -> bool {
+        match self.in_string(value) {
+            Some(mut meant) => {
+                let good = self.obeys(&mut meant);
+                if good {
+                    *value = meant;
+                }
+                good
+            }
+            None => self.obeys(value),
+        }
+    }
+
+    /// What a string stands for where no string is allowed.
+    fn in_string(&self, value: &Value) -> Option<Value> {
+        let text = value.as_str()?.trim();
+        match self {
+            Rule::Number { .. } => text.parse().ok().map(Value::Number),
+            Rule::Boolean if text.eq_ignore_ascii_case("true") => Some(Value::Bool(true)),
+            Rule::Boolean if text.eq_ignore_ascii_case("false") => Some(Value::Bool(false)),
+            _ => None,
+        }
+    }
+
+    /// Whether the value obeys as it is written, but for an integer with a point.
+    pub(super) fn obeys(&self, value: &mut Value) -> bool {
         if let Rule::Number { integer: true, .. } = self {
             make_integer(value);
         }
@@ -167,7 +194,10 @@ impl fmt::Display for Found<'_> {
             Value::Bool(value) => write!(f, "{value}"),
             Value::Number(number) => write!(f, "{number}"),
             Value::String(text) if self.by_length => write!(f, "one of {}", characters(text)),
-            Value::String(text) => write!(f, "the string {}", Value::String(cut(text, 40))),
+            Value::String(text) => {
+                let quoted = Value::String(cut(text, 40)).to_string();
+                write!(f, "the string {}", Printable(&quoted))
+            }
             Value::Array(_) => f.write_str("an array"),
             Value::Object(_) => f.write_str("an object"),
         }

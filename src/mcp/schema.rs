@@ -2,11 +2,15 @@
 //!
 //! Promises: a schema compiles only if this file implements every keyword in it, so that nothing
 //! published goes unchecked; all faults of a call are named together, each with what was found and
-//! what is allowed; defaults are filled in; an integer written `1.0` becomes `1`.
+//! what is allowed; defaults are filled in; `null` is as not given; a number or a boolean in a string becomes what it
+//! means, and an integer written `1.0` becomes `1`. Arguments that no property names are refused, unless
+//! `additionalProperties` is `true` or no property is named at all: published it need not be, since some clients break
+//! on it.
 //! Does not: fetch, reference or combine schemas; arrays are not needed yet and refused.
 
 use std::fmt;
 
+use mcpmqtt_protocol::topic::Printable;
 use serde_json::{Map, Value};
 
 use super::json::cut;
@@ -38,6 +42,7 @@ struct Property {
     name: String,
     required: bool,
     default: Option<Value>,
+    description: String,
     kind: Kind,
 }
 
@@ -81,6 +86,7 @@ impl Schema {
     }
 }
 
+#[derive(Default)]
 struct Faults<'a> {
     tool: &'a str,
     renamed: &'a [(&'a str, &'a str)],
@@ -88,10 +94,20 @@ struct Faults<'a> {
 }
 
 impl Faults<'_> {
-    fn wrong(&mut self, path: &str, allowed: &Kind, value: &Value, by_length: bool) {
-        let found = Found { value, by_length };
+    fn wrong(&mut self, path: &str, property: &Property, value: &Value) {
+        let allowed = &property.kind;
+        let text = matches!(allowed, Kind::Value(Rule::Text { .. }));
+        let found = Found {
+            value,
+            by_length: text,
+        };
+        // An object where text belongs: the description says how to write it.
+        let hint = match property.description.as_str() {
+            hint if text && !value.is_string() && !hint.is_empty() => format!(" ({hint})"),
+            _ => String::new(),
+        };
         self.found
-            .push(format!("`{path}` must be {allowed}; found {found}"));
+            .push(format!("`{path}` must be {allowed}{hint}; found {found}"));
     }
 
     fn into_text(mut self) -> String {
@@ -110,9 +126,9 @@ impl Object {
         let members = members(schema, path)?;
         let mut object = Object {
             properties: Vec::new(),
-            closed: false,
+            closed: true,
         };
-        let mut required = Vec::new();
+        let (mut required, mut closed) = (Vec::new(), None);
         for (keyword, value) in members {
             match (keyword.as_str(), value) {
                 ("type", Value::String(kind)) if kind == "object" => {}
@@ -126,11 +142,12 @@ impl Object {
                 ("required", Value::Array(names)) if names.iter().all(Value::is_string) => {
                     required.extend(names.iter().filter_map(Value::as_str));
                 }
-                ("additionalProperties", Value::Bool(open)) => object.closed = !open,
+                ("additionalProperties", Value::Bool(open)) => closed = Some(!open),
                 (word, _) if ANNOTATIONS.contains(&word) => {}
                 (word, value) => return Err(fault(path, &unknown(word, value))),
             }
         }
+        object.closed = closed.unwrap_or(members.contains_key("properties"));
         if !members.contains_key("type") {
             return Err(fault(path, "`type` is missing"));
         }
@@ -149,6 +166,8 @@ impl Object {
     }
 
     fn check(&self, given: &mut Map<String, Value>, path: &str, faults: &mut Faults<'_>) {
+        // OpenAI's strict mode has every argument sent, and several frameworks send all that they know.
+        given.retain(|_, value| !value.is_null());
         if self.closed {
             self.check_names(given, path, faults);
         }
@@ -156,7 +175,7 @@ impl Object {
             // Made for faults alone: mostly there are none.
             let path = || join(path, &property.name);
             match (given.get_mut(&property.name), &property.default) {
-                (Some(value), _) => property.kind.check(value, path, faults),
+                (Some(value), _) => property.check(value, path, faults),
                 (None, Some(default)) => {
                     given.insert(property.name.clone(), default.clone());
                 }
@@ -178,7 +197,8 @@ impl Object {
             if self.properties.iter().any(|known| known.name == *name) {
                 continue;
             }
-            let shown = join(path, &cut(name, 40));
+            let shown = Printable(&cut(name, 40).replace('\n', " ")).to_string();
+            let shown = join(path, &shown);
             match faults.renamed.iter().find(|(tried, _)| tried == name) {
                 Some((_, right)) => {
                     faults
@@ -207,26 +227,36 @@ impl Property {
     fn compile(name: &str, schema: &Value, path: &str) -> Result<Property, SchemaError> {
         let members = members(schema, path)?;
         let kind = Kind::compile(schema, path)?;
+        let description = members.get("description").and_then(Value::as_str);
         let mut property = Property {
             name: name.to_owned(),
             required: false,
-            default: members.get("default").cloned(),
+            default: None,
+            description: description.unwrap_or_default().to_owned(),
             kind,
         };
-        if let Some(default) = &mut property.default {
-            let mut faults = Faults {
-                tool: "",
-                renamed: &[],
-                found: Vec::new(),
-            };
-            property
-                .kind
-                .check(default, || "default".to_owned(), &mut faults);
-            if !faults.found.is_empty() {
-                return Err(fault(path, &faults.into_text()));
+        if let Some(mut default) = members.get("default").cloned() {
+            if !property.kind.is_written_as(&mut default) {
+                let text = format!("`default` must be {}; found {default}", property.kind);
+                return Err(fault(path, &text));
             }
+            property.default = Some(default);
         }
         Ok(property)
+    }
+
+    fn check(&self, value: &mut Value, path: impl FnOnce() -> String, faults: &mut Faults<'_>) {
+        let good = match (&self.kind, &mut *value) {
+            (Kind::Object(object), Value::Object(given)) => {
+                object.check(given, &path(), faults);
+                return;
+            }
+            (Kind::Object(_), _) => false,
+            (Kind::Value(rule), value) => rule.accept(value),
+        };
+        if !good {
+            faults.wrong(&path(), self, value);
+        }
     }
 }
 
@@ -240,16 +270,15 @@ impl Kind {
         Ok(Kind::Value(rule))
     }
 
-    fn check(&self, value: &mut Value, path: impl FnOnce() -> String, faults: &mut Faults<'_>) {
-        match (self, &mut *value) {
-            (Kind::Object(object), Value::Object(given)) => object.check(given, &path(), faults),
-            (Kind::Object(_), value) => faults.wrong(&path(), self, value, false),
-            (Kind::Value(rule), value) => {
-                if !rule.accept(value) {
-                    let by_length = matches!(rule, Rule::Text { .. });
-                    faults.wrong(&path(), self, value, by_length);
-                }
-            }
+    /// Whether a default obeys, without any help.
+    fn is_written_as(&self, default: &mut Value) -> bool {
+        match self {
+            Kind::Object(object) => default.as_object_mut().is_some_and(|given| {
+                let mut faults = Faults::default();
+                object.check(given, "", &mut faults);
+                faults.found.is_empty()
+            }),
+            Kind::Value(rule) => rule.obeys(default),
         }
     }
 }

@@ -16,6 +16,7 @@ use std::task::{Poll, Waker};
 use async_channel::{Receiver, Sender};
 use serde_json::Value;
 
+use super::caller::CallerId;
 use super::level::Level;
 use super::notifier::Ear;
 use super::outlet::Outlet;
@@ -29,6 +30,7 @@ pub struct Session {
     negotiated: Cell<Option<Version>>,
     calls: RefCell<HashMap<Id, Rc<Cancel>>>,
     principal: Vec<u8>,
+    caller: CallerId,
     abilities: Cell<Abilities>,
     /// The least level the client wants logged, once it said so.
     log_level: Cell<Option<Level>>,
@@ -69,6 +71,12 @@ pub(super) enum End {
     Cancelled,
     /// It took too long.
     Late,
+    /// The program ends.
+    Ending,
+    /// Its session was ended.
+    SessionEnded,
+    /// Its client has left, and so have those of many others.
+    Crowded,
 }
 
 impl Session {
@@ -96,6 +104,23 @@ impl Session {
         })
     }
 
+    /// The same for one request of the era without sessions, from that peer: all requests with the same key from
+    /// there are one caller's.
+    #[must_use]
+    pub fn for_request(principal: &[u8], peer: &[u8]) -> Rc<Session> {
+        Rc::new(Session {
+            principal: principal.to_vec(),
+            caller: CallerId::at(principal, peer),
+            ..Session::default()
+        })
+    }
+
+    /// Whose share of a budget its requests use.
+    #[must_use]
+    pub fn caller(&self) -> &CallerId {
+        &self.caller
+    }
+
     /// Gives the session a way to its client for what belongs to no request; it replaces the one
     /// before. Without one such messages are not sent.
     pub fn attach(&self, outlet: Outlet) {
@@ -106,6 +131,14 @@ impl Session {
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         self.negotiated.get()
+    }
+
+    /// Ends every call in flight: the session is over.
+    pub fn end_calls(&self) {
+        let calls: Vec<_> = self.calls.borrow().values().cloned().collect();
+        for cancel in calls {
+            cancel.end(End::SessionEnded);
+        }
     }
 
     /// How many calls are in flight.
@@ -206,6 +239,23 @@ impl Cancel {
         self.end.set(self.end.get().or(Some(why)));
         if let Some(waker) = self.waker.take() {
             waker.wake();
+        }
+    }
+}
+
+impl End {
+    /// What the client is told.
+    pub(super) fn tell(self) -> &'static str {
+        match self {
+            End::Cancelled => "the call was cancelled",
+            End::Late => "the call took too long and was given up",
+            End::Ending => {
+                "not done: the input ended or a signal came before, and the program ends"
+            }
+            End::SessionEnded => "the session was ended, and its calls with it",
+            End::Crowded => {
+                "the client left before the answer, and too many calls go on whose clients left"
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use smol::LocalExecutor;
 use smol::future::FutureExt as _;
 
 use super::House;
-use crate::mcp::{Outlet, Received, Session};
+use crate::mcp::{Outlet, Places, Received, Session};
 
 /// Connects to the broker, hands in one JSON-RPC message and returns the answer to it. The connection is another than
 /// that of a server with the same configuration, which it must not throw out: it has a client id, a session and a life
@@ -23,7 +23,7 @@ pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> 
     config.mqtt.birth = None;
     let executor = Rc::new(LocalExecutor::new());
     let calling = async {
-        let house = House::open(&mut config, &executor)?;
+        let house = House::open(&mut config, &executor, Places::alone)?;
         let answer = match house
             .engine
             .receive(&Session::new(), message, &Outlet::closed())

@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use async_io::block_on;
-use mcpmqtt_config::{Config, Limits, Listen, MetricsListen, RemoteServer};
+use mcpmqtt_config::{ApiKey, Config, Limits, Listen, MetricsListen, RemoteServer};
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
@@ -12,6 +12,7 @@ use super::reload::Reload;
 use super::{House, signals, status};
 use crate::cli::Settings;
 use crate::http::{self, Admission, Listener, Server, Tls};
+use crate::mcp::Places;
 use crate::service::Service;
 use crate::{descriptors, logger};
 
@@ -49,7 +50,8 @@ async fn serve(
     let (listener, operators) = opened?;
     logger::started();
     let service = Rc::new(Service::from_environment());
-    let house = House::open(&mut config, executor)?;
+    let house = House::open(&mut config, executor, Places::shared)?;
+    advise_on_key(&remote);
     let (connections, too_many) = descriptors::connections(config.limits.connections)?;
     if let Some(warning) = too_many {
         logger::warning(format_args!("{warning}"));
@@ -139,6 +141,15 @@ async fn agents(server: &RemoteServer, secure: bool) -> Result<Listener, String>
     Ok(listener)
 }
 
+/// A key that is known by its slow hash alone can be kept waiting by strangers after every start.
+pub(super) fn advise_on_key(server: &RemoteServer) {
+    if matches!(&server.api_key, ApiKey::Hashed(record) if record.digest().is_none()) {
+        logger::info(format_args!(
+            "remote_server: the API key has no `api_key_check`, so that after a start strangers with wrong keys can keep it waiting; `--genkey` makes one that they cannot"
+        ));
+    }
+}
+
 /// The operator's own listener.
 async fn watched(place: &MetricsListen) -> Result<Listener, String> {
     let listener = Listener::tcp(&place.host, place.port)
@@ -172,6 +183,7 @@ fn http_settings(
             connections: limits.connections,
             body_bytes: limits.body_bytes,
             bodies_bytes: limits.bodies_bytes,
+            answers_bytes: limits.answers_bytes,
             sessions: limits.sessions,
             ..http::Limits::default()
         },

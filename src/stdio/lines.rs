@@ -57,6 +57,8 @@ impl Lines {
                 self.used = ended;
             }
         }
+        // It may be long until the next line comes.
+        self.recycle();
         None
     }
 
@@ -171,5 +173,15 @@ mod tests {
             while lines.next(&mut rest).is_some() {}
         }
         assert!(lines.kept.capacity() < 1000);
+    }
+
+    #[test]
+    fn a_long_line_is_let_go_when_it_was_used_not_when_the_next_one_comes() {
+        let mut lines = Lines::new(4 << 20);
+        let long = [&vec![b'x'; 4 << 20][..], b"\n"].concat();
+        let mut rest = &long[..];
+        while lines.next(&mut rest).is_some() {}
+        assert!(lines.kept.capacity() <= KEPT_BYTES);
+        assert_eq!(lines.last(), None);
     }
 }

@@ -2,11 +2,15 @@
 //!
 //! Promises: lines go out whole and in order; what is ready at once goes out in one write; an
 //! answer's request stays in flight until its last byte is written.
-//! Does not: bound answers by itself; the reader stops taking requests (see [`Outbox::below`]).
+//! Does not: bound answers by itself; the reader stops taking requests (see [`Outbox::below`]), and calls go on at the
+//! client's pace (see [`Outbox::at_its_pace`]).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
+use std::task::{Poll, Waker};
 
 use smol::future::yield_now;
 
@@ -24,6 +28,8 @@ pub(super) struct Outbox {
     done: Cell<usize>,
     filled: Bell,
     drained: Bell,
+    /// Calls that are held back until less waits.
+    held: RefCell<Vec<Waker>>,
 }
 
 struct Entry {
@@ -54,6 +60,23 @@ impl Outbox {
     /// Waits until at most `max` bytes are not written.
     pub(super) async fn below(&self, max: usize) {
         self.drained.until(|| self.pending.get() <= max).await;
+    }
+
+    /// Does `work`, but takes a step of it, after the first, only while at most `max` bytes are not written: any step may
+    /// yield an answer, and a client that does not read must not make them pile up. The first asks others for
+    /// something, as a rule, and is not put off.
+    pub(super) async fn at_its_pace<T>(&self, max: usize, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        let mut has_begun = false;
+        poll_fn(|context| {
+            if has_begun && self.pending.get() > max {
+                self.held.borrow_mut().push(context.waker().clone());
+                return Poll::Pending;
+            }
+            has_begun = true;
+            work.as_mut().poll(context)
+        })
+        .await
     }
 
     /// Waits until everything is written.
@@ -120,6 +143,9 @@ impl Outbox {
         }
         self.done.set(done);
         self.drained.ring();
+        for waker in self.held.take() {
+            waker.wake();
+        }
     }
 }
 

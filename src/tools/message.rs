@@ -100,6 +100,75 @@ impl Received {
     }
 }
 
+impl Received {
+    /// Bytes that it takes in an answer at most, which has it twice: as JSON, and as the text of that JSON.
+    fn written_len(&self) -> usize {
+        let texts = self.topic.chars().chain(self.payload.chars());
+        MEMBERS + texts.map(written_twice).sum::<usize>()
+    }
+
+    /// Keeps so much of the payload that it takes no more than `room` bytes of an answer; whether that is less.
+    pub(super) fn fit(&mut self, room: Option<usize>) -> bool {
+        let Some(room) = room else { return false };
+        let topic: usize = self.topic.chars().map(written_twice).sum();
+        let mut left = room.saturating_sub(MEMBERS + topic);
+        let fits = self.payload.char_indices().find(|(_, c)| {
+            let cost = written_twice(*c);
+            let fits = cost <= left;
+            left = left.saturating_sub(cost);
+            !fits
+        });
+        let Some((mut end, _)) = fits else {
+            return false;
+        };
+        let whole = match self.encoding {
+            Encoding::Utf8 => self.payload.len(),
+            Encoding::Base64 => {
+                end -= end % 4;
+                let padding = self.payload.bytes().rev().take_while(|it| *it == b'=');
+                self.payload.len() / 4 * 3 - padding.count()
+            }
+        };
+        self.payload.truncate(end);
+        self.payload_bytes.get_or_insert(whole);
+        true
+    }
+}
+
+/// Cuts messages to what an answer has room for, in bytes: whole ones from the end, and the first one's payload. How
+/// many were left out, when something was cut.
+pub(super) fn fit(messages: &mut Vec<Received>, room: Option<usize>) -> Option<usize> {
+    let room = room?;
+    let (mut used, mut fit) = (0, 0);
+    for message in messages.iter() {
+        used += message.written_len();
+        if used > room {
+            break;
+        }
+        fit += 1;
+    }
+    let before = messages.len();
+    if fit == before {
+        return None;
+    }
+    messages.truncate(fit.max(1));
+    if fit == 0 {
+        messages.first_mut()?.fit(Some(room));
+    }
+    Some(before - messages.len())
+}
+
+/// Bytes that a character takes in a JSON string and in the same JSON as a string again, together.
+fn written_twice(c: char) -> usize {
+    match c {
+        '"' | '\\' => 6,
+        '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 5,
+        // Escaped as `\u` and four digits, if it is.
+        '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => 13,
+        _ => 2 * c.len_utf8(),
+    }
+}
+
 /// The bytes a caller means by `payload` in `encoding`.
 pub(super) fn decode(payload: String, encoding: Encoding) -> Result<Vec<u8>, String> {
     match encoding {
@@ -160,6 +229,9 @@ fn beginning(payload: &[u8], encoding: Encoding, room: usize) -> &[u8] {
     }
     payload.get(..end).unwrap_or_default()
 }
+
+/// Bytes of a message's other members in an answer, both times.
+const MEMBERS: usize = 640;
 
 #[cfg(test)]
 mod tests {

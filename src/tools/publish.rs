@@ -34,9 +34,15 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
     };
     let allowed = |policy: &Policy| policy.may_publish(&message.topic, message.retain);
     // Pinned here: each future that it is handed through would have room for it.
-    let publishing = pin!(access.broker.publish(message.clone(), deadline));
+    let publishing = pin!(async {
+        let sent = access.broker.publish(message.clone(), deadline);
+        match access.rates.take(call.client.caller(), Instant::now()) {
+            Ok(()) => say(sent.await),
+            Err(too_many) => Err(Failure::NotSent(too_many.to_string())),
+        }
+    });
     let ended = access.rules.within(allowed, publishing).await;
-    let outcome = match say(ended.map_err(|stopped| stopped.tell(MAY_BE_OUT))?) {
+    let outcome = match ended.map_err(|stopped| stopped.tell(MAY_BE_OUT))? {
         Ok(outcome) => outcome,
         Err(failure) => return Err(failure.to_string()),
     };

@@ -15,10 +15,11 @@ use super::Access;
 use super::arguments::Arguments;
 use super::message::{Budget, Fit, Received};
 use super::publish::{self, Failure};
-use super::subscribe::shown;
+use super::subscribe::{missed, shown};
 use super::wait::{Wait, Waited};
 use crate::broker::Inbox;
 use crate::mcp::catalog::{ToolCall, ToolResult};
+use crate::mcp::{CallerId, Room};
 
 #[derive(Serialize)]
 struct Reply {
@@ -33,6 +34,8 @@ struct Query {
     request: Message,
     response: SubscribeFilter,
     wait: Wait,
+    caller: CallerId,
+    room: Room,
 }
 
 /// What happened to the request, as far as it is known.
@@ -45,7 +48,9 @@ enum Request {
 pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
     let query = Query {
-        wait: Wait::new(arguments.timeout()?, call.progress),
+        caller: call.client.caller().clone(),
+        room: call.room,
+        wait: Wait::new(arguments.timeout()?, call.progress, &call.client),
         response: arguments.filter("response_topic")?,
         request: Message {
             topic: arguments.topic("request_topic")?,
@@ -64,6 +69,8 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
 
 impl Query {
     async fn run(&self, access: &Access) -> Result<ToolResult, String> {
+        let counted = access.rates.take(&self.caller, Instant::now());
+        counted.map_err(|too_many| format!("no query: {too_many}. Nothing was sent."))?;
         let turn = access.turns.line_up(self.response.filter().clone());
         if self.wait.until_deadline(turn.come()).await.is_none() {
             return Err(format!(
@@ -115,8 +122,9 @@ impl Query {
         match ended {
             Waited::Message(message) => {
                 let latency = start.elapsed();
-                reply(access, &message, latency.as_secs_f64() * 1000.0)
+                reply(access, &message, latency.as_secs_f64() * 1000.0, &self.room)
             }
+            Waited::TooLarge(large) => Err(format!("no reply: {large}; {}", request.say())),
             Waited::Ended(why) => Err(format!("no reply: {why}; {}", request.say())),
             Waited::Timeout => Err(self.no_reply(&request, inbox)),
         }
@@ -129,9 +137,7 @@ impl Query {
             self.wait.seconds(),
             request.say()
         );
-        if inbox.interruptions() > 0 {
-            text.push_str("; the connection to the broker was lost meanwhile, so a reply may have been missed");
-        }
+        text.push_str(&missed(inbox));
         text
     }
 }
@@ -140,19 +146,25 @@ impl Request {
     fn say(&self) -> String {
         match self {
             Self::UnderWay => "the request may have reached the broker".into(),
-            Self::Out("delivered") => "the request was delivered to the broker".into(),
+            Self::Out("delivered") => "the broker has taken the request".into(),
             Self::Out(_) => "the request was sent".into(),
             Self::Unknown(why) => format!("the request may have reached the broker ({why})"),
         }
     }
 }
 
-fn reply(access: &Access, message: &Message, latency_ms: f64) -> Result<ToolResult, String> {
-    let (message, truncated) = match Budget::new(access.result_bytes).take(message) {
+fn reply(
+    access: &Access,
+    message: &Message,
+    latency_ms: f64,
+    room: &Room,
+) -> Result<ToolResult, String> {
+    let (mut message, truncated) = match Budget::new(access.result_bytes).take(message) {
         Fit::Whole(message) => (message, false),
         Fit::Cut(message) => (message, true),
         Fit::No => return Err("the reply does not fit a result".into()),
     };
+    let truncated = message.fit(room.bytes()) || truncated;
     let latency_ms = (latency_ms * 1000.0).round() / 1000.0;
     Ok(ToolResult::structured(&Reply {
         message,

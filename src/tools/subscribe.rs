@@ -11,9 +11,10 @@ use serde::Serialize;
 
 use super::Access;
 use super::arguments::Arguments;
-use super::message::{Budget, Fit, Received};
+use super::message::{self, Budget, Fit, Received};
 use super::wait::{Wait, Waited};
 use crate::broker::Inbox;
+use crate::mcp::Room;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 
 #[derive(Serialize)]
@@ -26,8 +27,17 @@ struct Collected<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     lost: u64,
+    /// What is known of those that were lost because they were too large to be kept: the first few.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    too_large: Vec<Large>,
     interrupted: bool,
     truncated: bool,
+}
+
+#[derive(Serialize)]
+struct Large {
+    topic: String,
+    payload_bytes: usize,
 }
 
 #[derive(Serialize)]
@@ -40,7 +50,7 @@ struct First {
 
 pub(super) async fn subscribe(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
-    let wait = Wait::new(arguments.timeout()?, call.progress);
+    let wait = Wait::new(arguments.timeout()?, call.progress, &call.client);
     let most = arguments.count("max_messages")?;
     let listen = Listen {
         filter: arguments.filter("topic")?,
@@ -53,6 +63,10 @@ pub(super) async fn subscribe(access: Rc<Access>, call: ToolCall) -> Result<Tool
         let mut inbox =
             listening.map_err(|why| format!("not subscribed: {why}. Nothing was received."))?;
         let mut collected = collect(&access, &wait, &mut inbox, most).await;
+        if let Some(left_out) = message::fit(&mut collected.messages, call.room.bytes()) {
+            collected.lost += left_out as u64;
+            collected.truncated = true;
+        }
         collected.topic = topic.as_str();
         collected.messages_received = collected.messages.len();
         collected.lost += inbox.lost();
@@ -77,6 +91,7 @@ async fn collect<'a>(
         ended_by: "max_messages",
         reason: None,
         lost: 0,
+        too_large: Vec::new(),
         interrupted: false,
         truncated: false,
     };
@@ -101,6 +116,14 @@ async fn collect<'a>(
                     break;
                 }
             },
+            Waited::TooLarge(large) => {
+                if collected.too_large.len() < LARGE_NAMED {
+                    collected.too_large.push(Large {
+                        topic: large.topic.to_string(),
+                        payload_bytes: large.payload_bytes,
+                    });
+                }
+            }
             Waited::Timeout => {
                 collected.ended_by = "timeout";
                 break;
@@ -117,45 +140,77 @@ async fn collect<'a>(
 
 pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
-    let wait = Wait::new(arguments.timeout()?, call.progress);
+    let wait = Wait::new(arguments.timeout()?, call.progress, &call.client);
     let listen = Listen {
         filter: arguments.filter("topic")?,
         qos: QoS::AtMostOnce,
         retained: arguments.flag("include_retained")?,
     };
-    let topic = listen.filter.clone();
+    let (topic, retained) = (listen.filter.clone(), listen.retained);
     let reading = async {
         let listening = wait.listen(&access, listen).await;
         let mut inbox = listening.map_err(|why| format!("not read: {why}"))?;
-        let next = wait.next(&access, &mut inbox, || "no message yet".into());
-        match next.await {
+        let mut too_large = None;
+        let next = loop {
+            let next = wait.next(&access, &mut inbox, || "no message yet".into());
+            match next.await {
+                // Under a filter with wildcards another may come that can be given.
+                Waited::TooLarge(large) if has_wildcards(&topic) => too_large = Some(large),
+                next => break next,
+            }
+        };
+        match next {
             Waited::Message(message) => match Budget::new(access.result_bytes).take(&message) {
-                Fit::Whole(message) => Ok(first(message, false)),
-                Fit::Cut(message) => Ok(first(message, true)),
+                Fit::Whole(message) => Ok(first(message, false, &call.room)),
+                Fit::Cut(message) => Ok(first(message, true, &call.room)),
                 Fit::No => Err("not read: the message does not fit a result".into()),
             },
             Waited::Ended(reason) => Err(format!("not read: {reason}")),
-            Waited::Timeout => Err(nothing(&topic, &wait, &inbox)),
+            Waited::TooLarge(large) => Err(format!("not read: {large}")),
+            Waited::Timeout => Err(match too_large {
+                Some(large) => format!("not read: {large}"),
+                None => nothing(&topic, retained, &wait, &inbox),
+            }),
         }
     };
     as_long_as_readable(&access, &topic, reading).await
 }
 
-fn first(message: Received, truncated: bool) -> ToolResult {
+fn first(mut message: Received, truncated: bool, room: &Room) -> ToolResult {
+    let truncated = message.fit(room.bytes()) || truncated;
     ToolResult::structured(&First { message, truncated })
 }
 
-fn nothing(topic: &SubscribeFilter, wait: &Wait, inbox: &Inbox) -> String {
-    let mut text = format!("no message on {} within {} s", shown(topic), wait.seconds());
+/// What was seen, and no more: a broker's access list hides what is there without a word.
+fn nothing(topic: &SubscribeFilter, retained: bool, wait: &Wait, inbox: &Inbox) -> String {
+    let text = format!("no message on {} within {} s", shown(topic), wait.seconds());
+    let missed = missed(inbox);
+    if inbox.lost() > 0 {
+        return format!("{text} that could be given out{missed}");
+    }
+    let kept = match retained {
+        true => "the broker sent no retained message",
+        false => "retained messages were not asked for (include_retained)",
+    };
+    format!(
+        "{text}: {kept}, and no new one came{missed}. Raise `timeout` (at most 300) for a topic that is published now \
+         and then, and check its spelling; the broker's own access list may hide it, too."
+    )
+}
+
+/// Why there may have been more than was given out.
+pub(super) fn missed(inbox: &Inbox) -> String {
+    let mut text = String::new();
+    if inbox.lost() > 0 {
+        let lost = inbox.lost();
+        text =
+            format!("; messages that came and found no room here: {lost} (`limits.waiting_bytes`)");
+    }
     if inbox.interruptions() > 0 {
         text.push_str(
             "; the connection to the broker was lost meanwhile, so one may have been missed",
         );
     }
-    text.push_str(
-        ". Nothing is retained there and nothing was published meanwhile; \
-         raise `timeout` (at most 300) for a topic that is published now and then, and check the topic's spelling.",
-    );
     text
 }
 
@@ -170,6 +225,13 @@ async fn as_long_as_readable<T>(
     ended.map_err(|stopped| stopped.to_string())?
 }
 
+fn has_wildcards(filter: &SubscribeFilter) -> bool {
+    filter.filter().as_str().contains(['+', '#'])
+}
+
 pub(super) fn shown(filter: &SubscribeFilter) -> mcpmqtt_protocol::topic::Shown<'_> {
     mcpmqtt_protocol::topic::Shown(filter.as_str())
 }
+
+/// Lost messages that a result names.
+const LARGE_NAMED: usize = 10;

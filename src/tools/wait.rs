@@ -1,5 +1,6 @@
 //! Waiting with a deadline, and telling the client meanwhile that we still wait.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
@@ -9,30 +10,37 @@ use mcpmqtt_protocol::message::Message;
 use smol::future;
 
 use super::Access;
-use crate::broker::{Arrival, Inbox, ListenFailure};
-use crate::mcp::Progress;
+use crate::broker::{Arrival, Inbox, ListenFailure, TooLarge};
+use crate::mcp::{CallerId, Client, Place, Progress};
 
 /// The time a call has, and whom to tell how it goes.
 pub(super) struct Wait {
     start: Instant,
     timeout: Duration,
     progress: Progress,
+    caller: CallerId,
+    /// Among those who listen.
+    place: Cell<Option<Place>>,
 }
 
 /// What a wait for a message ended with.
 pub(super) enum Waited {
     Message(Message),
+    /// A message came and was not kept.
+    TooLarge(TooLarge),
     Timeout,
     /// There will be no more messages, for this reason.
     Ended(String),
 }
 
 impl Wait {
-    pub(super) fn new(timeout: Duration, progress: Progress) -> Self {
+    pub(super) fn new(timeout: Duration, progress: Progress, client: &Client) -> Self {
         Self {
             start: Instant::now(),
             timeout,
             progress,
+            caller: client.caller().clone(),
+            place: Cell::default(),
         }
     }
 
@@ -55,6 +63,13 @@ impl Wait {
 
     /// Sets up a listener, or says why not.
     pub(super) async fn listen(&self, access: &Access, listen: Listen) -> Result<Inbox, String> {
+        let place = access.listeners.enter(&self.caller).map_err(|full| {
+            format!(
+                "of the calls that can wait for messages at the same time (`limits.listeners`), {full}; \
+                 try again when one has ended"
+            )
+        })?;
+        self.place.set(Some(place));
         match self.until_deadline(access.broker.listen(listen)).await {
             Some(Ok(inbox)) => {
                 self.report("subscribed, waiting");
@@ -96,7 +111,12 @@ impl Wait {
                     access.seen.note(&message.topic);
                     return Waited::Message(message);
                 }
-                Some(Arrival::Message(_)) => {}
+                Some(Arrival::TooLarge(large))
+                    if access.rules.policy().may_receive(large.topic.as_str()) =>
+                {
+                    return Waited::TooLarge(large);
+                }
+                Some(Arrival::Message(_) | Arrival::TooLarge(_)) => {}
                 Some(Arrival::Ended(reason)) => return Waited::Ended(reason.to_string()),
                 None => return Waited::Timeout,
             }

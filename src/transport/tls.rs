@@ -12,6 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use mcpmqtt_config::{Identity, Trust};
+use mcpmqtt_protocol::topic::{Shown, ShownPath};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
@@ -37,7 +38,8 @@ impl Tls {
     pub fn load(tls: &mcpmqtt_config::Tls, host: &str) -> Result<Self, String> {
         let name = tls.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
-            format!("mqtt.tls.server_name: `{name}` cannot stand in a certificate; give the name that does")
+            let name = Shown(name);
+            format!("mqtt.tls.server_name: {name} cannot stand in a certificate; give the name that does")
         })?;
         let ring = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&ring))
@@ -92,9 +94,9 @@ fn identity(files: &Identity, ring: &CryptoProvider) -> Result<SingleCertAndKey,
         .public_key()
         .is_some_and(|it| *it.as_ref() != *own.key.der)
     {
-        let path = files.key_file.display();
+        let path = ShownPath(&files.key_file);
         return Err(format!(
-            "mqtt.tls.key_file: `{path}` does not go with the certificate in `cert_file`"
+            "mqtt.tls.key_file: {path} does not go with the certificate in `cert_file`"
         ));
     }
     Ok(CertifiedKey::new(chain, key).into())

@@ -49,7 +49,7 @@ fn main() {
 }
 
 fn catalog() -> Catalog {
-    let notifier = Notifier::new();
+    let notifier = Notifier::default();
     let mut tools = tools::all(&notifier);
     tools.extend(asking::tools());
     Catalog {

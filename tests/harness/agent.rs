@@ -243,6 +243,16 @@ impl Answer {
             .to_owned()
     }
 
+    /// How a tool call ended: the structured content, or the text of the error.
+    pub fn outcome(self) -> Result<Value, String> {
+        let answer = self.wait();
+        let result = &answer["result"];
+        match result["isError"].as_bool().unwrap_or(false) {
+            false => Ok(result["structuredContent"].clone()),
+            true => Err(result["content"][0]["text"].as_str().unwrap().to_owned()),
+        }
+    }
+
     /// Whether the answer has not come yet.
     pub fn is_pending(&self) -> bool {
         let mut seen = self.1.borrow_mut();

@@ -30,7 +30,7 @@ class Agent:
         backoff = {"initial": 0.05, "max": 0.5, "refused_initial": 0.5, "refused_max": 1}
         mqtt = {"host": "127.0.0.1", "port": broker.port, "backoff": backoff, **broker.account(), **mqtt}
         topics = [
-            {"pattern": "t/#", "permissions": ["read", "write", "retain"]},
+            {"pattern": "t/#", "permissions": ["read", "write", "retain", "share"]},
             {"pattern": "forbidden/#", "permissions": ["read"]},
         ]
         json.dump({"mqtt": mqtt, "topics": topics, "limits": limits or {}}, self.config)

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server as HttpServer, Settings};
 use mcpmqtt::mcp::catalog::Catalog;
+use mcpmqtt::metrics::Metrics;
 use mcpmqtt_config::{ApiKey, Host, Origin, Secret};
 use serde_json::Value;
 use smol::LocalExecutor;
@@ -82,6 +83,8 @@ impl Server {
                 None => smol::block_on(Listener::tcp(wanted.host, 0)).unwrap(),
             };
             let (engine, gate) = engine_with(wanted.catalog);
+            let metrics = Metrics::default();
+            let counted = metrics.clone();
             ready.send((listener.place().to_owned(), gate)).unwrap();
             let settings = Settings {
                 engine,
@@ -100,8 +103,8 @@ impl Server {
                         .collect(),
                     tls: None,
                 },
-                metrics: mcpmqtt::metrics::Metrics::default(),
-                report: Box::new(String::new),
+                metrics,
+                report: Box::new(move || counted.key_hashes().to_string()),
                 limits: wanted.limits,
                 deadlines: wanted.deadlines,
             };
@@ -142,6 +145,14 @@ impl Server {
         let mut client = self.connect();
         client.send(request);
         client.answer()
+    }
+
+    /// How many slow hashes were begun, as whoever has this key is told.
+    pub fn key_hashes(&self, key: &str) -> u64 {
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n\r\n");
+        let answer = self.ask(request.as_bytes());
+        std::str::from_utf8(&answer.body).unwrap().parse().unwrap()
     }
 
     /// Lets the thread end, and waits for it.
@@ -240,6 +251,28 @@ impl Client {
             Socket::Unix(socket) => socket.write_all(bytes),
         };
         sent.is_ok()
+    }
+
+    /// Sends as much as the system takes without waiting; how much that was.
+    pub fn write_some(&mut self, bytes: &[u8]) -> usize {
+        let set = |on| match &self.socket {
+            Socket::Tcp(socket) => socket.set_nonblocking(on).unwrap(),
+            Socket::Unix(socket) => socket.set_nonblocking(on).unwrap(),
+        };
+        set(true);
+        let mut sent = 0;
+        while sent < bytes.len() {
+            let wrote = match &self.socket {
+                Socket::Tcp(socket) => (&mut &*socket).write(&bytes[sent..]),
+                Socket::Unix(socket) => (&mut &*socket).write(&bytes[sent..]),
+            };
+            match wrote {
+                Ok(count @ 1..) => sent += count,
+                _ => break,
+            }
+        }
+        set(false);
+        sent
     }
 
     pub fn finish(&mut self) {

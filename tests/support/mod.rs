@@ -1,8 +1,9 @@
 //! What the MCP tests share: a small catalog, a peer that talks to the engine, and the official
 //! schemas that every answer is held against.
 
-#![allow(dead_code, clippy::unwrap_used, unreachable_pub)]
+#![allow(dead_code, clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
 
+pub mod bystander;
 pub mod http;
 pub mod wire;
 
@@ -87,6 +88,7 @@ impl Peer {
         let notes = Rc::<RefCell<Vec<Value>>>::default();
         let sink = notes.clone();
         let outlet = Outlet::new(move |text| {
+            is_one_line(&text);
             sink.borrow_mut()
                 .push(serde_json::from_slice(&text).unwrap());
             true
@@ -134,7 +136,7 @@ impl Peer {
             Received::Call(call) => block_on(call.run()),
         };
         reply.map(|reply| {
-            assert!(!reply.text.contains(&b'\n'), "an answer is one line");
+            is_one_line(&reply.text);
             serde_json::from_slice(&reply.text).unwrap()
         })
     }
@@ -144,6 +146,13 @@ impl Peer {
         let answer = self.answer(request.to_string().as_bytes());
         answer.unwrap_or_else(|| panic!("no answer to {request}"))
     }
+}
+
+/// For every reader, also for those that take more than a newline for the end of one.
+fn is_one_line(message: &[u8]) {
+    let text = std::str::from_utf8(message).unwrap();
+    let ends = ['\n', '\u{85}', '\u{2028}', '\u{2029}'];
+    assert!(!text.contains(ends), "one line: {text:?}");
 }
 
 /// A request without `_meta`.

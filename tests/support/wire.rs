@@ -27,6 +27,7 @@ pub struct Wire {
 /// Limits that no test comes near unless it means to.
 pub fn limits() -> Limits {
     Limits {
+        drain: Duration::from_secs(30),
         grace: Duration::from_secs(30),
         patience: Duration::from_secs(30),
         ..Limits::default()
@@ -87,7 +88,15 @@ impl Wire {
                 future::pending::<()>().await;
             }
         };
-        let serving = serve_on(input, output, engine, executor.clone(), limits, stopping);
+        let serving = serve_on(
+            input,
+            output,
+            engine,
+            executor.clone(),
+            limits,
+            stopping,
+            || {},
+        );
         Wire {
             to: to.map(|fd| Async::new(File::from(fd)).unwrap()),
             from: from.map(|fd| BufReader::new(Async::new(File::from(fd)).unwrap())),

@@ -7,7 +7,8 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::backoff::Backoff;
-use super::event::{Event, Output, Reason, Ticket};
+use super::blame::{Blame, Malformed};
+use super::event::{Event, LastSent, Output, Reason, Ticket};
 use super::keepalive::{Due, KeepAlive};
 use super::listeners::{Listen, Listeners};
 use super::options::Options;
@@ -40,6 +41,11 @@ pub(super) struct Core {
     pub(super) short_lives: u32,
     /// Resumptions in a row that the broker ended before it had acknowledged anything.
     pub(super) vain_resumptions: u32,
+    /// Resumptions in a row that brought a packet no client can take.
+    pub(super) malformed_resumptions: u32,
+    pub(super) blame: Blame,
+    /// The packet that this connection ends for.
+    pub(super) malformed: Option<Malformed>,
     pub(super) unmatched: u64,
     pub(super) received_messages: [Count; 3],
 }
@@ -60,6 +66,7 @@ pub(super) enum State {
     Up {
         since: Instant,
         keep: KeepAlive,
+        resumed: bool,
     },
     /// DISCONNECT is the last packet in the outbox; the next connection follows at once.
     Parting {
@@ -76,7 +83,8 @@ pub(super) enum State {
 ///
 /// The session lives in memory here ([MQTT-4.1.0-1]). One from before this process began knows packet
 /// identifiers that we do not: our first QoS 2 messages would be taken for old ones and swallowed.
-/// It is ended by a connection with a clean session, before anything is said. So is ours when the
+/// Nor are its queued messages of use: nobody waits for them yet, and which subscriptions it has is not
+/// known. It is ended by a connection with a clean session, before anything is said. So is ours when the
 /// broker cannot bear what it has to be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Session {
@@ -107,6 +115,9 @@ impl Core {
             next_ticket: 0,
             short_lives: 0,
             vain_resumptions: 0,
+            malformed_resumptions: 0,
+            blame: Blame::default(),
+            malformed: None,
             unmatched: 0,
             received_messages: Default::default(),
             options,
@@ -199,14 +210,17 @@ impl Core {
         let reason = match &self.state {
             State::Handshake { .. } => Reason::ClosedBeforeConnack(words),
             State::Up { since, .. } => {
-                // A connection that ends while a filter is asked for may end because of the filter.
-                let short = now.saturating_duration_since(*since) < TAKEOVER_WINDOW
-                    && !self.subscriptions.is_asking();
-                self.short_lives = if short { self.short_lives + 1 } else { 0 };
-                if self.short_lives >= 2 {
-                    Reason::Takeover
-                } else {
-                    Reason::Closed(words)
+                let last_sent = self.last_sent(now);
+                let short = now.saturating_duration_since(*since) < TAKEOVER_WINDOW;
+                self.short_lives = match last_sent {
+                    None if short => self.short_lives + 1,
+                    _ => 0,
+                };
+                match last_sent {
+                    Some(sent) => Reason::ClosedAfter(sent, words),
+                    None if self.short_lives < 2 => Reason::Closed(words),
+                    None if self.options.is_client_id_generated => Reason::ShortLived,
+                    None => Reason::Takeover,
                 }
             }
             State::Closing { .. } => return self.finish(false),
@@ -215,6 +229,13 @@ impl Core {
             State::Down { .. } | State::Closed => return,
         };
         self.fail(now, reason, false);
+    }
+
+    /// What the connection may end for: a filter that is asked for, or a message sent a moment ago.
+    fn last_sent(&self, now: Instant) -> Option<LastSent> {
+        let filter = self.subscriptions.asked_for().cloned();
+        let filter = filter.map(LastSent::Subscribe);
+        filter.or_else(|| self.publishes.last_sent(now))
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -274,7 +295,7 @@ impl Core {
         self.subscriptions
             .pump(now, &mut self.outbox, &mut self.ids);
         self.publishes
-            .pump(&mut self.outbox, &mut self.ids, &self.options.limits);
+            .pump(now, &mut self.outbox, &mut self.ids, &self.options.limits);
         if !self.outbox.pending().is_empty() {
             keep.waiting_to_send(now);
         }
@@ -291,6 +312,7 @@ impl Core {
                 let deadlines = [
                     self.subscriptions.next_deadline(),
                     self.subscriptions.next_turn(),
+                    self.publishes.next_turn(),
                     self.publishes.ack_deadline(),
                 ];
                 deadlines.into_iter().chain([keep.next()]).flatten().min()

@@ -11,7 +11,7 @@ use super::core::{Core, Session, State};
 use super::event::{Event, Output, Reason};
 use super::flows;
 use crate::encode;
-use crate::limits::{DISCONNECT_TIMEOUT, VAIN_RESUMPTIONS};
+use crate::limits::{DISCONNECT_TIMEOUT, MALFORMED_RESUMPTIONS, VAIN_RESUMPTIONS};
 use crate::topic::SubscribeFilter;
 
 impl Core {
@@ -29,8 +29,12 @@ impl Core {
         } else {
             self.backoff.after_failure(lived)
         };
-        let reason = self.resumed_in_vain(reason);
-        self.lose_connection(&reason);
+        self.end_malformed_session();
+        let reason = self.resumed_in_vain(now, reason);
+        self.lose_connection(now, &reason);
+        if reason.is_to_stay() {
+            self.end_waiting(&reason);
+        }
         self.outbox.reset();
         self.outputs.push_back(Output::Event(Event::Disconnected {
             reason: reason.clone(),
@@ -44,17 +48,26 @@ impl Core {
 
     /// A session that the broker ends the connection for again and again is ended by the next
     /// connection, as one is that is not ours.
-    fn resumed_in_vain(&mut self, reason: Reason) -> Reason {
-        let by_the_broker = matches!(
-            reason,
-            Reason::Closed(_) | Reason::Takeover | Reason::Protocol(_)
-        );
+    fn resumed_in_vain(&mut self, now: Instant, reason: Reason) -> Reason {
         if !matches!(self.state, State::Up { .. }) {
+            return reason;
+        }
+        let by_the_broker = reason.is_by_the_broker();
+        let by_a_message = by_the_broker && self.subscriptions.asked_for().is_none();
+        let outputs = &mut self.outputs;
+        let convicted = self
+            .publishes
+            .convict(now, by_a_message, &mut self.ids, &mut |event| {
+                outputs.push_back(Output::Event(event));
+            });
+        if let Some(reason) = convicted {
+            self.vain_resumptions = 0;
+            self.session = Session::Foreign;
             return reason;
         }
         if !self.publishes.is_unanswered() {
             self.vain_resumptions = 0;
-        } else if by_the_broker {
+        } else if by_the_broker && self.publishes.has_sent_again() {
             self.vain_resumptions += 1;
         }
         if self.vain_resumptions < VAIN_RESUMPTIONS {
@@ -65,24 +78,76 @@ impl Core {
         Reason::SessionGivenUp
     }
 
-    fn lose_connection(&mut self, reason: &Reason) {
+    /// What cannot be taken and is not acknowledged comes again with a kept session, whoever listens.
+    fn end_malformed_session(&mut self) {
+        let resumed = matches!(self.state, State::Up { resumed: true, .. });
+        if !resumed || self.malformed.is_none() {
+            if matches!(self.state, State::Up { .. }) {
+                self.malformed_resumptions = 0;
+            }
+            return;
+        }
+        self.malformed_resumptions += 1;
+        if self.malformed_resumptions >= MALFORMED_RESUMPTIONS {
+            self.malformed_resumptions = 0;
+            self.session = Session::Foreign;
+        }
+    }
+
+    /// The subscriptions that brought the packet this connection ends for, when they have done so before,
+    /// are given up. False when no subscription is to blame.
+    fn blame_filters(&mut self, now: Instant) -> bool {
+        let Some(malformed) = self.malformed.take() else {
+            return false;
+        };
+        let filters = match &malformed.topic {
+            Some(topic) => self.listeners.filters_of(topic),
+            None => self.subscriptions.only_fresh(now).into_iter().collect(),
+        };
+        let is_known = !filters.is_empty();
+        for filter in self.blame.ended_by(now, &malformed, filters) {
+            self.subscriptions.end(&filter);
+            self.refuse_listeners(&filter, &Reason::BringsMalformed(malformed.error));
+        }
+        is_known
+    }
+
+    fn lose_connection(&mut self, now: Instant, reason: &Reason) {
         let clean = self.options.clean_session;
+        let is_explained = self.blame_filters(now);
         self.publishes.disconnected(&mut self.ids);
         // What a network did is no filter's fault, nor what was not written.
         let heard = match reason {
-            Reason::Closed(_)
-            | Reason::Takeover
-            | Reason::Protocol(_)
-            | Reason::NoSubscribeAck
-            | Reason::SessionGivenUp => self.outbox.written(),
+            _ if is_explained => 0,
+            Reason::NoSubscribeAck | Reason::SessionGivenUp => self.outbox.written(),
+            reason if reason.is_by_the_broker() => self.outbox.written(),
             _ => 0,
         };
         let forbidden = self.subscriptions.disconnected(clean, heard, &mut self.ids);
         for filter in forbidden {
-            self.refuse_listeners(&filter, &Reason::FilterCutsConnection);
+            let reason = Reason::FilterCutsConnection;
+            self.refuse_listeners(&filter, &reason);
+            self.blame.condemn(now, &filter, None, reason);
         }
         if clean {
             self.lose_session(reason);
+        }
+    }
+
+    /// What waits for a connection hears why there is none, as it would if it was asked for now. What was
+    /// granted or sent before goes on when there is a connection again.
+    fn end_waiting(&mut self, reason: &Reason) {
+        let outputs = &mut self.outputs;
+        self.publishes.drop_queue(reason, &mut |event| {
+            outputs.push_back(Output::Event(event));
+        });
+        for ticket in self.listeners.never_granted() {
+            if let Some(filter) = self.listeners.remove(ticket) {
+                self.subscriptions.leave(&filter);
+            }
+            let reason = reason.clone();
+            self.outputs
+                .push_back(Output::Event(Event::ListenRefused { ticket, reason }));
         }
     }
 

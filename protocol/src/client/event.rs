@@ -1,6 +1,7 @@
 //! What a client tells its driver, and the words for everything that can go wrong.
 
-use std::fmt;
+mod words;
+
 use std::time::{Duration, Instant};
 
 use mqttrs::QoS;
@@ -8,6 +9,7 @@ use mqttrs::QoS;
 use crate::encode::EncodeError;
 use crate::frame::FrameError;
 use crate::message::Message;
+use crate::topic::{SubscribeFilter, TopicError, TopicName};
 
 /// Names one publish or one listener for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +36,9 @@ pub enum Event {
         /// It still had our session.
         session_present: bool,
     },
+    /// The broker had a session of our identifier from before this process began. It is being ended, with
+    /// what was kept for it.
+    OldSession,
     /// There is no connection now.
     Disconnected {
         /// Why.
@@ -69,6 +74,17 @@ pub enum Event {
         /// The message, shared with other listeners.
         message: Message,
     },
+    /// A message for a listener that was larger than `Limits::packet_bytes`: it is lost.
+    TooLarge {
+        /// Which listener.
+        ticket: Ticket,
+        /// Where it came on.
+        topic: TopicName,
+        /// The size of its payload.
+        payload_bytes: usize,
+        /// It is the stored message of its topic.
+        retain: bool,
+    },
 }
 
 /// How a publish ended. There is exactly one for each.
@@ -95,13 +111,19 @@ pub enum Reason {
     ConnectTimeout(Duration),
     /// CONNACK with a code that says no ([MQTT-3.2.2-5]).
     Refused(Refusal),
+    /// What answered CONNECT is no broker of MQTT 3.1.1.
+    Stranger(Stranger),
     /// The connection ended before the broker answered CONNECT; the driver's words, empty for an
     /// orderly end.
     ClosedBeforeConnack(String),
     /// The connection ended; the driver's words, empty for an orderly end.
     Closed(String),
-    /// As `Closed`, soon after CONNACK and more than once.
+    /// As `Closed`, right after something was sent that the broker may not take.
+    ClosedAfter(LastSent, String),
+    /// As `Closed`, soon after CONNACK and more than once: another client seems to have our identifier.
     Takeover,
+    /// The same when nobody else can have our identifier.
+    ShortLived,
     /// No answer to a ping in time.
     KeepAlive,
     /// The connection takes no bytes.
@@ -120,10 +142,50 @@ pub enum Reason {
     FilterRefused,
     /// The broker ended the connection each time this filter was asked for.
     FilterCutsConnection,
+    /// What the broker sends for this filter broke the protocol more than once.
+    BringsMalformed(FrameError),
+    /// The broker ended the connection each time it was sent this message, so its session is ended.
+    MessageCutsConnection {
+        /// Where it was to go.
+        topic: TopicName,
+        /// Topic and payload.
+        bytes: usize,
+    },
     /// The broker ended the connection each time the kept session went on, so that session is ended.
     SessionGivenUp,
     /// The application asked for the end.
     ShuttingDown,
+}
+
+/// What was sent last before a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LastSent {
+    /// A publish that is not acknowledged.
+    Publish {
+        /// Where it went.
+        topic: TopicName,
+        /// Topic and payload.
+        bytes: usize,
+    },
+    /// A SUBSCRIBE that is not answered.
+    Subscribe(SubscribeFilter),
+}
+
+/// What may answer at the broker's port in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stranger {
+    /// An HTTP server.
+    Http,
+    /// An SSH server.
+    Ssh,
+    /// An AMQP server, such as RabbitMQ at its main port.
+    Amqp,
+    /// An SMTP or FTP server.
+    MailOrFtp,
+    /// Something that speaks TLS.
+    Tls,
+    /// A broker that refuses in MQTT 5, with this reason code.
+    Mqtt5(u8),
 }
 
 /// The broker's refusals in CONNACK.
@@ -171,6 +233,15 @@ pub enum PublishError {
     QueueBytesFull(usize),
     /// Longer than a packet can be (268,435,455 bytes).
     TooLarge,
+    /// Topic and payload together are above `Limits::publish_bytes`.
+    AboveLimit {
+        /// Their size.
+        bytes: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// A topic that brokers may end the connection for.
+    Topic(TopicError),
 }
 
 /// Why a listener was not accepted.
@@ -180,6 +251,8 @@ pub enum ListenError {
     NotConnected(Reason),
     /// So many are listening already.
     TooMany(usize),
+    /// The filter was given up a moment ago.
+    GivenUp(Reason),
 }
 
 impl Reason {
@@ -188,118 +261,28 @@ impl Reason {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Refused(refusal) => *refusal != Refusal::Unavailable,
-            Self::BadOptions(_) => true,
+            Self::BadOptions(_) | Self::Stranger(_) => true,
             _ => false,
         }
     }
-}
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NeverConnected => f.write_str("not connected yet"),
-            Self::Transport(words) => f.write_str(words),
-            Self::ConnectTimeout(limit) => {
-                write!(f, "no answer within the connect timeout of {} s", limit.as_secs_f64())
-            }
-            Self::Refused(refusal) => refusal.fmt(f),
-            Self::ClosedBeforeConnack(words) => {
-                f.write_str("the broker closed the connection without an answer to CONNECT")?;
-                if words.is_empty() { Ok(()) } else { write!(f, ": {words}") }
-            }
-            Self::Closed(words) if words.is_empty() => {
-                f.write_str("the broker closed the connection")
-            }
-            Self::Closed(words) => write!(f, "the connection broke: {words}"),
-            Self::Takeover => f.write_str(
-                "the broker ends the connection soon after each connect; \
-                 another client probably uses this client id (set `mqtt.client_id` to a unique one)",
-            ),
-            Self::KeepAlive => f.write_str("the broker stopped answering (no reply to a ping)"),
-            Self::WriteStalled => f.write_str("the broker stopped reading"),
-            Self::NoSubscribeAck => f.write_str("the broker did not acknowledge a subscription"),
-            Self::NoPublishAck => f.write_str("the broker acknowledges no message"),
-            Self::BadOptions(error) => write!(f, "the connection cannot be asked for: {error}"),
-            Self::Protocol(error) => error.fmt(f),
-            Self::Timeout(None) => f.write_str("the time allowed was over"),
-            Self::Timeout(Some(why)) => write!(f, "the time allowed was over; {why}"),
-            Self::FilterRefused => f.write_str("the broker refused the subscription"),
-            Self::FilterCutsConnection => f.write_str(
-                "the broker closes the connection when this filter is subscribed; it does not allow it",
-            ),
-            Self::SessionGivenUp => f.write_str(
-                "the broker ends the connection whenever the kept session goes on; a new one is begun",
-            ),
-            Self::ShuttingDown => f.write_str("the program is shutting down"),
-        }
+    /// True for an attempt that took all the time it had, or failed in a way that the next will hardly cure:
+    /// whoever waits for a connection waits no longer.
+    pub(super) fn is_to_stay(&self) -> bool {
+        matches!(self, Self::ConnectTimeout(_)) || self.is_configuration()
     }
-}
 
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ProtocolVersion => "the broker does not speak MQTT 3.1.1",
-            Self::ClientId => "the broker refused the client id (see `mqtt.client_id`)",
-            Self::Unavailable => "the broker says it is unavailable",
-            Self::Credentials => {
-                "the broker refused the user name or password (see `mqtt.username`, `mqtt.password`)"
-            }
-            Self::NotAuthorized => {
-                "the broker does not authorize this client (see `mqtt.username`, `mqtt.client_id`)"
-            }
-        })
-    }
-}
-
-impl fmt::Display for ProtocolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the broker broke the protocol: ")?;
-        match self {
-            Self::Frame(error) => error.fmt(f),
-            Self::NotConnack => f.write_str("its first packet was not CONNACK"),
-            Self::SecondConnack => f.write_str("it sent a second CONNACK"),
-            Self::SessionPresent => f.write_str("it claims a session after a clean start"),
-            Self::UnexpectedAck(kind) => {
-                write!(f, "it sent {kind} for a packet id not waiting for it")
-            }
-            Self::SubackCount => f.write_str("SUBACK does not have one code for each filter"),
-            Self::ClientPacket => f.write_str("it sent a packet that only clients send"),
-        }
-    }
-}
-
-impl fmt::Display for PublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotConnected(reason) => write!(f, "not connected: {reason}"),
-            Self::QueueFull(limit) => {
-                write!(
-                    f,
-                    "{limit} publishes are waiting already; try again when some are done"
-                )
-            }
-            Self::QueueBytesFull(limit) => {
-                write!(
-                    f,
-                    "{limit} bytes are waiting to be published already; try again later"
-                )
-            }
-            Self::TooLarge => f.write_str("an MQTT packet holds at most 268,435,455 bytes"),
-        }
-    }
-}
-
-impl fmt::Display for ListenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotConnected(reason) => write!(f, "not connected: {reason}"),
-            Self::TooMany(limit) => {
-                write!(
-                    f,
-                    "{limit} calls are listening already; try again when some are done"
-                )
-            }
-        }
+    /// True when the broker, or what stands in its place, ended a connection that was up.
+    pub(super) fn is_by_the_broker(&self) -> bool {
+        matches!(
+            self,
+            Self::Closed(_)
+                | Self::ClosedAfter(..)
+                | Self::Takeover
+                | Self::ShortLived
+                | Self::MessageCutsConnection { .. }
+                | Self::Protocol(_)
+        )
     }
 }
 

@@ -11,6 +11,7 @@ use std::time::Instant;
 use mqttrs::{Pid, QosPid};
 
 use super::event::Ticket;
+use super::trial::Trial;
 use crate::encode;
 use crate::limits::PUBLISH_ACK_TIMEOUT;
 use crate::message::Message;
@@ -23,11 +24,14 @@ pub(super) struct Flows {
     resend: VecDeque<Pid>,
     /// Where in the stream the last packet that was sent again ends.
     resend_end: u64,
+    /// That packet's identifier, and when the socket had taken it whole.
+    last_resent: Option<(Pid, Option<Instant>)>,
     /// What is sent again has not been acknowledged, not one of it, on this connection.
     is_unanswered: bool,
     /// Since when the broker has acknowledged nothing of what is in flight.
     waiting_since: Option<Instant>,
     releases: u64,
+    trial: Trial,
 }
 
 pub(super) struct Flow {
@@ -106,6 +110,7 @@ impl Flows {
             Step::Pubcomp => return Acked::Next(0),
         };
         flow.step = Step::Pubcomp;
+        self.trial.answered(pid, false);
         // [MQTT-4.6.0-4]: a PUBREL has its place by its PUBREC.
         flow.order = self.releases;
         self.releases += 1;
@@ -127,6 +132,7 @@ impl Flows {
             return Acked::Unknown;
         };
         self.is_unanswered = false;
+        self.trial.answered(pid, true);
         self.waiting_since = (!self.by_pid.is_empty()).then_some(now);
         Acked::Done(flow)
     }
@@ -135,20 +141,27 @@ impl Flows {
     pub(super) fn disconnected(&mut self) {
         self.resend.clear();
         self.resend_end = 0;
+        self.last_resent = None;
         self.is_unanswered = false;
         self.waiting_since = None;
     }
 
     /// The broker kept the session: everything in flight goes out again.
-    pub(super) fn resume(&mut self, now: Instant) {
-        self.resend = self.in_order().into();
+    /// One at a time when it is doubted that the broker takes them all.
+    pub(super) fn resume(&mut self, now: Instant, is_doubted: bool) {
+        let order = self.in_order();
+        self.trial.resumed(now, &order, is_doubted);
+        self.resend = order.into();
         self.is_unanswered = !self.resend.is_empty();
         self.waiting_since = (!self.by_pid.is_empty()).then_some(now);
     }
 
     /// Sends the next packet again, if there is one: with the same identifier, DUP set, nothing else
     /// changed ([MQTT-4.4.0-1], [MQTT-3.3.1-1]).
-    pub(super) fn send_again(&mut self, out: &mut Outbox) -> bool {
+    pub(super) fn send_again(&mut self, now: Instant, out: &mut Outbox) -> bool {
+        if self.trial.is_on() && !self.trial.may_send(now) {
+            return false;
+        }
         let Some(pid) = self.resend.pop_front() else {
             return false;
         };
@@ -164,15 +177,52 @@ impl Flows {
             Some((message, qospid)) => write(out, true, qospid, message),
         }
         self.resend_end = out.end();
+        self.last_resent = Some((pid, None));
+        self.trial.sent(pid, out.end());
         true
+    }
+
+    /// The message that was sent again last, if it is not acknowledged, and since when the socket has it.
+    pub(super) fn last_resent(&self) -> Option<(&Message, Instant)> {
+        let (pid, written) = self.last_resent?;
+        match &self.by_pid.get(&pid)?.step {
+            Step::Puback(message) | Step::Pubrec(message) => Some((message, written?)),
+            Step::Pubcomp => None,
+        }
+    }
+
+    /// Whether nothing else may be sent, because messages are tried one at a time.
+    pub(super) fn is_on_trial(&self) -> bool {
+        self.trial.is_on()
+    }
+
+    /// When the next of those may be sent.
+    pub(super) fn next_turn(&self) -> Option<Instant> {
+        self.trial.next_turn().filter(|_| !self.resend.is_empty())
+    }
+
+    /// The connection is gone; `by_the_broker` when nothing else explains it. Takes out the flow that it
+    /// ends for every time.
+    pub(super) fn convict(&mut self, now: Instant, by_the_broker: bool) -> Option<(Pid, Flow)> {
+        let pid = self.trial.connection_ended(now, by_the_broker)?;
+        Some((pid, self.by_pid.remove(&pid)?))
     }
 
     /// The socket took the stream up to `written`. While what is sent again leaves, the broker
     /// cannot have acknowledged it.
-    pub(super) fn written(&mut self, now: Instant, before: u64) {
+    pub(super) fn written(&mut self, now: Instant, before: u64, written: u64) {
+        self.trial.written(now, before, written);
+        if before < self.resend_end && self.resend_end <= written {
+            self.last_resent = self.last_resent.map(|(pid, _)| (pid, Some(now)));
+        }
         if self.waiting_since.is_some() && (!self.resend.is_empty() || before < self.resend_end) {
             self.waiting_since = Some(now);
         }
+    }
+
+    /// The broker cannot have acknowledged anything until `now`.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.waiting_since = self.waiting_since.map(|_| now);
     }
 
     /// Whether something was to be sent again on this connection, and nothing of it is acknowledged.
@@ -180,9 +230,15 @@ impl Flows {
         self.is_unanswered
     }
 
+    /// Whether any of that was sent on this connection.
+    pub(super) fn has_sent_again(&self) -> bool {
+        self.resend_end > 0
+    }
+
     /// Takes everything out, in order.
     pub(super) fn drain(&mut self) -> Vec<(Pid, Flow)> {
         self.disconnected();
+        self.trial = Trial::default();
         let order = self.in_order();
         let flows = order.into_iter();
         flows

@@ -24,6 +24,21 @@ pub struct Listen {
     pub retained: bool,
 }
 
+/// A PUBLISH from the broker.
+pub(super) struct Inbound<'a> {
+    pub(super) topic: &'a str,
+    pub(super) content: Content<'a>,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+}
+
+#[derive(Clone, Copy)]
+pub(super) enum Content<'a> {
+    Whole(&'a [u8]),
+    /// So many bytes, which were not kept.
+    TooLarge(usize),
+}
+
 pub(super) struct Listeners {
     by_ticket: HashMap<Ticket, Listener>,
     by_filter: FilterTree<Ticket>,
@@ -91,6 +106,18 @@ impl Listeners {
         tickets
     }
 
+    /// The filters that a message on `topic` is for.
+    pub(super) fn filters_of(&self, topic: &str) -> Vec<SubscribeFilter> {
+        let mut filters = Vec::new();
+        self.by_filter.for_each_match(topic, &mut |ticket| {
+            let listener = self.by_ticket.get(ticket);
+            filters.extend(listener.map(|listener| listener.listen.filter.clone()));
+        });
+        filters.sort_unstable();
+        filters.dedup();
+        filters
+    }
+
     /// Listeners of this filter that waited for `ask` or an earlier one; they wait no more.
     pub(super) fn granted(&mut self, filter: &SubscribeFilter, ask: Ask) -> Vec<Ticket> {
         let mut tickets = Vec::new();
@@ -101,6 +128,15 @@ impl Listeners {
                 tickets.push(*ticket);
             }
         }
+        tickets.sort_unstable();
+        tickets
+    }
+
+    /// Listeners that were never granted.
+    pub(super) fn never_granted(&self) -> Vec<Ticket> {
+        let waiting = self.by_ticket.iter();
+        let waiting = waiting.filter(|(_, listener)| listener.waiting_for.is_some());
+        let mut tickets: Vec<Ticket> = waiting.map(|(ticket, _)| *ticket).collect();
         tickets.sort_unstable();
         tickets
     }
@@ -116,10 +152,7 @@ impl Listeners {
     /// is being left: there would be a gap behind it that nobody counts.
     pub(super) fn dispatch(
         &mut self,
-        topic: &str,
-        payload: &[u8],
-        qos: QoS,
-        retain: bool,
+        inbound: &Inbound<'_>,
         is_leaving: &impl Fn(&SubscribeFilter) -> bool,
         events: &mut impl FnMut(Event),
     ) -> bool {
@@ -128,7 +161,8 @@ impl Listeners {
             by_filter,
             connection,
         } = self;
-        let mut message: Option<Message> = None;
+        let Inbound { topic, retain, .. } = *inbound;
+        let mut heard: Option<Heard> = None;
         let mut hashes: Option<(u64, u64)> = None;
         let mut matched = false;
         by_filter.for_each_match(topic, &mut |ticket| {
@@ -140,22 +174,77 @@ impl Listeners {
                 return;
             }
             if listener.listen.retained {
-                let hashes = *hashes.get_or_insert_with(|| (hash(topic.as_bytes()), hash(payload)));
+                let hashes = *hashes.get_or_insert_with(|| inbound.hashes());
                 if !listener.is_news(hashes, retain, *connection) {
                     return;
                 }
             } else if retain {
                 return;
             }
-            let Some(message) = shared(&mut message, topic, payload, qos, retain) else {
-                return;
-            };
-            events(Event::Message {
-                ticket: *ticket,
-                message,
-            });
+            if heard.is_none() {
+                heard = inbound.to_be_heard();
+            }
+            if let Some(heard) = &heard {
+                events(heard.event(*ticket));
+            }
         });
         matched
+    }
+}
+
+/// What listeners are told of one PUBLISH; clones share it.
+enum Heard {
+    Message(Message),
+    TooLarge(TopicName, usize, bool),
+}
+
+impl Heard {
+    fn event(&self, ticket: Ticket) -> Event {
+        match self {
+            Self::Message(message) => Event::Message {
+                ticket,
+                message: message.clone(),
+            },
+            Self::TooLarge(topic, bytes, retain) => Event::TooLarge {
+                ticket,
+                topic: topic.clone(),
+                payload_bytes: *bytes,
+                retain: *retain,
+            },
+        }
+    }
+}
+
+impl Inbound<'_> {
+    fn to_be_heard(&self) -> Option<Heard> {
+        let topic = TopicName::parse(self.topic).ok()?;
+        Some(match self.content {
+            Content::TooLarge(bytes) => Heard::TooLarge(topic, bytes, self.retain),
+            Content::Whole(payload) => Heard::Message(Message {
+                topic,
+                payload: Arc::from(payload),
+                qos: self.qos,
+                retain: self.retain,
+            }),
+        })
+    }
+
+    /// Of topic and payload. Of a payload that was not kept only the size is known.
+    fn hashes(&self) -> (u64, u64) {
+        let payload = match self.content {
+            Content::Whole(payload) => hash(payload),
+            Content::TooLarge(bytes) => hash(&bytes.to_be_bytes()),
+        };
+        (hash(self.topic.as_bytes()), payload)
+    }
+}
+
+impl Content<'_> {
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Self::Whole(payload) => payload.len(),
+            Self::TooLarge(bytes) => bytes,
+        }
     }
 }
 
@@ -191,24 +280,6 @@ impl Listener {
             }
         }
     }
-}
-
-fn shared(
-    message: &mut Option<Message>,
-    topic: &str,
-    payload: &[u8],
-    qos: QoS,
-    retain: bool,
-) -> Option<Message> {
-    if message.is_none() {
-        *message = Some(Message {
-            topic: TopicName::parse(topic).ok()?,
-            payload: Arc::from(payload),
-            qos,
-            retain,
-        });
-    }
-    message.clone()
 }
 
 fn hash(bytes: &[u8]) -> u64 {

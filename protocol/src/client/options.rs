@@ -11,6 +11,8 @@ use crate::message::Message;
 pub struct Options {
     /// The client identifier, the same over all reconnects ([MQTT-3.1.3-2]).
     pub client_id: String,
+    /// The identifier was made by chance, so that no other client can have it.
+    pub is_client_id_generated: bool,
     /// True: the broker forgets us at each disconnect, and so do we ([MQTT-3.1.2-6]).
     pub clean_session: bool,
     /// Longest silence in seconds before a ping; 0 turns pings off ([MQTT-3.1.2-23]).
@@ -38,6 +40,7 @@ impl Options {
     pub fn new(client_id: impl Into<String>) -> Self {
         Self {
             client_id: client_id.into(),
+            is_client_id_generated: false,
             clean_session: true,
             keep_alive: 60,
             username: None,

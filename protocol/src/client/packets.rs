@@ -7,9 +7,12 @@ use mqttrs::{Connack, ConnectReturnCode, Packet, Pid, Publish, QosPid, Subscribe
 use super::core::{Core, Session, State};
 use super::event::{Event, Output, ProtocolError, Reason, Refusal};
 use super::keepalive::KeepAlive;
+use super::listeners::{Content, Inbound};
 use super::subscriptions::Answer;
 use super::traffic::Count;
 use crate::encode;
+use crate::frame::TooLarge;
+use crate::limits::TRUSTED_RESUMPTIONS;
 
 impl Core {
     /// Handles one packet; an error ends the connection.
@@ -22,12 +25,14 @@ impl Core {
             };
         }
         match packet {
-            Packet::Publish(publish) => self.handle_publish(&publish),
+            Packet::Publish(publish) => {
+                self.handle_publish(&publish, Content::Whole(publish.payload));
+            }
             Packet::Puback(pid) => self.handle_puback(now, pid)?,
             Packet::Pubrec(pid) => self.handle_pubrec(now, pid)?,
             Packet::Pubrel(pid) => self.handle_pubrel(pid),
             Packet::Pubcomp(pid) => self.handle_pubcomp(now, pid)?,
-            Packet::Suback(suback) => self.handle_suback(suback.pid, &suback.return_codes)?,
+            Packet::Suback(suback) => self.handle_suback(now, suback.pid, &suback.return_codes)?,
             Packet::Unsuback(pid) => {
                 self.subscriptions
                     .unsuback(pid, &mut self.ids)
@@ -42,6 +47,30 @@ impl Core {
             _ => return Err(Reason::Protocol(ProtocolError::ClientPacket)),
         }
         Ok(())
+    }
+
+    /// Handles a PUBLISH whose payload was too large to be kept: to the broker it is one like any other.
+    pub(super) fn handle_too_large(&mut self, passed: &TooLarge) -> Result<(), Reason> {
+        if let State::Handshake { .. } = self.state {
+            // [MQTT-3.2.0-1]
+            return Err(Reason::Protocol(ProtocolError::NotConnack));
+        }
+        let publish = Publish {
+            dup: passed.dup,
+            qospid: passed.qospid,
+            retain: passed.retain,
+            topic_name: &passed.topic,
+            payload: &[],
+        };
+        self.handle_publish(&publish, Content::TooLarge(passed.payload_bytes));
+        Ok(())
+    }
+
+    /// A packet that is longer than most is coming in: the broker cannot say anything else meanwhile, so
+    /// what it owes us is not late.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.subscriptions.postpone(now);
+        self.publishes.postpone(now);
     }
 
     fn handle_connack(&mut self, now: Instant, connack: Connack) -> Result<(), Reason> {
@@ -77,6 +106,7 @@ impl Core {
             }
             (Session::Unknown, true) => {
                 self.session = Session::Foreign;
+                self.outputs.push_back(Output::Event(Event::OldSession));
                 self.part(now);
             }
             (Session::Foreign, false) => {
@@ -93,12 +123,17 @@ impl Core {
 
     fn begin(&mut self, now: Instant, session_present: bool) {
         let keep = KeepAlive::new(self.options.keep_alive, now);
-        self.state = State::Up { since: now, keep };
+        self.state = State::Up {
+            since: now,
+            keep,
+            resumed: session_present,
+        };
         self.listeners.connected();
         self.outputs
             .push_back(Output::Event(Event::Connected { session_present }));
         if session_present {
-            self.publishes.resume(now);
+            let is_doubted = self.vain_resumptions >= TRUSTED_RESUMPTIONS;
+            self.publishes.resume(now, is_doubted);
             self.subscriptions.resume();
         } else {
             let reason = self.last_reason.clone();
@@ -113,34 +148,37 @@ impl Core {
 
     /// [MQTT-4.5.0-2]: every PUBLISH is acknowledged, wanted or not. The acknowledgement is behind
     /// the delivery: the events are out before the next packet is read.
-    fn handle_publish(&mut self, publish: &Publish<'_>) {
+    fn handle_publish(&mut self, publish: &Publish<'_>, content: Content<'_>) {
         match publish.qospid {
-            QosPid::AtMostOnce => self.deliver(publish),
+            QosPid::AtMostOnce => self.deliver(publish, content),
             QosPid::AtLeastOnce(pid) => {
-                self.deliver(publish);
+                self.deliver(publish, content);
                 // [MQTT-3.3.4-1]
                 encode::puback(self.outbox.buffer(), pid);
             }
             QosPid::ExactlyOnce(pid) => {
                 // DUP says nothing: brokers resend without it. The identifier decides.
                 if self.received.insert(pid.get()) {
-                    self.deliver(publish);
+                    self.deliver(publish, content);
                 }
                 encode::pubrec(self.outbox.buffer(), pid);
             }
         }
     }
 
-    fn deliver(&mut self, publish: &Publish<'_>) {
-        let bytes = publish.topic_name.len() + publish.payload.len();
-        Count::add(&mut self.received_messages, publish.qospid.qos(), bytes);
+    fn deliver(&mut self, publish: &Publish<'_>, content: Content<'_>) {
+        let message = Inbound {
+            topic: publish.topic_name,
+            content,
+            qos: publish.qospid.qos(),
+            retain: publish.retain,
+        };
+        let bytes = message.topic.len() + content.bytes();
+        Count::add(&mut self.received_messages, message.qos, bytes);
         let outputs = &mut self.outputs;
         let subscriptions = &self.subscriptions;
         let matched = self.listeners.dispatch(
-            publish.topic_name,
-            publish.payload,
-            publish.qospid.qos(),
-            publish.retain,
+            &message,
             &|filter| subscriptions.is_leaving(filter),
             &mut |event| outputs.push_back(Output::Event(event)),
         );
@@ -188,10 +226,15 @@ impl Core {
         expected(legal, "PUBCOMP")
     }
 
-    fn handle_suback(&mut self, pid: Pid, codes: &[SubscribeReturnCodes]) -> Result<(), Reason> {
+    fn handle_suback(
+        &mut self,
+        now: Instant,
+        pid: Pid,
+        codes: &[SubscribeReturnCodes],
+    ) -> Result<(), Reason> {
         let answers = self
             .subscriptions
-            .suback(pid, codes, &mut self.ids)
+            .suback(now, pid, codes, &mut self.ids)
             .map_err(Reason::Protocol)?;
         for answer in answers {
             match answer {

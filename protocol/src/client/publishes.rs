@@ -1,9 +1,14 @@
 //! Outbound messages: waiting, being written, in flight, and the one outcome each of them gets.
 
+mod giving_up;
+mod last_sent;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Instant;
 
 use mqttrs::{Pid, QoS, QosPid};
+
+use self::last_sent::Last;
 
 use super::event::{Event, Outcome, PublishError, Reason, Ticket};
 use super::flows::{self, Acked, Flow, Flows, Step};
@@ -25,6 +30,7 @@ pub(super) struct Publishes {
     bytes: usize,
     next_order: u64,
     pub(super) sent: [Count; 3],
+    last_sent: Option<Last>,
 }
 
 struct Publish {
@@ -41,12 +47,6 @@ struct Writing {
     pid: Option<Pid>,
 }
 
-/// Where a publish was, and when its time is over.
-enum Forgotten {
-    Queued(Option<Instant>),
-    Encoded(Option<Instant>),
-}
-
 impl Publishes {
     /// Puts a message in line.
     pub(super) fn accept(
@@ -57,6 +57,13 @@ impl Publishes {
         limits: &Limits,
     ) -> Result<(), PublishError> {
         let size = message.size();
+        message.topic.sendable().map_err(PublishError::Topic)?;
+        if size > limits.publish_bytes {
+            return Err(PublishError::AboveLimit {
+                bytes: size,
+                limit: limits.publish_bytes,
+            });
+        }
         if self.unfinished() >= limits.publish_queue {
             return Err(PublishError::QueueFull(limits.publish_queue));
         }
@@ -82,10 +89,19 @@ impl Publishes {
     }
 
     /// Encodes what may go out now.
-    pub(super) fn pump(&mut self, out: &mut Outbox, ids: &mut PacketIds, limits: &Limits) {
+    pub(super) fn pump(
+        &mut self,
+        now: Instant,
+        out: &mut Outbox,
+        ids: &mut PacketIds,
+        limits: &Limits,
+    ) {
         while out.pending().len() < OUTBOX_HIGH_WATER {
-            if self.flows.send_again(out) {
+            if self.flows.send_again(now, out) {
                 continue;
+            }
+            if self.flows.is_on_trial() {
+                break;
             }
             let Some(next) = self.queue.front() else {
                 break;
@@ -147,7 +163,7 @@ impl Publishes {
         written: u64,
         events: &mut impl FnMut(Event),
     ) {
-        self.flows.written(now, before);
+        self.flows.written(now, before, written);
         while self.writing.front().is_some_and(|w| w.end <= written) {
             let Some(Writing { publish, pid, .. }) = self.writing.pop_front() else {
                 break;
@@ -164,6 +180,7 @@ impl Publishes {
         events: &mut impl FnMut(Event),
     ) {
         let size = publish.message.size();
+        self.last_sent = Some(Last::new(now, &publish.message, pid));
         Count::add(&mut self.sent, publish.message.qos, size);
         let Some(pid) = pid else {
             self.bytes -= size;
@@ -197,7 +214,10 @@ impl Publishes {
     /// PUBREC: the payload is the broker's now. False when it must not come now; else PUBREL is owed.
     pub(super) fn pubrec(&mut self, now: Instant, pid: Pid) -> bool {
         match self.flows.pubrec(now, pid) {
-            Acked::Next(size) => self.bytes -= size,
+            Acked::Next(size) => {
+                self.took_last(pid);
+                self.bytes -= size;
+            }
             Acked::Wrong => return false,
             Acked::Unknown | Acked::Done(_) => {}
         }
@@ -224,7 +244,10 @@ impl Publishes {
         events: &mut impl FnMut(Event),
     ) -> bool {
         match acked {
-            Acked::Done(flow) => self.end_flow(pid, flow, Outcome::Delivered, ids, events),
+            Acked::Done(flow) => {
+                self.took_last(pid);
+                self.end_flow(pid, flow, Outcome::Delivered, ids, events);
+            }
             Acked::Unknown | Acked::Next(_) => {}
             Acked::Wrong => return false,
         }
@@ -248,6 +271,7 @@ impl Publishes {
     /// back in line, as if it had not been encoded.
     pub(super) fn disconnected(&mut self, ids: &mut PacketIds) {
         self.flows.disconnected();
+        self.last_sent = None;
         while let Some(Writing { publish, pid, .. }) = self.writing.pop_back() {
             if let Some(pid) = pid {
                 ids.release(pid);
@@ -274,13 +298,24 @@ impl Publishes {
     }
 
     /// The broker kept the session: everything in flight goes out again.
-    pub(super) fn resume(&mut self, now: Instant) {
-        self.flows.resume(now);
+    /// One at a time when it is doubted that the broker takes them all.
+    pub(super) fn resume(&mut self, now: Instant, is_doubted: bool) {
+        self.flows.resume(now, is_doubted);
+    }
+
+    /// When the next of those that go one at a time may be sent.
+    pub(super) fn next_turn(&self) -> Option<Instant> {
+        self.flows.next_turn()
     }
 
     /// Whether the broker kept the session and acknowledged nothing of what was in flight.
     pub(super) fn is_unanswered(&self) -> bool {
         self.flows.is_unanswered()
+    }
+
+    /// Whether any of that was sent on this connection.
+    pub(super) fn has_sent_again(&self) -> bool {
+        self.flows.has_sent_again()
     }
 
     /// Ends everything that is not finished.
@@ -304,56 +339,6 @@ impl Publishes {
         }
     }
 
-    /// Tells the outcome of every publish whose time is over. A message that is on its way stays in
-    /// its flow: its identifier is taken until the broker answers.
-    pub(super) fn expire(
-        &mut self,
-        now: Instant,
-        why: Option<&Reason>,
-        events: &mut impl FnMut(Event),
-    ) {
-        while let Some(&(at, ticket)) = self.deadlines.first() {
-            if at > now {
-                break;
-            }
-            self.deadlines.remove(&(at, ticket));
-            let reason = Reason::Timeout(why.cloned().map(Box::new));
-            let outcome = match self.forget(ticket) {
-                // The broker may get it or have it.
-                Forgotten::Encoded(_) => Outcome::Unknown(reason),
-                Forgotten::Queued(_) => Outcome::NotSent(reason),
-            };
-            events(Event::Published { ticket, outcome });
-        }
-    }
-
-    /// Nobody waits for this publish any more: what was not sent is not sent. Gives no outcome.
-    pub(super) fn cancel(&mut self, ticket: Ticket) {
-        let (Forgotten::Encoded(deadline) | Forgotten::Queued(deadline)) = self.forget(ticket);
-        if let Some(at) = deadline {
-            self.deadlines.remove(&(at, ticket));
-        }
-    }
-
-    /// Takes the ticket off its message, and the message out of the queue if it is still there.
-    fn forget(&mut self, ticket: Ticket) -> Forgotten {
-        let held = |publish: &Publish| publish.ticket == Some(ticket);
-        if let Some(publish) = self.queue.iter().position(held) {
-            let publish = self.queue.remove(publish);
-            self.bytes -= publish.as_ref().map_or(0, |p| p.message.size());
-            return Forgotten::Queued(publish.and_then(|p| p.deadline));
-        }
-        let mut writing = self.writing.iter_mut().map(|w| &mut w.publish);
-        let deadline = match writing.find(|publish| held(publish)) {
-            Some(publish) => {
-                publish.ticket = None;
-                publish.deadline.take()
-            }
-            None => self.flows.forget(ticket).flatten(),
-        };
-        Forgotten::Encoded(deadline)
-    }
-
     /// The earliest time at which a call's own time is over.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)
@@ -362,6 +347,11 @@ impl Publishes {
     /// When a broker that acknowledges nothing counts as lost.
     pub(super) fn ack_deadline(&self) -> Option<Instant> {
         self.flows.ack_deadline()
+    }
+
+    /// The broker cannot have acknowledged anything until `now`.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.flows.postpone(now);
     }
 
     /// Publishes accepted and not finished.

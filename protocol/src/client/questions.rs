@@ -72,6 +72,13 @@ impl Questions {
         }
     }
 
+    /// The broker cannot have answered until `now`.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        for question in self.by_pid.values_mut() {
+            question.written = question.written.map(|_| now);
+        }
+    }
+
     /// SUBACK with so many codes. Returns what it answers, in the order of the codes.
     pub(super) fn suback(
         &mut self,

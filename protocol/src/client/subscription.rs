@@ -1,5 +1,7 @@
 //! How one filter stands with the broker.
 
+use std::time::Instant;
+
 use mqttrs::QoS;
 
 use super::questions::Ask;
@@ -9,6 +11,8 @@ pub(super) struct Subscription {
     pub(super) qos: QoS,
     pub(super) listeners: usize,
     pub(super) granted: Option<QoS>,
+    /// When it was granted last.
+    pub(super) granted_at: Option<Instant>,
     /// It was granted once, so that much must speak against it before it counts as forbidden: on a
     /// bad network a clean session asks for it again and again.
     pub(super) was_granted: bool,
@@ -38,6 +42,7 @@ impl Subscription {
             qos,
             listeners: 1,
             granted: None,
+            granted_at: None,
             was_granted: false,
             asked: false,
             first_ask,

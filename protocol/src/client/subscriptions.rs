@@ -4,6 +4,8 @@
 //! is only taken for a wish spoken before it, and that a filter whose SUBSCRIBE ends connections is
 //! found out without harm to the others. It does not know who listens; `listeners` does.
 
+mod renewal;
+
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
 
@@ -14,7 +16,9 @@ use super::questions::{Ask, AskedFor, Leaving, Questions};
 use super::subscription::{Subscription, Suspicion};
 use crate::encode;
 use crate::ids::PacketIds;
-use crate::limits::{OUTBOX_HIGH_WATER, SUBSCRIBE_BATCH, SUBSCRIBE_BATCH_BYTES};
+use crate::limits::{
+    FRESH_SUBSCRIPTION, OUTBOX_HIGH_WATER, SUBSCRIBE_BATCH, SUBSCRIBE_BATCH_BYTES,
+};
 use crate::outbox::Outbox;
 use crate::topic::SubscribeFilter;
 
@@ -82,8 +86,22 @@ impl Subscriptions {
         self.end(filter);
     }
 
+    /// The one filter that is being asked for, or was granted a moment ago, on this connection.
+    pub(super) fn only_fresh(&self, now: Instant) -> Option<SubscribeFilter> {
+        let is_fresh = |entry: &Subscription| {
+            let since = entry.granted_at.filter(|_| entry.granted.is_some());
+            since.is_some_and(|at| now.saturating_duration_since(at) < FRESH_SUBSCRIPTION)
+        };
+        let granted = self.table.iter().filter(|(_, entry)| is_fresh(entry));
+        let mut fresh = granted
+            .map(|(filter, _)| filter)
+            .chain(self.questions.filters());
+        let only = fresh.next()?;
+        fresh.all(|other| other == only).then(|| only.clone())
+    }
+
     /// Nobody wants this filter any more. What the broker may have of it is taken back.
-    fn end(&mut self, filter: &SubscribeFilter) {
+    pub(super) fn end(&mut self, filter: &SubscribeFilter) {
         self.queue.retain(|wish| !wish.subscribes(filter));
         if let Some(entry) = self.table.remove(filter).filter(|entry| entry.asked) {
             self.queue.push_back(Wish::Unsubscribe(Leaving {
@@ -147,9 +165,9 @@ impl Subscriptions {
         self.questions.is_leaving(filter)
     }
 
-    /// Whether an answer to a SUBSCRIBE is owed.
-    pub(super) fn is_asking(&self) -> bool {
-        self.questions.filters().next().is_some()
+    /// A filter that an answer is owed for.
+    pub(super) fn asked_for(&self) -> Option<&SubscribeFilter> {
+        self.questions.filters().next()
     }
 
     /// The SUBSCRIBE wishes at the head of the queue that fit one packet.
@@ -190,9 +208,15 @@ impl Subscriptions {
         self.questions.written(now, written);
     }
 
+    /// The broker cannot have answered until `now`.
+    pub(super) fn postpone(&mut self, now: Instant) {
+        self.questions.postpone(now);
+    }
+
     /// SUBACK ([MQTT-3.8.4-5]: one code for each filter, in order).
     pub(super) fn suback(
         &mut self,
+        now: Instant,
         pid: Pid,
         codes: &[SubscribeReturnCodes],
         ids: &mut PacketIds,
@@ -201,12 +225,13 @@ impl Subscriptions {
         ids.release(pid);
         let answers = asked.into_iter().zip(codes);
         Ok(answers
-            .filter_map(|((ask, filter), code)| self.answer(ask, filter, *code))
+            .filter_map(|((ask, filter), code)| self.answer(now, ask, filter, *code))
             .collect())
     }
 
     fn answer(
         &mut self,
+        now: Instant,
         ask: Ask,
         filter: SubscribeFilter,
         code: SubscribeReturnCodes,
@@ -220,6 +245,7 @@ impl Subscriptions {
         match code {
             SubscribeReturnCodes::Success(granted) => {
                 entry.granted = Some(granted);
+                entry.granted_at = Some(now);
                 entry.was_granted = true;
                 Some(Answer::Granted(filter, ask, granted))
             }
@@ -237,94 +263,6 @@ impl Subscriptions {
         self.questions.unsuback(pid)?;
         ids.release(pid);
         Ok(())
-    }
-
-    /// The connection is gone; if the broker ended it, it had heard the stream up to `heard`.
-    /// Returns filters that ended connections whenever they alone were asked for: asking again would
-    /// only do it once more.
-    pub(super) fn disconnected(
-        &mut self,
-        clean_session: bool,
-        heard: u64,
-        ids: &mut PacketIds,
-    ) -> Vec<SubscribeFilter> {
-        let mut questions = 0;
-        let mut asked = Vec::new();
-        let mut leaving = Vec::new();
-        for (end, wish) in self.questions.drain(ids) {
-            let was_heard = end <= heard;
-            questions += usize::from(was_heard);
-            match wish {
-                AskedFor::Subscribe(filters) if was_heard => asked.extend(filters),
-                AskedFor::Subscribe(_) => {}
-                AskedFor::Unsubscribe(mut leave) => {
-                    leave.patience -= u8::from(was_heard && leave.patience > 0);
-                    leaving.push(leave);
-                }
-            }
-        }
-        let alone = questions == 1 && asked.len() == 1;
-        let forbidden = self.suspect(asked, alone);
-        for filter in &forbidden {
-            self.end(filter);
-        }
-        if clean_session {
-            self.queue
-                .retain(|wish| !matches!(wish, Wish::Unsubscribe(_)));
-        } else {
-            for leave in leaving {
-                if leave.patience > 0 {
-                    self.queue.push_front(Wish::Unsubscribe(leave));
-                } else {
-                    self.abandoned += 1;
-                }
-            }
-        }
-        forbidden
-    }
-
-    /// These were being asked for when the broker ended the connection. Returns those that have done
-    /// it too often.
-    fn suspect(&mut self, asked: Vec<(Ask, SubscribeFilter)>, alone: bool) -> Vec<SubscribeFilter> {
-        let filters = asked.into_iter().map(|(_, filter)| filter);
-        filters
-            .filter(|filter| {
-                let entry = self.table.get_mut(filter);
-                entry.is_some_and(|entry| entry.ended_a_connection(alone))
-            })
-            .collect()
-    }
-
-    /// A new session: the broker knows none of our filters.
-    pub(super) fn restart(&mut self) {
-        self.queue.clear();
-        for entry in self.table.values_mut() {
-            entry.granted = None;
-            entry.asked = false;
-        }
-        self.ask_missing();
-    }
-
-    /// The broker kept our session: only what it did not acknowledge is asked for again, so that
-    /// retained messages do not come a second time.
-    pub(super) fn resume(&mut self) {
-        self.queue
-            .retain(|wish| matches!(wish, Wish::Unsubscribe(_)));
-        self.ask_missing();
-    }
-
-    fn ask_missing(&mut self) {
-        let mut missing: Vec<(Suspicion, Ask, SubscribeFilter)> = self
-            .table
-            .iter()
-            .filter(|(_, entry)| entry.granted.is_none() || entry.is_open())
-            .map(|(filter, entry)| (entry.suspicion, entry.last_ask, filter.clone()))
-            .collect();
-        // Those under suspicion last, the others in the order they were wished for.
-        missing.sort_unstable();
-        for (.., filter) in missing {
-            self.ask(&filter);
-        }
     }
 
     fn ask(&mut self, filter: &SubscribeFilter) -> Ask {

@@ -17,6 +17,8 @@ pub enum EncodeError {
     },
     /// A string with U+0000 [MQTT-1.5.3-2].
     Nul(Field),
+    /// A character that brokers may end the connection for (MQTT 3.1.1 §1.5.3).
+    Unsendable(Field, char),
     /// An empty topic name or filter [MQTT-4.7.3-1].
     Empty(Field),
     /// `+` or `#` in a topic name [MQTT-3.3.2-2].
@@ -47,6 +49,11 @@ impl fmt::Display for EncodeError {
                 )
             }
             Self::Nul(field) => write!(f, "the {field} contains U+0000"),
+            Self::Unsendable(field, character) => write!(
+                f,
+                "the {field} contains U+{:04X}, for which brokers may close the connection",
+                u32::from(character)
+            ),
             Self::Empty(field) => write!(f, "the {field} is empty"),
             Self::Wildcard(field) => write!(f, "the {field} contains a wildcard (`+` or `#`)"),
             Self::PasswordWithoutUserName => write!(f, "a password needs a user name"),

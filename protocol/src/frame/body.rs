@@ -4,7 +4,7 @@
 //! ids are not 0, and that reserved bits and codes have legal values. It does not build anything:
 //! `mqttrs` reads the fields once more from what passed here.
 
-use mqttrs::PacketType;
+use mqttrs::{PacketType, Pid, QosPid};
 
 use super::{Field, FrameError, header::Header};
 
@@ -16,7 +16,9 @@ pub(super) fn judge(header: &Header, body: &[u8]) -> Result<(), FrameError> {
     };
     match header.kind {
         Pingreq | Pingresp | Disconnect => {}
-        Puback | Pubrec | Pubrel | Pubcomp | Unsuback => fields.packet_id()?,
+        Puback | Pubrec | Pubrel | Pubcomp | Unsuback => {
+            fields.packet_id()?;
+        }
         Publish => return publish(header.flags, fields),
         Connack => connack(&mut fields)?,
         Suback => suback(&mut fields)?,
@@ -33,6 +35,49 @@ fn publish(flags: u8, mut fields: Fields<'_>) -> Result<(), FrameError> {
         fields.packet_id()?;
     }
     Ok(())
+}
+
+/// What stands before the payload of a PUBLISH.
+pub(super) struct PublishHead<'a> {
+    pub(super) topic: &'a str,
+    pub(super) qospid: QosPid,
+    pub(super) bytes: usize,
+}
+
+/// The same for the beginning of a body that is not complete; `None` while too little of it is there.
+pub(super) fn publish_head<'a>(
+    header: &Header,
+    body: &'a [u8],
+) -> Result<Option<PublishHead<'a>>, FrameError> {
+    let Some(length) = body.first_chunk::<2>() else {
+        return Ok(None);
+    };
+    let id_bytes = if header.flags & 0b0110 == 0 { 0 } else { 2 };
+    let bytes = 2 + usize::from(u16::from_be_bytes(*length)) + id_bytes;
+    // A topic that runs past the end of the packet is found by the same judge as any other.
+    let there = bytes.min(header.body_bytes);
+    let Some(head) = body.get(..there) else {
+        return Ok(None);
+    };
+    let mut fields = Fields {
+        kind: header.kind,
+        rest: head,
+    };
+    let topic = fields.topic(Field::Topic)?;
+    let pid = match id_bytes {
+        0 => None,
+        _ => Some(fields.packet_id()?),
+    };
+    let qospid = match (pid, header.flags & 0b0100) {
+        (None, _) => QosPid::AtMostOnce,
+        (Some(pid), 0) => QosPid::AtLeastOnce(pid),
+        (Some(pid), _) => QosPid::ExactlyOnce(pid),
+    };
+    Ok(Some(PublishHead {
+        topic,
+        qospid,
+        bytes,
+    }))
 }
 
 fn connack(fields: &mut Fields<'_>) -> Result<(), FrameError> {
@@ -167,11 +212,9 @@ impl<'a> Fields<'a> {
     }
 
     /// A packet id: never 0 [MQTT-2.3.1-1].
-    fn packet_id(&mut self) -> Result<(), FrameError> {
-        match self.u16(Field::PacketId)? {
-            0 => Err(FrameError::ZeroPacketId(self.kind)),
-            _ => Ok(()),
-        }
+    fn packet_id(&mut self) -> Result<Pid, FrameError> {
+        let id = self.u16(Field::PacketId)?;
+        Pid::try_from(id).map_err(|_| FrameError::ZeroPacketId(self.kind))
     }
 
     /// Bytes with their length in front.
@@ -202,7 +245,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A topic name: a string without wildcards [MQTT-3.3.2-2].
-    fn topic(&mut self, field: Field) -> Result<(), FrameError> {
+    fn topic(&mut self, field: Field) -> Result<&'a str, FrameError> {
         let topic = self.nonempty(field)?;
         if topic.bytes().any(|byte| matches!(byte, b'+' | b'#')) {
             return Err(FrameError::Wildcard {
@@ -210,7 +253,7 @@ impl<'a> Fields<'a> {
                 field,
             });
         }
-        Ok(())
+        Ok(topic)
     }
 
     fn nonempty(&mut self, field: Field) -> Result<&'a str, FrameError> {

@@ -23,11 +23,7 @@ impl Header {
 }
 
 /// The header at the front of `bytes`, `None` while it is incomplete and so far legal.
-pub(super) fn judge(
-    receiver: Receiver,
-    bytes: &[u8],
-    max_packet_bytes: usize,
-) -> Result<Option<Header>, FrameError> {
+pub(super) fn judge(receiver: Receiver, bytes: &[u8]) -> Result<Option<Header>, FrameError> {
     let Some((&first, rest)) = bytes.split_first() else {
         return Ok(None);
     };
@@ -44,13 +40,6 @@ pub(super) fn judge(
         body_bytes,
     };
     judge_length(&header)?;
-    if header.packet_bytes() > max_packet_bytes {
-        return Err(FrameError::TooLarge {
-            kind,
-            bytes: header.packet_bytes(),
-            max: max_packet_bytes,
-        });
-    }
     Ok(Some(header))
 }
 
@@ -126,6 +115,19 @@ fn remaining_length(kind: PacketType, bytes: &[u8]) -> Result<Option<(usize, usi
         return Err(FrameError::EndlessLength(kind));
     }
     Ok(None)
+}
+
+/// The bytes of the topic of the PUBLISH at the front of `bytes`, whatever is wrong with it.
+pub(super) fn publish_topic(bytes: &[u8]) -> Option<&[u8]> {
+    let (&first, rest) = bytes.split_first()?;
+    if first >> 4 != 3 {
+        return None;
+    }
+    let (length_bytes, body_bytes) = remaining_length(PacketType::Publish, rest).ok()??;
+    let (length, rest) = rest.get(length_bytes..)?.split_first_chunk::<2>()?;
+    let topic_bytes = usize::from(u16::from_be_bytes(*length));
+    rest.get(..topic_bytes)
+        .filter(|_| topic_bytes + 2 <= body_bytes)
 }
 
 fn judge_length(header: &Header) -> Result<(), FrameError> {

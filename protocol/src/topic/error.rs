@@ -65,7 +65,15 @@ pub enum TopicFault {
         /// Where it is.
         level: usize,
     },
-    /// A filter has more than [`MAX_LEVELS`](super::MAX_LEVELS) levels: a limit of this program.
+    /// A character that brokers may end the connection for (MQTT 3.1.1 §1.5.3): fine in what comes, not to
+    /// be sent.
+    Unsendable {
+        /// The character.
+        character: char,
+        /// Offset of the first one in bytes.
+        at: usize,
+    },
+    /// More than [`MAX_LEVELS`](super::MAX_LEVELS) levels: a limit of this program for what is sent.
     TooManyLevels {
         /// How many are allowed.
         max: usize,
@@ -84,6 +92,11 @@ impl fmt::Display for TopicFault {
                 write!(f, "it has {bytes} bytes, at most {MAX_BYTES} are allowed")
             }
             Self::Nul { at } => write!(f, "it contains the NUL character at byte {at}"),
+            Self::Unsendable { character, at } => write!(
+                f,
+                "it contains U+{:04X} at byte {at}, for which brokers may close the connection",
+                u32::from(*character)
+            ),
             Self::WildcardInName { wildcard, level } => {
                 write!(
                     f,
@@ -119,6 +132,23 @@ pub(super) fn check_text(text: &str) -> Result<(), TopicFault> {
         Some(at) => Err(TopicFault::Nul { at }),
         None => Ok(()),
     }
+}
+
+/// The rule for every string that we send.
+pub(super) fn check_sendable(text: &str) -> Result<(), TopicFault> {
+    match unsendable(text) {
+        Some((at, character)) => Err(TopicFault::Unsendable { character, at }),
+        None => Ok(()),
+    }
+}
+
+/// The first character of `text` that MQTT 3.1.1 §1.5.3 advises not to send, and where it stands in bytes:
+/// a control character or one that Unicode will never assign. mosquitto ends the connection at each.
+pub fn unsendable(text: &str) -> Option<(usize, char)> {
+    text.char_indices().find(|(_, c)| {
+        let code = u32::from(*c);
+        c.is_control() || (0xFDD0..=0xFDEF).contains(&code) || code & 0xFFFE == 0xFFFE
+    })
 }
 
 /// A string on the wire has a 16-bit length ([MQTT-1.5.3], [MQTT-4.7.3-3]).

@@ -4,15 +4,17 @@ use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
-use super::error::{TopicError, TopicFault, check_text};
+use super::error::{TopicError, TopicFault, check_sendable, check_text};
 
-/// The most levels a filter may have; more is refused by [`TopicFilter::parse`].
+/// The most levels a filter, or a name that is sent, may have; more is refused by [`TopicFilter::parse`] and
+/// [`TopicName::sendable`](super::TopicName::sendable).
 ///
 /// The standard sets no limit. Ours keeps the work per level and the depth of a [`FilterTree`](super::FilterTree)
 /// small whatever an agent asks for; known brokers stop at 7 to 200 levels.
 pub const MAX_LEVELS: usize = 128;
 
-/// A valid MQTT 3.1.1 topic filter of at most [`MAX_LEVELS`] levels. Cheap to clone.
+/// A valid MQTT 3.1.1 topic filter of at most [`MAX_LEVELS`] levels, without characters that brokers end connections
+/// for. Cheap to clone.
 ///
 /// Two filters are equal when their strings are: `#` and `+/#` mean the same and are two subscriptions
 /// ([MQTT-3.10.4-1]). `$share/…` has no special meaning here; see [`SubscribeFilter`](super::SubscribeFilter).
@@ -125,6 +127,7 @@ impl Borrow<str> for TopicFilter {
 
 fn check_filter(text: &str) -> Result<(), TopicFault> {
     check_text(text)?;
+    check_sendable(text)?;
     let mut levels = text.split('/').zip(1..).peekable();
     while let Some((level, number)) = levels.next() {
         if number > MAX_LEVELS {

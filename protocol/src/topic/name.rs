@@ -3,11 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::error::{TopicError, TopicFault, check_text};
+use super::error::{TopicError, TopicFault, check_sendable, check_text};
+use super::filter::MAX_LEVELS;
 
 /// A valid topic name: 1 to 65,535 bytes of UTF-8 without U+0000, `+` and `#`; as many levels as fit. Cheap to clone.
 ///
-/// Other control characters are valid in MQTT and kept; [`Shown`](super::Shown) escapes them for display.
+/// Other control characters are valid in MQTT and kept in what comes; [`Shown`](super::Shown) escapes them for display.
+/// What is sent has to be [`sendable`](Self::sendable), too.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicName(Arc<str>);
 
@@ -18,6 +20,17 @@ impl TopicName {
             Ok(()) => Ok(Self(text.into())),
             Err(fault) => Err(TopicError::new("topic name", text, fault)),
         }
+    }
+
+    /// Whether brokers in general take it: says what is wrong otherwise.
+    pub fn sendable(&self) -> Result<(), TopicError> {
+        let levels = self.0.split('/').count();
+        let fault = match check_sendable(&self.0) {
+            Ok(()) if levels <= MAX_LEVELS => return Ok(()),
+            Ok(()) => TopicFault::TooManyLevels { max: MAX_LEVELS },
+            Err(fault) => fault,
+        };
+        Err(TopicError::new("topic name to send", &self.0, fault))
     }
 
     /// The name as it goes over the wire.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use super::error::{TopicError, TopicFault, check_text};
+use super::error::{TopicError, TopicFault, check_sendable, check_text};
 use super::filter::TopicFilter;
 
 /// A requested subscription: a topic filter, or `$share/group/filter`, which MQTT 5 defines and most 3.1.1 brokers
@@ -28,7 +28,7 @@ impl SubscribeFilter {
             return TopicFilter::parse(text).map(Self::from);
         };
         let refuse = |fault| Err(TopicError::new("shared subscription", text, fault));
-        if let Err(fault) = check_text(text) {
+        if let Err(fault) = check_text(text).and_then(|()| check_sendable(text)) {
             return refuse(fault);
         }
         let after = after.strip_prefix('/').unwrap_or_default();

@@ -1,22 +1,28 @@
 //! Text from outside, made fit for a message to a human or a model.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
+use std::path::Path;
 
-/// Displays text in backticks: cut after 100 characters (the length is then said), control and invisible
-/// characters escaped, so that no topic can break a line, flood a log or disguise itself.
+/// Displays text in backticks: cut after 100 characters (the length is then said), and whatever [`disturbs`]
+/// escaped, so that no topic can break a line, flood a log or disguise itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a>(pub &'a str);
+
+/// The same for the name of a file, whole: whoever has to find the file needs all of it.
+#[derive(Clone, Copy, Debug)]
+pub struct ShownPath<'a>(pub &'a Path);
+
+/// Displays a message of several lines, in which something from outside may have been left as it was: all but the
+/// ends of its lines is escaped.
+#[derive(Clone, Copy, Debug)]
+pub struct Printable<'a>(pub &'a str);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut chars = self.0.chars();
         f.write_str("`")?;
         for c in chars.by_ref().take(MAX_SHOWN_CHARS) {
-            if disturbs(c) {
-                write!(f, "{}", c.escape_default())?;
-            } else {
-                write!(f, "{c}")?;
-            }
+            quoted(f, c)?;
         }
         if chars.next().is_some() {
             write!(f, "…` ({} bytes)", self.0.len())
@@ -26,11 +32,95 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Control characters, line separators, and the characters that are invisible or turn the writing direction.
-fn disturbs(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+impl fmt::Display for ShownPath<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("`")?;
+        for c in self.0.to_string_lossy().chars() {
+            quoted(f, c)?;
+        }
+        f.write_str("`")
+    }
 }
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for c in self.0.chars() {
+            if c != '\n' && disturbs(c) {
+                write!(f, "{}", c.escape_default())?;
+            } else {
+                f.write_char(c)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Between backticks a backtick would end the quotation, and a backslash look like an escape of ours.
+fn quoted(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+    match c {
+        '`' => f.write_str("\\`"),
+        '\\' => f.write_str("\\\\"),
+        c if disturbs(c) => write!(f, "{}", c.escape_default()),
+        c => f.write_char(c),
+    }
+}
+
+/// Whether a character in a message could be taken for something else than it is, or not be seen: those of the
+/// categories Cc, Cf, Zl, Zp, Zs (but the space) and Co, those with the property Default_Ignorable_Code_Point (Unicode
+/// Standard §5.21, DerivedCoreProperties.txt), noncharacters (§23.7), and a few that are drawn as nothing.
+#[must_use]
+pub fn disturbs(c: char) -> bool {
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    let code = u32::from(c);
+    let behind = DISTURBING.partition_point(|(first, _)| *first <= code);
+    let before = behind.checked_sub(1).and_then(|at| DISTURBING.get(at));
+    code & 0xFFFE == 0xFFFE || before.is_some_and(|(_, last)| code <= *last)
+}
+
+/// First and last of each run, beyond ASCII.
+const DISTURBING: [(u32, u32); 35] = [
+    (0x80, 0xA0),
+    (0xAD, 0xAD),
+    (0x34F, 0x34F),
+    (0x600, 0x605),
+    (0x61C, 0x61C),
+    (0x6DD, 0x6DD),
+    (0x70F, 0x70F),
+    (0x890, 0x891),
+    (0x8E2, 0x8E2),
+    (0x115F, 0x1160),
+    (0x1680, 0x1680),
+    (0x17B4, 0x17B5),
+    (0x180B, 0x180F),
+    (0x2000, 0x200F),
+    (0x2028, 0x202F),
+    (0x205F, 0x206F),
+    // A Braille pattern without dots.
+    (0x2800, 0x2800),
+    (0x3000, 0x3000),
+    (0x3164, 0x3164),
+    (0xE000, 0xF8FF),
+    (0xFDD0, 0xFDEF),
+    (0xFE00, 0xFE0F),
+    (0xFEFF, 0xFEFF),
+    (0xFFA0, 0xFFA0),
+    (0xFFF0, 0xFFFB),
+    (0x110BD, 0x110BD),
+    (0x110CD, 0x110CD),
+    (0x13430, 0x1343F),
+    // A filler of the Khitan script.
+    (0x16FE4, 0x16FE4),
+    (0x1BCA0, 0x1BCA3),
+    // A note head that is none.
+    (0x1D159, 0x1D159),
+    (0x1D173, 0x1D17A),
+    // Tags and variation selectors; behind them nothing is assigned but private use.
+    (0xE0000, 0xE0FFF),
+    (0xF0000, 0xFFFFF),
+    (0x10_0000, 0x10_FFFF),
+];
 
 /// Enough for any topic a person would write, and ten of them stay far below a 4 KB message.
 const MAX_SHOWN_CHARS: usize = 100;

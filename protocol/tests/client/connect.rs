@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mcpmqtt_protocol::QoS::{AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mcpmqtt_protocol::client::{
-    ListenError, Options, ProtocolError, PublishError, Reason, Refusal,
+    ListenError, Options, Outcome, ProtocolError, PublishError, Reason, Refusal,
 };
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicName;
@@ -243,7 +243,8 @@ fn a_close_instead_of_connack_is_told_and_retried() {
     let (reason, _) = rig.ended();
     assert_eq!(
         reason.to_string(),
-        "the broker closed the connection without an answer to CONNECT: it wants more"
+        "the broker closed the connection without an answer to CONNECT; check whether this port wants TLS \
+         (`mqtt.tls`) and MQTT 3.1.1: it wants more"
     );
     rig.reconnect();
     rig.accept();
@@ -360,4 +361,126 @@ fn connections_that_keep_ending_soon_after_connack_look_like_a_takeover() {
     rig.advance(seconds(5.0));
     rig.cut();
     assert_eq!(rig.ended().0, Reason::Closed(String::new()));
+}
+
+/// Such a broker would end every connection: none is made, and the reason says which character it is.
+#[test]
+fn a_name_that_brokers_do_not_take_is_not_sent() {
+    let will = message("w\u{7f}", "gone", AtMostOnce);
+    let wrong = [
+        (Options::new("me\u{2}"), "the client id contains U+0002"),
+        (
+            Options {
+                username: Some("\u{FFFE}".into()),
+                ..clean()
+            },
+            "the user name contains U+FFFE",
+        ),
+        (
+            Options {
+                will: Some(will),
+                ..clean()
+            },
+            "the will topic contains U+007F",
+        ),
+    ];
+    for (options, words) in wrong {
+        let mut rig = Rig::new(options);
+        rig.open();
+        let (reason, wait) = rig.ended();
+        assert!(reason.to_string().contains(words), "{reason}");
+        assert!(wait.unwrap() >= seconds(5.0));
+        assert!(rig.written().is_empty());
+    }
+}
+
+/// A call that waits for the first connection hears why there is none, when the attempt took all its time
+/// or failed in a way that the next will hardly cure. What was granted before goes on.
+#[test]
+fn calls_that_wait_hear_the_reason_when_an_attempt_times_out_or_is_refused() {
+    for refused in [false, true] {
+        let mut rig = Rig::new(clean());
+        let publish = rig.publish_within(seconds(300.0), "t", AtLeastOnce);
+        let listener = rig.listen("f", AtMostOnce);
+        rig.open();
+        if refused {
+            rig.send(hex("20 02 00 05"));
+        } else {
+            rig.advance(seconds(9.9));
+            rig.no_outcome(publish);
+            rig.advance(seconds(0.1));
+        }
+        let (reason, _) = rig.ended();
+        assert_eq!(rig.outcome(publish), Outcome::NotSent(reason.clone()));
+        assert_eq!(rig.refused(listener), Some(reason.clone()));
+        assert_eq!(rig.usage().listeners, 0);
+        rig.nothing_left();
+        rig.advance_to_connect();
+        rig.open();
+        rig.accept();
+        assert!(
+            rig.written().ends_with(&hex("3C 00 02 6D 65")),
+            "only CONNECT"
+        );
+    }
+    let mut rig = Rig::up();
+    let granted = rig.listen("f", AtMostOnce);
+    rig.send(suback(1, &[0]));
+    rig.advance(seconds(11.0));
+    rig.cut();
+    rig.ended();
+    let waiting = rig.listen("g", AtMostOnce);
+    rig.advance_to_connect();
+    rig.advance(seconds(10.0));
+    let (reason, _) = rig.ended();
+    assert_eq!(rig.refused(waiting), Some(reason));
+    assert_eq!(rig.refused(granted), None);
+    rig.reconnect();
+    rig.accept();
+    rig.expect(subscribe(2, &[("f", AtMostOnce)]));
+    rig.silence();
+}
+
+/// What answers in the place of a broker is named, and tried again as slowly as a broker that refuses us.
+#[test]
+fn a_stranger_at_the_port_is_named() {
+    let strangers = [
+        ("48 54 54 50 2F 31 2E 31 20 34 30 30", "an HTTP server"),
+        ("53 53 48 2D 32 2E 30 2D", "an SSH server"),
+        ("41 4D 51 50 00 00 09 01", "an AMQP server"),
+        ("32 32 30 20 68 69 0D 0A", "a mail or FTP server"),
+        ("15 03 01 00 02 02 46", "speaks TLS; set `mqtt.tls`"),
+        ("20 03 00 84 00", "MQTT 5 (reason code 0x84)"),
+    ];
+    for (bytes, words) in strangers {
+        for step in [1, 100] {
+            let mut rig = Rig::new(clean());
+            rig.open();
+            for part in hex(bytes).chunks(step) {
+                if rig.closes() == 0 {
+                    rig.send(part);
+                }
+            }
+            let (reason, wait) = rig.ended();
+            assert!(reason.to_string().contains(words), "{reason}");
+            assert!(wait.unwrap() >= seconds(5.0), "{reason}");
+        }
+    }
+}
+
+/// Nobody else can have an identifier that was made by chance.
+#[test]
+fn an_identifier_made_by_chance_is_not_blamed() {
+    let mut rig = Rig::with(Options {
+        is_client_id_generated: true,
+        ..clean()
+    });
+    for _ in 0..5 {
+        rig.advance(seconds(1.0));
+        rig.cut();
+        let words = rig.ended().0.to_string();
+        assert!(!words.contains("client id"), "{words}");
+        rig.reconnect();
+        rig.accept();
+    }
 }

@@ -231,9 +231,13 @@ fn a_publish_that_makes_the_broker_close_is_unknown_and_not_tried_again() {
     let ticket = rig.publish("forbidden", "x", AtLeastOnce);
     rig.expect(publish1(1, "forbidden", "x"));
     rig.cut();
-    let reason = Reason::Closed(String::new());
+    let (reason, _) = rig.ended();
+    assert_eq!(
+        reason.to_string(),
+        "the broker closed the connection right after a message of 10 bytes on `forbidden`; it may not \
+         accept it (topic, size)"
+    );
     assert_eq!(rig.outcome(ticket), Outcome::Unknown(reason));
-    rig.ended();
     rig.reconnect();
     rig.accept();
     rig.silence();
@@ -394,4 +398,67 @@ fn a_broker_that_acknowledges_slowly_keeps_its_connection() {
         rig.send(PINGRESP);
     }
     rig.still_connected();
+}
+
+/// What brokers end connections for is refused before anything is sent, and the connection goes on.
+#[test]
+fn a_topic_or_a_size_that_brokers_do_not_take_is_refused_at_once() {
+    let limits = Limits {
+        publish_bytes: 1000,
+        ..Limits::default()
+    };
+    let mut rig = Rig::with(Options { limits, ..clean() });
+    let deep = vec!["l"; 129].join("/");
+    for topic in ["a\u{1}", "a\u{9f}", "\u{FFFF}", &deep] {
+        let refused = rig.try_publish(message(topic, "x", AtLeastOnce), None);
+        assert!(matches!(refused, Err(PublishError::Topic(_))), "{topic:?}");
+    }
+    let whole = message("t", &"x".repeat(999), AtMostOnce);
+    let refused = rig.try_publish(message("t", &"x".repeat(1000), AtMostOnce), None);
+    let above = PublishError::AboveLimit {
+        bytes: 1001,
+        limit: 1000,
+    };
+    assert_eq!(refused, Err(above));
+    rig.silence();
+    rig.try_publish(whole, None).unwrap();
+    assert!(!rig.written().is_empty());
+    // What comes is taken all the same [MQTT-1.5.3-3].
+    let listener = rig.listen("+", AtMostOnce);
+    rig.send(publish0("a\u{1}", "x"));
+    assert_eq!(rig.heard(listener), ["a\u{1}=x"]);
+    rig.still_connected();
+}
+
+/// A message that the broker has acknowledged, or that was sent long before, is not named.
+#[test]
+fn only_a_message_sent_a_moment_ago_and_not_acknowledged_is_named_for_a_cut() {
+    for (seconds_between, acknowledged) in [(0.0, true), (1.5, false)] {
+        let mut rig = Rig::up();
+        rig.publish("t", "x", AtLeastOnce);
+        if acknowledged {
+            rig.send(puback(1));
+        }
+        rig.advance(seconds(seconds_between));
+        rig.cut();
+        assert_eq!(rig.ended().0, Reason::Closed(String::new()));
+    }
+    let mut rig = Rig::up();
+    rig.publish("t", "x", AtMostOnce);
+    rig.cut_saying("connection reset by the peer");
+    let words = rig.ended().0.to_string();
+    assert!(
+        words.starts_with(
+            "the broker closed the connection right after a message of 2 bytes on `t`"
+        )
+    );
+    assert!(words.ends_with("connection reset by the peer"), "{words}");
+    // And nobody else is blamed, however often it happens.
+    for _ in 0..5 {
+        rig.reconnect();
+        rig.accept();
+        rig.publish("t", "x", AtMostOnce);
+        rig.cut();
+        assert!(matches!(rig.ended().0, Reason::ClosedAfter(..)));
+    }
 }

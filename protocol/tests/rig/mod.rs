@@ -322,6 +322,19 @@ impl Rig {
         })
     }
 
+    /// The messages a listener lost because they were too large, as `topic:bytes`.
+    pub(crate) fn too_large(&mut self, of: Ticket) -> Vec<String> {
+        self.take(|event| match event {
+            Event::TooLarge {
+                ticket,
+                topic,
+                payload_bytes,
+                ..
+            } if *ticket == of => Some(format!("{topic}:{payload_bytes}")),
+            _ => None,
+        })
+    }
+
     /// The client says that it is connected, and whether to an old session.
     pub(crate) fn connected(&mut self) -> bool {
         let connected = self.take(|event| match event {
@@ -341,6 +354,12 @@ impl Rig {
         assert_eq!(ends.len(), 1, "ended once: {ends:?}");
         assert_eq!(self.link, Link::None, "the transport was not closed");
         ends.into_iter().next().unwrap()
+    }
+
+    /// How often a session from before the beginning was found.
+    pub(crate) fn old_sessions(&mut self) -> usize {
+        let found = self.take(|event| matches!(event, Event::OldSession).then_some(()));
+        found.len()
     }
 
     /// Forgets the ends told so far.

@@ -690,7 +690,10 @@ impl World {
                     "{reason}"
                 );
             }
-            Event::Connected { .. } | Event::Disconnected { .. } => {}
+            Event::Connected { .. }
+            | Event::OldSession
+            | Event::Disconnected { .. }
+            | Event::TooLarge { .. } => {}
         }
     }
 

@@ -6,6 +6,7 @@ for command in mcpmqtt mcpMQTT
     complete -c $command -l transport -x -a 'stdio remotehttp' -d 'How agents reach it'
     complete -c $command -l log-level -x -a 'DEBUG INFO WARNING ERROR CRITICAL' -d 'The least important records to keep'
     complete -c $command -l logfile -r -F -d 'Append the log to this file'
+    complete -c $command -l drain -x -d 'Seconds for calls in flight when the input has ended'
     complete -c $command -l check -d 'Load the configuration, print what was understood, exit'
     complete -c $command -l genkey -d 'Put a new API key into the configuration, print it, exit'
     complete -c $command -l demo -d 'Use a broker and a simulated plant inside the program'

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mcpmqtt_config::ServerTls;
+use mcpmqtt_protocol::topic::ShownPath;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
 use rustls::crypto::CryptoProvider;
@@ -38,8 +39,8 @@ impl Tls {
         let chain = FILES.certificates("cert_file", &identity.cert_file)?;
         let key = FILES.private_key("key_file", &identity.key_file)?;
         let warnings = age(&chain, ring).map(|words| {
-            let path = identity.cert_file.display();
-            format!("{}.cert_file: `{path}` {words}", FILES.0)
+            let path = ShownPath(&identity.cert_file);
+            format!("{}.cert_file: {path} {words}", FILES.0)
         });
         let config = builder.with_single_cert(chain, key).map_err(|error| {
             let words = format!("it does not go with the certificate in `cert_file`: {error}");

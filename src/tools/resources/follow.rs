@@ -2,7 +2,8 @@
 //!
 //! Promises: a change is told at once, and what follows on its heels together, at most four times a
 //! second, the last change included; what the broker kept for us while the connection was down
-//! counts as a change. When the broker does not take the subscription it is tried again.
+//! counts as a change. While there is no connection it waits for one, and does nothing meanwhile; a subscription that the
+//! broker refuses ends the watch, with the reason.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,86 +12,110 @@ use async_channel::Sender;
 use async_io::Timer;
 use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::QoS;
-use mcpmqtt_protocol::client::Listen;
-use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::client::{Listen, ListenError, Reason};
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::future;
 
 use super::topic::may_read;
-use crate::broker::{Arrival, Inbox};
+use crate::broker::{Arrival, Inbox, ListenFailure};
+use crate::logger;
 use crate::mcp::Watch;
 use crate::mcp::catalog::ReadError;
 use crate::tools::Access;
+use crate::tools::subscribe::shown;
 
 /// Starts to watch, and waits a moment for the broker to agree.
 ///
 /// # Errors
-/// When the topic may not be read, or the URI names none.
+/// When the topic may not be read, the URI names none, or the broker refuses the subscription.
 pub(super) async fn start(access: Rc<Access>, uri: String) -> Result<Watch, ReadError> {
     let filter = may_read(&access, &uri)?;
     let Some(executor) = access.executor.upgrade() else {
         return Err(ReadError::Failed("the program is about to end".into()));
     };
     let connected = access.broker.is_connected();
-    let (ready, is_ready) = async_channel::bounded(1);
-    let task = executor.spawn(follow(access, filter, uri, ready));
+    let (begun, begins) = async_channel::bounded(1);
+    let task = executor.spawn(follow(access, filter, uri, begun));
     if connected {
         let late = async {
             Timer::after(READY_WITHIN).await;
+            Ok(())
         };
-        let ready = async {
-            let _ = is_ready.recv().await;
-        };
-        future::or(ready, late).await;
+        // The other end is gone when the permission is: the notifier knows that.
+        let begins = async { begins.recv().await.unwrap_or(Ok(())) };
+        future::or(begins, late).await.map_err(ReadError::Failed)?;
     }
     Ok(Watch::new(task))
 }
 
 /// Watches as long as that is permitted.
-async fn follow(access: Rc<Access>, filter: SubscribeFilter, uri: String, ready: Sender<()>) {
+async fn follow(access: Rc<Access>, filter: SubscribeFilter, uri: String, begun: Sender<Begun>) {
     let allowed = |policy: &Policy| policy.may_subscribe(&filter);
-    let watching = watch(&access, &filter, &uri, &ready);
-    // Those who subscribed are told by the notifier, or not at all.
-    let _ = access.rules.within(allowed, watching).await;
+    let watching = watch(&access, &filter, &uri, &begun);
+    // Those who subscribed to what is withdrawn are told by the notifier, or not at all.
+    let Ok(why) = access.rules.within(allowed, watching).await else {
+        return;
+    };
+    let why = format!("{} cannot be watched: {why}", shown(&filter));
+    if let Err(unheard) = begun.try_send(Err(why)) {
+        // It was said before that the watch had begun.
+        if let Err(why) = unheard.into_inner() {
+            logger::warning(format_args!("{why}"));
+            access.notifier.lost(&uri, &why);
+        }
+    }
 }
 
-async fn watch(access: &Access, filter: &SubscribeFilter, uri: &str, ready: &Sender<()>) {
-    let mut first = true;
-    loop {
+/// Watches until nothing more can come, and says why.
+async fn watch(
+    access: &Access,
+    filter: &SubscribeFilter,
+    uri: &str,
+    begun: &Sender<Begun>,
+) -> String {
+    let mut changes = access.broker.changes();
+    let mut inbox = loop {
         let listen = Listen {
             filter: filter.clone(),
             qos: QoS::AtMostOnce,
             retained: true,
         };
-        if let Ok(mut inbox) = access.broker.listen(listen).await {
-            // Full when somebody was told already.
-            let _ = ready.try_send(());
-            tell(access, &mut inbox, uri, first).await;
-            first = false;
+        match access.broker.listen(listen).await {
+            Ok(inbox) => break inbox,
+            Err(ListenFailure::Refused(ListenError::NotConnected(why))) => {
+                if !changes.connected().await {
+                    return why.to_string();
+                }
+            }
+            Err(why) => return why.to_string(),
         }
-        Timer::after(RETRY_AFTER).await;
-    }
+    };
+    // Closed when that took too long to be waited for.
+    let _ = begun.try_send(Ok(()));
+    tell(access, &mut inbox, uri).await.to_string()
 }
 
 /// Tells of changes until no more messages can come.
-async fn tell(access: &Access, inbox: &mut Inbox, uri: &str, first: bool) {
+async fn tell(access: &Access, inbox: &mut Inbox, uri: &str) -> Reason {
     loop {
         match inbox.next().await {
-            Arrival::Ended(_) => return,
-            Arrival::Message(message) if is_news(access, inbox, &message, first) => {
-                access.seen.note(&message.topic);
+            Arrival::Ended(reason) => return reason,
+            arrival if is_news(access, inbox, &arrival) => {
+                if let Arrival::Message(message) = &arrival {
+                    access.seen.note(&message.topic);
+                }
                 access.notifier.resource_updated(uri);
-                while pause(access, inbox, first).await {
+                while pause(access, inbox).await {
                     access.notifier.resource_updated(uri);
                 }
             }
-            Arrival::Message(_) => {}
+            _ => {}
         }
     }
 }
 
 /// Lets a moment pass, without letting messages pile up; whether there was news meanwhile.
-async fn pause(access: &Access, inbox: &mut Inbox, first: bool) -> bool {
+async fn pause(access: &Access, inbox: &mut Inbox) -> bool {
     let mut timer = Timer::after(TOGETHER);
     let mut news = false;
     loop {
@@ -100,20 +125,27 @@ async fn pause(access: &Access, inbox: &mut Inbox, first: bool) -> bool {
             None
         };
         match future::or(next, over).await {
-            Some(Arrival::Message(message)) => news |= is_news(access, inbox, &message, first),
             // The end comes again when it is waited for.
             Some(Arrival::Ended(_)) | None => return news,
+            Some(arrival) => news |= is_news(access, inbox, &arrival),
         }
     }
 }
 
-/// The value that is there when the watch begins is none.
-fn is_news(access: &Access, inbox: &Inbox, message: &Message, first: bool) -> bool {
-    let old = first && message.retain && inbox.interruptions() == 0;
-    !old && access.rules.policy().may_receive(message.topic.as_str())
+/// The value that is there when the watch begins is none. One that is too large to be kept is.
+fn is_news(access: &Access, inbox: &Inbox, arrival: &Arrival) -> bool {
+    let (topic, retain) = match arrival {
+        Arrival::Message(message) => (&message.topic, message.retain),
+        Arrival::TooLarge(large) => (&large.topic, large.retain),
+        Arrival::Ended(_) => return false,
+    };
+    let old = retain && inbox.interruptions() == 0;
+    !old && access.rules.policy().may_receive(topic.as_str())
 }
+
+/// Whether the broker agreed.
+type Begun = Result<(), String>;
 
 /// Four times a second.
 const TOGETHER: Duration = Duration::from_millis(250);
 const READY_WITHIN: Duration = Duration::from_secs(2);
-const RETRY_AFTER: Duration = Duration::from_secs(1);

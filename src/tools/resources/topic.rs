@@ -18,7 +18,7 @@ use smol::future::FutureExt as _;
 use super::{follow, uri};
 use crate::mcp::catalog::{Body, Completing, Contents, ReadCall, ReadError, Template};
 use crate::tools::Access;
-use crate::tools::subscribe::shown;
+use crate::tools::subscribe::{missed, shown};
 use crate::tools::wait::{Wait, Waited};
 
 pub(super) fn template(access: &Rc<Access>) -> Template {
@@ -43,7 +43,16 @@ pub(super) fn template(access: &Rc<Access>) -> Template {
 /// The filter that is exactly the URI's topic.
 pub(super) fn filter(uri: &str) -> Result<SubscribeFilter, ReadError> {
     let topic = uri::topic(uri).map_err(ReadError::Refused)?;
-    SubscribeFilter::parse(topic.as_str()).map_err(|error| ReadError::Refused(error.to_string()))
+    let filter = SubscribeFilter::parse(topic.as_str())
+        .map_err(|error| ReadError::Refused(error.to_string()))?;
+    if filter.group().is_some() {
+        return Err(ReadError::Refused(format!(
+            "{} is a shared subscription, which is no topic and takes messages away from others; name the topic, or use \
+             mqtt_subscribe",
+            shown(&filter)
+        )));
+    }
+    Ok(filter)
 }
 
 /// That filter, if it may be read now.
@@ -68,7 +77,7 @@ async fn first(
     filter: &SubscribeFilter,
     call: ReadCall,
 ) -> Result<Vec<Contents>, ReadError> {
-    let wait = Wait::new(WAIT, call.progress);
+    let wait = Wait::new(WAIT, call.progress, &call.client);
     let listen = Listen {
         filter: filter.clone(),
         qos: QoS::AtMostOnce,
@@ -86,12 +95,14 @@ async fn first(
             )))
         }
         Waited::Message(message) => Ok(vec![contents(call.uri, &message)]),
+        Waited::TooLarge(large) => Err(ReadError::Failed(format!("not read: {large}"))),
         Waited::Ended(reason) => Err(ReadError::Failed(format!("not read: {reason}"))),
         Waited::Timeout => Err(ReadError::Absent(format!(
-            "nothing is retained on {} and nothing was published within {} s; \
+            "no message on {} within {} s, neither a retained one nor a new one{}; \
              for a topic that is published now and then use mqtt_read with a longer timeout",
             shown(filter),
-            wait.seconds()
+            wait.seconds(),
+            missed(&inbox)
         ))),
     }
 }

@@ -158,7 +158,10 @@ fn is_transient(error: &io::Error) -> bool {
 }
 
 fn io_words(error: &io::Error) -> String {
-    format!("the TLS handshake broke: {}", super::super::words(error))
+    format!(
+        "the TLS handshake broke: {} (is `mqtt.port` the broker's TLS port?)",
+        super::super::words(error)
+    )
 }
 
 /// Bytes encrypted at once: the longest TLS record. More would hide how the socket takes them from

@@ -172,8 +172,9 @@ fn moment(time: UnixTime) -> String {
 }
 
 /// The peer left before it had said who it is.
-pub(super) const CLOSED: &str = "the broker closed the connection during the TLS handshake";
 const NOTHING_IN_COMMON: &str = "its key is of a kind that is not taken here (a key on P-521, or one of RSA below 2048 bits), or no cipher is in common";
+pub(super) const CLOSED: &str = "the broker closed the connection during the TLS handshake \
+     (is `mqtt.port` its TLS port?)";
 const OLD: &str = "the broker speaks neither TLS 1.2 nor TLS 1.3";
 const WANTED: &str =
     "the broker wants a client certificate; set `mqtt.tls.cert_file` and `mqtt.tls.key_file`";

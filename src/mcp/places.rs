@@ -1,0 +1,159 @@
+//! A bounded number of places that callers share.
+//!
+//! Promises: a place is free again when its [`Place`] is dropped; where there are several callers, whoever holds as many
+//! as are still free gets no more, so that one alone gets half of them and some are always left for the next.
+//! Does not: wait for a place.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::rc::Rc;
+
+use super::caller::CallerId;
+
+/// Cheap to clone; clones share the places.
+#[derive(Clone, Debug)]
+pub struct Places(Rc<Room>);
+
+#[derive(Debug)]
+struct Room {
+    limit: usize,
+    /// There is one caller only, who may have them all.
+    alone: bool,
+    taken: Cell<usize>,
+    held: RefCell<HashMap<CallerId, usize>>,
+}
+
+/// One place, until dropped.
+#[derive(Debug)]
+pub struct Place {
+    room: Rc<Room>,
+    caller: CallerId,
+}
+
+/// Why there is no place for this caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoPlace {
+    /// All there are.
+    pub limit: usize,
+    /// Those in use.
+    pub taken: usize,
+    /// Of these, the caller's own.
+    pub held: usize,
+}
+
+impl Places {
+    /// Places of a program with one caller.
+    #[must_use]
+    pub fn alone(limit: usize) -> Places {
+        Places::new(limit, true)
+    }
+
+    /// Places of a program with any number of callers.
+    #[must_use]
+    pub fn shared(limit: usize) -> Places {
+        Places::new(limit, false)
+    }
+
+    fn new(limit: usize, alone: bool) -> Places {
+        Places(Rc::new(Room {
+            limit,
+            alone,
+            taken: Cell::new(0),
+            held: RefCell::default(),
+        }))
+    }
+
+    /// Takes a place.
+    ///
+    /// # Errors
+    /// When none is free, or the caller has its share.
+    pub fn enter(&self, caller: &CallerId) -> Result<Place, NoPlace> {
+        let Room {
+            limit,
+            alone,
+            taken,
+            ..
+        } = &*self.0;
+        let mut held = self.0.held.borrow_mut();
+        let own = held.get(caller).copied().unwrap_or_default();
+        let free = limit.saturating_sub(taken.get());
+        if free == 0 || (own >= free && !alone) {
+            return Err(NoPlace {
+                limit: *limit,
+                taken: taken.get(),
+                held: own,
+            });
+        }
+        taken.set(taken.get() + 1);
+        held.insert(caller.clone(), own + 1);
+        Ok(Place {
+            room: Rc::clone(&self.0),
+            caller: caller.clone(),
+        })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Room { taken, held, .. } = &*self.room;
+        taken.set(taken.get().saturating_sub(1));
+        let mut held = held.borrow_mut();
+        let left = held
+            .get(&self.caller)
+            .map_or(0, |own| own.saturating_sub(1));
+        // Who holds nothing is forgotten: callers come and go without end.
+        match left {
+            0 => held.remove(&self.caller),
+            left => held.insert(self.caller.clone(), left),
+        };
+    }
+}
+
+impl fmt::Display for NoPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NoPlace { limit, taken, held } = self;
+        write!(
+            f,
+            "{taken} of {limit} are in use, {held} of them by this client"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn fill(places: &Places, caller: &CallerId) -> Vec<Place> {
+        std::iter::from_fn(|| places.enter(caller).ok()).collect()
+    }
+
+    #[test]
+    fn one_caller_of_several_gets_half_and_the_next_a_share_of_the_rest() {
+        let places = Places::shared(256);
+        let callers: Vec<_> = (0..4).map(|_| CallerId::default()).collect();
+        let mut all: Vec<_> = callers.iter().map(|caller| fill(&places, caller)).collect();
+        let counts: Vec<_> = all.iter().map(Vec::len).collect();
+        assert_eq!(counts, [128, 64, 32, 16]);
+        let refused = places.enter(callers.first().unwrap()).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "240 of 256 are in use, 128 of them by this client"
+        );
+        all.remove(0);
+        assert_eq!(places.0.taken.get(), 112);
+        assert_eq!(places.0.held.borrow().len(), 3, "the first is forgotten");
+        let more = fill(&places, callers.get(3).unwrap());
+        assert_eq!(16 + more.len(), 80);
+    }
+
+    #[test]
+    fn the_only_caller_may_have_all_places_and_no_more() {
+        let (places, caller) = (Places::alone(3), CallerId::default());
+        let mut held = fill(&places, &caller);
+        assert_eq!(held.len(), 3);
+        held.pop();
+        assert!(places.enter(&caller).is_ok());
+    }
+}

@@ -1,0 +1,173 @@
+//! How often each caller may publish: a token bucket for each.
+//!
+//! Promises: a caller that keeps below the rate is never refused, whatever others do; memory is bounded.
+//! Does not: read the clock.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use crate::mcp::CallerId;
+
+/// The buckets of all callers. Cheap to clone; clones are the same buckets.
+#[derive(Clone, Debug)]
+pub(super) struct Rates {
+    /// `None` without a limit.
+    each: Option<Rate>,
+    buckets: Rc<RefCell<HashMap<CallerId, Instant>>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Rate {
+    per_second: u32,
+    /// What one publish takes out of a bucket, as the time in which that flows in again.
+    cost: Duration,
+}
+
+/// Refused: there is too much already; come back later.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct TooMany {
+    per_second: u32,
+    wait: Duration,
+}
+
+impl Rates {
+    /// So many in a second, and as many at once when there were none before; 0 for any number.
+    pub(super) fn new(per_second: usize) -> Rates {
+        let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
+        let cost = Duration::from_secs(1).checked_div(per_second);
+        Rates {
+            each: cost.map(|cost| Rate { per_second, cost }),
+            buckets: Rc::default(),
+        }
+    }
+
+    /// Takes one out of the caller's bucket.
+    ///
+    /// # Errors
+    /// When it is empty: nothing is taken then.
+    pub(super) fn take(&self, caller: &CallerId, now: Instant) -> Result<(), TooMany> {
+        let Some(Rate { per_second, cost }) = self.each else {
+            return Ok(());
+        };
+        let mut buckets = self.buckets.borrow_mut();
+        if !buckets.contains_key(caller) {
+            make_room(&mut buckets, now);
+        }
+        // A bucket is known by when it is full again.
+        let full = buckets.entry(caller.clone()).or_insert(now);
+        let missing = full.saturating_duration_since(now);
+        // One second fills an empty one.
+        let wait = (missing + cost).saturating_sub(cost * per_second);
+        if !wait.is_zero() {
+            return Err(TooMany { per_second, wait });
+        }
+        *full = now + missing + cost;
+        Ok(())
+    }
+}
+
+/// A full bucket is like one that is not there; where all are in use, the fullest goes.
+fn make_room(buckets: &mut HashMap<CallerId, Instant>, now: Instant) {
+    if buckets.len() < CALLERS {
+        return;
+    }
+    buckets.retain(|_, full| *full > now);
+    if buckets.len() < CALLERS {
+        return;
+    }
+    let fullest = buckets.iter().min_by_key(|(_, full)| **full);
+    if let Some(caller) = fullest.map(|(caller, _)| caller.clone()) {
+        buckets.remove(&caller);
+    }
+}
+
+impl std::fmt::Display for TooMany {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let TooMany { per_second, wait } = self;
+        // Rounded up, so that who comes back then is let in.
+        let tenths = wait.as_millis().div_ceil(100).max(1);
+        write!(
+            f,
+            "more than {per_second} publishes in a second; try again in {}.{} s",
+            tenths / 10,
+            tenths % 10
+        )
+    }
+}
+
+/// More callers than sessions and connections are allowed by default.
+const CALLERS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// How many of `tries` at `now` get through.
+    fn tries(rates: &Rates, caller: &CallerId, tries: usize, now: Instant) -> usize {
+        (0..tries)
+            .filter(|_| rates.take(caller, now).is_ok())
+            .count()
+    }
+
+    #[test]
+    fn a_second_s_worth_goes_at_once_and_the_rate_from_then_on() {
+        let (rates, caller, start) = (Rates::new(10), CallerId::default(), Instant::now());
+        assert_eq!(tries(&rates, &caller, 100, start), 10);
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        assert_eq!(tries(&rates, &caller, 5, at(99)), 0);
+        assert_eq!(tries(&rates, &caller, 5, at(100)), 1);
+        assert_eq!(tries(&rates, &caller, 5, at(450)), 3);
+        assert_eq!(
+            tries(&rates, &caller, 100, at(60_000)),
+            10,
+            "never more than full"
+        );
+        let (mut through, mut now) = (0, at(120_000));
+        for _ in 0..6000 {
+            through += tries(&rates, &caller, 1, now);
+            now += Duration::from_millis(10);
+        }
+        assert!((600..=610).contains(&through), "{through} in a minute");
+    }
+
+    #[test]
+    fn the_refusal_says_when_to_come_back_and_that_is_true() {
+        let (rates, caller, start) = (Rates::new(4), CallerId::default(), Instant::now());
+        assert_eq!(tries(&rates, &caller, 9, start), 4);
+        let refused = rates.take(&caller, start);
+        assert_eq!(
+            refused.map_err(|why| why.to_string()),
+            Err("more than 4 publishes in a second; try again in 0.3 s".to_owned())
+        );
+        assert_eq!(
+            rates.take(&caller, start + Duration::from_millis(300)),
+            Ok(())
+        );
+        let slow = Rates::new(1);
+        assert_eq!(tries(&slow, &caller, 9, start), 1, "one is enough for one");
+    }
+
+    #[test]
+    fn callers_do_not_take_from_each_other_and_zero_is_no_limit() {
+        let (rates, start) = (Rates::new(1000), Instant::now());
+        let (greedy, other) = (CallerId::default(), CallerId::default());
+        assert_eq!(tries(&rates, &greedy, 50_000, start), 1000);
+        assert_eq!(tries(&rates, &other, 1000, start), 1000);
+        assert_eq!(tries(&Rates::new(0), &greedy, 50_000, start), 50_000);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_an_empty_bucket_stays_when_full_ones_can_go() {
+        let (rates, start) = (Rates::new(10), Instant::now());
+        let greedy = CallerId::default();
+        assert_eq!(tries(&rates, &greedy, 20, start), 10);
+        for n in 0..5000 {
+            let now = start + Duration::from_micros(n);
+            assert_eq!(rates.take(&CallerId::default(), now), Ok(()));
+            assert_eq!(tries(&rates, &greedy, 1, now), 0);
+        }
+        assert_eq!(rates.buckets.borrow().len(), CALLERS);
+    }
+}

@@ -1,0 +1,207 @@
+//! Clients that hold what others need: an undisturbed agent with the right key loses no call by them, over TCP and
+//! over the Unix socket.
+//!
+//! With `MCPMQTT_TEST_FULL` set each attack has the size at which it was first seen.
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
+
+mod harness;
+mod support;
+
+use std::time::Duration;
+
+use harness::mosquitto::eventually;
+use harness::{Scratch, full_size};
+use mcpmqtt::http::{Deadlines, Limits};
+use serde_json::json;
+use support::bystander::{Bystander, Place};
+use support::http::{Client, KEY, Server, Wanted, post};
+use support::{initialize, modern, request};
+
+/// Attacks a server over TCP and one over the Unix socket while a bystander calls.
+fn under_attack(limits: Limits, attack: impl Fn(&Server, &Bystander)) {
+    let folder = Scratch::new();
+    for file in [None, Some(folder.path("socket"))] {
+        let place = file.clone();
+        let server = Server::with(Wanted {
+            limits,
+            file,
+            catalog: |catalog| catalog.lists_change = true,
+            // As it is in the field; a deadline that comes soon must not be what helps.
+            deadlines: Deadlines::default(),
+            ..Wanted::default()
+        });
+        let place = place.map_or_else(|| Place::Tcp(server.port()), Place::Unix);
+        println!("{place:?}");
+        let bystander = Bystander::start(place, KEY);
+        bystander.after(5);
+        attack(&server, &bystander);
+        bystander.stop().assert_undisturbed(20);
+    }
+}
+
+/// Of the seats and of the attackers; the size of the field with `MCPMQTT_TEST_FULL`.
+fn limits() -> Limits {
+    Limits {
+        connections: if full_size() { 256 } else { 32 },
+        ..Limits::default()
+    }
+}
+
+fn seconds() -> u64 {
+    if full_size() { 20 } else { 2 }
+}
+
+/// Sends `request` on 284 new connections a second, keeps the newest `held` of them open and reads nothing.
+fn flood(server: &Server, held: usize, request: &[u8]) {
+    let mut open = std::collections::VecDeque::<Client>::new();
+    for _ in 0..284 * seconds() {
+        let mut client = server.connect();
+        client.write_some(request);
+        open.push_back(client);
+        if open.len() > held {
+            open.pop_front();
+        }
+        std::thread::sleep(Duration::from_micros(3500));
+    }
+}
+
+#[test]
+fn whoever_has_its_last_answer_and_does_not_close_holds_no_place() {
+    let limits = limits();
+    under_attack(limits, |server, _| {
+        let request = b"GET /status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+        flood(server, limits.connections + 44, request);
+    });
+}
+
+#[test]
+fn whoever_is_refused_with_a_body_unread_holds_no_place() {
+    let limits = limits();
+    under_attack(limits, |server, _| {
+        let request = b"POST /mcp HTTP/1.1\r\nhost: localhost\r\nx-y: z\r\n\
+                        content-type: application/json\r\ncontent-length: 100000\r\n\r\n{";
+        flood(server, limits.connections + 44, request);
+    });
+}
+
+#[test]
+fn whoever_sends_half_a_head_holds_no_place() {
+    let limits = limits();
+    under_attack(limits, |server, _| {
+        flood(
+            server,
+            limits.connections + 44,
+            b"GET /status HTTP/1.1\r\nhost: ",
+        );
+    });
+}
+
+#[test]
+fn whoever_reads_none_of_its_answers_holds_no_place() {
+    let limits = limits();
+    under_attack(limits, |server, _| {
+        let requests = b"GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(5000);
+        flood(server, limits.connections + 44, &requests);
+    });
+}
+
+/// An id of a session of 2025-11-25.
+fn session(server: &Server) -> String {
+    let body = request(0, "initialize", initialize("2025-11-25")).to_string();
+    let answer = server.ask(&post("", &body));
+    answer.field("mcp-session-id").unwrap().to_owned()
+}
+
+fn wait_call(id: usize, session: &str, fields: &str) -> Vec<u8> {
+    let params = json!({"name": "wait", "arguments": {}});
+    let body = request(id, "tools/call", params).to_string();
+    post(&format!("mcp-session-id: {session}\r\n{fields}"), &body)
+}
+
+/// How many calls of the tool `wait` there are, as every one of them has an end of the gate's channel.
+fn waiting(server: &Server, idle: usize) -> usize {
+    server.gate.receiver_count() - idle
+}
+
+#[test]
+fn calls_whose_clients_left_hold_no_connection_and_end_with_their_session() {
+    let limits = limits();
+    under_attack(limits, |server, bystander| {
+        let idle = server.gate.receiver_count();
+        let (crowd, other) = (session(server), session(server));
+        let begin = |id: usize, session: &str| {
+            let before = waiting(server, idle);
+            let mut client = server.connect();
+            client.send(&wait_call(id, session, ""));
+            (client, before)
+        };
+        let (kept, _) = begin(0, &other);
+        eventually("the other session's call runs", || {
+            waiting(server, idle) == 1
+        });
+        drop(kept);
+        let count = limits.connections + 44;
+        let mut most = 0;
+        for id in 0..count {
+            let (client, before) = begin(id, &crowd);
+            // At the bound an older one goes as this one leaves.
+            if before < LEFT_OF_SESSION {
+                eventually("the call runs", || waiting(server, idle) > before);
+            } else {
+                bystander.after(1);
+            }
+            drop(client);
+            most = most.max(waiting(server, idle));
+        }
+        println!("{count} calls left, at most {most} went on");
+        assert!(
+            (LEFT_OF_SESSION..=LEFT_OF_SESSION + 3).contains(&most),
+            "{most}"
+        );
+        bystander.after(10);
+        // The call of the other session is none of those that made room.
+        server.ask(&end(&crowd));
+        eventually("the session's calls end", || waiting(server, idle) == 1);
+        server.ask(&end(&other));
+        eventually("the last call ends", || waiting(server, idle) == 0);
+    });
+}
+
+fn end(session: &str) -> Vec<u8> {
+    format!(
+        "DELETE /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\nmcp-session-id: {session}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+#[test]
+fn streams_that_one_agent_opens_on_every_place_make_room_for_others() {
+    let limits = limits();
+    under_attack(limits, |server, bystander| {
+        let wishes = json!({"notifications": {"toolsListChanged": true}});
+        let body = modern(1, "subscriptions/listen", wishes).to_string();
+        let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: subscriptions/listen\r\n";
+        let mut open = Vec::new();
+        for number in 0..limits.connections + 44 {
+            let mut client = server.connect();
+            if number % 2 == 0 {
+                client.send(&post(fields, &body));
+            } else {
+                let id = session(server);
+                client.send(
+                    format!(
+                        "GET /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\n\
+                         accept: text/event-stream\r\nmcp-session-id: {id}\r\n\r\n"
+                    )
+                    .as_bytes(),
+                );
+            }
+            assert_eq!(client.head().status, 200);
+            open.push(client);
+        }
+        bystander.after(20);
+    });
+}
+
+/// As many calls go on of one session whose clients left.
+const LEFT_OF_SESSION: usize = 32;

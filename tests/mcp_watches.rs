@@ -1,0 +1,377 @@
+//! Many agents that watch topics and wait for messages: none of them keeps the others from doing so.
+//!
+//! With `MCPMQTT_TEST_FULL` set there are two hundred of them, which ask for 256 topics each.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::cast_precision_loss)]
+
+mod harness;
+mod support;
+
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use harness::agent::Agent;
+use harness::mosquitto::Mosquitto;
+use harness::program::Program;
+use harness::{PATIENCE, Scratch, full_size, open_config};
+use serde_json::{Value, json};
+use support::http::Client;
+use support::initialize;
+
+/// The program over HTTP, connected to its broker.
+struct House {
+    folder: Scratch,
+    program: Program,
+}
+
+impl House {
+    fn new(broker: &Mosquitto, limits: Value) -> House {
+        let folder = Scratch::new();
+        let mut config = open_config(broker.port);
+        config["remote_server"] = json!({"uds": folder.path("socket"), "api_key": "first"});
+        config["limits"] = limits;
+        let path = folder.file("config.json", &config.to_string());
+        let mut program = Program::over_with(&path, &[]);
+        program.until("connected to the broker");
+        House { folder, program }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.folder.path("socket")
+    }
+
+    /// An agent with a session of its own.
+    fn agent(&self) -> Session {
+        let mut client = Client::unix(&self.socket());
+        let hello = json!({"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": initialize("2025-11-25")});
+        assert!(client.send(&post("", &hello)));
+        let id = client.answer().field("mcp-session-id").unwrap().to_owned();
+        let socket = self.socket();
+        Session { client, id, socket }
+    }
+
+    fn status_kb(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.program.pid()));
+        let status = status.unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap()
+            .trim()
+            .trim_end_matches(" kB")
+            .parse()
+            .unwrap()
+    }
+
+    /// The processor time that it has used, in ticks (proc_pid_stat(5)).
+    fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.program.pid())).unwrap();
+        let fields = stat.rsplit(") ").next().unwrap().split(' ');
+        let fields: Vec<_> = fields.collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+struct Session {
+    client: Client,
+    id: String,
+    socket: PathBuf,
+}
+
+fn post(fields: &str, body: &Value) -> Vec<u8> {
+    let body = body.to_string();
+    format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: first\r\n\
+         accept: application/json, text/event-stream\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n{fields}\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+impl Session {
+    fn request(&self, id: u64, method: &str, params: Value) -> Vec<u8> {
+        let body = json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params});
+        post(&format!("mcp-session-id: {}\r\n", self.id), &body)
+    }
+
+    fn ask(&mut self, method: &str, params: Value) -> Value {
+        let request = self.request(1, method, params);
+        assert!(self.client.send(&request));
+        self.client.answer().json()
+    }
+
+    fn subscribe(&mut self, topic: &str) -> Value {
+        self.ask(
+            "resources/subscribe",
+            json!({"uri": format!("mqtt://topic/{topic}")}),
+        )
+    }
+
+    /// The same for several, sent at once.
+    fn subscribe_all(&mut self, topics: impl Iterator<Item = String>) -> Vec<Value> {
+        let requests: Vec<_> = topics
+            .enumerate()
+            .map(|(id, topic)| {
+                let params = json!({"uri": format!("mqtt://topic/{topic}")});
+                self.request(id as u64, "resources/subscribe", params)
+            })
+            .collect();
+        let mut answers = Vec::new();
+        for few in requests.chunks(16) {
+            assert!(self.client.send(&few.concat()));
+            answers.extend(few.iter().map(|_| self.client.answer().json()));
+        }
+        answers
+    }
+
+    fn read(&mut self, topic: &str) -> Value {
+        let arguments = json!({"topic": topic, "timeout": 20});
+        self.ask(
+            "tools/call",
+            json!({"name": "mqtt_read", "arguments": arguments}),
+        )
+    }
+
+    /// A call on a connection of its own, which returns when it waits or was refused.
+    fn waits(&self, id: u64, topic: &str) -> Result<Client, String> {
+        let arguments = json!({"topic": topic, "timeout": 60});
+        let params =
+            json!({"name": "mqtt_read", "arguments": arguments, "_meta": {"progressToken": id}});
+        let mut client = Client::unix(&self.socket);
+        assert!(client.send(&self.request(id, "tools/call", params)));
+        let answer = client.head();
+        if answer.field("content-type") == Some("text/event-stream") {
+            assert_eq!(client.event()["method"], "notifications/progress");
+            return Ok(client);
+        }
+        Err(String::from_utf8(client.until(b"}}")).unwrap())
+    }
+
+    /// The stream of what nobody asked for.
+    fn stream(&self) -> Client {
+        let mut client = Client::unix(&self.socket);
+        let request = format!(
+            "GET /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: first\r\naccept: text/event-stream\r\n\
+             mcp-session-id: {}\r\n\r\n",
+            self.id
+        );
+        assert!(client.send(request.as_bytes()));
+        assert_eq!(client.head().status, 200);
+        client
+    }
+}
+
+fn is_good(answer: &Value) -> bool {
+    answer.get("error").is_none() && answer["result"]["isError"] != true
+}
+
+#[test]
+fn greedy_watchers_are_refused_in_words_and_cost_the_others_nothing() {
+    let broker = Mosquitto::start();
+    broker.publish(&["-r", "-t", "t/calm", "-m", "21.5"]);
+    let (agents, topics, watches) = if full_size() {
+        (200, 256, 1024)
+    } else {
+        (10, 16, 64)
+    };
+    let house = House::new(
+        &broker,
+        json!({"watches": watches, "listeners": watches / 4}),
+    );
+    let mut calm = house.agent();
+    assert_eq!(calm.subscribe("t/calm")["result"], json!({}));
+    let mut stream = calm.stream();
+    let before = house.status_kb("VmRSS:");
+    let (mut kept, mut granted, mut failed) = (Vec::new(), 0, 0);
+    for n in 0..agents {
+        let mut agent = house.agent();
+        for answer in agent.subscribe_all((0..topics).map(|topic| format!("t/{n}/{topic}"))) {
+            if is_good(&answer) {
+                granted += 1;
+                continue;
+            }
+            let words = answer["error"]["message"].as_str().unwrap();
+            assert!(words.contains("`limits.watches`"), "{words}");
+            assert!(
+                words.contains(&format!("of {watches} are in use")),
+                "{words}"
+            );
+        }
+        kept.push(agent);
+        failed += u32::from(!is_good(&calm.read("t/calm")));
+    }
+    let grown = house.status_kb("VmRSS:").saturating_sub(before);
+    let (start, ticks) = (Instant::now(), house.ticks());
+    // Nothing is waited for: this is how long the idleness is measured.
+    std::thread::sleep(Duration::from_secs(if full_size() { 10 } else { 2 }));
+    let (busy, over) = ((house.ticks() - ticks) as f64 / 100.0, start.elapsed());
+    println!(
+        "{granted} of {} watches granted, {failed} calm reads failed, {grown} kB more, {busy:.2} s of {over:?} busy while idle",
+        agents * topics
+    );
+    assert_eq!(failed, 0, "calls have places of their own");
+    assert!(granted < watches, "one was there before");
+    assert!(granted > watches * 9 / 10, "{granted} of {watches}");
+    assert!(
+        busy < over.as_secs_f64() / 20.0,
+        "{busy} s of {over:?} while nothing happens"
+    );
+    assert!(grown < 8 << 10, "{grown} kB");
+
+    // What was there before is watched still, and who joins another's watch needs no place.
+    let mut late = house.agent();
+    assert_eq!(late.subscribe("t/calm")["result"], json!({}));
+    let mut other = late.stream();
+    broker.publish(&["-t", "t/calm", "-m", "22"]);
+    for stream in [&mut stream, &mut other] {
+        let heard = stream.event();
+        assert_eq!(
+            heard["method"], "notifications/resources/updated",
+            "{heard}"
+        );
+        assert_eq!(heard["params"]["uri"], "mqtt://topic/t/calm");
+    }
+    // A place that is given back is there for somebody else.
+    assert!(!is_good(&kept[0].subscribe("t/more")));
+    let uri = json!({"uri": "mqtt://topic/t/0/0"});
+    assert!(is_good(&kept[0].ask("resources/unsubscribe", uri)));
+    assert!(is_good(&late.subscribe("t/late")));
+}
+
+#[test]
+fn waiting_calls_of_one_agent_leave_places_for_the_others() {
+    let broker = Mosquitto::start();
+    broker.publish(&["-r", "-t", "t/calm", "-m", "21.5"]);
+    let listeners = if full_size() { 128 } else { 8 };
+    let house = House::new(&broker, json!({"listeners": listeners, "watches": 1}));
+    let (greedy, mut calm) = (house.agent(), house.agent());
+    let waiting: Vec<_> = (0..listeners)
+        .map(|id| greedy.waits(id, "t/never"))
+        .collect();
+    let held = waiting.iter().filter(|call| call.is_ok()).count();
+    assert_eq!(held as u64, listeners / 2);
+    for refused in waiting.iter().filter_map(|call| call.as_ref().err()) {
+        let words =
+            format!("`limits.listeners`), {held} of {listeners} are in use, {held} of them");
+        assert!(refused.contains(&words), "{refused}");
+    }
+    for _ in 0..20 {
+        assert!(is_good(&calm.read("t/calm")));
+    }
+    let uri = json!({"uri": "mqtt://topic/t/calm"});
+    assert!(
+        is_good(&calm.ask("resources/read", uri)),
+        "a resource is read by a call, too"
+    );
+}
+
+/// A broker that takes everybody and grants no subscription, from the `refuses`th on.
+fn refusing_broker(refuses: usize) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let mut subscribed = 0;
+        while let Some((first, body)) = packet(&mut socket) {
+            let code = if subscribed < refuses { 0 } else { 0x80 };
+            let answer = match first >> 4 {
+                1 => vec![0x20, 2, 0, 0],
+                8 => vec![0x90, 3, body[0], body[1], code],
+                10 => vec![0xB0, 2, body[0], body[1]],
+                12 => vec![0xD0, 0],
+                _ => break,
+            };
+            subscribed += usize::from(first >> 4 == 8);
+            socket.write_all(&answer).unwrap();
+        }
+    });
+    port
+}
+
+/// One short packet.
+fn packet(socket: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+    let mut head = [0; 2];
+    socket.read_exact(&mut head).ok()?;
+    let mut body = vec![0; usize::from(head[1])];
+    socket.read_exact(&mut body).ok()?;
+    Some((head[0], body))
+}
+
+#[test]
+fn a_watch_that_the_broker_refuses_is_refused_in_words_and_not_tried_again() {
+    let mut agent = Agent::start(&open_config(refusing_broker(1)));
+    // The first is granted: from here on the connection is up.
+    agent
+        .tool("mqtt_read", json!({"topic": "t/up", "timeout": 0.1}))
+        .error();
+    let uri = "mqtt://topic/t/x";
+    let answer = agent
+        .request("resources/subscribe", json!({"uri": uri}))
+        .wait();
+    assert_eq!(answer["error"]["code"], -32603, "{answer}");
+    let words = answer["error"]["message"].as_str().unwrap();
+    assert!(
+        words.contains("t/x` cannot be watched: the broker refused"),
+        "{words}"
+    );
+
+    let meta = json!({
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    });
+    let wishes = json!({"resourceSubscriptions": [uri, "mcpmqtt://topics/allowed"]});
+    let params = json!({"_meta": meta, "notifications": wishes});
+    let _stream = agent.request("subscriptions/listen", params);
+    let first = agent.others.recv_timeout(PATIENCE).unwrap();
+    let honoured = json!({"resourceSubscriptions": ["mcpmqtt://topics/allowed"]});
+    assert_eq!(first["params"]["notifications"], honoured);
+}
+
+#[test]
+fn a_watch_that_turns_out_to_be_refused_later_ends_and_its_listeners_hear_of_it() {
+    let port = harness::free_port();
+    let mut config = open_config(port);
+    config["mqtt"]["backoff"] = json!({"initial": 0.05, "max": 0.1});
+    let mut agent = Agent::start(&config);
+    // Attempts fail, so that the subscription is taken on without the broker.
+    agent
+        .tool("mqtt_read", json!({"topic": "t/up", "timeout": 1}))
+        .error();
+    let uri = "mqtt://topic/t/x";
+    let answer = agent
+        .request("resources/subscribe", json!({"uri": uri}))
+        .wait();
+    assert_eq!(answer["result"], json!({}), "{answer}");
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let (mut socket, _) = listener.accept().unwrap();
+    assert_eq!(packet(&mut socket).unwrap().0 >> 4, 1);
+    socket.write_all(&[0x20, 2, 0, 0]).unwrap();
+    let (first, body) = packet(&mut socket).unwrap();
+    assert_eq!(first >> 4, 8);
+    socket
+        .write_all(&[0x90, 3, body[0], body[1], 0x80])
+        .unwrap();
+    let heard = agent.others.recv_timeout(PATIENCE).unwrap();
+    assert_eq!(heard["method"], "notifications/resources/updated");
+    assert_eq!(heard["params"], json!({"uri": uri}));
+}
+
+#[test]
+fn a_resource_with_a_very_long_uri_can_be_read_and_not_watched() {
+    let broker = Mosquitto::start();
+    let mut agent = Agent::start(&open_config(broker.port));
+    let topic = format!("t/{}", "x".repeat(3000));
+    let value = json!({"topic": topic, "payload": "far", "qos": 1, "retain": true});
+    agent.tool("mqtt_publish", value).structured();
+    let uri = json!({"uri": format!("mqtt://topic/{topic}")});
+    let refused = agent.request("resources/subscribe", uri.clone()).wait();
+    assert_eq!(refused["error"]["code"], -32602);
+    let words = refused["error"]["message"].as_str().unwrap();
+    assert!(
+        words.contains("has 3015 bytes, and one that is watched at most 2048"),
+        "{words}"
+    );
+    let read = agent.request("resources/read", uri).wait();
+    assert_eq!(read["result"]["contents"][0]["text"], "far");
+}
