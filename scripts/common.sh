@@ -172,6 +172,32 @@ in_own_network() {
   exec unshare "${namespaces[@]}" env -i PATH="$PATH" HOME="$HOME" MCPMQTT_ALONE=yes "scripts/$(basename "$0")" "$@"
 }
 
+# in_empty_network COMMAND...: runs the command in a network that has nothing but loopback, as the user who calls. Cargo
+# is told not to look for one.
+in_empty_network() {
+  local user group
+  user=$(id -u) group=$(id -g)
+  if [[ $user == 0 ]]; then
+    unshare --net sh -c 'ip link set lo up && exec "$@"' sh env CARGO_NET_OFFLINE=true "$@"
+  else
+    # Only root of a user namespace may raise an interface; the command gets the caller's own id again.
+    unshare --map-root-user --net sh -c 'ip link set lo up && exec "$@"' sh \
+      unshare --user --map-user="$user" --map-group="$group" env CARGO_NET_OFFLINE=true "$@"
+  fi
+}
+
+# Whether there can be such a network, with the same families of addresses on loopback as here.
+can_be_alone() {
+  local ask='import socket
+for family, address in (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"):
+    try:
+        socket.socket(family).bind((address, 0))
+        print(address)
+    except OSError:
+        pass'
+  [[ $(in_empty_network python3 -c "$ask" 2>/dev/null) == "$(python3 -c "$ask")" ]]
+}
+
 # readme_block LANGUAGE WORD: prints the first block of the README in that language with that word.
 readme_block() {
   python3 - "$1" "$2" <<'EOF'

@@ -231,6 +231,7 @@ async fn accept(
     open: impl Fn(Stream, Peer, Seat),
 ) {
     let mut ticks = Timer::interval(tick);
+    let mut said = None::<Instant>;
     loop {
         let ticking = async {
             if seats.is_empty() {
@@ -261,8 +262,16 @@ async fn accept(
                 future::yield_now().await;
             }
             Some(Err(error)) => {
-                // Most likely too many open files: some will be closed.
-                logger::warning(format_args!("cannot take a connection in: {error}"));
+                if said.is_none_or(|said| said.elapsed() > ACCEPT_SILENCE) {
+                    logger::warning(format_args!(
+                        "cannot take connections in: {}; until it is over, each that comes costs one that waits its place",
+                        crate::transport::words(&error)
+                    ));
+                    said = Some(Instant::now());
+                }
+                // Most likely too many open files: whoever waits longest is let go, so that others get in, the broker's
+                // connection among them.
+                seats.let_one_go();
                 Timer::after(ACCEPT_PAUSE).await;
                 seats.tick(Instant::now());
             }
@@ -280,4 +289,5 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nc
 /// Connections to the operator's own listener.
 const OPERATORS: usize = 16;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ACCEPT_SILENCE: Duration = Duration::from_secs(60);
 const STOP_TICK: Duration = Duration::from_millis(20);

@@ -4,6 +4,8 @@
 //!
 //! * [`cli`], [`clock`], [`logger`]: the command line, the time of day, the log.
 //! * [`startup`], [`keyfile`]: the configuration in force; a new API key in the configuration file.
+//! * `file`, `home`, `exposure`, `descriptors`: files, read without waiting for anybody; `~/`; who else can use them; how many
+//!   may be open.
 //! * [`broker`], [`link`], [`transport`]: the connection to the broker, and the handle that everything else
 //!   uses.
 //! * [`tools`]: four tools and two resources on that handle, within the policy.
@@ -96,7 +98,11 @@ pub mod call;
 pub mod cli;
 pub mod clock;
 pub mod demo;
+mod descriptors;
+mod exposure;
+mod file;
 pub mod gauge;
+mod home;
 pub mod http;
 pub mod keyfile;
 pub mod link;

@@ -3,13 +3,14 @@
 //! Promises: a fault names the key of the configuration, the file and the remedy, and nothing of what is in a
 //! private key.
 
-use std::fs;
 use std::path::Path;
 
 use mcpmqtt_protocol::topic::ShownPath;
 use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::file;
 
 /// Files that one section of the configuration names.
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +63,15 @@ impl Files {
     }
 
     fn read(self, key: &str, path: &Path) -> Result<Vec<u8>, String> {
-        fs::read(path).map_err(|error| self.fault(key, path, &crate::transport::words(&error)))
+        let bytes = file::read(path, MAX_BYTES + 1)
+            .map_err(|error| self.fault(key, path, &crate::transport::words(&error)))?;
+        if bytes.len() > MAX_BYTES {
+            let words = format!("it has more than {} MiB", MAX_BYTES >> 20);
+            return Err(self.fault(key, path, &words));
+        }
+        Ok(bytes)
     }
 }
+
+/// All authorities that browsers trust are a fourth of a MiB.
+const MAX_BYTES: usize = 8 << 20;

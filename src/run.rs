@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use mcpmqtt_config::{ApiKey, Config, LogLevel};
@@ -17,38 +17,48 @@ use crate::call::{self, CallError};
 use crate::cli::{self, Command, Settings, Transport};
 use crate::http::Tls;
 use crate::keyfile::Change;
+use crate::serve::Served;
 use crate::startup::{self, Loaded};
-use crate::{keyfile, logger, serve};
+use crate::{descriptors, home, keyfile, logger, serve};
 
 /// Runs the program with the arguments after its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
     // A client that starts the program with wrong arguments has nowhere else to look either.
     let for_client = cli::is_meant_for_stdio(&args);
-    let done = match cli::parse(args) {
-        Ok(Command::Help) => print(cli::HELP),
-        Ok(Command::Version) => print(concat!("mcpmqtt ", env!("CARGO_PKG_VERSION"), "\n")),
-        Ok(Command::GenKey { config }) => new_key(config.as_deref()),
-        Ok(Command::Check {
+    let parsed = cli::parse(args).map_err(|error| error.to_string());
+    let command = match parsed.and_then(expand) {
+        Ok(command) => command,
+        Err(words) if for_client => return fail_to_start(&words, WRONG_ARGUMENTS),
+        Err(words) => return complain(&words, WRONG_ARGUMENTS),
+    };
+    let done = match command {
+        Command::Help => print(cli::HELP),
+        Command::Version => print(concat!("mcpmqtt ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::GenKey { config } => new_key(config.as_deref()),
+        Command::Check {
             transport,
             settings,
-        }) => check(transport, &settings),
-        Ok(Command::Call {
+        } => check(transport, &settings),
+        Command::Call {
             tool,
             arguments,
             json,
             settings,
-        }) => return call_tool(&tool, &arguments, json, &settings),
-        Ok(Command::Serve {
+        } => return call_tool(&tool, &arguments, json, &settings),
+        Command::Serve {
             transport,
             demo,
             settings,
-        }) => match serve(transport, demo, &settings) {
+        } => match serve(transport, demo, &settings) {
+            Ok(Served::ToTheEnd) => Ok(()),
+            Ok(Served::InVain) => {
+                logger::flush();
+                return ExitCode::from(FAILED);
+            }
             Err(words) if transport == Transport::Stdio => return fail_to_start(&words, FAILED),
-            served => served,
+            Err(words) => Err(words),
         },
-        Err(error) if for_client => return fail_to_start(&error.to_string(), WRONG_ARGUMENTS),
-        Err(error) => return complain(&error.to_string(), WRONG_ARGUMENTS),
     };
     logger::flush();
     match done {
@@ -57,7 +67,32 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), String> {
+/// Puts the user's own directory in the place of `~` in the paths of the command line.
+fn expand(mut command: Command) -> Result<Command, String> {
+    let settings = match &mut command {
+        Command::Help | Command::Version => return Ok(command),
+        Command::GenKey { config } => {
+            expand_option(config, "--config")?;
+            return Ok(command);
+        }
+        Command::Check { settings, .. }
+        | Command::Call { settings, .. }
+        | Command::Serve { settings, .. } => settings,
+    };
+    expand_option(&mut settings.config, "--config")?;
+    expand_option(&mut settings.logfile, "--logfile")?;
+    Ok(command)
+}
+
+fn expand_option(path: &mut Option<PathBuf>, option: &str) -> Result<(), String> {
+    if let Some(path) = path {
+        *path = home::expand(path).map_err(|why| format!("`{option}`: {why}"))?;
+    }
+    Ok(())
+}
+
+fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<Served, String> {
+    descriptors::require()?;
     if demo && transport == Transport::RemoteHttp {
         return Err(NO_REMOTE_DEMO.into());
     }
@@ -76,7 +111,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<(), St
         }
         Transport::RemoteHttp => {
             remote_is_ready(&loaded.config, settings.config.as_deref())?;
-            serve::over_http(loaded.config, settings)
+            serve::over_http(loaded.config, settings).map(|()| Served::ToTheEnd)
         }
     }
 }
@@ -86,11 +121,13 @@ fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> E
     let level = settings.log_level.unwrap_or(LogLevel::Warning);
     logger::start(level, settings.logfile.as_deref());
     let called = call::request(tool, words).and_then(|request| {
-        let loaded = startup::load(settings.config.as_deref()).map_err(CallError::Failed)?;
-        if settings.log_level.is_some() {
-            // Else what is doubtful in the file is for whoever starts the server or checks it.
-            tell(&loaded);
+        descriptors::require().map_err(CallError::Failed)?;
+        let mut loaded = startup::load(settings.config.as_deref()).map_err(CallError::Failed)?;
+        // They are for whoever looks after the file, not for each of the calls.
+        for warning in std::mem::take(&mut loaded.warnings) {
+            logger::info(format_args!("{warning}"));
         }
+        tell(&loaded);
         let key = std::env::var_os("MCPMQTT_KEY");
         call::run(&request, loaded.config, key.as_deref(), json)
     });
@@ -106,7 +143,10 @@ fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> E
 fn fail_to_start(words: &str, code: u8) -> ExitCode {
     logger::flush();
     let code = complain(words, code);
-    serve::tell_client(words);
+    // A client cannot be waited for without descriptors.
+    if descriptors::require().is_ok() {
+        serve::tell_client(words);
+    }
     code
 }
 

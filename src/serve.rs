@@ -2,6 +2,7 @@
 
 mod failed_start;
 mod one_call;
+mod output;
 mod reload;
 mod remote;
 mod signals;
@@ -26,12 +27,21 @@ pub use self::failed_start::tell_client;
 pub use self::one_call::call_once;
 pub use self::remote::over_http;
 
+/// What a start that succeeded came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Served {
+    /// Until the client left or a signal came.
+    ToTheEnd,
+    /// Until standard input or output broke; the log says how.
+    InVain,
+}
+
 /// Serves one agent on standard input and output until it leaves or a signal comes. Calls in flight may go on for
 /// `drain` after the end of input, or the usual second.
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<(), String> {
+pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<Served, String> {
     let executor = Rc::new(LocalExecutor::new());
     // Boxed, as wherever one is run: on its way to the executor it would be copied over 70 KiB of the stack, which stay
     // resident.
@@ -42,7 +52,7 @@ pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<(), String>
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn demo_over_stdio(drain: Option<Duration>) -> Result<(), String> {
+pub fn demo_over_stdio(drain: Option<Duration>) -> Result<Served, String> {
     let executor = Rc::new(LocalExecutor::new());
     async_io::block_on(executor.run(async {
         let running = demo::start(&executor).await;
@@ -64,7 +74,10 @@ async fn serve_stdio(
     executor: &Rc<LocalExecutor<'static>>,
     mut config: Config,
     drain: Option<Duration>,
-) -> Result<(), String> {
+) -> Result<Served, String> {
+    if output::is_closed() {
+        return Ok(output::say_that_it_is_closed());
+    }
     let stop = signals::stop(executor, None)?;
     let house = House::open(&mut config, executor, Places::alone)?;
     let usual = stdio::Limits::default();
@@ -78,9 +91,9 @@ async fn serve_stdio(
     terminal::say_that_it_waits();
     // Whatever waits for the broker then ends with a word on what it came to; nothing is sent any more.
     let cut = || house.broker.shut_down();
-    stdio::serve(house.engine.clone(), Rc::clone(executor), limits, stop, cut).await;
+    let ending = stdio::serve(house.engine.clone(), Rc::clone(executor), limits, stop, cut).await;
     house.close().await;
-    Ok(())
+    Ok(output::judge(ending))
 }
 
 /// What is behind every front door.

@@ -5,8 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,8 +15,8 @@ use mcpmqtt_protocol::limits::Limits;
 use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
 use crate::broker::InboxLimits;
-use crate::cli;
 use crate::transport::{Target, Tls};
+use crate::{cli, exposure, file, home};
 
 /// A configuration and where it came from.
 #[derive(Debug)]
@@ -40,13 +39,18 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
             "neither XDG_CONFIG_HOME nor HOME is set, so there is no configuration file",
         ));
     };
-    match read(&path) {
-        Ok(text) => parse(&text, &ShownPath(&path).to_string()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => {
-            Ok(without_file(&format!(
-                "there is no configuration file {}",
-                ShownPath(&path)
-            )))
+    if named.is_none() {
+        if let Some(why) = cannot_be_there(&path) {
+            return Ok(without_file(&why));
+        }
+    }
+    // One byte more than is allowed, so that `Config::parse_bytes` can say that it is too much.
+    match file::read(&path, MAX_FILE_BYTES + 1) {
+        Ok(bytes) => {
+            let mut loaded = parse(&bytes, &ShownPath(&path).to_string())?;
+            let exposed = exposure::warnings(&loaded.config, &path);
+            loaded.warnings.extend(exposed);
+            Ok(loaded)
         }
         Err(error) => Err(format!(
             "cannot read the configuration {}: {}",
@@ -56,17 +60,22 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
     }
 }
 
-/// Takes `text` for the configuration.
+/// Takes the bytes of a file for the configuration.
 ///
 /// # Errors
 /// All that is wrong, a line each.
-pub fn parse(text: &str, origin: &str) -> Result<Loaded, String> {
-    match Config::parse(text) {
-        Ok((config, warnings)) => Ok(Loaded {
-            config,
-            origin: origin.to_owned(),
-            warnings: warnings.iter().map(ToString::to_string).collect(),
-        }),
+pub fn parse(bytes: impl AsRef<[u8]>, origin: &str) -> Result<Loaded, String> {
+    match Config::parse_bytes(bytes.as_ref()) {
+        Ok((mut config, warnings)) => {
+            home::expand_all(&mut config).map_err(|problem| {
+                format!("the configuration {origin} cannot be used:\n  error: {problem}")
+            })?;
+            Ok(Loaded {
+                config,
+                origin: origin.to_owned(),
+                warnings: warnings.iter().map(ToString::to_string).collect(),
+            })
+        }
         Err(refused) => {
             let mut lines = format!("the configuration {origin} cannot be used:");
             for problem in &refused.problems {
@@ -167,6 +176,21 @@ pub fn seed() -> Result<u64, String> {
         .map_err(|error| format!("the operating system gives no random numbers: {error}"))
 }
 
+/// Why there is nothing at the default path that an operator may have meant for us: it is not there, or its directory
+/// is not ours, as when HOME is that of another user or no directory. A file that is there and cannot be read is a fault.
+fn cannot_be_there(path: &Path) -> Option<String> {
+    let error = path.metadata().err()?;
+    let shown = ShownPath(path);
+    match error.kind() {
+        io::ErrorKind::NotFound => Some(format!("there is no configuration file {shown}")),
+        io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => Some(format!(
+            "no configuration file can be looked for at {shown}: {}",
+            words(&error)
+        )),
+        _ => None,
+    }
+}
+
 fn without_file(why: &str) -> Loaded {
     Loaded {
         config: Config::without_file(),
@@ -175,15 +199,6 @@ fn without_file(why: &str) -> Loaded {
             "{why}; using the broker at localhost:1883, with `test/+` to read and write"
         )],
     }
-}
-
-/// Reads one byte more than is allowed at most, so that `Config::parse` can say that it is too much.
-fn read(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    let limit = MAX_FILE_BYTES as u64 + 1;
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-    String::from_utf8(bytes)
-        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8 text"))
 }
 
 fn password(password: &Password) -> Result<Option<Vec<u8>>, String> {
@@ -199,12 +214,8 @@ fn password(password: &Password) -> Result<Option<Vec<u8>>, String> {
             ShownPath(path)
         )
     };
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|error| fault(words(&error)))?;
-    let limit = MAX_PASSWORD_BYTES as u64 + 3;
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(|error| fault(words(&error)))?;
+    // Room for a line end, and one byte more to see that it is too long.
+    let bytes = file::read(path, MAX_PASSWORD_BYTES + 3).map_err(|error| fault(words(&error)))?;
     // Editors and `echo` end a file with one newline, which nobody means.
     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let text = text.strip_suffix(b"\r").unwrap_or(text);

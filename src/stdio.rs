@@ -144,11 +144,12 @@ pub async fn serve_on(
         desk.calls.give_up();
         Timer::after(LAST_WORDS).await;
     };
+    let mut failure = None;
     let broken = async {
-        writing.await;
+        failure = Some(writing.await);
     };
     future::or(desk.finished(), future::or(last_words, broken)).await;
-    ending
+    failure.map_or(ending, Ending::OutputBroken)
 }
 
 /// One client and all that is under way for it.

@@ -72,7 +72,7 @@ pub(crate) async fn open(target: Target) -> Result<Stream, String> {
 /// Tries each address of the host in turn.
 async fn reach(target: &Target) -> Result<Async<TcpStream>, String> {
     let place = target.shown();
-    let addresses = resolve(target).await.map_err(|error| {
+    let addresses = resolve(&target.host, target.port).await.map_err(|error| {
         format!(
             "the broker's name in {place} cannot be resolved: {}",
             words(&error)
@@ -95,19 +95,19 @@ async fn reach(target: &Target) -> Result<Async<TcpStream>, String> {
 }
 
 /// Literal addresses and `localhost` (RFC 6761) need no lookup, no thread and no `/etc/hosts`.
-async fn resolve(target: &Target) -> io::Result<Vec<SocketAddr>> {
-    let literal = target.host.trim_start_matches('[').trim_end_matches(']');
+pub(crate) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let literal = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(ip) = literal.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, target.port)]);
+        return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    if target.host.eq_ignore_ascii_case("localhost") {
+    if host.eq_ignore_ascii_case("localhost") {
         let loopback = [
             IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(Ipv6Addr::LOCALHOST),
         ];
-        return Ok(loopback.map(|ip| SocketAddr::new(ip, target.port)).to_vec());
+        return Ok(loopback.map(|ip| SocketAddr::new(ip, port)).to_vec());
     }
-    async_net::resolve((target.host.as_str(), target.port)).await
+    async_net::resolve((host, port)).await
 }
 
 async fn connect(address: SocketAddr, limit: Duration) -> io::Result<Async<TcpStream>> {

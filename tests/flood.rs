@@ -345,18 +345,31 @@ fn a_program_that_was_held_up_does_not_take_its_own_delay_for_the_brokers() {
     let mut agent = Agent::start(&config);
     let command = json!({"topic": "t/command", "payload": "now", "qos": 1});
     agent.tool("mqtt_publish", command.clone()).structured();
-    for _ in 0..3 {
+    let connections = || flooder.state.connections.load(Ordering::SeqCst);
+    // A busy machine may hold up this test between the ping and the stop; then the broker was late indeed.
+    let mut fair = 0;
+    for _ in 0..20 {
+        let connected = connections();
         flooder.state.holding.store(true, Ordering::SeqCst);
         let before = flooder.pings();
         wait_until("a ping", || flooder.pings() > before);
+        let pinged = Instant::now();
         agent.signal("STOP");
+        let is_fair = pinged.elapsed() < Duration::from_millis(200);
         flooder.state.holding.store(false, Ordering::SeqCst);
         // Longer than an answer may take.
         std::thread::sleep(Duration::from_millis(900));
         agent.signal("CONT");
         agent.tool("mqtt_publish", command.clone()).structured();
+        if is_fair {
+            assert_eq!(connections(), connected);
+            fair += 1;
+        }
+        if fair == 3 {
+            return;
+        }
     }
-    assert_eq!(flooder.state.connections.load(Ordering::SeqCst), 1);
+    panic!("the machine is too busy: only {fair} rounds were fair");
 }
 
 #[test]

@@ -49,6 +49,14 @@ fn generated(memory_cost: u32) -> (ApiKey, String) {
     )
 }
 
+/// Holds a time against so many hashes of 64 MiB, as this machine makes them now, whatever else it does.
+fn is_quicker_than_hashes(count: u32, time: Duration) {
+    let start = Instant::now();
+    hashed(64 * 1024);
+    let one = start.elapsed();
+    assert!(time < one * count, "{time:?}; one hash: {one:?}");
+}
+
 /// The record of an older version, or of the original program: it has a slow hash and nothing else.
 fn hashed(memory_cost: u32) -> (ApiKey, String) {
     let before =
@@ -313,32 +321,22 @@ fn a_hashed_key_is_proven_once_for_all_who_come_with_it() {
         key: record,
         ..Wanted::default()
     });
-    let one = {
-        let start = Instant::now();
-        assert_eq!(server.ask(&note("wrong")).status, 401);
-        start.elapsed()
-    };
+    assert_eq!(server.ask(&note("wrong")).status, 401);
     // Twenty at once, from a place where someone has just failed.
     let mut clients: Vec<_> = (0..20).map(|_| server.connect()).collect();
-    let start = Instant::now();
     for client in &mut clients {
         client.send(&note(&key));
     }
     for client in &mut clients {
         assert_eq!(client.answer().status, 202);
     }
-    assert!(
-        start.elapsed() < one * 10,
-        "{:?} for one, {:?} for all",
-        one,
-        start.elapsed()
-    );
-    let start = Instant::now();
+    // That of the wrong key, and one for all.
+    assert_eq!(server.key_hashes(&key), 2);
     for client in &mut clients {
         client.send(&note(&key));
         assert_eq!(client.answer().status, 202);
     }
-    assert!(start.elapsed() < one, "{:?}", start.elapsed());
+    assert_eq!(server.key_hashes(&key), 2);
 }
 
 #[test]
@@ -379,7 +377,7 @@ fn an_older_record_costs_a_hash_for_each_key_until_the_right_one_came() {
 
 #[test]
 fn strangers_who_hammer_do_not_keep_a_proven_key_waiting_nor_the_status() {
-    let (record, key) = hashed(16 * 1024);
+    let (record, key) = hashed(64 * 1024);
     let server = Server::with(Wanted {
         key: record,
         ..Wanted::default()
@@ -392,16 +390,13 @@ fn strangers_who_hammer_do_not_keep_a_proven_key_waiting_nor_the_status() {
     // The hashes of the strangers are at work or wait for each other.
     let start = Instant::now();
     let mut client = server.connect();
-    for _ in 0..20 {
+    for _ in 0..40 {
         client.send(&note(&key));
         assert_eq!(client.answer().status, 202);
         assert!(client.is_served());
     }
-    assert!(
-        start.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        start.elapsed()
-    );
+    // Behind one of the strangers' hashes each, they would take forty times that.
+    is_quicker_than_hashes(20, start.elapsed());
     let mut counts = [0, 0];
     for stranger in &mut strangers {
         match stranger.answer().status {
@@ -472,14 +467,10 @@ fn the_line_of_those_who_fail_is_bounded_and_holds_nobody_who_left() {
     });
     assert!((8..60).contains(&told), "{told}");
     drop(waiting);
-    let start = Instant::now();
     assert_eq!(server.ask(&note(&key)).status, 202);
-    // Sixty turns would be many times that.
-    assert!(
-        start.elapsed() < Duration::from_secs(5),
-        "{:?}",
-        start.elapsed()
-    );
+    // Its own, five, and those whose turn came before they left: not sixty of those who left.
+    let hashes = server.key_hashes(&key);
+    assert!(hashes < 20, "{hashes}");
 }
 
 #[test]
@@ -559,7 +550,7 @@ fn the_status_is_true_at_every_moment() {
 fn a_socket_file_has_its_mode_serves_and_is_gone_afterwards() {
     let (path, _turn) = socket_path("serves");
     for mode in [0o600, 0o660, 0o666] {
-        let listener = Listener::unix(&path, mode).unwrap();
+        let listener = smol::block_on(Listener::unix(&path, mode)).unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             mode
@@ -605,7 +596,7 @@ fn the_socket_of_a_live_server_is_left_alone() {
         file: Some(path.clone()),
         ..Wanted::default()
     });
-    let error = Listener::unix(&path, 0o600).unwrap_err();
+    let error = smol::block_on(Listener::unix(&path, 0o600)).unwrap_err();
     assert!(matches!(error, ListenError::Taken(_)), "{error:?}");
     let place = path.display();
     assert_eq!(
@@ -619,19 +610,19 @@ fn the_socket_of_a_live_server_is_left_alone() {
 fn what_is_no_socket_is_left_alone() {
     let (path, _turn) = socket_path("plain");
     fs::write(&path, "precious").unwrap();
-    let error = Listener::unix(&path, 0o600).unwrap_err();
+    let error = smol::block_on(Listener::unix(&path, 0o600)).unwrap_err();
     assert!(matches!(error, ListenError::NotASocket(_)), "{error:?}");
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     let link = path.with_extension("link");
     std::os::unix::fs::symlink(&path, &link).unwrap();
-    Listener::unix(&link, 0o600).unwrap_err();
+    smol::block_on(Listener::unix(&link, 0o600)).unwrap_err();
     assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
 }
 
 #[test]
 fn a_file_that_someone_else_has_put_there_is_not_removed() {
     let (path, _turn) = socket_path("replaced");
-    let listener = Listener::unix(&path, 0o600).unwrap();
+    let listener = smol::block_on(Listener::unix(&path, 0o600)).unwrap();
     fs::remove_file(&path).unwrap();
     let theirs = UnixListener::bind(&path).unwrap();
     let inode = fs::metadata(&path).unwrap().ino();
@@ -644,11 +635,13 @@ fn a_file_that_someone_else_has_put_there_is_not_removed() {
 #[test]
 fn a_place_that_cannot_be_had_is_named() {
     let missing = Path::new("/nonexistent/folder/s");
-    let error = Listener::unix(missing, 0o600).unwrap_err().to_string();
+    let error = smol::block_on(Listener::unix(missing, 0o600))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("/nonexistent/folder/s"), "{error}");
-    let taken = Listener::tcp("127.0.0.1", 0).unwrap();
+    let taken = smol::block_on(Listener::tcp("127.0.0.1", 0)).unwrap();
     let port: u16 = taken.place().rsplit(':').next().unwrap().parse().unwrap();
-    let error = Listener::tcp("127.0.0.1", port).unwrap_err();
+    let error = smol::block_on(Listener::tcp("127.0.0.1", port)).unwrap_err();
     assert!(matches!(error, ListenError::Taken(_)), "{error:?}");
 }
 

@@ -395,12 +395,15 @@ fn a_stop_cuts_the_time_after_the_end_of_input_short() {
 #[test]
 fn with_nothing_in_flight_the_end_is_at_once() {
     dialogue(|executor| async move {
-        let mut wire = Wire::open(&executor, limits());
+        // Whoever waited for the grace would not end in this test's time.
+        let limits = Limits {
+            grace: Duration::from_secs(3600),
+            ..limits()
+        };
+        let mut wire = Wire::open(&executor, limits);
         wire.ask(&ping(1)).await;
-        let begun = Instant::now();
         wire.hang_up();
         wire.end().await;
-        assert!(begun.elapsed() < Duration::from_millis(100));
     });
 }
 

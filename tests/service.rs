@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use harness::mosquitto::Mosquitto;
 use harness::program::{PROGRAM, Program, ask, unix};
@@ -185,16 +185,19 @@ fn over_stdio_nobody_is_told_anything() {
     assert_eq!(found.kind(), std::io::ErrorKind::WouldBlock);
 }
 
-/// A broker, an open connection, an open stream and nothing to do.
+/// A broker, an open connection, an open stream and nothing to do: nothing is waited for. A start takes some
+/// milliseconds, and the grace of calls in flight five seconds.
 #[test]
-fn an_idle_program_ends_within_100_ms() {
+fn an_idle_program_ends_in_the_time_of_a_few_starts() {
     let broker = Mosquitto::start();
-    let times: Vec<_> = (0..5)
+    let ratios: Vec<_> = (0..5)
         .map(|_| {
             let folder = Scratch::new();
             let (config, socket) = config(&folder, broker.port);
+            let start = Instant::now();
             let mut program = Program::over(&config);
             program.until("connected to the broker");
+            let starting = start.elapsed();
             let mut idle = unix(&socket);
             let keeps = initialize().replace("connection: close\r\n", "");
             idle.write_all(keeps.as_bytes()).unwrap();
@@ -206,14 +209,14 @@ fn an_idle_program_ends_within_100_ms() {
             assert_eq!(&head, b"HTTP/1.1 200 OK");
             let start = Instant::now();
             let (log, status) = program.end();
-            let time = start.elapsed();
+            let ending = start.elapsed();
             assert!(status.success(), "{log}");
-            time
+            ending.as_secs_f64() / starting.as_secs_f64()
         })
         .collect();
     // A busy machine may disturb some of them.
-    let best = times.iter().min().unwrap();
-    assert!(*best < Duration::from_millis(100), "{times:?}");
+    let best = ratios.iter().copied().fold(f64::INFINITY, f64::min);
+    assert!(best < 20.0, "{ratios:?}");
 }
 
 fn listen() -> String {

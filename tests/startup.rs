@@ -78,7 +78,10 @@ fn a_default_file_that_is_there_and_cannot_be_used_is_an_error() {
     folder(&scratch, ".config/mcpmqtt");
     let path = scratch.file(".config/mcpmqtt/config.json", "");
     for (bytes, words) in [
-        (&b"{\"a\": \"\xe4\"}"[..], "it is not utf-8 text"),
+        (
+            &b"{\"a\": \"\xe4\"}"[..],
+            "the file is not UTF-8 text: line 1, column 8: the byte 0xE4",
+        ),
         (b"{", "the file is not JSON"),
     ] {
         std::fs::write(&path, bytes).unwrap();
@@ -174,7 +177,7 @@ fn a_password_file_that_cannot_be_used_ends_the_start_and_nothing_of_it_is_shown
         (scratch.path(""), "is a directory"),
         (long, endless),
         (just, endless),
-        ("/dev/zero".into(), endless),
+        ("/dev/zero".into(), "it is a device, not a regular file"),
     ] {
         let mut config = open_config(1);
         config["mqtt"]["username"] = json!("ada");

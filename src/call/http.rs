@@ -8,11 +8,14 @@ use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mcpmqtt_config::Listen;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::Value;
 
 use super::Request;
@@ -80,7 +83,7 @@ fn connect(listen: &Listen) -> Result<(String, Box<dyn Wire>), Failed> {
     match listen {
         Listen::Unix(path) => {
             let place = path.display().to_string();
-            let stream = UnixStream::connect(path).map_err(|error| absent(&place, &error))?;
+            let stream = dial_file(path).map_err(|error| absent(&place, &error))?;
             let timed = stream.set_read_timeout(Some(PATIENCE));
             timed
                 .and_then(|()| stream.set_write_timeout(Some(PATIENCE)))
@@ -102,6 +105,15 @@ fn connect(listen: &Listen) -> Result<(String, Box<dyn Wire>), Failed> {
             Ok((place, Box::new(stream)))
         }
     }
+}
+
+/// A server whose queue is full is waited for, but not without end (unix(7), SO_SNDTIMEO).
+fn dial_file(path: &Path) -> io::Result<UnixStream> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(CONNECT))?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(UnixStream::from(socket))
 }
 
 fn dial(place: &str) -> io::Result<TcpStream> {

@@ -2,24 +2,31 @@
 //!
 //! Promises: a socket file has its mode from the first moment; only a file that no server listens on is replaced,
 //! and only if it is a socket; at the end the file is removed if it is still the one made here. A socket handed
-//! over by systemd stays systemd's.
+//! over by systemd stays systemd's. Nothing here waits for another process but for a moment: neither for a lock that
+//! one holds, nor for a server that takes no connections in.
 
 use std::fmt;
 use std::fs;
 use std::io;
-use std::net::{TcpListener, ToSocketAddrs as _};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use async_io::Async;
+use async_io::{Async, Timer};
 use mcpmqtt_protocol::topic::ShownPath;
 use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use super::activation;
 use super::peer::Peer;
 use super::routes::Reach;
 use super::wire::Stream;
+use crate::logger;
+use crate::transport::resolve;
 
 /// An open listener.
 #[derive(Debug)]
@@ -61,21 +68,10 @@ impl Listener {
     ///
     /// # Errors
     /// See [`ListenError`].
-    pub fn unix(path: &Path, mode: u32) -> Result<Listener, ListenError> {
+    pub async fn unix(path: &Path, mode: u32) -> Result<Listener, ListenError> {
         let failed = |error| ListenError::Failed(path.display().to_string(), error);
         // Two of us that start together must not both take the file for a stale one.
-        let directory = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
-        let directory = directory.unwrap_or(Path::new("."));
-        let lock = rustix::fs::open(
-            directory,
-            OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(|error| failed(error.into()))?;
-        rustix::fs::flock(&lock, FlockOperation::LockExclusive)
-            .map_err(|error| failed(error.into()))?;
+        let _lock = lock_directory_of(path).await.map_err(failed)?;
         remove_stale(path)?;
         let listener = bind_with_mode(path, mode).map_err(failed)?;
         let file = SocketFile::made_at(path).map_err(failed)?;
@@ -91,14 +87,13 @@ impl Listener {
     ///
     /// # Errors
     /// See [`ListenError`].
-    pub fn tcp(host: &str, port: u16) -> Result<Listener, ListenError> {
+    pub async fn tcp(host: &str, port: u16) -> Result<Listener, ListenError> {
         let place = format!("{host}:{port}");
         let failed = |error: io::Error| match error.kind() {
             io::ErrorKind::AddrInUse => ListenError::Taken(place.clone()),
             _ => ListenError::Failed(place.clone(), error),
         };
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
-        let addresses: Vec<_> = (bare, port).to_socket_addrs().map_err(failed)?.collect();
+        let addresses = resolve(host, port).await.map_err(failed)?;
         let listener = TcpListener::bind(addresses.as_slice()).map_err(failed)?;
         rustix::net::listen(&listener, BACKLOG).map_err(|error| failed(error.into()))?;
         Listener::over_tcp(listener).map_err(failed)
@@ -182,6 +177,31 @@ impl Listener {
     }
 }
 
+/// The directory of this path, locked; unlocked if somebody else holds the lock for longer than a start takes. Whoever
+/// can open the directory can lock it, and must not keep us from starting by that.
+async fn lock_directory_of(path: &Path) -> io::Result<OwnedFd> {
+    let parent = path.parent();
+    let directory = parent.filter(|parent| !parent.as_os_str().is_empty());
+    let directory = directory.unwrap_or(Path::new("."));
+    let lock = rustix::fs::open(
+        directory,
+        OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    for _ in 0..LOCK_TRIES {
+        match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(lock),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => Timer::after(LOCK_PAUSE).await,
+            Err(error) => return Err(error.into()),
+        };
+    }
+    logger::warning(format_args!(
+        "another program keeps the directory of {} locked; starting without the lock",
+        ShownPath(path)
+    ));
+    Ok(lock)
+}
+
 /// Clears the path of a socket that nobody listens on.
 fn remove_stale(path: &Path) -> Result<(), ListenError> {
     let failed = |error| ListenError::Failed(path.display().to_string(), error);
@@ -193,13 +213,18 @@ fn remove_stale(path: &Path) -> Result<(), ListenError> {
         }
         Ok(_) => {}
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(failed)
-        }
+    match connect(path) {
+        Err(Errno::CONNREFUSED) => fs::remove_file(path).map_err(failed),
         // Anything else means that there may be someone: a full queue, a lack of permission.
         _ => Err(ListenError::Taken(path.display().to_string())),
     }
+}
+
+/// Tries to reach the server there. One whose queue is full would be waited for by a socket that blocks.
+fn connect(path: &Path) -> Result<(), Errno> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)
 }
 
 /// A later `chmod` would leave a moment in which everybody can connect.
@@ -267,3 +292,7 @@ impl std::error::Error for ListenError {}
 /// Connections that the system keeps until they are taken in. The standard library's 128 are full in a burst, and
 /// TCP clients then try again only after a second.
 const BACKLOG: i32 = 4096;
+
+/// A start of ours holds the lock for less than a millisecond.
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);

@@ -146,6 +146,23 @@ impl Seats {
         drop(tasks);
     }
 
+    /// Lets one go although there are seats, since something else is lacking: of those that are owed nothing a stranger
+    /// before others, and whoever waits longest.
+    pub(super) fn let_one_go(&self) {
+        let next = {
+            let taken = self.taken.borrow();
+            let ranked = taken.iter().filter_map(|(number, place)| {
+                let place = place.upgrade()?;
+                Some((place.rank()?, place.since.get(), *number, place))
+            });
+            ranked.min_by_key(|(rank, since, number, _)| (*rank, *since, *number))
+        };
+        if let Some((_, _, number, place)) = next {
+            place.call(Called::Evicted);
+            self.taken.borrow_mut().remove(&number);
+        }
+    }
+
     /// Frees a seat; `None` when all are owed an answer.
     fn evict(&self) -> Option<()> {
         let (_, number, place) = self.next_to_leave()?;

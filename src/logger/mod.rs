@@ -20,8 +20,7 @@ use outlet::{Log, Sink};
 mod outlet;
 mod record;
 
-/// Sets the level and, where one is named, the file to append to instead of standard error. Its
-/// directory is made. A file that cannot be opened costs a warning, not the program.
+/// Sets the level and, where one is named, the file to append to instead of standard error. A file that cannot be opened costs a warning, not the program.
 pub fn start(level: LogLevel, logfile: Option<&Path>) {
     set_level(level);
     let Some(path) = logfile else { return };

@@ -11,7 +11,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
@@ -21,7 +21,10 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use mcpmqtt_config::LogLevel;
+use mcpmqtt_protocol::topic::ShownPath;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 
 use super::record::{self, Stamp};
 
@@ -230,19 +233,21 @@ impl Sink {
         }
     }
 
-    /// The file at `path`, whose directory is made.
-    pub(super) fn append_to(path: &Path) -> io::Result<Self> {
-        if let Some(directory) = path.parent() {
-            fs::create_dir_all(directory)?;
-        }
+    /// The file at `path`, made if it is not there. Its directory is not made: a mistyped path must not leave one.
+    ///
+    /// # Errors
+    /// In words.
+    pub(super) fn append_to(path: &Path) -> Result<Self, String> {
         // Not to hang on a named pipe without a reader. The flag is on our own open file.
-        let nonblocking = rustix::fs::OFlags::NONBLOCK.bits();
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
         let mut options = OpenOptions::new();
         options
             .append(true)
             .create(true)
-            .custom_flags(nonblocking as i32);
-        options.open(path).map(Self::file)
+            .mode(LOG_MODE)
+            .custom_flags(flags.bits() as i32);
+        let file = options.open(path);
+        file.map(Self::file).map_err(|error| refusal(path, &error))
     }
 
     fn file(file: File) -> Self {
@@ -293,6 +298,21 @@ impl AsFd for Sink {
     }
 }
 
+/// Why a file cannot be opened for the log.
+fn refusal(path: &Path, error: &io::Error) -> String {
+    let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+    match (error.kind(), directory) {
+        (io::ErrorKind::NotFound, Some(directory)) if !directory.exists() => {
+            format!("there is no directory {}", ShownPath(directory))
+        }
+        // open(2): what ENXIO means for a pipe; for a socket it always comes.
+        _ if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
+            "it is a named pipe that nobody reads, or a socket".into()
+        }
+        _ => crate::transport::words(error),
+    }
+}
+
 /// systemd.exec(5): `JOURNAL_STREAM` names device and inode of the journal's socket; a standard
 /// error that was redirected since is another file.
 fn is_journal() -> bool {
@@ -302,6 +322,9 @@ fn is_journal() -> bool {
     rustix::fs::fstat(rustix::stdio::stderr())
         .is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
+
+/// The group's members, often those who look after the machine, may read the log, others not: it names topics and peers.
+const LOG_MODE: u32 = 0o640;
 
 /// What may wait for a slow reader: enough for a burst, little on a small machine.
 const WAITING_BYTES: usize = 64 * 1024;
@@ -314,7 +337,9 @@ const WRITER_STACK_BYTES: usize = 64 * 1024;
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::fs;
     use std::io::{BufRead, BufReader};
+    use std::os::unix::fs::PermissionsExt as _;
     use std::sync::mpsc;
 
     use super::*;
@@ -433,16 +458,25 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_appended_to_and_its_directory_made() {
+    fn a_file_is_appended_to_and_a_missing_directory_is_named_and_not_made() {
         let directory = std::env::temp_dir().join(format!("mcpmqtt-log-{}", std::process::id()));
-        let path = directory.join("a").join("b.log");
+        let path = directory.join("b.log");
+        let why = Sink::append_to(&path).unwrap_err();
+        assert_eq!(
+            why,
+            format!("there is no directory `{}`", directory.display())
+        );
+        assert!(!directory.exists());
+        fs::create_dir(&directory).unwrap();
         for n in 0..2 {
             let log = Log::new(Sink::append_to(&path).unwrap());
             say(&log, format_args!("run {n}"));
         }
         let text = fs::read_to_string(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o7777;
         fs::remove_dir_all(&directory).unwrap();
         let messages: Vec<_> = text.lines().map(|line| line.split_at(25).1).collect();
         assert_eq!(messages, ["INFO run 0", "INFO run 1"]);
+        assert_eq!(mode & !0o640, 0, "{mode:o}");
     }
 }

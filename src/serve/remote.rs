@@ -1,19 +1,20 @@
 //! Agents served over HTTP.
 
+use std::pin::pin;
 use std::rc::Rc;
 
 use async_io::block_on;
 use mcpmqtt_config::{ApiKey, Config, Limits, Listen, MetricsListen, RemoteServer};
 use smol::LocalExecutor;
-use smol::future::FutureExt as _;
+use smol::future::{self, FutureExt as _};
 
 use super::reload::Reload;
 use super::{House, signals, status};
 use crate::cli::Settings;
 use crate::http::{self, Admission, Listener, Server, Tls};
-use crate::logger;
 use crate::mcp::Places;
 use crate::service::Service;
+use crate::{descriptors, logger};
 
 /// Serves agents over HTTP until a signal comes. At SIGHUP the configuration is looked at again, as `settings` name
 /// it.
@@ -36,15 +37,27 @@ async fn serve(
     // First: who sees the listener may send a signal. One hangup that waits is enough, since the file is looked at
     // after it came.
     let (hangup, hangups) = async_channel::bounded(1);
-    let stop = signals::stop(executor, Some(hangup))?;
+    let mut stop = pin!(signals::stop(executor, Some(hangup))?);
     let tls = tls(&remote)?;
-    let listener = listen(&remote, tls.is_some())?;
+    let opening = async { Some(listen(&remote, tls.is_some()).await) };
+    let stopped = async {
+        stop.as_mut().await;
+        None
+    };
+    let Some(opened) = future::or(stopped, opening).await else {
+        return Ok(());
+    };
+    let (listener, operators) = opened?;
     logger::started();
     let service = Rc::new(Service::from_environment());
     let house = House::open(&mut config, executor, Places::shared)?;
-    let operators = remote.metrics.as_ref().map(watched).transpose()?;
     advise_on_key(&remote);
-    let wanted = http_settings(&house, remote, tls, &config.limits);
+    let (connections, too_many) = descriptors::connections(config.limits.connections)?;
+    if let Some(warning) = too_many {
+        logger::warning(format_args!("{warning}"));
+    }
+    let mut wanted = http_settings(&house, remote, tls, &config.limits);
+    wanted.limits.connections = connections;
     let mut server = Server::new(listener, wanted).map_err(|error| error.to_string())?;
     if let Some(listener) = operators {
         server = server.with_operators(listener);
@@ -91,13 +104,26 @@ fn announce(
         .detach();
 }
 
+/// The agents' listener and the operator's own. To look up a name for it may take long.
+async fn listen(
+    server: &RemoteServer,
+    secure: bool,
+) -> Result<(Listener, Option<Listener>), String> {
+    let listener = agents(server, secure).await?;
+    let operators = match &server.metrics {
+        Some(place) => Some(watched(place).await?),
+        None => None,
+    };
+    Ok((listener, operators))
+}
+
 /// What systemd handed over, or what the configuration says.
-fn listen(server: &RemoteServer, secure: bool) -> Result<Listener, String> {
+async fn agents(server: &RemoteServer, secure: bool) -> Result<Listener, String> {
     let opened = match (Listener::activated(), &server.listen) {
         (Err(error), _) => Err(error),
         (Ok(Some(listener)), _) => Ok(listener),
-        (Ok(None), Listen::Unix(path)) => Listener::unix(path, server.uds_mode),
-        (Ok(None), Listen::Tcp { host, port }) => Listener::tcp(host, *port),
+        (Ok(None), Listen::Unix(path)) => Listener::unix(path, server.uds_mode).await,
+        (Ok(None), Listen::Tcp { host, port }) => Listener::tcp(host, *port).await,
     };
     let listener = opened.map_err(|error| error.to_string())?;
     let secure = secure && listener.is_tcp();
@@ -125,8 +151,9 @@ pub(super) fn advise_on_key(server: &RemoteServer) {
 }
 
 /// The operator's own listener.
-fn watched(place: &MetricsListen) -> Result<Listener, String> {
+async fn watched(place: &MetricsListen) -> Result<Listener, String> {
     let listener = Listener::tcp(&place.host, place.port)
+        .await
         .map_err(|error| format!("remote_server.metrics: {error}"))?;
     if !listener.is_local() {
         let place = listener.place();

@@ -26,7 +26,7 @@ use mcpmqtt_config::{ApiKey, Secret};
 use smol::LocalExecutor;
 
 fn main() {
-    let listener = Listener::tcp("127.0.0.1", 0).unwrap();
+    let listener = smol::block_on(Listener::tcp("127.0.0.1", 0)).unwrap();
     let port = listener.place().rsplit(':').next().unwrap().to_owned();
     let settings = Settings {
         engine: Engine::new(catalog(), info()).unwrap(),

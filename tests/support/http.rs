@@ -79,8 +79,8 @@ impl Server {
         let file = wanted.file.clone();
         let thread = std::thread::spawn(move || {
             let listener = match &wanted.file {
-                Some(path) => Listener::unix(path, 0o600).unwrap(),
-                None => Listener::tcp(wanted.host, 0).unwrap(),
+                Some(path) => smol::block_on(Listener::unix(path, 0o600)).unwrap(),
+                None => smol::block_on(Listener::tcp(wanted.host, 0)).unwrap(),
             };
             let (engine, gate) = engine_with(wanted.catalog);
             let metrics = Metrics::default();

@@ -1,0 +1,51 @@
+//! Standard output, without which a client over stdio hears nothing.
+
+use std::io;
+
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, major, minor};
+
+use super::Served;
+use crate::logger;
+use crate::stdio::Ending;
+
+/// Whether the program was started without a standard output. Rust's runtime then opens `/dev/null` in its place, for
+/// reading and writing; who means to throw the answers away opens it for writing.
+pub(super) fn is_closed() -> bool {
+    let output = rustix::stdio::stdout();
+    let is_null = fstat(output).is_ok_and(|found| {
+        FileType::from_raw_mode(found.st_mode) == FileType::CharacterDevice
+            && (major(found.st_rdev), minor(found.st_rdev)) == DEV_NULL
+    });
+    is_null && fcntl_getfl(output).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR)
+}
+
+/// Logs that nobody can be answered.
+pub(super) fn say_that_it_is_closed() -> Served {
+    logger::critical(format_args!(
+        "standard output is closed, so no client can be answered"
+    ));
+    Served::InVain
+}
+
+/// What serving came to. A client that closes its end has left; all else that breaks is a fault.
+pub(super) fn judge(ending: Ending) -> Served {
+    let (what, why) = match ending {
+        Ending::EndOfInput | Ending::Stopped => return Served::ToTheEnd,
+        Ending::OutputBroken(why) => ("cannot write to standard output", why),
+        Ending::Failed(why) => ("cannot use standard input or output", why),
+    };
+    if has_left(&why) {
+        return Served::ToTheEnd;
+    }
+    let why = crate::transport::words(&why);
+    logger::critical(format_args!("{what}: {why}"));
+    Served::InVain
+}
+
+fn has_left(why: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(why.kind(), BrokenPipe | ConnectionReset)
+}
+
+/// Linux, Documentation/admin-guide/devices.txt.
+const DEV_NULL: (u32, u32) = (1, 3);
