@@ -318,7 +318,7 @@ fn a_key_that_cannot_be_printed_is_not_put_in_force() {
     let folder = Folder::new();
     let file = folder.file("config.json", CHEAP, 0o600);
     let args = ["--config", file.to_str().unwrap()];
-    let (reader, broken) = std::io::pipe().unwrap();
+    let (reader, broken) = rustix::pipe::pipe().unwrap();
     drop(reader);
     let full = fs::OpenOptions::new()
         .write(true)

@@ -340,7 +340,7 @@ fn a_home_that_is_not_ours_or_no_directory_gives_the_defaults_with_a_word() {
     let plain = folder.file("plain", "");
     let closed = folder.path("closed");
     std::fs::create_dir(&closed).unwrap();
-    std::fs::set_permissions(&closed, Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
     let mut homes = vec![PathBuf::from("/dev/null"), plain];
     // Root reads everything.
     if std::fs::read_dir(&closed).is_err() {
