@@ -234,9 +234,43 @@ class Ejabberd(Broker):
 
 class Rumqttd(Broker):
     name = "rumqttd"
+    username, password = "u", "p"
+    intruder = "u", "wrong"
 
     def version(self):
-        return f"of iotcore {install.python_version('iotcore')}"
+        return install.rumqttd_version()
+
+    def prepare(self):
+        connections = {
+            "connection_timeout_ms": 60000,
+            "max_payload_size": 2 << 20,
+            "max_inflight_count": 100,
+            "auth": {self.username: self.password},
+            "dynamic_filters": True,
+        }
+        server = {
+            "name": "v4-1",
+            "listen": f"127.0.0.1:{self.port}",
+            "next_connection_delay_ms": 1,
+            "connections": connections,
+        }
+        router = {
+            "max_connections": 1000,
+            "max_outgoing_packet_count": 200,
+            "max_segment_size": 100 << 20,
+            "max_segment_count": 10,
+        }
+        config = self.file("rumqttd.json", json.dumps({"id": 0, "router": router, "v4": {"1": server}}))
+        return [install.rumqttd(), config]
+
+
+class Iotcore(Broker):
+    """A build of rumqttd for Python."""
+
+    name = "iotcore"
+
+    def version(self):
+        return install.python_version("iotcore")
 
     def prepare(self):
         serve = (
@@ -261,4 +295,4 @@ class Amqtt(Broker):
         return [install.venv() / "bin/amqtt", "-c", config]
 
 
-ALL = {broker.name: broker for broker in [Mosquitto, Aedes, RabbitMq, Rumqttd, Ejabberd, Amqtt]}
+ALL = {broker.name: broker for broker in [Mosquitto, Aedes, RabbitMq, Rumqttd, Iotcore, Ejabberd, Amqtt]}

@@ -207,6 +207,8 @@ def wrong_password(broker, program):
         if "refused the user name or password" in words or "does not authorize this client" in words:
             must("next attempt in 30.0 s" in agent.said(), agent.said())
             return "yes"
+        if "closed the connection without an answer to CONNECT" in words:
+            return "cut off"
     return words
 
 
@@ -261,6 +263,8 @@ def exactly_once_out(broker, program):
             agent.listen("mqtt_subscribe", topic="t/hold", qos=1, timeout=PATIENCE)
             steps = zip([TO_BROKER, TO_PROGRAM] * 2, [PUBLISH, FIRST_ANSWER, PUBREL, PUBCOMP])
             for step in steps:
+                # After a session that had to be given up, it connects anew.
+                must(wait(lambda: works(agent), PATIENCE), agent.said())
                 link.lose(*step)
                 try:
                     agent.call("mqtt_publish", topic="t/out", payload="x", qos=2, timeout=10)

@@ -102,6 +102,21 @@ def unpacked(name, packages):
     return made_from(wanted, CACHE / f"interop-{name}", make)
 
 
+def rumqttd():
+    """The broker of the package beside this file, built if it is not."""
+    target = CACHE / "interop-rumqttd"
+    manifest = HERE / "rumqttd/Cargo.toml"
+    cargo = [program("cargo", "cargo"), "build", "--locked", "--quiet", "--manifest-path", manifest]
+    subprocess.run([*cargo, "--target-dir", target], check=True)
+    return target / "debug/mcpmqtt-rumqttd"
+
+
+def rumqttd_version():
+    """The version of rumqttd in it."""
+    lock = (HERE / "rumqttd/Cargo.lock").read_text()
+    return lock.split('name = "rumqttd"\nversion = "')[1].split('"')[0]
+
+
 def made_from(file, directory, make):
     """Makes the directory, unless it was made from the same file before."""
     stamp = directory / ".made-from"
