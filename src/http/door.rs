@@ -116,6 +116,13 @@ impl Visit<'_> {
             Ok(Message::Response(_) | Message::Batch(_)) if stateless => {
                 Err(Refusal::bad("a POST holds one request or one notification"))
             }
+            // MCP 2026-07-28 basic: `params` without a `_meta` are malformed, whatever they are otherwise, and a malformed
+            // envelope is answered with 400 (basic/transports/streamable-http).
+            Err(_) if stateless => {
+                let session = self.stranger();
+                let received = self.door.engine.receive(&session, body, &Outlet::closed());
+                Ok(self.handled(received, Era::Stateless, None))
+            }
             Err(_) => {
                 let session = self
                     .session()
