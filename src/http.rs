@@ -5,7 +5,7 @@
 //! Does not: know MQTT, or know methods and tools (see [`mcp`](crate::mcp)).
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
-//! `wire` (with `tls`), `head` (with `target`) and `body`; `routes`, `auth` (with `throttle`, `line` and `peer`) and
+//! `wire` (with `tls`), `head` (with `target`) and `body`; `routes` (with `cors`), `auth` (with `throttle`, `line`, `peer` and `wrong_keys` with `repeats`) and
 //! `media` judge it; `door` (with `envelope` and `sessions`) hands it to the engine; `client`, `running` and `events`
 //! (with `news`) send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
@@ -46,6 +46,7 @@ mod message;
 mod news;
 mod peer;
 mod refusal;
+mod repeats;
 mod replay;
 mod routes;
 mod running;
@@ -59,6 +60,7 @@ mod tls;
 mod trail;
 mod watch;
 mod wire;
+mod wrong_keys;
 
 pub use auth::KeyError;
 pub use listener::{ListenError, Listener};
@@ -158,6 +160,8 @@ impl Server {
             let open = move |stream, peer, seat| open(Side::Operator, stream, peer, seat);
             (executor.spawn(accept(listener, seats, tick, open)), ending)
         });
+        let wrong_keys = Rc::clone(&site.wrong_keys);
+        let _telling = executor.spawn(async move { wrong_keys.tell().await });
         stop.await;
         // From here on nobody finds the door: with the tasks go the listeners.
         agents.cancel().await;

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::Future;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use super::line::{Line, Turn};
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::throttle::Throttle;
-use crate::logger;
+use super::wrong_keys::WrongKeys;
 use crate::metrics::{Failure, Metrics};
 
 /// Judges keys.
@@ -39,6 +40,7 @@ pub(super) struct Gate {
     turn: Arc<Semaphore>,
     throttle: RefCell<Throttle>,
     metrics: Metrics,
+    wrong_keys: Rc<WrongKeys>,
     line: Line,
 }
 
@@ -80,7 +82,11 @@ impl Gate {
     ///
     /// # Errors
     /// Without a usable key there is no way in, and none must be opened.
-    pub(super) fn new(key: &ApiKey, metrics: &Metrics) -> Result<Gate, KeyError> {
+    pub(super) fn new(
+        key: &ApiKey,
+        metrics: &Metrics,
+        wrong_keys: &Rc<WrongKeys>,
+    ) -> Result<Gate, KeyError> {
         let mut tag_key = [0; TAG_BYTES];
         getrandom::fill(&mut tag_key).map_err(|error| KeyError::Random(error.to_string()))?;
         let (record, plain) = match key {
@@ -98,6 +104,7 @@ impl Gate {
             turn: Arc::new(Semaphore::new(1)),
             throttle: RefCell::default(),
             metrics: metrics.clone(),
+            wrong_keys: Rc::clone(wrong_keys),
             line: Line::default(),
         };
         if let Some(plain) = plain {
@@ -152,9 +159,9 @@ impl Gate {
             }
             Verdict::Wrong => {
                 self.metrics.refused(Failure::WrongKey);
-                logger::warning(format_args!("wrong API key from {peer}"));
+                self.wrong_keys.note(peer);
                 Err(unauthorized(
-                    "wrong API key; `mcpmqtt --genkey` makes a new one",
+                    "wrong API key; ask the operator of this server for the right one",
                     r#"Bearer realm="mcpmqtt", error="invalid_token""#,
                 ))
             }

@@ -20,6 +20,7 @@ use super::replay::Bounds;
 use super::routes::{Boundary, Place, Reach, Side};
 use super::sessions::Sessions;
 use super::tls::Tls;
+use super::wrong_keys::WrongKeys;
 use crate::mcp::Engine;
 use crate::metrics::Metrics;
 
@@ -105,6 +106,7 @@ pub(super) struct Site {
     operators_boundary: Boundary,
     tls: RefCell<Option<Tls>>,
     pub(super) metrics: Metrics,
+    pub(super) wrong_keys: Rc<WrongKeys>,
     report: Box<dyn Fn() -> String>,
     pub(super) bodies: Rc<Budget>,
     pub(super) limits: Limits,
@@ -127,9 +129,14 @@ impl Site {
         let replay = limits.replay();
         let sessions = metrics.sessions();
         let sessions = Sessions::new(limits.sessions, deadlines.session, replay, sessions);
+        let wrong_keys = Rc::default();
         Ok(Site {
             door: Door::new(engine, sessions),
-            gate: RefCell::new(Rc::new(Gate::new(&admission.api_key, &metrics)?)),
+            gate: RefCell::new(Rc::new(Gate::new(
+                &admission.api_key,
+                &metrics,
+                &wrong_keys,
+            )?)),
             boundary: RefCell::new(Boundary {
                 reach: listener.reach(),
                 hosts: admission.allowed_hosts,
@@ -142,6 +149,7 @@ impl Site {
                 origins: Vec::new(),
             },
             metrics,
+            wrong_keys,
             report,
             bodies: Budget::new(limits.bodies_bytes),
             limits,
@@ -180,7 +188,7 @@ impl Site {
     pub(super) fn admit_by(&self, admission: Admission) -> Result<bool, KeyError> {
         let changed = !self.gate().is_for(&admission.api_key);
         if changed {
-            let gate = Gate::new(&admission.api_key, &self.metrics)?;
+            let gate = Gate::new(&admission.api_key, &self.metrics, &self.wrong_keys)?;
             self.gate.replace(Rc::new(gate));
             self.door.end_sessions();
         }
