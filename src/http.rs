@@ -32,6 +32,7 @@ mod body;
 mod budget;
 mod client;
 mod connection;
+mod cors;
 mod door;
 mod envelope;
 mod events;

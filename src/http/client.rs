@@ -11,6 +11,7 @@ use async_h1::server::Encoder;
 use http_types::{Method, Response, StatusCode};
 
 use super::answer;
+use super::cors::Reader;
 use super::message;
 use super::refusal::Refusal;
 use super::seats::Seat;
@@ -23,6 +24,8 @@ pub(super) struct Client {
     pub(super) buffer: Buffer,
     pub(super) seat: Seat,
     pub(super) site: Rc<Site>,
+    /// Who reads the next answer.
+    pub(super) reader: Reader,
     /// Of the exchange in course, for the log.
     pub(super) outcome: Outcome,
 }
@@ -53,10 +56,11 @@ impl Client {
     pub(super) fn send(
         &mut self,
         method: Method,
-        response: Response,
+        mut response: Response,
         last: bool,
     ) -> impl Future<Output = Next> {
         self.outcome.status = Some(response.status());
+        std::mem::take(&mut self.reader).mark(&mut response);
         let mut encoder = message::encode(response, method, last);
         async move {
             match pump(&self.stream, &self.seat, &self.site, &mut encoder).await {
@@ -64,6 +68,24 @@ impl Client {
                 Ok(()) => Next::Request,
                 Err(_) => Next::Gone,
             }
+        }
+    }
+
+    /// Sends an answer with status 204.
+    pub(super) async fn send_empty(
+        &mut self,
+        method: Method,
+        mut response: Response,
+        last: bool,
+    ) -> Next {
+        self.outcome.status = Some(response.status());
+        std::mem::take(&mut self.reader).mark(&mut response);
+        let bytes = message::encode_empty(response, method, last);
+        let writing = self.stream.write_all(&bytes);
+        match self.seat.within(self.site.deadlines.write, writing).await {
+            Ok(Ok(())) if last => Next::Close,
+            Ok(Ok(())) => Next::Request,
+            _ => Next::Gone,
         }
     }
 

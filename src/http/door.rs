@@ -36,6 +36,8 @@ pub(super) struct Door {
 pub(super) enum Served {
     /// Send this.
     Answer(Response),
+    /// Send this, which has no body and no length.
+    Leave(Response),
     /// Send that.
     Refused(Refusal),
     /// Run this and send what it yields.

@@ -11,6 +11,7 @@ use mcpmqtt_config::{ApiKey, Host, Origin};
 use super::answer;
 use super::auth::{Gate, KeyError};
 use super::budget::Budget;
+use super::cors::Reader;
 use super::door::Door;
 use super::front;
 use super::head::Head;
@@ -177,6 +178,14 @@ impl Site {
         match side {
             Side::Agents => self.boundary.borrow().admit(head),
             Side::Operator => self.operators_boundary.admit(head),
+        }
+    }
+
+    /// Who reads the answer to a head. Pages are for agents' side alone.
+    pub(super) fn reader(&self, side: Side, head: &Head) -> Reader {
+        match side {
+            Side::Agents => self.boundary.borrow().reader(head),
+            Side::Operator => Reader::Program,
         }
     }
 
