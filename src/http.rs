@@ -5,8 +5,9 @@
 //! Does not: know MQTT, or know methods and tools (see [`mcp`](crate::mcp)).
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
-//! `wire` (with `tls`), `head` (with `target`) and `body`; `routes`, `auth` (with `throttle`, `line` and `peer`) and
-//! `media` judge it; `door` (with `envelope` and `sessions`) hands it to the engine; `client`, `running` (with `left`) and `events`
+//! `wire` (with `tls`), `head` (with `target`) and `body`; `routes` (with `cors`), `auth` (with `throttle`, `line`, `peer`
+//! and `wrong_keys` with `repeats`) and `media` judge it; `door` (with `envelope` and `sessions`) hands it to the engine;
+//! `client`, `running` (with `left`) and `events`
 //! (with `news`) send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
 use std::future::Future;
@@ -32,6 +33,7 @@ mod body;
 mod budget;
 mod client;
 mod connection;
+mod cors;
 mod door;
 mod envelope;
 mod events;
@@ -47,6 +49,7 @@ mod message;
 mod news;
 mod peer;
 mod refusal;
+mod repeats;
 mod replay;
 mod routes;
 mod running;
@@ -61,6 +64,7 @@ mod trail;
 mod unread;
 mod watch;
 mod wire;
+mod wrong_keys;
 
 pub use auth::KeyError;
 pub use listener::{ListenError, Listener};
@@ -160,6 +164,8 @@ impl Server {
             let open = move |stream, peer, seat| open(Side::Operator, stream, peer, seat);
             (executor.spawn(accept(listener, seats, tick, open)), ending)
         });
+        let wrong_keys = Rc::clone(&site.wrong_keys);
+        let _telling = executor.spawn(async move { wrong_keys.tell().await });
         stop.await;
         // From here on nobody finds the door: with the tasks go the listeners.
         agents.cancel().await;

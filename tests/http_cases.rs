@@ -191,7 +191,10 @@ fn answer(text: &str) -> (String, Option<&str>) {
     if !body.is_empty() {
         fields.insert("content-type".into(), "application/json".into());
     }
-    fields.insert("content-length".into(), body.len().to_string());
+    // RFC 9110 §8.6.
+    if status != "204" {
+        fields.insert("content-length".into(), body.len().to_string());
+    }
     fields.insert("date".into(), "{DATE}".into());
     if after == Some("close") || after == Some("last") {
         fields.insert("connection".into(), "close".into());
@@ -212,6 +215,7 @@ fn reason(status: &str) -> &'static str {
     match status {
         "200" => "OK",
         "202" => "Accepted",
+        "204" => "No Content",
         "400" => "Bad Request",
         "401" => "Unauthorized",
         "403" => "Forbidden",

@@ -97,6 +97,25 @@ fn every_method_of_the_stateless_era_is_answered_by_its_schema() {
     }
 }
 
+/// MCP 2026-07-28 basic (`_meta`) and basic/transports/streamable-http.
+#[test]
+fn params_that_are_no_object_are_a_malformed_envelope_in_the_stateless_era_and_an_error_in_a_session()
+ {
+    let server = Server::start();
+    let mut client = server.connect();
+    let id = begin(&mut client, "2025-11-25");
+    for params in [json!([1]), json!("x"), json!(7), json!(true)] {
+        let message = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": params});
+        let fields = "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/list\r\n";
+        client.send(&post(fields, &message.to_string()));
+        let answer = client.answer();
+        assert_refused(&answer, 400, -32602);
+        assert_eq!(answer.json()["id"], 1, "{params}");
+        client.send(&in_session(&id, &message));
+        assert_refused(&client.answer(), 200, -32602);
+    }
+}
+
 #[test]
 fn every_version_with_a_handshake_has_a_session() {
     let server = Server::start();

@@ -507,7 +507,7 @@ fn completion_gives_the_first_hundred_and_says_how_many_there_are() {
 }
 
 #[test]
-fn where_there_are_no_prompts_none_is_completed() {
+fn where_there_are_no_prompts_each_is_unknown() {
     let peer = Peer::of(engine_with(|catalog| {
         catalog.prompts.clear();
         catalog.templates[0].completer = Some(Box::new(|_| vec!["7".into()]));
@@ -515,15 +515,13 @@ fn where_there_are_no_prompts_none_is_completed() {
     let complete = |reference: Value| {
         let argument = json!({"name": "id", "value": ""});
         let params = json!({"ref": reference, "argument": argument});
-        peer.ask(&modern(1, "completion/complete", params))["result"]["completion"]["values"]
-            .clone()
+        peer.ask(&modern(1, "completion/complete", params))
     };
-    assert_eq!(
-        complete(json!({"type": "ref/prompt", "name": "any"})),
-        json!([])
-    );
+    let answer = complete(json!({"type": "ref/prompt", "name": "any"}));
+    assert_eq!(answer["error"]["code"], -32602);
     let template = json!({"type": "ref/resource", "uri": "test://item/{id}"});
-    assert_eq!(complete(template), json!(["7"]));
+    let answer = complete(template);
+    assert_eq!(answer["result"]["completion"]["values"], json!(["7"]));
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ use super::line::{Line, Turn};
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::throttle::Throttle;
-use crate::logger;
+use super::wrong_keys::WrongKeys;
 use crate::metrics::{Failure, Metrics};
 
 /// Judges keys.
@@ -43,6 +44,7 @@ pub(super) struct Gate {
     turn: Arc<Semaphore>,
     throttle: RefCell<Throttle>,
     metrics: Metrics,
+    wrong_keys: Rc<WrongKeys>,
     line: Line,
 }
 
@@ -84,7 +86,11 @@ impl Gate {
     ///
     /// # Errors
     /// Without a usable key there is no way in, and none must be opened.
-    pub(super) fn new(key: &ApiKey, metrics: &Metrics) -> Result<Gate, KeyError> {
+    pub(super) fn new(
+        key: &ApiKey,
+        metrics: &Metrics,
+        wrong_keys: &Rc<WrongKeys>,
+    ) -> Result<Gate, KeyError> {
         let mut tag_key = [0; TAG_BYTES];
         getrandom::fill(&mut tag_key).map_err(|error| KeyError::Random(error.to_string()))?;
         let (record, known) = match key {
@@ -106,6 +112,7 @@ impl Gate {
             turn: Arc::new(Semaphore::new(1)),
             throttle: RefCell::default(),
             metrics: metrics.clone(),
+            wrong_keys: Rc::clone(wrong_keys),
             line: Line::default(),
         };
         if let Some(digest) = known {
@@ -160,9 +167,9 @@ impl Gate {
             }
             Verdict::Wrong => {
                 self.metrics.refused(Failure::WrongKey);
-                logger::warning(format_args!("wrong API key from {peer}"));
+                self.wrong_keys.note(peer);
                 Err(unauthorized(
-                    "wrong API key; `mcpmqtt --genkey` makes a new one",
+                    "wrong API key; ask the operator of this server for the right one",
                     r#"Bearer realm="mcpmqtt", error="invalid_token""#,
                 ))
             }

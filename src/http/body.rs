@@ -141,7 +141,8 @@ impl Body {
             (Chunk::Size { size, .. } | Chunk::Extension { size, .. }, b'\r') => {
                 Chunk::SizeEnd { size }
             }
-            (Chunk::Extension { size, line }, b'\t' | 0x20..=0x7e) => Chunk::Extension {
+            // RFC 9112 §7.1.1, RFC 9110 §5.5: bytes beyond ASCII are opaque, and nobody reads them.
+            (Chunk::Extension { size, line }, b'\t' | 0x20..=0x7e | 0x80..) => Chunk::Extension {
                 size,
                 line: counted(line, CHUNK_LINE_BYTES)?,
             },
@@ -153,7 +154,7 @@ impl Body {
                 empty: line == 0,
                 total,
             },
-            (Chunk::Trailer { line, total }, b'\t' | 0x20..=0x7e) => Chunk::Trailer {
+            (Chunk::Trailer { line, total }, b'\t' | 0x20..=0x7e | 0x80..) => Chunk::Trailer {
                 line: line + 1,
                 total: counted(total, TRAILER_BYTES)?,
             },

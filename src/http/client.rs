@@ -11,6 +11,7 @@ use async_h1::server::Encoder;
 use http_types::{Method, Response, StatusCode};
 
 use super::answer;
+use super::cors::Reader;
 use super::left::LeftCall;
 use super::message;
 use super::refusal::Refusal;
@@ -26,6 +27,8 @@ pub(super) struct Client {
     pub(super) site: Rc<Site>,
     /// Whether an answer that is not the last one has to say so: HTTP/1.0 closes otherwise (RFC 9112 §C.2.2).
     pub(super) http_1_0: bool,
+    /// Who reads the next answer.
+    pub(super) reader: Reader,
     /// Of the exchange in course, for the log.
     pub(super) outcome: Outcome,
 }
@@ -60,10 +63,7 @@ impl Client {
         mut response: Response,
         last: bool,
     ) -> impl Future<Output = Next> {
-        self.outcome.status = Some(response.status());
-        if self.http_1_0 && !last {
-            response.insert_header("connection", "keep-alive");
-        }
+        self.complete(&mut response, last);
         let mut encoder = message::encode(response, method, last);
         async move {
             match pump(&self.stream, &self.seat, &self.site, &mut encoder).await {
@@ -72,6 +72,33 @@ impl Client {
                 Err(_) => Next::Gone,
             }
         }
+    }
+
+    /// Sends an answer with status 204.
+    pub(super) async fn send_empty(
+        &mut self,
+        method: Method,
+        mut response: Response,
+        last: bool,
+    ) -> Next {
+        self.complete(&mut response, last);
+        let bytes = message::encode_empty(response, method, last);
+        let writing = self.stream.write_all(&bytes);
+        let limit = self.site.deadlines.write;
+        match self.seat.within_at(Stage::Unread, limit, writing).await {
+            Ok(Ok(())) if last => Next::Close,
+            Ok(Ok(())) => Next::Request,
+            _ => Next::Gone,
+        }
+    }
+
+    /// Adds the fields that depend on who asked, and notes the status.
+    fn complete(&mut self, response: &mut Response, last: bool) {
+        self.outcome.status = Some(response.status());
+        if self.http_1_0 && !last {
+            response.insert_header("connection", "keep-alive");
+        }
+        std::mem::take(&mut self.reader).mark(response);
     }
 
     /// Sends a refusal.

@@ -14,13 +14,14 @@ use super::auth::{self, Gate, Principal};
 use super::body::Body;
 use super::budget::Share;
 use super::client::{Client, Next, Outcome};
+use super::cors::{self, Reader};
 use super::door::Served;
 use super::head::{Finder, Head};
 use super::media::Accepts;
 use super::message;
 use super::peer::Peer;
 use super::refusal::Refusal;
-use super::routes::{self, Place, Side};
+use super::routes::{self, Aim, Place, Side};
 use super::running::{self, Begun};
 use super::seats::{Called, Seat, Stage};
 use super::site::Site;
@@ -45,8 +46,8 @@ enum Broken {
 // Made and taken apart once per request: a box would cost more than the move.
 #[allow(clippy::large_enum_variant)]
 enum Admitted {
-    /// Gets what is at a place.
-    Visitor(Place),
+    /// Gets this, by its head alone.
+    Visitor(Served),
     Caller(Caller),
 }
 
@@ -82,6 +83,7 @@ impl Connection {
             seat,
             site,
             http_1_0: false,
+            reader: Reader::default(),
             outcome: Outcome::default(),
         };
         Connection { client, peer, side }
@@ -203,6 +205,9 @@ impl Connection {
             _share,
         } = verdict;
         match served {
+            Served::Leave(response) => {
+                Box::pin(self.client.send_empty(method, response, last)).await
+            }
             Served::Answer(response) => Box::pin(self.client.send(method, response, last)).await,
             Served::Refused(refusal) => Box::pin(self.client.refuse(method, refusal, last)).await,
             Served::Call(call) => {
@@ -224,6 +229,7 @@ impl Connection {
         let last = last || !head.keep_alive || self.client.site.is_stopping();
         self.client.http_1_0 = head.http_1_0;
         let method = head.method;
+        self.client.reader = self.client.site.reader(self.side, &head);
         let refused = |refusal, last| Verdict {
             method,
             served: Served::Refused(refusal),
@@ -234,10 +240,10 @@ impl Connection {
         let unread = last || head.has_body();
         let caller = match self.admit(&head).await {
             Ok(Admitted::Caller(caller)) => caller,
-            Ok(Admitted::Visitor(place)) => {
+            Ok(Admitted::Visitor(served)) => {
                 return Some(Verdict {
                     method,
-                    served: Served::Answer(self.client.site.page(place)),
+                    served,
                     last: unread,
                     _share: None,
                 });
@@ -277,20 +283,27 @@ impl Connection {
 
     /// All that is decided by the head alone.
     async fn admit(&mut self, head: &Head) -> Result<Admitted, Refusal> {
-        let place = routes::find(head, self.side)?;
+        let aim = routes::find(head, self.side)?;
         self.client.site.judge_place(self.side, head)?;
+        let place = match aim {
+            Aim::Place(place) => place,
+            Aim::Leave(allow) => {
+                let leave = Served::Leave(cors::leave(head, allow));
+                return Ok(Admitted::Visitor(leave));
+            }
+        };
         let is_open = match place {
             Place::Status | Place::Health | Place::Ready | Place::Front => true,
             Place::Metrics => self.side == Side::Operator,
             Place::Mcp => false,
         };
         if is_open {
-            return Ok(Admitted::Visitor(place));
+            return Ok(self.visitor(place));
         }
         let gate = self.client.site.gate();
         let principal = self.prove(&gate, head).await?;
         if place != Place::Mcp {
-            return Ok(Admitted::Visitor(place));
+            return Ok(self.visitor(place));
         }
         self.client.seat.has_shown_the_key();
         let accepts = Accepts::of(head)?;
@@ -301,6 +314,10 @@ impl Connection {
             principal,
             accepts,
         }))
+    }
+
+    fn visitor(&self, place: Place) -> Admitted {
+        Admitted::Visitor(Served::Answer(self.client.site.page(place)))
     }
 
     /// Who shows a key, if it is the right one.

@@ -37,6 +37,8 @@ pub(super) struct Door {
 pub(super) enum Served {
     /// Send this.
     Answer(Response),
+    /// Send this, which has no body and no length.
+    Leave(Response),
     /// Send that.
     Refused(Refusal),
     /// Run this and send what it yields.
@@ -121,6 +123,13 @@ impl Visit<'_> {
             Ok(Message::Notification(_)) if stateless => Ok(accepted()),
             Ok(Message::Response(_) | Message::Batch(_)) if stateless => {
                 Err(Refusal::bad("a POST holds one request or one notification"))
+            }
+            // MCP 2026-07-28 basic: `params` without a `_meta` are malformed, whatever they are otherwise, and a malformed
+            // envelope is answered with 400 (basic/transports/streamable-http).
+            Err(_) if stateless => {
+                let session = self.stranger();
+                let received = self.door.engine.receive(&session, body, &Outlet::closed());
+                Ok(self.handled(received, Era::Stateless, None))
             }
             Err(_) => {
                 let session = self

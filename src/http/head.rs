@@ -5,7 +5,6 @@
 //! with the status and sentence to answer. Bytes and fields are bounded.
 //! Does not: read, wait, route, or judge a `Host` or `Origin` beyond its shape.
 
-use std::ops::Range;
 use std::str::FromStr;
 
 use http_types::{Method, StatusCode};
@@ -13,6 +12,10 @@ use mcpmqtt_config::{Host, Secret};
 
 use super::refusal::Refusal;
 use super::target::Target;
+
+pub(super) use self::finder::Finder;
+
+mod finder;
 
 /// What the guard needs of a head, and what it lets through.
 #[derive(Debug)]
@@ -34,6 +37,9 @@ pub(super) struct Head {
     pub(super) content_type: Option<String>,
     /// All `accept` fields as the one list that they are (RFC 9110 §5.3).
     pub(super) accept: Option<String>,
+    /// What a browser asks leave for: a method and fields.
+    pub(super) requested_method: Option<String>,
+    pub(super) requested_fields: Option<String>,
     /// The fields that the other side of the guard may see, as canonical lines.
     pub(super) forwarded: Vec<u8>,
 }
@@ -47,73 +53,6 @@ pub(super) enum Framing {
     Length(u64),
     /// `transfer-encoding: chunked`.
     Chunked,
-}
-
-/// Looks for the end of a head in a buffer that grows; each byte is looked at once.
-#[derive(Debug, Default)]
-pub(super) struct Finder {
-    seen: usize,
-    line: usize,
-    lead: usize,
-}
-
-impl Finder {
-    /// Where the head is in `bytes`, once it is all there.
-    ///
-    /// # Errors
-    /// A byte that no head may have, or too many of them.
-    pub(super) fn find(&mut self, bytes: &[u8]) -> Result<Option<Range<usize>>, Refusal> {
-        let start = self.seen;
-        let fresh = bytes.get(start..bytes.len().min(HEAD_BYTES));
-        let before = start.checked_sub(1).and_then(|at| bytes.get(at));
-        let mut last = before.copied().unwrap_or_default();
-        for (offset, &byte) in fresh.unwrap_or_default().iter().enumerate() {
-            let at = start + offset;
-            // RFC 9112 §2.2: a recipient may take a bare LF for a line's end; two that differ in this are smuggled past.
-            match (last, byte) {
-                (b'\r', b'\n') => {
-                    let empty = at - self.line == 1;
-                    self.line = at + 1;
-                    if empty && at > 1 + self.lead {
-                        return Ok(Some(self.lead..at + 1));
-                    }
-                    if empty {
-                        self.lead_in()?;
-                    }
-                }
-                (b'\r', _) => return Err(Refusal::bad(BARE_CR)),
-                (_, b'\n') => return Err(Refusal::bad(BARE_LF)),
-                (_, b'\r' | b'\t' | 0x20..=0x7e) => {}
-                (_, 0x80..) => return Err(Refusal::bad(NOT_ASCII)),
-                _ => return Err(Refusal::bad(CONTROL)),
-            }
-            last = byte;
-        }
-        if bytes.len() > HEAD_BYTES {
-            return Err(self.too_large());
-        }
-        self.seen = bytes.len();
-        Ok(None)
-    }
-
-    /// RFC 9112 §2.2: one empty line before a request is to be ignored.
-    fn lead_in(&mut self) -> Result<(), Refusal> {
-        if self.lead > 0 {
-            return Err(Refusal::bad("empty lines instead of a request"));
-        }
-        self.lead = 2;
-        Ok(())
-    }
-
-    fn too_large(&self) -> Refusal {
-        if self.line <= self.lead {
-            let text = format!("the request line is longer than {HEAD_BYTES} bytes");
-            Refusal::new(StatusCode::UriTooLong, text)
-        } else {
-            let text = format!("the head is longer than {HEAD_BYTES} bytes");
-            Refusal::new(StatusCode::RequestHeaderFieldsTooLarge, text)
-        }
-    }
 }
 
 impl Head {
@@ -138,12 +77,10 @@ impl Head {
         };
         let mut name = String::new();
         for field in request.headers.iter() {
-            // The finder has seen every byte: this is ASCII.
-            let value = std::str::from_utf8(field.value).map_err(|_| Refusal::bad(NOT_ASCII))?;
             name.clear();
             name.push_str(field.name);
             name.make_ascii_lowercase();
-            draft.field(&name, value)?;
+            draft.field(&name, field.value)?;
         }
         let framing = draft.framing()?;
         let keep_alive = !draft.close && (!draft.http_1_0 || draft.keep_alive);
@@ -163,6 +100,8 @@ impl Head {
             x_api_key: draft.x_api_key,
             content_type: draft.content_type,
             accept: draft.accept,
+            requested_method: draft.requested_method,
+            requested_fields: draft.requested_fields,
             forwarded: draft.forwarded,
         })
     }
@@ -188,12 +127,31 @@ struct Draft {
     x_api_key: Option<Secret>,
     content_type: Option<String>,
     accept: Option<String>,
+    requested_method: Option<String>,
+    requested_fields: Option<String>,
     forwarded: Vec<u8>,
     forwarded_once: [bool; FORWARDED_ONCE.len()],
 }
 
 impl Draft {
-    fn field(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
+    /// RFC 9110 §5.5: bytes beyond ASCII are opaque where nobody reads them, and mean nothing where somebody does.
+    fn field(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
+        let known = READ.iter().chain(&FORWARDED_ONCE);
+        let Some(known) = known.chain(&[PARAMETERS]).find(|known| match **known {
+            PARAMETERS => name.starts_with(PARAMETERS),
+            known => name == known,
+        }) else {
+            return Ok(());
+        };
+        match std::str::from_utf8(value) {
+            Ok(text) if text.is_ascii() => self.read(name, text),
+            _ => Err(Refusal::bad(format!(
+                "a byte beyond ASCII in the `{known}` field"
+            ))),
+        }
+    }
+
+    fn read(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
         match name {
             "host" => {
                 let host = Host::parse(value)
@@ -233,12 +191,19 @@ impl Draft {
                 put(&mut self.content_type, value.to_owned(), text)
             }
             "accept" => {
-                let list = self.accept.get_or_insert_default();
-                list.extend([value, ","]);
+                extend(&mut self.accept, value);
                 Ok(())
             }
+            "access-control-request-headers" => {
+                extend(&mut self.requested_fields, value);
+                Ok(())
+            }
+            "access-control-request-method" => {
+                let text = "two `access-control-request-method` fields";
+                put(&mut self.requested_method, value.to_owned(), text)
+            }
             // Judged where it is known which of them mean something.
-            _ if name.starts_with("mcp-param-") => {
+            _ if name.starts_with(PARAMETERS) => {
                 self.forward(name, value);
                 Ok(())
             }
@@ -277,7 +242,7 @@ impl Draft {
         }
     }
 
-    /// Lets a known field through, once; unknown ones are nobody's business.
+    /// Lets a known field through, once.
     fn forward_once(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
         let known = FORWARDED_ONCE.iter().zip(&mut self.forwarded_once);
         let Some((name, seen)) = known.into_iter().find(|(known, _)| **known == name) else {
@@ -311,6 +276,11 @@ impl Draft {
             (None, false) => Ok(Framing::None),
         }
     }
+}
+
+/// RFC 9110 §5.3: several fields with a list are one list.
+fn extend(list: &mut Option<String>, value: &str) {
+    list.get_or_insert_default().extend([value, ","]);
 }
 
 fn put<T>(place: &mut Option<T>, value: T, twice: &'static str) -> Result<(), Refusal> {
@@ -375,12 +345,30 @@ fn names_a_version(bytes: &[u8]) -> bool {
             if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
-/// Bytes of a head, lead-in included. Real clients send less than 1 KiB.
-pub(super) const HEAD_BYTES: usize = 8 * 1024;
 /// Room for the fields to pass on, as usual.
 const USUAL_BYTES: usize = 256;
-/// Fields of a head. Real clients send about 15.
-const HEAD_FIELDS: usize = 64;
+/// Fields of a head. Real clients send about 15, and a row of proxies adds as many each.
+const HEAD_FIELDS: usize = 100;
+
+/// Fields that are read here; all others are nobody's business.
+const READ: [&str; 13] = [
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "expect",
+    "content-encoding",
+    "origin",
+    "authorization",
+    "x-api-key",
+    "content-type",
+    "accept",
+    "access-control-request-headers",
+    "access-control-request-method",
+];
+
+/// How the names of those begin that repeat a call's arguments.
+const PARAMETERS: &str = "mcp-param-";
 
 /// What the MCP engine's side reads; a second one would be ambiguous.
 const FORWARDED_ONCE: [&str; 5] = [
@@ -390,8 +378,3 @@ const FORWARDED_ONCE: [&str; 5] = [
     "mcp-session-id",
     "last-event-id",
 ];
-
-const BARE_LF: &str = "a line ends in LF alone; lines end in CR LF";
-const BARE_CR: &str = "a CR without its LF; lines end in CR LF";
-const NOT_ASCII: &str = "a byte beyond ASCII in the head";
-const CONTROL: &str = "a control character in the head; is this plain HTTP?";

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use async_h1::server::Encoder;
 use http_types::{Method, Request, Response, StatusCode};
-use smol::io::Cursor;
+use smol::io::{AsyncReadExt as _, Cursor};
 
 use super::head::Head;
 use super::refusal::Refusal;
@@ -48,4 +48,16 @@ pub(super) fn encode(mut response: Response, method: Method, last: bool) -> Enco
         response.insert_header("connection", "close");
     }
     Encoder::new(response, method)
+}
+
+/// The bytes of an answer with status 204, which must not have the length that async-h1 gives it (RFC 9110 §8.6).
+pub(super) fn encode_empty(response: Response, method: Method, last: bool) -> Vec<u8> {
+    let mut encoder = encode(response, method, last);
+    let mut bytes = Vec::new();
+    // Memory is always ready.
+    let reading = pin!(encoder.read_to_end(&mut bytes));
+    let _ = reading.poll(&mut Context::from_waker(Waker::noop()));
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let kept = lines.filter(|line| !line.starts_with(b"content-length:"));
+    kept.flatten().copied().collect()
 }

@@ -2,11 +2,12 @@
 //!
 //! Promises: a place is found by the raw path, byte for byte; `Host` and `Origin` are judged before any key is
 //! looked at and any body read.
-//! Does not: answer cross-origin preflights. Browsers of other origins are not invited.
+//! Does not: answer preflights (see `cors`).
 
 use http_types::{Method, StatusCode};
 use mcpmqtt_config::{Host, Origin};
 
+use super::cors::{self, Reader};
 use super::front;
 use super::head::Head;
 use super::refusal::Refusal;
@@ -46,6 +47,15 @@ pub(super) enum Reach {
     Network,
 }
 
+/// What a request at a place that is there is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// What is there.
+    Place(Place),
+    /// The leave of a page to send another request, with these methods.
+    Leave(&'static str),
+}
+
 /// Hosts and origins that may be named.
 #[derive(Debug)]
 pub(super) struct Boundary {
@@ -54,16 +64,16 @@ pub(super) struct Boundary {
     pub(super) origins: Vec<Origin>,
 }
 
-/// Finds the place of a request.
+/// Finds what a request is for.
 ///
 /// # Errors
 /// 404, or 405 with what the place allows.
-pub(super) fn find(head: &Head, side: Side) -> Result<Place, Refusal> {
+pub(super) fn find(head: &Head, side: Side) -> Result<Aim, Refusal> {
     let found = place(&head.path);
     let found = found.filter(|(place, ..)| side == Side::Agents || *place != Place::Mcp);
     let Some((place, allowed, allow)) = found else {
         if side == Side::Agents && front::is_asked_for(head) {
-            return Ok(Place::Front);
+            return Ok(Aim::Place(Place::Front));
         }
         // `/.well-known/…` and `/register` too: there is no OAuth here, and clients ask.
         return Err(Refusal::new(
@@ -72,7 +82,11 @@ pub(super) fn find(head: &Head, side: Side) -> Result<Place, Refusal> {
         ));
     };
     if allowed.contains(&head.method) {
-        return Ok(place);
+        return Ok(Aim::Place(place));
+    }
+    // The operator's side is not for pages.
+    if side == Side::Agents && cors::is_preflight(head) {
+        return Ok(Aim::Leave(allow));
     }
     let text = format!("this place takes {allow}");
     Err(Refusal::new(StatusCode::MethodNotAllowed, text).with("allow", allow))
@@ -114,6 +128,15 @@ impl Boundary {
                 StatusCode::Forbidden,
                 "this `origin` is not allowed; see `allowed_origins` in the configuration",
             )),
+        }
+    }
+
+    /// Who reads the answer to this head.
+    pub(super) fn reader(&self, head: &Head) -> Reader {
+        match &head.origin {
+            None => Reader::Program,
+            Some(origin) if self.admit(head).is_ok() => Reader::Page(origin.clone()),
+            Some(_) => Reader::Foreign,
         }
     }
 

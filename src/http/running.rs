@@ -116,10 +116,11 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
 /// A stream that is open until one side ends it.
 // What it is made of is boxed: each future that a part is handed through would have room for it.
 pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
-    let (feed, response) = events::open();
+    let (feed, mut response) = events::open();
     client.outcome.status = Some(response.status());
     client.seat.listens();
     let unsent = client.site.unread.on(client.seat.number());
+    std::mem::take(&mut client.reader).mark(&mut response);
     let feeding = Box::pin(async {
         loop {
             let told = async { Some(source.next().await) };
@@ -187,11 +188,12 @@ pub(super) struct Telling {
 pub(super) async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
     let (session, ender) = (telling.session, telling.ender.clone());
     let ends_with_client = telling.ends_with_client;
-    let (feed, response) = events::open();
+    let (feed, mut response) = events::open();
     client.outcome.status = Some(response.status());
     if ender.is_empty() {
         client.seat.listens();
     }
+    std::mem::take(&mut client.reader).mark(&mut response);
     let limit = client.site.deadlines.handler;
     let unsent = Rc::clone(&telling.unsent);
     let mut feeding = async move {

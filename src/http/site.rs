@@ -11,6 +11,7 @@ use mcpmqtt_config::{ApiKey, Host, Origin};
 use super::answer;
 use super::auth::{Gate, KeyError};
 use super::budget::Budget;
+use super::cors::Reader;
 use super::door::Door;
 use super::front;
 use super::head::Head;
@@ -22,6 +23,7 @@ use super::routes::{Boundary, Place, Reach, Side};
 use super::sessions::Sessions;
 use super::tls::Tls;
 use super::unread::Unread;
+use super::wrong_keys::WrongKeys;
 use crate::mcp::Engine;
 use crate::metrics::Metrics;
 
@@ -112,6 +114,7 @@ pub(super) struct Site {
     operators_boundary: Boundary,
     tls: RefCell<Option<Tls>>,
     pub(super) metrics: Metrics,
+    pub(super) wrong_keys: Rc<WrongKeys>,
     report: Box<dyn Fn() -> String>,
     pub(super) bodies: Rc<Budget>,
     pub(super) unread: Rc<Unread>,
@@ -136,9 +139,14 @@ impl Site {
         let replay = limits.replay();
         let sessions = metrics.sessions();
         let sessions = Sessions::new(limits.sessions, deadlines.session, replay, sessions);
+        let wrong_keys = Rc::default();
         Ok(Site {
             door: Door::new(engine, sessions),
-            gate: RefCell::new(Rc::new(Gate::new(&admission.api_key, &metrics)?)),
+            gate: RefCell::new(Rc::new(Gate::new(
+                &admission.api_key,
+                &metrics,
+                &wrong_keys,
+            )?)),
             boundary: RefCell::new(Boundary {
                 reach: listener.reach(),
                 hosts: admission.allowed_hosts,
@@ -151,6 +159,7 @@ impl Site {
                 origins: Vec::new(),
             },
             metrics,
+            wrong_keys,
             report,
             bodies: Budget::new(limits.bodies_bytes),
             unread: Unread::new(limits.answers_bytes),
@@ -183,6 +192,14 @@ impl Site {
         }
     }
 
+    /// Who reads the answer to a head. Pages are for agents' side alone.
+    pub(super) fn reader(&self, side: Side, head: &Head) -> Reader {
+        match side {
+            Side::Agents => self.boundary.borrow().reader(head),
+            Side::Operator => Reader::Program,
+        }
+    }
+
     /// From now on these come in and no others; true when the key is another one, so that all who came in by the
     /// old one have to leave.
     ///
@@ -191,7 +208,7 @@ impl Site {
     pub(super) fn admit_by(&self, admission: Admission) -> Result<bool, KeyError> {
         let changed = !self.gate().is_for(&admission.api_key);
         if changed {
-            let gate = Gate::new(&admission.api_key, &self.metrics)?;
+            let gate = Gate::new(&admission.api_key, &self.metrics, &self.wrong_keys)?;
             self.gate.replace(Rc::new(gate));
             self.door.end_sessions();
         }

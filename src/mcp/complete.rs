@@ -35,8 +35,7 @@ impl Methods {
     fn completer(&self, mut reference: Params) -> Result<Option<&Completer>, RpcError> {
         let catalog = &self.catalog;
         match take_text(&mut reference, "type")?.as_str() {
-            // Suggestions are a courtesy: where there are no prompts at all there are none to make.
-            "ref/prompt" if catalog.prompts.is_empty() => Ok(None),
+            // MCP server/utilities/completion: an unknown prompt is -32602, where there are none at all, too.
             "ref/prompt" => {
                 let name = take_text(&mut reference, "name")?;
                 let prompt = catalog.prompts.iter().find(|it| it.name == name);

@@ -364,6 +364,10 @@ impl Client {
                 }
                 answer.body = self.bytes.drain(..length).collect();
             }
+            // RFC 9110 §8.6: it has neither a body nor a length.
+            None if answer.status == 204 => {
+                assert_eq!(answer.field("transfer-encoding"), None);
+            }
             None => {
                 assert_eq!(answer.field("transfer-encoding"), Some("chunked"));
                 while let Some(chunk) = self.chunk() {
