@@ -159,7 +159,9 @@ fn what_is_no_file_is_refused_in_words() {
                 .as_object_mut()
                 .unwrap()
                 .extend(section.as_object().unwrap().clone());
-            let (code, log) = Agent::start(&config).finish();
+            // Without a word to it: it is over before it could read one.
+            let file = folder.file("config.json", &config.to_string());
+            let (code, log) = Agent::with_args(&["--config", file.to_str().unwrap()]).finish();
             assert_eq!(code, Some(1), "{log}");
             assert!(log.contains(key) && log.contains(what), "{log}");
         }
