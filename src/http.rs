@@ -5,9 +5,9 @@
 //! Does not: know MQTT, or know methods and tools (see [`mcp`](crate::mcp)).
 //!
 //! From the outside in: `listener` (with `activation`) and `seats` bring connections; `connection` runs one over
-//! `wire` (with `tls`), `head` (with `target`) and `body`; `routes` (with `cors`), `auth` (with `throttle`, `line`, `peer`
+//! `wire` (with `tls`), `head` (with `target`) and `upload` (with `body`); `routes` (with `cors`), `auth` (with `throttle`, `line`, `peer`
 //! and `wrong_keys` with `repeats`) and `media` judge it; `door` (with `envelope` and `sessions`) hands it to the engine;
-//! `client`, `running` (with `left`) and `events`
+//! `client`, `running` (with `telling` and `left`) and `events`
 //! (with `news`) send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
 
 use std::future::Future;
@@ -57,11 +57,13 @@ mod seats;
 mod sessions;
 mod site;
 mod target;
+mod telling;
 mod throttle;
 #[cfg_attr(not(feature = "tls"), path = "http/no_tls.rs")]
 mod tls;
 mod trail;
 mod unread;
+mod upload;
 mod watch;
 mod wire;
 mod wrong_keys;

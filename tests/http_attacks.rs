@@ -7,14 +7,16 @@
 mod harness;
 mod support;
 
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use harness::mosquitto::eventually;
 use harness::{Scratch, full_size};
 use mcpmqtt::http::{Deadlines, Limits};
+use mcpmqtt_config::ApiKey;
 use serde_json::json;
 use support::bystander::{Bystander, Place};
-use support::http::{Client, KEY, Server, Wanted, post};
+use support::http::{Client, KEY, Server, Wanted, generated, hashed, post};
 use support::{initialize, modern, request};
 
 /// Attacks a server over TCP and one over the Unix socket while a bystander calls.
@@ -205,3 +207,117 @@ fn streams_that_one_agent_opens_on_every_place_make_room_for_others() {
 
 /// As many calls go on of one session whose clients left.
 const LEFT_OF_SESSION: usize = 32;
+
+// ---- wrong keys
+
+/// From so many addresses, or on so many connections to the Unix socket.
+fn addresses() -> u32 {
+    if full_size() { 250 } else { 40 }
+}
+
+/// Servers on both kinds of place, with this key.
+fn on_both_places(key: &ApiKey, test: impl Fn(&Server, Place)) {
+    let folder = Scratch::new();
+    for file in [None, Some(folder.path("socket"))] {
+        let server = Server::with(Wanted {
+            limits: limits(),
+            file: file.clone(),
+            key: key.clone(),
+            deadlines: Deadlines::default(),
+            ..Wanted::default()
+        });
+        test(
+            &server,
+            file.map_or_else(|| Place::Tcp(server.port()), Place::Unix),
+        );
+    }
+}
+
+fn with_key(key: &str) -> Vec<u8> {
+    format!("GET /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n\r\n").into_bytes()
+}
+
+/// Tries another wrong key from each address, again and again, while `meanwhile` goes on.
+fn while_wrong_keys_come<T>(server: &Server, meanwhile: impl FnOnce() -> T) -> T {
+    let done = AtomicBool::new(false);
+    let tried = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for number in 0..addresses() {
+            let (done, tried) = (&done, &tried);
+            scope.spawn(move || {
+                for attempt in 0.. {
+                    if done.load(Ordering::Relaxed) {
+                        break;
+                    }
+                    let mut client = server.connect_from(number);
+                    // Whoever has to make room is not answered.
+                    client.write_some(&with_key(&format!("guess-{number}-{attempt}")));
+                    client.status();
+                    tried.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        eventually("strangers have tried", || {
+            tried.load(Ordering::Relaxed) >= addresses() as usize / 4
+        });
+        let result = meanwhile();
+        done.store(true, Ordering::Relaxed);
+        result
+    })
+}
+
+/// Before any key was proven: the server has just started.
+#[test]
+fn wrong_keys_from_many_addresses_cost_a_generated_key_nothing() {
+    let (record, key) = generated(64 * 1024);
+    on_both_places(&record, |server, place| {
+        let report = while_wrong_keys_come(server, || {
+            let bystander = Bystander::start(place, &key);
+            std::thread::sleep(Duration::from_secs(seconds()));
+            bystander.after(5);
+            bystander.stop()
+        });
+        println!("{report:?}");
+        report.assert_undisturbed(20);
+        assert_eq!(server.key_hashes(&key), 0);
+    });
+}
+
+#[test]
+fn wrong_keys_from_many_addresses_cost_a_proven_key_nothing() {
+    let (record, key) = hashed(64);
+    on_both_places(&record, |server, place| {
+        // No request that is served, but the key is right.
+        let proven = server.ask(&with_key(&key)).status;
+        assert!(![401, 429, 503].contains(&proven), "{proven}");
+        let report = while_wrong_keys_come(server, || {
+            let bystander = Bystander::start(place, &key);
+            std::thread::sleep(Duration::from_secs(seconds()));
+            bystander.after(5);
+            bystander.stop()
+        });
+        report.assert_undisturbed(20);
+        assert_eq!(server.key_hashes(&key), 1);
+    });
+}
+
+/// A record without a digest costs hashes until the right key is in. When that is depends on how many wrong ones a machine
+/// can judge meanwhile; a peer that has shown none comes before those that have.
+#[test]
+fn an_older_key_comes_in_while_wrong_ones_come_from_many_addresses() {
+    let (record, key) = hashed(8 * 1024);
+    on_both_places(&record, |server, place| {
+        let (tries, took) = while_wrong_keys_come(server, || {
+            let start = Instant::now();
+            let tries = (1..1000).find(|_| {
+                let mut client = server.connect_from(1000);
+                client.write_some(&with_key(&key));
+                let status = client.status();
+                status.is_some_and(|status| ![401, 429, 503].contains(&status))
+            });
+            (tries.expect("it comes in"), start.elapsed())
+        });
+        let hashes = server.key_hashes(&key);
+        println!("{place:?}: in at the attempt {tries}, after {took:?} and {hashes} hashes");
+    });
+}

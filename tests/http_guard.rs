@@ -13,9 +13,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use mcpmqtt::http::{Deadlines, Limits, ListenError, Listener};
-use mcpmqtt_config::{ApiKey, Config};
-use serde_json::{Value, json};
-use support::http::{Answer, KEY, Server, Wanted, post};
+use serde_json::json;
+use support::http::{Answer, KEY, Server, Wanted, generated, hashed, post};
 use support::modern;
 
 const SHORT: Duration = Duration::from_millis(60);
@@ -37,39 +36,12 @@ fn note(key: &str) -> Vec<u8> {
         .into_bytes()
 }
 
-/// A key as `--genkey` makes it.
-fn generated(memory_cost: u32) -> (ApiKey, String) {
-    let before =
-        json!({"remote_server": {"api_key_kdf": {"memory_cost": memory_cost, "time_cost": 1}}});
-    let rotation = mcpmqtt_config::rotate(&before.to_string(), [7; 48]).unwrap();
-    let (config, _) = Config::parse(&rotation.text).unwrap();
-    (
-        config.remote_server.unwrap().api_key,
-        rotation.key.expose().to_owned(),
-    )
-}
-
 /// Holds a time against so many hashes of 64 MiB, as this machine makes them now, whatever else it does.
 fn is_quicker_than_hashes(count: u32, time: Duration) {
     let start = Instant::now();
     hashed(64 * 1024);
     let one = start.elapsed();
     assert!(time < one * count, "{time:?}; one hash: {one:?}");
-}
-
-/// The record of an older version, or of the original program: it has a slow hash and nothing else.
-fn hashed(memory_cost: u32) -> (ApiKey, String) {
-    let before =
-        json!({"remote_server": {"api_key_kdf": {"memory_cost": memory_cost, "time_cost": 1}}});
-    let rotation = mcpmqtt_config::rotate(&before.to_string(), [7; 48]).unwrap();
-    let mut file: Value = serde_json::from_str(&rotation.text).unwrap();
-    let server = file["remote_server"].as_object_mut().unwrap();
-    server.remove("api_key_check").unwrap();
-    let (config, _) = Config::parse(&file.to_string()).unwrap();
-    (
-        config.remote_server.unwrap().api_key,
-        rotation.key.expose().to_owned(),
-    )
 }
 
 /// A path in a new directory of the test's own. One test at a time: a listener sets the process's umask while it

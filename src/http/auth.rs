@@ -213,10 +213,8 @@ impl Gate {
             return Ok(Verdict::Wrong);
         };
         let debt = self.throttle.borrow().debt(peer, Instant::now());
-        if checked.is_ok() {
-            // Before the verdict: others may come from there until it is known.
-            self.throttle.borrow_mut().fail(peer, Instant::now());
-        }
+        // Before the verdict: others may come from there until it is known.
+        let charge = checked.is_ok().then(|| Charge::of(peer, &self.throttle));
         let refusal = checked.err();
         let waited = self.wait(peer, debt, refusal.clone(), gone).await?;
         let turn = self.turn.acquire_arc().await;
@@ -228,6 +226,9 @@ impl Gate {
                 true => self.proven.set(self.tag(KeyDigest::of(key))),
                 false => self.keep_wrong(key),
             }
+        }
+        if let Some(charge) = charge {
+            charge.stands();
         }
         Ok(match (self.known(key), refusal) {
             (Some(principal), _) => Verdict::Right(principal),
@@ -263,6 +264,37 @@ impl Gate {
         let mut mac = TagMac::new_from_slice(&self.tag_key).ok()?;
         mac.update(digest.as_bytes());
         Some(mac.finalize().into_bytes().into())
+    }
+}
+
+/// A wrong key that is counted before it is judged; it is taken back when it never is, since whoever waits in vain has
+/// shown none.
+struct Charge<'a> {
+    peer: Peer,
+    throttle: &'a RefCell<Throttle>,
+    stands: bool,
+}
+
+impl<'a> Charge<'a> {
+    fn of(peer: Peer, throttle: &'a RefCell<Throttle>) -> Charge<'a> {
+        throttle.borrow_mut().fail(peer, Instant::now());
+        Charge {
+            peer,
+            throttle,
+            stands: false,
+        }
+    }
+
+    fn stands(mut self) {
+        self.stands = true;
+    }
+}
+
+impl Drop for Charge<'_> {
+    fn drop(&mut self) {
+        if !self.stands {
+            self.throttle.borrow_mut().refund(self.peer);
+        }
     }
 }
 

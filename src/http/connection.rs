@@ -11,7 +11,6 @@ use http_types::{Method, Request, StatusCode};
 use smol::future;
 
 use super::auth::{self, Gate, Principal};
-use super::body::Body;
 use super::budget::Share;
 use super::client::{Client, Next, Outcome};
 use super::cors::{self, Reader};
@@ -25,6 +24,7 @@ use super::routes::{self, Aim, Place, Side};
 use super::running::{self, Begun};
 use super::seats::{Called, Seat, Stage};
 use super::site::Site;
+use super::upload;
 use super::watch::Watch;
 use super::wire::{Buffer, Stream};
 use crate::logger;
@@ -37,7 +37,7 @@ pub(super) struct Connection {
 }
 
 /// Why there is no head or body to go on with.
-enum Broken {
+pub(super) enum Broken {
     Refused(Refusal),
     Gone,
 }
@@ -255,7 +255,7 @@ impl Connection {
                 return Some(refused(refusal, unread));
             }
         };
-        let (body, share) = match self.body(&head).await {
+        let (body, share) = match upload::read(&mut self.client, &head).await {
             Ok(body) => body,
             Err(Broken::Refused(refusal)) => {
                 return Some(refused(refusal, true));
@@ -358,74 +358,9 @@ impl Connection {
         seat.is_served();
         held != Err(Called::Evicted)
     }
-
-    async fn body(&mut self, head: &Head) -> Result<(Vec<u8>, Share), Broken> {
-        let Client { buffer, site, .. } = &mut self.client;
-        let mut body = Body::new(head.framing, site.limits.body_bytes)?;
-        let mut share = site.bodies.share();
-        let waits_for_go = head.expects_continue && head.has_body() && buffer.is_empty();
-        // Mostly it comes with its head.
-        if !take(buffer, &mut body, &mut share)? {
-            Box::pin(self.rest(&mut body, &mut share, waits_for_go)).await?;
-        }
-        Ok((body.into_bytes(), share))
-    }
-
-    /// Reads what is still to come of a body.
-    async fn rest(
-        &mut self,
-        body: &mut Body,
-        share: &mut Share,
-        waits_for_go: bool,
-    ) -> Result<(), Broken> {
-        let Client {
-            stream,
-            buffer,
-            seat,
-            site,
-            ..
-        } = &mut self.client;
-        // RFC 9110 §10.1.1: not needed when the client did not wait for it.
-        if waits_for_go {
-            let go = stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n");
-            match seat.within(site.deadlines.write, go).await {
-                Ok(Ok(())) => {}
-                _ => return Err(Broken::Gone),
-            }
-        }
-        let reading = async {
-            loop {
-                match buffer.fill(stream).await {
-                    Ok(1..) => {}
-                    Ok(0) => return Err(Refusal::bad("the body is cut off").into()),
-                    Err(_) => return Err(Broken::Gone),
-                }
-                if take(buffer, body, share)? {
-                    return Ok(());
-                }
-            }
-        };
-        match seat
-            .within_at(Stage::Body, site.deadlines.body, reading)
-            .await
-        {
-            Ok(read) => read,
-            Err(Called::Late) => Err(late("the body did not come in time").into()),
-            Err(Called::Evicted) => Err(Broken::Gone),
-        }
-    }
 }
 
-/// Takes what has come of a body; whether that was the end of it.
-fn take(buffer: &mut Buffer, body: &mut Body, share: &mut Share) -> Result<bool, Refusal> {
-    let before = body.len();
-    let used = body.take(buffer.bytes())?;
-    buffer.consume(used);
-    share.grow(body.len() - before)?;
-    Ok(body.is_complete())
-}
-
-fn late(text: &'static str) -> Refusal {
+pub(super) fn late(text: &'static str) -> Refusal {
     Refusal::new(StatusCode::RequestTimeout, text)
 }
 

@@ -4,38 +4,24 @@
 //! while it waits, and holds its connection no longer.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use async_io::Timer;
 use http_types::{Method, Response, StatusCode};
-use smol::future::{self, BoxedLocal, FutureExt as _};
+use smol::future::{self, FutureExt as _};
 
 use super::answer::{self, Era};
 use super::auth;
 use super::client::{Client, Next, pump};
 use super::door::Running;
-use super::events::{self, Feed, MESSAGE_BYTES};
+use super::events;
 use super::left::LeftCall;
 use super::media::Accepts;
 use super::message;
-use super::news::News;
 use super::refusal::Refusal;
-use super::replay::Memory;
 use super::seats::Called;
-use super::trail::{Source, Trail};
-use super::unread::Unsent;
-use crate::mcp::{Ender, Reply};
-
-/// What comes first.
-enum Event {
-    Reply(Option<Reply>),
-    News(Vec<u8>),
-    Beat,
-    Late,
-    /// The client closes, or takes nothing of what it is sent.
-    ClientGone,
-    Dismissed,
-}
+use super::telling::{Event, Telling, beat, put, put_heartbeat};
+use super::trail::Source;
+use crate::mcp::Reply;
 
 /// How far a call came without a stream.
 pub(super) enum Begun {
@@ -169,20 +155,6 @@ pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
     future::or(both, future::or(gone, ended)).await
 }
 
-/// A call that has something to tell before its answer.
-pub(super) struct Telling {
-    started: Instant,
-    ender: Ender,
-    work: BoxedLocal<Option<Reply>>,
-    news: News,
-    first: Option<Vec<u8>>,
-    ends_with_client: bool,
-    memory: Option<Rc<Memory>>,
-    unsent: Rc<Unsent>,
-    /// Whose it is, if it is a session's.
-    session: u64,
-}
-
 /// Sends what a call tells, and then its answer.
 // Boxed parts, as in `stream`.
 pub(super) async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
@@ -254,118 +226,6 @@ pub(super) async fn told(client: &mut Client, telling: Telling, last: bool) -> N
     }
 }
 
-impl Telling {
-    /// Waits for what decides between an answer and a stream.
-    async fn begins(&mut self, client: &mut Client, limit: Duration) -> Result<Event, Called> {
-        let Client {
-            stream,
-            buffer,
-            seat,
-            ..
-        } = client;
-        let gone = async {
-            buffer.until_closed(stream).await;
-            Event::ClientGone
-        };
-        let dismissal = seat.dismissal();
-        let dismissed = async {
-            dismissal.comes().await;
-            Event::Dismissed
-        };
-        let happens = future::or(next(&mut self.work, &self.news), gone);
-        // Boxed, because each future that it is handed through would have room for it.
-        let happens = Box::pin(future::or(dismissed, happens));
-        seat.within(limit, happens).await
-    }
-
-    /// The client is gone before anything was sent.
-    fn leave(self, limit: Duration) -> Next {
-        if self.ends_with_client {
-            return Next::Gone;
-        }
-        let (work, until) = (self.work, self.started + limit);
-        let late = async move {
-            Timer::at(until).await;
-            None
-        };
-        Next::Left(LeftCall {
-            session: self.session,
-            ender: self.ender,
-            // Nobody is there to be told how it ended.
-            work: async move { drop(future::or(work, late).await) }.boxed_local(),
-        })
-    }
-
-    /// Tells the news and then the answer, which is handed back to be kept until it is written.
-    async fn tell(mut self, feed: &Feed, limit: Duration) -> Option<Reply> {
-        let mut late = Timer::at(self.started + limit);
-        let way = Way {
-            feed,
-            trail: self.memory.take().map(Trail::open),
-        };
-        way.begin().await;
-        if self.first.is_none() && self.news.is_empty() {
-            // The head alone does not pass every proxy.
-            put_heartbeat(feed).await;
-        }
-        if let Some(text) = self.first {
-            way.send(&text).await;
-        }
-        loop {
-            let waiting = async {
-                (&mut late).await;
-                Event::Late
-            };
-            let waiting = future::or(waiting, beat(Event::Beat));
-            match future::or(next(&mut self.work, &self.news), waiting).await {
-                Event::Late => {
-                    late = Timer::never();
-                    self.ender.give_up();
-                }
-                Event::News(text) => way.send(&text).await,
-                Event::Beat => put_heartbeat(feed).await,
-                Event::Reply(mut reply) => {
-                    while let Some(text) = self.news.take() {
-                        way.send(&text).await;
-                    }
-                    let bytes = reply.as_ref().map_or(0, |reply| reply.text.len());
-                    self.unsent.hold(bytes);
-                    let messages = reply.as_mut().map(|it| it.messages(MESSAGE_BYTES));
-                    for message in messages.into_iter().flatten() {
-                        way.send(&message).await;
-                    }
-                    return reply;
-                }
-                Event::ClientGone | Event::Dismissed => return None,
-            }
-        }
-    }
-}
-
-/// The way of a call's messages: to its client, and where they are remembered if they are to be.
-struct Way<'a> {
-    feed: &'a Feed,
-    trail: Option<Trail>,
-}
-
-impl Way<'_> {
-    async fn begin(&self) {
-        if let Some(event) = self.trail.as_ref().and_then(Trail::prime) {
-            put(self.feed, event).await;
-        }
-    }
-
-    async fn send(&self, message: &[u8]) {
-        let event = match &self.trail {
-            Some(trail) => trail.event(message),
-            None => Some(events::event(message)),
-        };
-        if let Some(event) = event {
-            put(self.feed, event).await;
-        }
-    }
-}
-
 /// The answer of a call that told nothing before it, and what is to be kept until it is written.
 fn answer_with(reply: Option<Reply>, accepts: Accepts, era: Era) -> (Response, Option<Reply>) {
     let Some(mut reply) = reply else {
@@ -379,32 +239,3 @@ fn answer_with(reply: Option<Reply>, accepts: Accepts, era: Era) -> (Response, O
     let text = std::mem::take(&mut reply.text);
     (answer::json(era.status(reply.refused), text), Some(reply))
 }
-
-async fn next(work: &mut BoxedLocal<Option<Reply>>, news: &News) -> Event {
-    let told = async {
-        match news.next().await {
-            Some(text) => Event::News(text),
-            // Nothing more will be told.
-            None => future::pending().await,
-        }
-    };
-    future::or(told, async { Event::Reply(work.await) }).await
-}
-
-async fn beat<T>(beat: T) -> T {
-    Timer::after(HEARTBEAT).await;
-    beat
-}
-
-// Feeding fails only when the client is gone, which the sending side finds out by itself.
-
-async fn put(feed: &Feed, event: Vec<u8>) {
-    let _ = feed.send(event).await;
-}
-
-async fn put_heartbeat(feed: &Feed) {
-    let _ = feed.send(events::heartbeat()).await;
-}
-
-/// Proxies and clients give up a silent stream after 60 s at the earliest.
-const HEARTBEAT: Duration = Duration::from_secs(20);

@@ -46,6 +46,13 @@ impl Throttle {
         *clear = (*clear).max(now) + EACH;
     }
 
+    /// Takes back one that was counted before its key was judged, and never was.
+    pub(super) fn refund(&mut self, peer: Peer) {
+        if let Some(clear) = self.peers.get_mut(&peer) {
+            *clear = clear.checked_sub(EACH).unwrap_or(*clear);
+        }
+    }
+
     pub(super) fn forgive(&mut self, peer: Peer) {
         self.peers.remove(&peer);
     }
@@ -107,6 +114,19 @@ mod tests {
         let (mut throttle, start) = (Throttle::default(), Instant::now());
         exhaust(&mut throttle, peer(1), start);
         throttle.check(peer(2), start).unwrap();
+    }
+
+    #[test]
+    fn a_key_that_was_not_judged_does_not_count() {
+        let (mut throttle, start) = (Throttle::default(), Instant::now());
+        for _ in 0..100 {
+            throttle.fail(peer(1), start);
+            throttle.refund(peer(1));
+        }
+        assert_eq!(throttle.debt(peer(1), start), Duration::ZERO);
+        assert_eq!(exhaust(&mut throttle, peer(1), start), 5);
+        throttle.refund(peer(2));
+        assert_eq!(exhaust(&mut throttle, peer(2), start), 5);
     }
 
     #[test]

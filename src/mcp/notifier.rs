@@ -5,22 +5,20 @@
 //! listen to it, and no longer than somebody does.
 //! Does not: coalesce; who signals decides how often.
 
+mod ear;
+
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
-use std::future::poll_fn;
 use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
 
-use serde_json::{Map, Value};
 use smol::lock::OnceCell;
 
+pub(super) use self::ear::{Ear, Lists, SUBSCRIPTION_ID};
 use super::caller::CallerId;
 use super::catalog::{ReadError, Watcher};
-use super::outlet::Outlet;
 use super::places::{Place, Places};
-use super::rpc::Id;
 
 /// Through this handlers tell that something changed. Cheap to clone; the clone in the
 /// [`Catalog`](super::catalog::Catalog) is the one that reaches the clients.
@@ -29,26 +27,6 @@ pub struct Notifier(Rc<Hub>);
 
 /// Keeps a resource watched until it is dropped.
 pub struct Watch(#[expect(dead_code, reason = "held, not read")] Box<dyn Any>);
-
-/// One stream of notifications: a `subscriptions/listen` request, or a session with a handshake.
-#[derive(Debug, Default)]
-pub(super) struct Ear {
-    /// The request that opened it; every notification names it.
-    tag: Option<Id>,
-    outlet: RefCell<Outlet>,
-    lists: Cell<Lists>,
-    resources: RefCell<HashMap<Rc<str>, Rc<Watched>>>,
-    ended: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-/// The lists whose changes are to be told.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lists {
-    pub(super) tools: bool,
-    pub(super) prompts: bool,
-    pub(super) resources: bool,
-}
 
 /// A resource that somebody listens to.
 pub(super) struct Watched {
@@ -249,132 +227,6 @@ impl Watch {
     }
 }
 
-impl Ear {
-    pub(super) fn new(tag: Id, outlet: &Outlet, lists: Lists) -> Ear {
-        Ear {
-            tag: Some(tag),
-            outlet: RefCell::new(outlet.clone()),
-            lists: Cell::new(lists),
-            ..Ear::default()
-        }
-    }
-
-    pub(super) fn set_outlet(&self, outlet: Outlet) {
-        self.outlet.replace(outlet);
-    }
-
-    pub(super) fn outlet(&self) -> Outlet {
-        self.outlet.borrow().clone()
-    }
-
-    pub(super) fn set_lists(&self, lists: Lists) {
-        self.lists.set(lists);
-    }
-
-    /// Hears of this resource too; false when there are `most` others already.
-    pub(super) fn keep_within(&self, most: usize, watched: Rc<Watched>) -> bool {
-        let mut resources = self.resources.borrow_mut();
-        let room = resources.len() < most || resources.contains_key(&watched.uri);
-        if room {
-            // The same that was there, if it was.
-            resources.insert(watched.uri.clone(), watched);
-        }
-        room
-    }
-
-    pub(super) fn forget(&self, uri: &str) {
-        // Dropped when the table is free again: with it may go a task that looks at it.
-        let forgotten = self.resources.borrow_mut().remove(uri);
-        drop(forgotten);
-    }
-
-    /// Forgets what is not watched any more; whether there was something.
-    fn drop_ended(&self) -> bool {
-        let mut kept = HashMap::new();
-        let mut gone = Vec::new();
-        for (uri, watched) in self.resources.take() {
-            let over = watched.over.borrow().is_some();
-            match over {
-                true => gone.push(watched),
-                false => drop(kept.insert(uri, watched)),
-            }
-        }
-        self.resources.replace(kept);
-        !gone.is_empty()
-    }
-
-    /// The first notification: which wishes are honoured.
-    pub(super) fn acknowledge(&self) -> bool {
-        // Between the watcher's consent and this others were waited for.
-        self.drop_ended();
-        let lists = self.lists.get();
-        let mut honoured = Map::new();
-        let flags = [
-            ("toolsListChanged", lists.tools),
-            ("promptsListChanged", lists.prompts),
-            ("resourcesListChanged", lists.resources),
-        ];
-        for (key, _) in flags.into_iter().filter(|(_, honoured)| *honoured) {
-            honoured.insert(key.into(), true.into());
-        }
-        let uris: Vec<Value> = self
-            .resources
-            .borrow()
-            .keys()
-            .map(|uri| Value::from(&**uri))
-            .collect();
-        if !uris.is_empty() {
-            honoured.insert("resourceSubscriptions".into(), uris.into());
-        }
-        let members = format!(r#","notifications":{}"#, Value::Object(honoured));
-        let text = self.notification("notifications/subscriptions/acknowledged", &members);
-        self.outlet().offer(text)
-    }
-
-    /// Waits until it is ended from our side.
-    pub(super) async fn ended(&self) {
-        poll_fn(|context| {
-            if self.ended.get() {
-                return Poll::Ready(());
-            }
-            self.waker.replace(Some(context.waker().clone()));
-            Poll::Pending
-        })
-        .await;
-    }
-
-    fn tell(&self, method: &str, uri: Option<&str>) {
-        let members = uri.map(|uri| format!(r#","uri":{}"#, Value::from(uri)));
-        let text = self.notification(method, &members.unwrap_or_default());
-        if !self.outlet().offer(text) {
-            self.end();
-        }
-    }
-
-    /// A session with a handshake has no end to tell: it goes on when its client reads again.
-    fn end(&self) {
-        if self.tag.is_none() {
-            return;
-        }
-        self.ended.set(true);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// `members` begin with a comma. The tag is JSON text already: it goes in as it came.
-    fn notification(&self, method: &str, members: &str) -> Vec<u8> {
-        let params = match &self.tag {
-            Some(tag) => format!(
-                r#"{{"_meta":{{"{SUBSCRIPTION_ID}":{}}}{members}}}"#,
-                tag.as_json()
-            ),
-            None => format!("{{{}}}", members.trim_start_matches(',')),
-        };
-        format!(r#"{{"jsonrpc":"2.0","method":"{method}","params":{params}}}"#).into_bytes()
-    }
-}
-
 /// For a program with one caller; who has several says how much there is to share out.
 impl Default for Notifier {
     fn default() -> Notifier {
@@ -398,5 +250,3 @@ impl fmt::Debug for Watched {
 const MAX_URI_BYTES: usize = 2048;
 /// Resources that are watched at the same time, unless somebody says otherwise.
 const WATCHES: usize = 1024;
-/// The `_meta` key that names the stream a notification belongs to.
-pub(super) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";

@@ -1,7 +1,7 @@
 //! An HTTP server in a thread of its own, and a client that speaks to it in raw bytes.
 
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddrV4, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -13,14 +13,42 @@ use std::time::Duration;
 use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server as HttpServer, Settings};
 use mcpmqtt::mcp::catalog::Catalog;
 use mcpmqtt::metrics::Metrics;
-use mcpmqtt_config::{ApiKey, Host, Origin, Secret};
-use serde_json::Value;
+use mcpmqtt_config::{ApiKey, Config, Host, Origin, Secret};
+use rustix::net::{AddressFamily, SocketType};
+use serde_json::{Value, json};
 use smol::LocalExecutor;
 
 use super::engine_with;
 
 /// The right key of every server here.
 pub const KEY: &str = "the-right-key";
+
+/// A key as `--genkey` makes it.
+pub fn generated(memory_cost: u32) -> (ApiKey, String) {
+    let before =
+        json!({"remote_server": {"api_key_kdf": {"memory_cost": memory_cost, "time_cost": 1}}});
+    let rotation = mcpmqtt_config::rotate(&before.to_string(), [7; 48]).unwrap();
+    let (config, _) = Config::parse(&rotation.text).unwrap();
+    (
+        config.remote_server.unwrap().api_key,
+        rotation.key.expose().to_owned(),
+    )
+}
+
+/// The record of an older version, or of the original program: it has a slow hash and nothing else.
+pub fn hashed(memory_cost: u32) -> (ApiKey, String) {
+    let before =
+        json!({"remote_server": {"api_key_kdf": {"memory_cost": memory_cost, "time_cost": 1}}});
+    let rotation = mcpmqtt_config::rotate(&before.to_string(), [7; 48]).unwrap();
+    let mut file: Value = serde_json::from_str(&rotation.text).unwrap();
+    let server = file["remote_server"].as_object_mut().unwrap();
+    server.remove("api_key_check").unwrap();
+    let (config, _) = Config::parse(&file.to_string()).unwrap();
+    (
+        config.remote_server.unwrap().api_key,
+        rotation.key.expose().to_owned(),
+    )
+}
 
 /// What a test wants to differ from the usual.
 pub struct Wanted {
@@ -138,6 +166,19 @@ impl Server {
             None => Socket::Tcp(TcpStream::connect(("127.0.0.1", self.port())).unwrap()),
         };
         Client::over(socket)
+    }
+
+    /// A new connection from another address of loopback, if it is by TCP.
+    pub fn connect_from(&self, number: u32) -> Client {
+        if self.file.is_some() {
+            return self.connect();
+        }
+        let address = Ipv4Addr::from_bits(0x7f01_0000 + number);
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrV4::new(address, 0)).unwrap();
+        let server = SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.port());
+        rustix::net::connect(&socket, &server).unwrap();
+        Client::over(Socket::Tcp(TcpStream::from(socket)))
     }
 
     /// One exchange on a connection of its own.
@@ -376,6 +417,17 @@ impl Client {
             }
         }
         answer
+    }
+
+    /// The status of the next answer; `None` when the connection ends without one.
+    pub fn status(&mut self) -> Option<u16> {
+        while !self.bytes.windows(2).any(|it| it == b"\r\n") {
+            if !self.fill() {
+                return None;
+            }
+        }
+        let line = std::str::from_utf8(self.bytes.get(..12)?).ok()?;
+        line.strip_prefix("HTTP/1.1 ")?.parse().ok()
     }
 
     /// The next chunk of a stream; `None` after the last one.
