@@ -363,6 +363,8 @@ fn files_that_cannot_be_used_are_told_at_the_start_and_by_check() {
         );
     };
     site.config(json!({}));
+    let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(site.folder.path("key.pem"), own).unwrap();
     assert!(check(true).status.success());
     let described = text(&check(true).stdout);
     assert!(
