@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mcpmqtt_config::LogLevel;
+use mcpmqtt_protocol::topic::TopicName;
 
 use self::words::{arguments, flag, parsed_value, refuse_rest, split_values, text, value};
 
@@ -36,10 +37,14 @@ pub enum Command {
         /// The file named by `--config`.
         config: Option<PathBuf>,
     },
-    /// Load the configuration, print what was understood, exit.
+    /// Say what the configuration means and whether the program would start, exit.
     Check {
         /// The transport it is to be fit for.
         transport: Transport,
+        /// Print one JSON object.
+        json: bool,
+        /// Try the broker, too.
+        connect: Option<Connect>,
         /// What the command line says over the file.
         settings: Settings,
     },
@@ -58,6 +63,15 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
+}
+
+/// How `--check` tries the broker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connect {
+    /// `--seconds`: how long to listen to one pattern at most.
+    pub patience: Duration,
+    /// `--publish`: where to publish one message.
+    pub publish: Option<TopicName>,
 }
 
 /// The front door agents come in by.
@@ -131,6 +145,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let genkey = flag(&mut words, GENKEY)?;
     let check = flag(&mut words, CHECK)?;
     let demo = flag(&mut words, DEMO)?;
+    let connect = flag(&mut words, CONNECT)?;
+    let publish = parsed_value(&mut words, PUBLISH, TOPICS, topic)?;
+    let patience = parsed_value(&mut words, SECONDS, LISTENING, listening)?;
     let call = value(&mut words, CALL)?.map(text).transpose()?;
     let json = flag(&mut words, JSON)?;
     let arguments = match call {
@@ -161,9 +178,20 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         let why = "a call is made through the running server where there is one";
         return Err(UsageError::Pointless(CALL, TRANSPORT, why));
     }
-    if json && call.is_none() {
-        return Err(UsageError::Without(JSON, CALL));
+    if json && call.is_none() && !check {
+        return Err(UsageError::Without(JSON, CALL_OR_CHECK));
     }
+    if connect && !check {
+        return Err(UsageError::Without(CONNECT, CHECK));
+    }
+    let for_connect = [(publish.is_some(), PUBLISH), (patience.is_some(), SECONDS)];
+    if let Some((_, option)) = for_connect.iter().find(|(given, _)| *given && !connect) {
+        return Err(UsageError::Without(option, CHECK_CONNECT));
+    }
+    let connect = connect.then(|| Connect {
+        patience: patience.unwrap_or(DEFAULT_LISTENING),
+        publish,
+    });
 
     let transport = transport.unwrap_or_default();
     if drain.is_some() && transport == Transport::RemoteHttp {
@@ -192,6 +220,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     } else if check {
         Command::Check {
             transport,
+            json,
+            connect,
             settings,
         }
     } else {
@@ -218,6 +248,17 @@ pub fn is_meant_for_stdio(args: &[OsString]) -> bool {
 fn seconds(text: &str) -> Option<Duration> {
     let seconds = text.parse().ok().filter(|seconds| *seconds <= MAX_DRAIN)?;
     Some(Duration::from_secs(seconds))
+}
+
+fn listening(text: &str) -> Option<Duration> {
+    let seconds = text.parse().ok()?;
+    (1..=MAX_LISTENING)
+        .contains(&seconds)
+        .then(|| Duration::from_secs(seconds))
+}
+
+fn topic(text: &str) -> Option<TopicName> {
+    TopicName::parse(text).ok()
 }
 
 /// Where the configuration is looked for when `--config` is not given, from the values of
@@ -308,23 +349,36 @@ const LOG_LEVEL: &str = "--log-level";
 const LOGFILE: &str = "--logfile";
 const CALL: &str = "--call";
 const DRAIN: &str = "--drain";
-const VALUED: [&str; 6] = [CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN, CALL];
+const PUBLISH: &str = "--publish";
+const SECONDS: &str = "--seconds";
+const VALUED: [&str; 8] = [
+    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN, CALL, PUBLISH, SECONDS,
+];
 
 const VERSION: &str = "--version";
 const GENKEY: &str = "--genkey";
 const CHECK: &str = "--check";
 const DEMO: &str = "--demo";
 const JSON: &str = "--json";
-const FLAGS: [&str; 6] = [VERSION, GENKEY, CHECK, DEMO, JSON, "--help"];
+const CONNECT: &str = "--connect";
+const FLAGS: [&str; 7] = [VERSION, GENKEY, CHECK, CONNECT, DEMO, JSON, "--help"];
+
+const CALL_OR_CHECK: &str = "--call` and `--check";
+const CHECK_CONNECT: &str = "--check --connect";
 
 /// All that can be meant by a word that is not understood.
-const OPTIONS: [&str; 11] = [
-    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, VERSION, GENKEY, CHECK, DEMO, JSON, "--help",
+const OPTIONS: [&str; 14] = [
+    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, VERSION, GENKEY, CHECK, CONNECT, PUBLISH, SECONDS,
+    DEMO, JSON, "--help",
 ];
 
 const TRANSPORTS: &str = "`stdio` or `remotehttp`";
 const DRAINS: &str = "whole seconds from 0 to 300";
 const MAX_DRAIN: u64 = 300;
+const LISTENING: &str = "whole seconds from 1 to 60";
+const MAX_LISTENING: u64 = 60;
+const DEFAULT_LISTENING: Duration = Duration::from_secs(3);
+const TOPICS: &str = "a topic without wildcards";
 
 /// The text of `--help`.
 pub const HELP: &str = "\
@@ -333,23 +387,23 @@ An MCP client starts it and speaks to it on standard input and output.
 
 Usage: mcpmqtt [OPTIONS]
 
-Options:
-  --config PATH      configuration file (default: mcpmqtt/config.json in
-                     $XDG_CONFIG_HOME, else in ~/.config)
+  --config PATH      configuration file (default: ~/.config/mcpmqtt/config.json)
   --transport NAME   stdio (default) or remotehttp
   --log-level LEVEL  DEBUG, INFO, WARNING, ERROR or CRITICAL; wins over the file
   --logfile PATH     append the log to this file, not to standard error
   --drain SECONDS    stdio: time for calls when the input has ended (default: 1)
-  --check            load the configuration, print what was understood, exit
+  --check            say what the configuration means and if it would start
+  --connect          with --check: try the broker and each readable pattern
+  --seconds N        with --connect: listen so long to each (default: 3)
+  --publish TOPIC    with --connect: publish one message there
   --genkey           put a new API key into the configuration, print it, exit
   --demo             use a broker and a simulated plant inside the program
   --call TOOL ARG... call one tool, print its result, exit; ARG is NAME=VALUE
-  --json             with --call: print the whole result as JSON
-  -h, --help         print this help
-  -V, --version      print the version
+  --json             with --call or --check: print the result as JSON
+  -h, --help, -V, --version   print this help, print the version
 
 Examples:
-  mcpmqtt --config /etc/mcpmqtt/config.json --check
+  mcpmqtt --config /etc/mcpmqtt/config.json --check --connect
   mcpmqtt --call mqtt_read topic=sensors/kitchen/temperature
   mcpmqtt --genkey && mcpmqtt --transport remotehttp
 

@@ -95,6 +95,7 @@
 
 pub mod broker;
 pub mod call;
+mod check;
 pub mod cli;
 pub mod clock;
 pub mod demo;

@@ -10,16 +10,15 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use mcpmqtt_config::{ApiKey, Config, LogLevel};
+use mcpmqtt_config::{Config, LogLevel};
 use mcpmqtt_protocol::topic::{Printable, ShownPath};
 
 use crate::call::{self, CallError};
 use crate::cli::{self, Command, Settings, Transport};
-use crate::http::Tls;
 use crate::keyfile::Change;
 use crate::serve::Served;
 use crate::startup::{self, Loaded};
-use crate::{descriptors, home, keyfile, logger, serve};
+use crate::{check, descriptors, home, keyfile, logger, serve};
 
 /// Runs the program with the arguments after its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -38,8 +37,16 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::GenKey { config } => new_key(config.as_deref()),
         Command::Check {
             transport,
+            json,
+            connect,
             settings,
-        } => check(transport, &settings),
+        } => {
+            return match check::run(transport, &settings, connect.as_ref(), json) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(FAILED),
+                Err(words) => complain(&words, FAILED),
+            };
+        }
         Command::Call {
             tool,
             arguments,
@@ -110,7 +117,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<Served
             serve::over_stdio(loaded.config, settings.drain)
         }
         Transport::RemoteHttp => {
-            remote_is_ready(&loaded.config, settings.config.as_deref())?;
+            serve::has_key(&loaded.config, settings.config.as_deref())?;
             serve::over_http(loaded.config, settings).map(|()| Served::ToTheEnd)
         }
     }
@@ -170,56 +177,6 @@ fn tell(loaded: &Loaded) {
     ));
 }
 
-/// Prints the configuration as it was understood.
-fn check(transport: Transport, settings: &Settings) -> Result<(), String> {
-    let loaded = startup::load(settings.config.as_deref())?;
-    let mut text = format!(
-        "configuration: {}\n{}",
-        loaded.origin,
-        loaded.config.describe()
-    );
-    for warning in &loaded.warnings {
-        let _ = writeln!(text, "warning: {warning}");
-    }
-    let server = loaded.config.remote_server.as_ref();
-    let tls = server.and_then(|server| server.tls.as_ref()).map(Tls::load);
-    let (fault, doubts) = match tls {
-        Some(Err(fault)) => (Some(fault), Vec::new()),
-        Some(Ok(tls)) => (None, tls.warnings),
-        None => (None, Vec::new()),
-    };
-    let is_remote = transport == Transport::RemoteHttp;
-    // What the remote server lacks is no fault over stdio.
-    for warning in doubts.iter().chain(fault.iter().filter(|_| !is_remote)) {
-        let _ = writeln!(text, "warning: {warning}");
-    }
-    print(&text)?;
-    if !is_remote {
-        return Ok(());
-    }
-    fault.map_or(Ok(()), Err)?;
-    remote_is_ready(&loaded.config, settings.config.as_deref())
-}
-
-/// The remote server must not open without a key.
-fn remote_is_ready(config: &Config, named: Option<&Path>) -> Result<(), String> {
-    // Within the quotation of the whole command.
-    let named = named.map(|path| {
-        format!(
-            " --config {}",
-            ShownPath(path).to_string().trim_matches('`')
-        )
-    });
-    let named = named.unwrap_or_default();
-    let remedy = format!("run `mcpmqtt --genkey{named}` to make a key");
-    match config.remote_server.as_ref().map(|server| &server.api_key) {
-        None => Err(format!("there is no `remote_server` section; {remedy}")),
-        Some(ApiKey::None) => Err(format!("remote_server: there is no API key; {remedy}")),
-        Some(ApiKey::Unusable(why)) => Err(format!("remote_server: {why}; {remedy}")),
-        Some(ApiKey::Hashed(_) | ApiKey::Plain(_)) => Ok(()),
-    }
-}
-
 /// Puts a new key into the file and prints it: the key alone, on standard output, once. It is printed before the file
 /// changes, so that a key that nobody could read takes no other's place.
 fn new_key(named: Option<&Path>) -> Result<(), String> {
@@ -270,7 +227,7 @@ fn goes_nowhere(output: impl AsFd) -> bool {
 }
 
 /// `mcpmqtt --help | head -1` is no failure.
-fn print(text: &str) -> Result<(), String> {
+pub(crate) fn print(text: &str) -> Result<(), String> {
     // What came from the file has been escaped where it was put in; nothing gets by that was not.
     match write!(io::stdout(), "{}", Printable(text)) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -280,7 +237,7 @@ fn print(text: &str) -> Result<(), String> {
     }
 }
 
-fn complain(message: &str, code: u8) -> ExitCode {
+pub(crate) fn complain(message: &str, code: u8) -> ExitCode {
     // Nobody is left to be told that standard error is closed.
     let _ = writeln!(io::stderr(), "mcpmqtt: {}", Printable(message));
     ExitCode::from(code)

@@ -24,8 +24,8 @@ use crate::tools::{self, Access, BrokerInfo};
 use crate::{demo, link, logger, startup, stdio};
 
 pub use self::failed_start::tell_client;
-pub use self::one_call::call_once;
-pub use self::remote::over_http;
+pub use self::one_call::{as_visitor, call_once};
+pub use self::remote::{has_key, over_http, try_listening};
 
 /// What a start that succeeded came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

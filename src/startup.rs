@@ -4,12 +4,12 @@
 //! there is an error, the default file may be missing and it is said what runs then.
 
 use std::ffi::OsStr;
-use std::fmt::Write as _;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mcpmqtt_config::{Config, MAX_FILE_BYTES, Password};
+use mcpmqtt_config::{Config, Finding, MAX_FILE_BYTES, Password, Refused};
 use mcpmqtt_protocol::client::{BackoffOptions, Options};
 use mcpmqtt_protocol::limits::Limits;
 use mcpmqtt_protocol::topic::{Shown, ShownPath};
@@ -26,7 +26,21 @@ pub struct Loaded {
     /// In words: a path, or what stands in for it.
     pub origin: String,
     /// What an operator should look at.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Finding>,
+}
+
+/// Why there is no configuration.
+#[derive(Debug)]
+pub enum Unusable {
+    /// The file cannot be read; in words that name it.
+    Unreadable(String),
+    /// What is in the file is wrong.
+    Wrong {
+        /// The file.
+        origin: String,
+        /// What is wrong there.
+        refused: Refused,
+    },
 }
 
 /// Loads the file that `named` names, or the default one.
@@ -34,6 +48,14 @@ pub struct Loaded {
 /// # Errors
 /// All that is wrong, a line each.
 pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
+    find(named).map_err(|unusable| unusable.to_string())
+}
+
+/// As [`load`], with each fault by itself.
+///
+/// # Errors
+/// All that is wrong.
+pub fn find(named: Option<&Path>) -> Result<Loaded, Unusable> {
     let Some(path) = named.map(Path::to_path_buf).or_else(default_path) else {
         return Ok(without_file(
             "neither XDG_CONFIG_HOME nor HOME is set, so there is no configuration file",
@@ -47,16 +69,18 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
     // One byte more than is allowed, so that `Config::parse_bytes` can say that it is too much.
     match file::read(&path, MAX_FILE_BYTES + 1) {
         Ok(bytes) => {
-            let mut loaded = parse(&bytes, &ShownPath(&path).to_string())?;
+            let mut loaded = understand(&bytes, &ShownPath(&path).to_string())?;
             let exposed = exposure::warnings(&loaded.config, &path);
-            loaded.warnings.extend(exposed);
+            loaded
+                .warnings
+                .extend(exposed.into_iter().map(of_the_whole));
             Ok(loaded)
         }
-        Err(error) => Err(format!(
+        Err(error) => Err(Unusable::Unreadable(format!(
             "cannot read the configuration {}: {}",
             ShownPath(&path),
             words(&error)
-        )),
+        ))),
     }
 }
 
@@ -65,27 +89,54 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
 /// # Errors
 /// All that is wrong, a line each.
 pub fn parse(bytes: impl AsRef<[u8]>, origin: &str) -> Result<Loaded, String> {
-    match Config::parse_bytes(bytes.as_ref()) {
+    understand(bytes.as_ref(), origin).map_err(|unusable| unusable.to_string())
+}
+
+fn understand(bytes: &[u8], origin: &str) -> Result<Loaded, Unusable> {
+    let wrong = |refused| Unusable::Wrong {
+        origin: origin.to_owned(),
+        refused,
+    };
+    match Config::parse_bytes(bytes) {
         Ok((mut config, warnings)) => {
-            home::expand_all(&mut config).map_err(|problem| {
-                format!("the configuration {origin} cannot be used:\n  error: {problem}")
-            })?;
+            if let Err(problem) = home::expand_all(&mut config) {
+                return Err(wrong(Refused {
+                    problems: vec![of_the_whole(problem)],
+                    warnings,
+                }));
+            }
             Ok(Loaded {
                 config,
                 origin: origin.to_owned(),
-                warnings: warnings.iter().map(ToString::to_string).collect(),
+                warnings,
             })
         }
-        Err(refused) => {
-            let mut lines = format!("the configuration {origin} cannot be used:");
-            for problem in &refused.problems {
-                let _ = write!(lines, "\n  error: {problem}");
-            }
-            for warning in &refused.warnings {
-                let _ = write!(lines, "\n  warning: {warning}");
-            }
-            Err(lines)
+        Err(refused) => Err(wrong(refused)),
+    }
+}
+
+/// A line for each.
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (origin, refused) = match self {
+            Self::Unreadable(words) => return f.write_str(words),
+            Self::Wrong { origin, refused } => (origin, refused),
+        };
+        write!(f, "the configuration {origin} cannot be used:")?;
+        for problem in &refused.problems {
+            write!(f, "\n  error: {problem}")?;
         }
+        for warning in &refused.warnings {
+            write!(f, "\n  warning: {warning}")?;
+        }
+        Ok(())
+    }
+}
+
+fn of_the_whole(text: String) -> Finding {
+    Finding {
+        path: String::new(),
+        text,
     }
 }
 
@@ -195,9 +246,9 @@ fn without_file(why: &str) -> Loaded {
     Loaded {
         config: Config::without_file(),
         origin: "the built-in defaults".into(),
-        warnings: vec![format!(
+        warnings: vec![of_the_whole(format!(
             "{why}; using the broker at localhost:1883, with `test/+` to read and write"
-        )],
+        ))],
     }
 }
 

@@ -87,6 +87,8 @@ fn every_option_reaches_its_field() {
         parsed(&with("--check")),
         Command::Check {
             transport,
+            json: false,
+            connect: None,
             settings: settings.clone()
         }
     );
@@ -320,7 +322,27 @@ fn what_is_not_understood_is_named_with_what_was_probably_meant() {
                 "`--call` and `--transport` exclude each other: a call is made through the running server where there is one",
             ),
         ),
-        (&["--json"], text("`--json` is for `--call` only")),
+        (
+            &["--json"],
+            text("`--json` is for `--call` and `--check` only"),
+        ),
+        (&["--connect"], text("`--connect` is for `--check` only")),
+        (
+            &["--check", "--seconds", "3"],
+            text("`--seconds` is for `--check --connect` only"),
+        ),
+        (
+            &["--check", "--publish", "a/b"],
+            text("`--publish` is for `--check --connect` only"),
+        ),
+        (
+            &["--check", "--connect", "--seconds", "61"],
+            text("`--seconds` cannot be `61`; allowed: whole seconds from 1 to 60"),
+        ),
+        (
+            &["--check", "--connect", "--publish", "a/#"],
+            text("`--publish` cannot be `a/#`; allowed: a topic without wildcards"),
+        ),
         (
             &["--call", "mqtt_read", "--jsn"],
             unknown("--jsn", "--json"),

@@ -156,7 +156,12 @@ fn where_no_client_can_be_there_it_ends_without_a_word_on_standard_output() {
         let mut command = Command::new(PROGRAM);
         let output = command.args(args).stdin(Stdio::null()).output().unwrap();
         assert_eq!(output.status.code(), Some(1), "{args:?}");
-        assert!(output.stdout.is_empty(), "{args:?}");
+        // The check ends with its verdict.
+        let verdict = match args.first() {
+            Some(&"--check") => "not ready: it would not start over stdio\n",
+            _ => "",
+        };
+        assert_eq!(String::from_utf8_lossy(&output.stdout), verdict, "{args:?}");
     }
     // These do not speak on standard input, and end while it is open.
     for args in [
@@ -166,12 +171,20 @@ fn where_no_client_can_be_there_it_ends_without_a_word_on_standard_output() {
             "--config",
             "/nonexistent/config.json",
         ][..],
-        &["--check", "--config", "/nonexistent/config.json"],
         &["--genkey", "--config", "/nonexistent/config.json"],
     ] {
         let (code, messages, _) = told(args, &[]);
         assert_eq!((code, messages), (Some(1), Vec::new()), "{args:?}");
     }
+    let mut check = Command::new(PROGRAM)
+        .args(["--check", "--config", "/nonexistent/config.json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _open = check.stdin.take();
+    assert_eq!(check.wait().unwrap().code(), Some(1));
 }
 
 // ---- the waiting, with another patience

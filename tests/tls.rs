@@ -1078,3 +1078,41 @@ fn a_port_of_the_other_kind_is_told() {
     let said = refusal(&open_config(secured.broker.port));
     assert_says(&said, &["`mqtt.tls`"]);
 }
+
+// ---- what `--check --connect` says of it
+
+#[test]
+fn the_check_connects_over_tls_as_the_server_would() {
+    let secured = Secured::good();
+    let stranger = Authority::new("a stranger").pem;
+    let stranger = path(&secured.scratch.file("stranger.pem", &stranger));
+    let check = |config: &Value| {
+        let file = secured.scratch.file("config.json", &config.to_string());
+        let output = std::process::Command::new(harness::program::PROGRAM)
+            .args(["--check", "--connect", "--seconds", "1", "--config"])
+            .arg(file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        (output.status.code(), said)
+    };
+    let (code, said) = check(&secured.config(json!({})));
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains(": granted; "), "{said}");
+    let (code, said) = check(&secured.config(json!({"ca_file": stranger})));
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(
+        &said,
+        &[
+            "not connected: ",
+            "its issuer is not trusted here",
+            "`mqtt.tls.ca_file`",
+        ],
+    );
+    // Without TLS where it is spoken.
+    let mut plain = secured.config(json!({}));
+    plain["mqtt"]["tls"] = json!(false);
+    let (code, said) = check(&plain);
+    assert_eq!(code, Some(1), "{said}");
+    assert_says(&said, &["not connected: ", "TLS"]);
+}

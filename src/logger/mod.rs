@@ -26,10 +26,7 @@ pub fn start(level: LogLevel, logfile: Option<&Path>) {
     let Some(path) = logfile else { return };
     match Sink::append_to(path) {
         Ok(sink) => LOG.redirect(sink),
-        Err(error) => warning(format_args!(
-            "cannot open log file {}: {error}; logging to standard error",
-            ShownPath(path)
-        )),
+        Err(error) => warning(format_args!("{}", not_opened(path, &error))),
     }
 }
 
@@ -47,6 +44,20 @@ pub fn restart(level: LogLevel, logfile: Option<&Path>) {
             ShownPath(path)
         )),
     }
+}
+
+/// The warning that [`start`] would log of this file. Nothing is made or written.
+#[must_use]
+pub fn doubt(logfile: &Path) -> Option<String> {
+    let error = Sink::could_append_to(logfile).err()?;
+    Some(not_opened(logfile, &error))
+}
+
+fn not_opened(path: &Path, error: &str) -> String {
+    format!(
+        "cannot open log file {}: {error}; logging to standard error",
+        ShownPath(path)
+    )
 }
 
 /// Ends the start of the program, during which warnings and worse go to standard error too when

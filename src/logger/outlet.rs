@@ -23,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime};
 use mcpmqtt_config::LogLevel;
 use mcpmqtt_protocol::topic::ShownPath;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
+use rustix::fs::{Access, OFlags};
 use rustix::io::Errno;
 
 use super::record::{self, Stamp};
@@ -238,16 +238,25 @@ impl Sink {
     /// # Errors
     /// In words.
     pub(super) fn append_to(path: &Path) -> Result<Self, String> {
-        // Not to hang on a named pipe without a reader. The flag is on our own open file.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let mut options = OpenOptions::new();
-        options
-            .append(true)
-            .create(true)
-            .mode(LOG_MODE)
-            .custom_flags(flags.bits() as i32);
-        let file = options.open(path);
+        let file = appending().create(true).open(path);
         file.map(Self::file).map_err(|error| refusal(path, &error))
+    }
+
+    /// Whether [`append_to`](Self::append_to) would succeed, without making the file.
+    ///
+    /// # Errors
+    /// As that gives.
+    pub(super) fn could_append_to(path: &Path) -> Result<(), String> {
+        let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
+        let directory = directory.unwrap_or(Path::new("."));
+        let tried = match appending().open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && directory.is_dir() => {
+                let access = Access::WRITE_OK | Access::EXEC_OK;
+                rustix::fs::access(directory, access).map_err(io::Error::from)
+            }
+            tried => tried.map(drop),
+        };
+        tried.map_err(|error| refusal(path, &error))
     }
 
     fn file(file: File) -> Self {
@@ -296,6 +305,17 @@ impl AsFd for Sink {
             Target::File(file) => file.as_fd(),
         }
     }
+}
+
+/// How a log file is opened: not to hang on a named pipe without a reader. The flag is on our own open file.
+fn appending() -> OpenOptions {
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let mut options = OpenOptions::new();
+    options
+        .append(true)
+        .mode(LOG_MODE)
+        .custom_flags(flags.bits() as i32);
+    options
 }
 
 /// Why a file cannot be opened for the log.

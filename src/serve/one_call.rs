@@ -17,10 +17,7 @@ use crate::mcp::{Outlet, Places, Received, Session};
 /// # Errors
 /// What kept it from starting.
 pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> {
-    config.mqtt.client_id = None;
-    config.mqtt.clean_session = true;
-    config.mqtt.will = None;
-    config.mqtt.birth = None;
+    as_visitor(&mut config);
     let executor = Rc::new(LocalExecutor::new());
     let calling = async {
         let house = House::open(&mut config, &executor, Places::alone)?;
@@ -36,4 +33,12 @@ pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> 
         answer.ok_or_else(|| "the call has no answer".to_owned())
     };
     block_on(executor.run(calling.boxed_local()))
+}
+
+/// Makes it the configuration of a connection beside that of a running server.
+pub fn as_visitor(config: &mut Config) {
+    config.mqtt.client_id = None;
+    config.mqtt.clean_session = true;
+    config.mqtt.will = None;
+    config.mqtt.birth = None;
 }

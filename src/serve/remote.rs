@@ -1,10 +1,12 @@
 //! Agents served over HTTP.
 
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 
 use async_io::block_on;
 use mcpmqtt_config::{ApiKey, Config, Limits, Listen, MetricsListen, RemoteServer};
+use mcpmqtt_protocol::topic::ShownPath;
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
@@ -119,26 +121,78 @@ async fn listen(
 
 /// What systemd handed over, or what the configuration says.
 async fn agents(server: &RemoteServer, secure: bool) -> Result<Listener, String> {
-    let opened = match (Listener::activated(), &server.listen) {
-        (Err(error), _) => Err(error),
-        (Ok(Some(listener)), _) => Ok(listener),
-        (Ok(None), Listen::Unix(path)) => Listener::unix(path, server.uds_mode).await,
-        (Ok(None), Listen::Tcp { host, port }) => Listener::tcp(host, *port).await,
-    };
-    let listener = opened.map_err(|error| error.to_string())?;
+    let listener = open(server).await?;
     let secure = secure && listener.is_tcp();
     logger::info(format_args!(
         "serving MCP over {} on `{}`",
         if secure { "HTTPS" } else { "HTTP" },
         listener.place()
     ));
-    if !secure && !listener.is_local() {
-        logger::warning(format_args!(
-            "`{}` can be reached from other machines, and the API key travels unencrypted; set `remote_server.tls`, put a proxy with TLS in front or listen on 127.0.0.1",
-            listener.place()
-        ));
+    if let Some(warning) = in_the_clear(&listener, secure) {
+        logger::warning(format_args!("{warning}"));
     }
     Ok(listener)
+}
+
+/// The agents' listener, whoever opens it: systemd, or we at the place of the configuration.
+async fn open(server: &RemoteServer) -> Result<Listener, String> {
+    let opened = match (Listener::activated(), &server.listen) {
+        (Err(error), _) => Err(error),
+        (Ok(Some(listener)), _) => Ok(listener),
+        (Ok(None), Listen::Unix(path)) => Listener::unix(path, server.uds_mode).await,
+        (Ok(None), Listen::Tcp { host, port }) => Listener::tcp(host, *port).await,
+    };
+    opened.map_err(|error| error.to_string())
+}
+
+fn in_the_clear(listener: &Listener, secure: bool) -> Option<String> {
+    let is_safe = listener.is_local() || (secure && listener.is_tcp());
+    (!is_safe).then(|| {
+        format!(
+            "`{}` can be reached from other machines, and the API key travels unencrypted; set `remote_server.tls`, put a proxy with TLS in front or listen on 127.0.0.1",
+            listener.place()
+        )
+    })
+}
+
+/// Opens the listeners as a start does, and closes them at once. What a start would warn of.
+///
+/// # Errors
+/// What keeps a start from it.
+pub fn try_listening(server: &RemoteServer, connections: usize) -> Result<Vec<String>, String> {
+    block_on(async {
+        let listener = open(server).await?;
+        let operators = match &server.metrics {
+            Some(place) => Some(operators(place).await?),
+            None => None,
+        };
+        let (_, too_many) = descriptors::connections(connections)?;
+        let exposed = in_the_clear(&listener, server.tls.is_some());
+        drop(operators);
+        Ok(exposed.into_iter().chain(too_many).collect())
+    })
+}
+
+/// Whether there is a key, without which the remote server must not open. `named` is the file of `--config`.
+///
+/// # Errors
+/// What is missing, and the command that makes it.
+pub fn has_key(config: &Config, named: Option<&Path>) -> Result<(), String> {
+    // Within the quotation of the whole command.
+    let named = named.map(|path| {
+        format!(
+            " --config {}",
+            ShownPath(path).to_string().trim_matches('`')
+        )
+    });
+    let named = named.unwrap_or_default();
+    let remedy = format!("run `mcpmqtt --genkey{named}` to make a key");
+    match config.remote_server.as_ref().map(|server| &server.api_key) {
+        None => Err(format!("there is no `remote_server` section; {remedy}")),
+        Some(ApiKey::None) => Err(format!("remote_server: there is no API key; {remedy}")),
+        Some(ApiKey::Unusable(why)) => Err(format!("remote_server: {why}; {remedy}")),
+        Some(ApiKey::Hashed(_) | ApiKey::Plain(_)) => Ok(()),
+    }
 }
 
 /// A key that is known by its slow hash alone can be kept waiting by strangers after every start.
@@ -152,6 +206,12 @@ pub(super) fn advise_on_key(server: &RemoteServer) {
 
 /// The operator's own listener.
 async fn watched(place: &MetricsListen) -> Result<Listener, String> {
+    let listener = operators(place).await?;
+    logger::info(format_args!("metrics on `{}`", listener.place()));
+    Ok(listener)
+}
+
+async fn operators(place: &MetricsListen) -> Result<Listener, String> {
     let listener = Listener::tcp(&place.host, place.port)
         .await
         .map_err(|error| format!("remote_server.metrics: {error}"))?;
@@ -161,7 +221,6 @@ async fn watched(place: &MetricsListen) -> Result<Listener, String> {
             "remote_server.metrics: `{place}` can be reached from other machines; use 127.0.0.1"
         ));
     }
-    logger::info(format_args!("metrics on `{}`", listener.place()));
     Ok(listener)
 }
 

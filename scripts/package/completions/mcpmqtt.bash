@@ -9,11 +9,11 @@ _mcpmqtt() {
       mapfile -t COMPREPLY < <(compgen -f -- "$word")
       ;;
     --transport) mapfile -t COMPREPLY < <(compgen -W "stdio remotehttp" -- "$word") ;;
-    --drain) ;;
+    --drain | --seconds | --publish) ;;
     --log-level) mapfile -t COMPREPLY < <(compgen -W "DEBUG INFO WARNING ERROR CRITICAL" -- "$word") ;;
     --call) mapfile -t COMPREPLY < <(compgen -W "mqtt_publish mqtt_subscribe mqtt_read mqtt_query" -- "$word") ;;
     *)
-      local options="--config --transport --log-level --logfile --drain --check --genkey --demo --call --json --help --version -h -V"
+      local options="--config --transport --log-level --logfile --drain --check --connect --seconds --publish --genkey --demo --call --json --help --version -h -V"
       mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
       ;;
   esac

@@ -1,0 +1,211 @@
+//! `--check`: what the configuration means, and whether the program would start with it.
+//!
+//! Promises: the start's own functions are asked, in the start's order, so that the two cannot disagree; every file that
+//! the start opens is opened, and nothing is made, written or kept; all faults are told, not the first alone; without
+//! `--connect` nothing is connected to.
+
+mod connect;
+mod json;
+mod text;
+
+use mcpmqtt_config::{Config, Finding};
+
+use crate::cli::{Connect, Settings, Transport};
+use crate::http::Tls;
+use crate::startup::{self, Loaded, Unusable};
+use crate::{descriptors, logger, run, serve};
+
+/// What was found.
+struct Report {
+    transport: Transport,
+    /// Where the configuration is from, and what it is; none when it cannot be used.
+    loaded: Option<Loaded>,
+    /// What keeps the program from starting.
+    faults: Vec<Finding>,
+    /// What the log of the start would say of a configuration that cannot be used.
+    unusable: Option<Unusable>,
+    warnings: Vec<Finding>,
+    connection: Option<connect::Connection>,
+}
+
+/// Checks and prints. Whether all is well.
+///
+/// # Errors
+/// Standard output cannot be written to.
+pub(crate) fn run(
+    transport: Transport,
+    settings: &Settings,
+    connect: Option<&Connect>,
+    json: bool,
+) -> Result<bool, String> {
+    let mut report = look(transport, settings);
+    if let Some(wanted) = connect {
+        report.refuse_publish(wanted);
+    }
+    if !json {
+        run::print(&text::configuration(&report))?;
+    }
+    if let (Some(wanted), true) = (connect, report.faults.is_empty()) {
+        // What the connection has to say is in the report.
+        logger::set_level(
+            settings
+                .log_level
+                .unwrap_or(mcpmqtt_config::LogLevel::Critical),
+        );
+        let mut tell = |line: &str| match json {
+            true => Ok(()),
+            false => run::print(&format!("{line}\n")),
+        };
+        if let Some(loaded) = &mut report.loaded {
+            // The attempt makes it the configuration of a visitor.
+            let described = json.then(|| json::configuration(loaded));
+            let connection = connect::attempt(&mut loaded.config, wanted, &mut tell)?;
+            report.connection = Some(connection);
+            logger::flush();
+            if let Some(described) = described {
+                run::print(&json::report(&report, Some(described)))?;
+                return Ok(report.is_well());
+            }
+        }
+    }
+    if json {
+        let described = report.loaded.as_ref().map(json::configuration);
+        run::print(&json::report(&report, described))?;
+        return Ok(report.is_well());
+    }
+    for fault in text::faults(&report) {
+        run::complain(&fault, 1);
+    }
+    run::print(&text::verdict(&report))?;
+    Ok(report.is_well())
+}
+
+/// Looks at all that a start looks at.
+fn look(transport: Transport, settings: &Settings) -> Report {
+    let mut report = Report {
+        transport,
+        loaded: None,
+        faults: Vec::new(),
+        unusable: None,
+        warnings: Vec::new(),
+        connection: None,
+    };
+    report.fault(descriptors::require());
+    match startup::find(settings.config.as_deref()) {
+        Ok(mut loaded) => {
+            // Those of files name their key in the text.
+            let warnings = std::mem::take(&mut loaded.warnings);
+            report.warn(warnings.iter().map(ToString::to_string));
+            take(settings, &mut loaded.config);
+            report.start(&loaded.config, settings);
+            report.loaded = Some(loaded);
+        }
+        Err(Unusable::Unreadable(words)) => report.faults.push(finding(&words)),
+        Err(unusable) => report.unusable = Some(unusable),
+    }
+    report
+}
+
+/// What the command line says over the file.
+fn take(settings: &Settings, config: &mut Config) {
+    let logging = &mut config.logging;
+    logging.level = settings.log_level.unwrap_or(logging.level);
+    if let Some(path) = &settings.logfile {
+        logging.logfile = Some(path.clone());
+    }
+}
+
+impl Report {
+    fn start(&mut self, config: &Config, settings: &Settings) {
+        let doubt = config.logging.logfile.as_deref().and_then(logger::doubt);
+        self.warn(doubt);
+        let is_remote = self.transport == Transport::RemoteHttp;
+        if is_remote {
+            self.fault(serve::has_key(config, settings.config.as_deref()));
+        }
+        self.start_remote(config, is_remote);
+        self.fault(startup::client_options(config).map(drop));
+        self.fault(startup::target(config).map(drop));
+    }
+
+    /// What the remote server lacks is no fault over stdio.
+    fn start_remote(&mut self, config: &Config, is_remote: bool) {
+        let Some(server) = &config.remote_server else {
+            return;
+        };
+        match server.tls.as_ref().map(Tls::load).transpose() {
+            Ok(tls) => self.warn(tls.into_iter().flat_map(|tls| tls.warnings)),
+            Err(words) if is_remote => self.faults.push(finding(&words)),
+            Err(words) => self.warn([words]),
+        }
+        if is_remote {
+            match serve::try_listening(server, config.limits.connections) {
+                Ok(warnings) => self.warn(warnings),
+                Err(words) => self.faults.push(finding(&words)),
+            }
+        }
+    }
+
+    /// The fence holds for the check, too.
+    fn refuse_publish(&mut self, wanted: &Connect) {
+        let (Some(topic), Some(loaded)) = (&wanted.publish, &self.loaded) else {
+            return;
+        };
+        let permitted = loaded.config.policy.may_publish(topic, false);
+        self.fault(permitted.map_err(|refusal| format!("`--publish`: {refusal}")));
+    }
+
+    fn fault(&mut self, outcome: Result<(), String>) {
+        self.faults
+            .extend(outcome.err().map(|words| finding(&words)));
+    }
+
+    fn warn(&mut self, warnings: impl IntoIterator<Item = String>) {
+        let warnings = warnings.into_iter().map(|words| finding(&words));
+        self.warnings.extend(warnings);
+    }
+
+    /// Whether the program would start.
+    fn would_start(&self) -> bool {
+        self.faults.is_empty() && self.unusable.is_none()
+    }
+
+    fn is_well(&self) -> bool {
+        let connection = self.connection.as_ref();
+        self.would_start() && connection.is_none_or(connect::Connection::is_well)
+    }
+
+    /// `ready` or `not ready`, and why.
+    fn verdict(&self) -> (&'static str, String) {
+        let over = match self.transport {
+            Transport::Stdio => "stdio",
+            Transport::RemoteHttp => "remotehttp",
+        };
+        if !self.would_start() {
+            return ("not ready", format!("it would not start over {over}"));
+        }
+        let started = format!("it would start over {over}");
+        match &self.connection {
+            None => ("ready", started),
+            Some(connection) if connection.is_well() => {
+                ("ready", format!("{started}, and {}", connection.verdict()))
+            }
+            Some(connection) => (
+                "not ready",
+                format!("{started}, but {}", connection.verdict()),
+            ),
+        }
+    }
+}
+
+/// Words that mostly begin with the key of the configuration that they are about.
+fn finding(words: &str) -> Finding {
+    let is_key = |c: char| c.is_ascii_alphanumeric() || "._-[]".contains(c);
+    let key = words.split_once(": ");
+    let key = key.filter(|(key, _)| key.chars().all(is_key));
+    let (path, text) = key.unwrap_or(("", words));
+    Finding {
+        path: path.to_owned(),
+        text: text.to_owned(),
+    }
+}
