@@ -205,6 +205,34 @@ fn streams_that_one_agent_opens_on_every_place_make_room_for_others() {
     });
 }
 
+#[test]
+fn calls_that_one_agent_waits_for_on_every_connection_leave_connections_for_others() {
+    let limits = limits();
+    under_attack(limits, |server, bystander| {
+        let id = session(server);
+        let idle = server.gate.receiver_count();
+        // As many are to be free as one agent has.
+        let share = limits.connections / 2;
+        let mut at_work = Vec::new();
+        for number in 0..limits.connections + 44 {
+            let mut client = server.connect();
+            client.send(&wait_call(number, &id, ""));
+            if number < share {
+                eventually("one more call is at work", || {
+                    waiting(server, idle) == number + 1
+                });
+                at_work.push(client);
+                continue;
+            }
+            let told = client.answer();
+            let why = told.json()["error"]["message"].to_string();
+            assert!(why.contains("`limits.connections`"), "{why}");
+        }
+        bystander.after(20);
+        assert_eq!(waiting(server, idle), share, "what it waits for goes on");
+    });
+}
+
 /// As many calls go on of one session whose clients left.
 const LEFT_OF_SESSION: usize = 32;
 

@@ -22,13 +22,15 @@ use super::replay::Memory;
 use super::sessions::{Entry, Sessions};
 use super::trail::Source;
 use crate::mcp::rpc::{self, INVALID_REQUEST, Id, Message, Request, RpcError};
-use crate::mcp::{Call, Engine, Outlet, Received, Session, Version};
+use crate::mcp::{Call, Engine, NoPlace, Outlet, Place, Places, Received, Reply, Session, Version};
 
 /// The engine and the sessions it serves.
 #[derive(Debug)]
 pub(super) struct Door {
     engine: Engine,
     sessions: Sessions,
+    /// Connections that wait for the end of a call, shared out among the callers.
+    at_work: Places,
 }
 
 /// What is to be done about a request.
@@ -59,11 +61,18 @@ pub(super) struct Running {
     pub(super) memory: Option<Rc<Memory>>,
     /// The session that it belongs to, by its number; 0 without one.
     pub(super) session: u64,
+    /// Of its caller, among those who wait for the end of a call; a stream without end makes room by itself.
+    pub(super) place: Option<Place>,
 }
 
 impl Door {
-    pub(super) fn new(engine: Engine, sessions: Sessions) -> Door {
-        Door { engine, sessions }
+    /// At most so many connections wait for the end of calls.
+    pub(super) fn new(engine: Engine, sessions: Sessions, connections: usize) -> Door {
+        Door {
+            engine,
+            sessions,
+            at_work: Places::shared(connections),
+        }
     }
 
     /// Ends all streams that have no other end.
@@ -129,14 +138,14 @@ impl Visit<'_> {
             Err(_) if stateless => {
                 let session = self.stranger();
                 let received = self.door.engine.receive(&session, body, &Outlet::closed());
-                Ok(self.handled(received, Era::Stateless, None))
+                Ok(self.handled(&session, received, Era::Stateless, None))
             }
             Err(_) => {
                 let session = self
                     .session()
                     .map_or_else(|_| self.stranger(), |it| it.session.clone());
                 let received = self.door.engine.receive(&session, body, &Outlet::closed());
-                Ok(self.handled(received, Era::Handshake, None))
+                Ok(self.handled(&session, received, Era::Handshake, None))
             }
             Ok(message) => {
                 let entry = self.session()?;
@@ -247,29 +256,54 @@ impl Visit<'_> {
     fn hand_in(&self, session: &Rc<Session>, message: Message<'_>, era: Era) -> Served {
         if !self.accepts.events {
             let received = self.door.engine.handle(session, message, &Outlet::closed());
-            return self.handled(received, era, None);
+            return self.handled(session, received, era, None);
         }
         let (outlet, news) = outlet();
         let received = self.door.engine.handle(session, message, &outlet);
-        self.handled(received, era, Some(news))
+        self.handled(session, received, era, Some(news))
     }
 
-    fn handled(&self, received: Received, era: Era, news: Option<News>) -> Served {
+    fn handled(
+        &self,
+        session: &Session,
+        received: Received,
+        era: Era,
+        news: Option<News>,
+    ) -> Served {
         match received {
             Received::Nothing => accepted(),
-            Received::Answer(reply) => {
-                Served::Answer(answer::json(era.status(reply.refused), reply.text))
+            Received::Answer(reply) => told(era, reply),
+            Received::Call(call) => {
+                let place = match call.ender().is_empty() {
+                    true => Ok(None),
+                    false => self.door.at_work.enter(session.caller()).map(Some),
+                };
+                match place {
+                    Ok(place) => Served::Call(Running {
+                        call,
+                        news: news.unwrap_or_else(|| news::queue().1),
+                        accepts: self.accepts,
+                        era,
+                        memory: None,
+                        session: 0,
+                        place,
+                    }),
+                    Err(full) => told(era, call.refuse(&too_many(full))),
+                }
             }
-            Received::Call(call) => Served::Call(Running {
-                call,
-                news: news.unwrap_or_else(|| news::queue().1),
-                accepts: self.accepts,
-                era,
-                memory: None,
-                session: 0,
-            }),
         }
     }
+}
+
+fn told(era: Era, reply: Reply) -> Served {
+    Served::Answer(answer::json(era.status(reply.refused), reply.text))
+}
+
+fn too_many(full: NoPlace) -> String {
+    format!(
+        "of the connections that can wait for the end of a call at the same time (`limits.connections`), {full}; \
+         try again when one of its calls has ended"
+    )
 }
 
 /// A request that the header fields contradict.

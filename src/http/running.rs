@@ -39,6 +39,7 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
         era,
         memory,
         session,
+        place,
     } = running;
     let unread = Rc::clone(&client.site.unread);
     let mut telling = Telling {
@@ -52,6 +53,7 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
         memory,
         unsent: Rc::new(client.site.unread.on(client.seat.number())),
         session,
+        _place: place,
     };
     if !accepts.json {
         telling.news.begin();

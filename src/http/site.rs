@@ -141,7 +141,7 @@ impl Site {
         let sessions = Sessions::new(limits.sessions, deadlines.session, replay, sessions);
         let wrong_keys = Rc::default();
         Ok(Site {
-            door: Door::new(engine, sessions),
+            door: Door::new(engine, sessions, limits.connections),
             gate: RefCell::new(Rc::new(Gate::new(
                 &admission.api_key,
                 &metrics,

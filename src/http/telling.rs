@@ -18,7 +18,7 @@ use super::replay::Memory;
 use super::seats::Called;
 use super::trail::Trail;
 use super::unread::Unsent;
-use crate::mcp::{Ender, Reply};
+use crate::mcp::{Ender, Place, Reply};
 
 /// What comes first.
 pub(super) enum Event {
@@ -43,6 +43,8 @@ pub(super) struct Telling {
     pub(super) unsent: Rc<Unsent>,
     /// Whose it is, if it is a session's.
     pub(super) session: u64,
+    /// Given back when its client is answered, or has left.
+    pub(super) _place: Option<Place>,
 }
 
 impl Telling {
