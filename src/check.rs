@@ -6,10 +6,12 @@
 
 mod connect;
 mod json;
+mod outcome;
 mod text;
 
 use mcpmqtt_config::{Config, Finding};
 
+use self::outcome::Connection;
 use crate::cli::{Connect, Settings, Transport};
 use crate::http::Tls;
 use crate::startup::{self, Loaded, Unusable};
@@ -25,7 +27,7 @@ struct Report {
     /// What the log of the start would say of a configuration that cannot be used.
     unusable: Option<Unusable>,
     warnings: Vec<Finding>,
-    connection: Option<connect::Connection>,
+    connection: Option<Connection>,
 }
 
 /// Checks and prints. Whether all is well.
@@ -172,7 +174,7 @@ impl Report {
 
     fn is_well(&self) -> bool {
         let connection = self.connection.as_ref();
-        self.would_start() && connection.is_none_or(connect::Connection::is_well)
+        self.would_start() && connection.is_none_or(Connection::is_well)
     }
 
     /// `ready` or `not ready`, and why.

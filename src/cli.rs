@@ -7,6 +7,7 @@
 //!
 //! Does not read files or the environment: [`default_config_path`] is told what it needs.
 
+mod help;
 mod suggest;
 mod words;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use mcpmqtt_config::LogLevel;
 use mcpmqtt_protocol::topic::TopicName;
 
+pub use self::help::HELP;
 use self::words::{arguments, flag, parsed_value, refuse_rest, split_values, text, value};
 
 /// What the user asked the program to do.
@@ -379,33 +381,3 @@ const LISTENING: &str = "whole seconds from 1 to 60";
 const MAX_LISTENING: u64 = 60;
 const DEFAULT_LISTENING: Duration = Duration::from_secs(3);
 const TOPICS: &str = "a topic without wildcards";
-
-/// The text of `--help`.
-pub const HELP: &str = "\
-mcpmqtt lets AI agents use an MQTT broker, within a list of permitted topics.
-An MCP client starts it and speaks to it on standard input and output.
-
-Usage: mcpmqtt [OPTIONS]
-
-  --config PATH      configuration file (default: ~/.config/mcpmqtt/config.json)
-  --transport NAME   stdio (default) or remotehttp
-  --log-level LEVEL  DEBUG, INFO, WARNING, ERROR or CRITICAL; wins over the file
-  --logfile PATH     append the log to this file, not to standard error
-  --drain SECONDS    stdio: time for calls when the input has ended (default: 1)
-  --check            say what the configuration means and if it would start
-  --connect          with --check: try the broker and each readable pattern
-  --seconds N        with --connect: listen so long to each (default: 3)
-  --publish TOPIC    with --connect: publish one message there
-  --genkey           put a new API key into the configuration, print it, exit
-  --demo             use a broker and a simulated plant inside the program
-  --call TOOL ARG... call one tool, print its result, exit; ARG is NAME=VALUE
-  --json             with --call or --check: print the result as JSON
-  -h, --help, -V, --version   print this help, print the version
-
-Examples:
-  mcpmqtt --config /etc/mcpmqtt/config.json --check --connect
-  mcpmqtt --call mqtt_read topic=sensors/kitchen/temperature
-  mcpmqtt --genkey && mcpmqtt --transport remotehttp
-
-Exit codes: 0 done, 1 failed, 2 wrong arguments. Manual: man mcpmqtt
-";

@@ -11,59 +11,16 @@ use std::time::{Duration, Instant};
 use async_io::{Timer, block_on};
 use mcpmqtt_config::Config;
 use mcpmqtt_protocol::QoS;
-use mcpmqtt_protocol::client::{BackoffOptions, Listen, ListenError, Outcome as Published, Reason};
+use mcpmqtt_protocol::client::{BackoffOptions, Listen, Outcome as Published, Reason};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter, TopicName};
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
+use super::outcome::{Connection, Heard, Outcome, Publish, Tried};
 use crate::broker::{Arrival, Broker, Changes, Inbox, ListenFailure, Status};
 use crate::cli::Connect;
 use crate::{link, serve, startup};
-
-/// What came of it.
-pub(super) struct Connection {
-    /// The broker.
-    pub(super) place: String,
-    pub(super) client_id: String,
-    /// Or why the broker did not take us.
-    pub(super) reached: Result<(), String>,
-    pub(super) tried: Vec<Tried>,
-    /// Readable patterns that were one too many.
-    pub(super) left_out: usize,
-    pub(super) publish: Option<Publish>,
-}
-
-/// One pattern.
-pub(super) struct Tried {
-    pub(super) pattern: String,
-    pub(super) outcome: Outcome,
-}
-
-/// What the broker made of a pattern.
-pub(super) enum Outcome {
-    Granted(Heard),
-    /// Its access list does not let us.
-    Refused(String),
-    /// It ends the connection of whoever asks for it.
-    Cuts(String),
-    /// There is no telling.
-    Failed(String),
-}
-
-/// What came while we listened.
-pub(super) struct Heard {
-    pub(super) retained: u64,
-    pub(super) messages: u64,
-    pub(super) lost: u64,
-    pub(super) window: Duration,
-}
-
-/// The one message.
-pub(super) struct Publish {
-    pub(super) topic: String,
-    pub(super) outcome: Result<String, String>,
-}
 
 /// Prints one line.
 type Tell<'a> = dyn FnMut(&str) -> Result<(), String> + 'a;
@@ -275,120 +232,6 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> 
         None
     };
     future::or(async { Some(work.await) }, late).await
-}
-
-impl Connection {
-    pub(super) fn is_well(&self) -> bool {
-        let published = self.publish.as_ref();
-        self.reached.is_ok()
-            && self.tried.iter().all(|tried| tried.outcome.is_granted())
-            && published.is_none_or(|published| published.outcome.is_ok())
-    }
-
-    /// What the verdict says of it.
-    pub(super) fn verdict(&self) -> String {
-        if self.reached.is_err() {
-            return "the broker cannot be used".into();
-        }
-        let all = self.tried.len();
-        let granted = self.tried.iter().filter(|it| it.outcome.is_granted());
-        let missing = all - granted.count();
-        if missing > 0 {
-            return format!("the broker does not grant {missing} of {all} readable patterns");
-        }
-        if self.publish.as_ref().is_some_and(|it| it.outcome.is_err()) {
-            return "the message was not published".into();
-        }
-        match (all, self.left_out) {
-            (0, _) => "the broker takes it; no pattern is readable".into(),
-            (1, 0) => "the broker grants the readable pattern".into(),
-            (all, 0) => format!("the broker grants all {all} readable patterns"),
-            (all, more) => {
-                let total = all + more;
-                format!("the broker grants the first {all} of {total} readable patterns")
-            }
-        }
-    }
-
-    fn arrival(&self, place: &str) -> String {
-        match &self.reached {
-            Ok(()) => format!(
-                "connected to the broker at {place} as {}: a client id of this check's own with a clean session, so that a running server keeps its connection",
-                Shown(&self.client_id)
-            ),
-            Err(why) => format!("not connected: {why}"),
-        }
-    }
-}
-
-impl Tried {
-    fn line(&self) -> String {
-        let pattern = Shown(&self.pattern);
-        match &self.outcome {
-            Outcome::Granted(heard) => format!("{pattern}: granted; {}", heard.line()),
-            Outcome::Refused(reason) => format!("{pattern}: refused: {reason}"),
-            Outcome::Cuts(reason) => format!("{pattern}: ends the connection: {reason}"),
-            Outcome::Failed(reason) => format!("{pattern}: {reason}"),
-        }
-    }
-}
-
-impl Outcome {
-    fn is_granted(&self) -> bool {
-        matches!(self, Self::Granted(_))
-    }
-
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Granted(_) => "granted",
-            Self::Refused(_) => "refused",
-            Self::Cuts(_) => "ends the connection",
-            Self::Failed(_) => "failed",
-        }
-    }
-}
-
-impl From<ListenFailure> for Outcome {
-    fn from(failure: ListenFailure) -> Self {
-        let reason = failure.to_string();
-        match failure {
-            ListenFailure::Broker(Reason::FilterRefused) => Self::Refused(reason),
-            ListenFailure::Broker(Reason::FilterCutsConnection)
-            | ListenFailure::Refused(ListenError::GivenUp(_)) => Self::Cuts(reason),
-            _ => Self::Failed(reason),
-        }
-    }
-}
-
-impl Heard {
-    fn line(&self) -> String {
-        let retained = match self.retained {
-            0 => "nothing retained".to_owned(),
-            1 => "1 retained value".to_owned(),
-            many => format!("{many} retained values"),
-        };
-        let seconds = self.window.as_secs_f64();
-        let live = self.messages + self.lost;
-        let came = match live {
-            0 => format!("nothing new came in {seconds:.1} s"),
-            // The figure is a count over a few seconds: one place is all that it can have.
-            live => {
-                let rate = u32::try_from(live).map_or(f64::INFINITY, f64::from) / seconds;
-                format!("{rate:.1} messages a second in {seconds:.1} s")
-            }
-        };
-        format!("{retained}, {came}")
-    }
-}
-
-impl Publish {
-    fn line(&self) -> String {
-        let topic = Shown(&self.topic);
-        match &self.outcome {
-            Ok(words) => format!("published to {topic}: {words}"),
-            Err(words) => format!("not published to {topic}: {words}"),
-        }
-    }
 }
 
 /// Who reads it must know what it is. It is not retained, so that nothing of it stays.

@@ -3,7 +3,7 @@
 use mcpmqtt_config::{Finding, Refused};
 use serde_json::{Value, json};
 
-use super::connect::{Connection, Outcome, Tried};
+use super::outcome::{Connection, Outcome, Tried};
 use super::{Report, Unusable};
 use crate::cli::Transport;
 use crate::startup::Loaded;

@@ -1,0 +1,31 @@
+//! The text of `--help`: a screen of it, held against the options by tests.
+
+/// The text of `--help`.
+pub const HELP: &str = "\
+mcpmqtt lets AI agents use an MQTT broker, within a list of permitted topics.
+An MCP client starts it and speaks to it on standard input and output.
+
+Usage: mcpmqtt [OPTIONS]
+
+  --config PATH      configuration file (default: ~/.config/mcpmqtt/config.json)
+  --transport NAME   stdio (default) or remotehttp
+  --log-level LEVEL  DEBUG, INFO, WARNING, ERROR or CRITICAL; wins over the file
+  --logfile PATH     append the log to this file, not to standard error
+  --drain SECONDS    stdio: time for calls when the input has ended (default: 1)
+  --check            say what the configuration means and if it would start
+  --connect          with --check: try the broker and each readable pattern
+  --seconds N        with --connect: listen so long to each (default: 3)
+  --publish TOPIC    with --connect: publish one message there
+  --genkey           put a new API key into the configuration, print it, exit
+  --demo             use a broker and a simulated plant inside the program
+  --call TOOL ARG... call one tool, print its result, exit; ARG is NAME=VALUE
+  --json             with --call or --check: print the result as JSON
+  -h, --help, -V, --version   print this help, print the version
+
+Examples:
+  mcpmqtt --config /etc/mcpmqtt/config.json --check --connect
+  mcpmqtt --call mqtt_read topic=sensors/kitchen/temperature
+  mcpmqtt --genkey && mcpmqtt --transport remotehttp
+
+Exit codes: 0 done, 1 failed, 2 wrong arguments. Manual: man mcpmqtt
+";
