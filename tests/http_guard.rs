@@ -192,8 +192,9 @@ fn when_everyone_is_being_served_a_newcomer_is_turned_away() {
     let wait = modern(1, "tools/call", json!({"name": "wait", "arguments": {}})).to_string();
     let fields = format!("{STATELESS}mcp-method: tools/call\r\nmcp-name: wait\r\n");
     let mut callers = Vec::new();
-    for _ in 0..2 {
-        let mut caller = server.connect();
+    for number in 0..2 {
+        // One alone has no more than its share.
+        let mut caller = server.connect_from(number);
         // Its answer says that the server has begun with what follows it.
         caller.send(&[&note(KEY)[..], &post(&fields, &wait)].concat());
         assert_eq!(caller.answer().status, 202);

@@ -288,7 +288,14 @@ impl Visit<'_> {
                         session: 0,
                         place,
                     }),
-                    Err(full) => told(era, call.refuse(&too_many(full))),
+                    Err(full) => {
+                        let reply = call.refuse(&too_many(full));
+                        let status = match era {
+                            Era::Stateless => StatusCode::ServiceUnavailable,
+                            Era::Handshake => era.status(reply.refused),
+                        };
+                        Served::Answer(answer::json(status, reply.text))
+                    }
                 }
             }
         }
