@@ -1,8 +1,9 @@
 //! `--check`: what the configuration means, and whether the program would start with it.
 //!
 //! Promises: the start's own functions are asked, in the start's order, so that the two cannot disagree; every file that
-//! the start opens is opened, and nothing is made, written or kept; all faults are told, not the first alone; without
-//! `--connect` nothing is connected to.
+//! the start opens is opened, and nothing is written or kept; all faults are told, not the first alone; without
+//! `--connect` nothing is connected to. Of the remote server the listeners are opened for a moment, so that a socket file
+//! that nobody serves any more goes, as it does at a start.
 
 mod connect;
 mod json;

@@ -48,8 +48,8 @@ fn secret_files(config: &Config) -> Vec<(&'static str, &Path)> {
     files
 }
 
-/// `secret`: why nobody else may read it.
-fn of_file(path: &Path, what: &str, secret: Option<&str>) -> Option<String> {
+/// What others can do with one file that is `what`; `secret`: why nobody else may read it.
+pub(crate) fn of_file(path: &Path, what: &str, secret: Option<&str>) -> Option<String> {
     let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let mode = found.mode() & 0o7777;
     let secret = secret.filter(|_| mode & OTHERS_READ != 0);

@@ -16,6 +16,8 @@ use std::path::{Path, PathBuf};
 use mcpmqtt_config::{FIRST_FILE, GenkeyError, MAX_FILE_BYTES, Rotation, Secret, rotate_bytes};
 use mcpmqtt_protocol::topic::ShownPath;
 
+use crate::exposure;
+
 /// A key that is not in force yet.
 #[derive(Debug)]
 pub struct Prepared {
@@ -93,8 +95,7 @@ pub fn prepare(path: &Path, folders: bool) -> Result<Prepared, KeyfileError> {
             (Some(_), false) => Change::FirstKey,
             (Some(_), true) => Change::Replaces,
         },
-        warnings: metadata
-            .and_then(|it| readable(&target, it))
+        warnings: exposure::of_file(&target, "the configuration", Some("it holds a secret"))
             .into_iter()
             .collect(),
         file: target,
@@ -216,14 +217,6 @@ fn read(target: &Path) -> io::Result<(Vec<u8>, Metadata)> {
     file.take(MAX_FILE_BYTES as u64 + 1)
         .read_to_end(&mut text)?;
     Ok((text, before))
-}
-
-fn readable(target: &Path, before: &Metadata) -> Option<String> {
-    let mode = before.mode() & 0o7777;
-    let shown = ShownPath(target);
-    (mode & 0o004 != 0).then(|| {
-        format!("every user can read {shown} (mode {mode:04o}), secrets included; `chmod 600` it")
-    })
 }
 
 /// A file with the new text that can take the place of the one at `target`; none where it has to be written in place.

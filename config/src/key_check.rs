@@ -12,12 +12,13 @@ use blake2::Blake2bMac;
 use blake2::digest::consts::{U16, U32};
 use blake2::digest::typenum::Unsigned;
 use blake2::digest::{KeyInit, Mac, OutputSizeUser};
+use ctutils::CtEq as _;
 use serde_json::{Value, json};
 
 use crate::section::Section;
 
 /// BLAKE2b of a key's text, with 32 bytes of output and the key `mcpmqtt.api_key`.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Eq)]
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
@@ -27,10 +28,17 @@ impl KeyDigest {
         Self(keyed::<Blake2bMac<U32>, 32>(&[key.as_bytes()]))
     }
 
-    /// Its bytes; not to be compared with another's in variable time.
+    /// Its bytes; two digests are compared by `==`, which takes constant time.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
+    }
+}
+
+/// In constant time, whatever differs.
+impl PartialEq for KeyDigest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_slice().ct_eq(other.0.as_slice()).into()
     }
 }
 

@@ -15,18 +15,6 @@ pub enum ListenFailure {
     Ended,
 }
 
-impl ListenFailure {
-    /// Whether asking for this filter costs everybody the connection.
-    #[must_use]
-    pub fn is_harmful(&self) -> bool {
-        matches!(
-            self,
-            Self::Refused(ListenError::GivenUp(_))
-                | Self::Broker(Reason::BringsMalformed(_) | Reason::FilterCutsConnection)
-        )
-    }
-}
-
 impl fmt::Display for ListenFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,8 +3,7 @@
 //! Promises: a key is known by its digest, in microseconds, right or wrong. Only a record without a digest costs slow
 //! hashes, one at a time, and none any more once its key was proven; until then, whoever fails too often waits in a
 //! line, in which the right key has its turn too.
-//! Does not: keep, log or show a key. Digests are compared by tags, whose own key is drawn at the start and never
-//! leaves the process, so that no time that a comparison takes tells anything of a digest.
+//! Does not: keep, log or show a key.
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
@@ -15,8 +14,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use blake2::Blake2bMac;
-use blake2::digest::{KeyInit, Mac};
 use http_types::{StatusCode, Url};
 use mcpmqtt_config::{ApiKey, KeyDigest, KeyRecord, Secret};
 use smol::future;
@@ -32,15 +29,14 @@ use crate::metrics::{Failure, Metrics};
 
 /// Judges keys.
 pub(super) struct Gate {
-    tag_key: [u8; TAG_BYTES],
-    /// The tag of the right key, once it is known.
-    proven: Cell<Option<Tag>>,
+    /// The digest of the right key, once it is known.
+    proven: Cell<Option<KeyDigest>>,
     /// As configured.
     key: ApiKey,
-    /// How a key is proven while no tag is known; `None` when the tag was known from the start.
+    /// How a key is proven while no digest is known; `None` when it was known from the start.
     record: Option<Arc<KeyRecord>>,
     /// Keys that were proven wrong: agents with an old key try it again and again.
-    wrong: RefCell<HashSet<Tag>>,
+    wrong: RefCell<HashSet<[u8; 32]>>,
     turn: Arc<Semaphore>,
     throttle: RefCell<Throttle>,
     metrics: Metrics,
@@ -50,12 +46,12 @@ pub(super) struct Gate {
 
 /// Who has come in: all that sessions and streams are bound to.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Principal(Tag);
+pub(super) struct Principal(KeyDigest);
 
 impl Principal {
-    /// The same for the same key as long as the process lives, and nothing of the key.
+    /// The same for the same key, and nothing that leaves the process.
     pub(super) fn bytes(&self) -> &[u8] {
-        &self.0
+        self.0.as_bytes()
     }
 }
 
@@ -66,8 +62,6 @@ pub enum KeyError {
     None,
     /// The one that is cannot be used, for this reason.
     Unusable(String),
-    /// The operating system gives no random numbers.
-    Random(String),
 }
 
 /// What a key proved to be.
@@ -77,9 +71,6 @@ enum Verdict {
     /// From a peer of whom that is known; what to answer.
     WrongAgain(Refusal),
 }
-
-type Tag = [u8; TAG_BYTES];
-type TagMac = Blake2bMac<blake2::digest::consts::U32>;
 
 impl Gate {
     /// A gate for this key.
@@ -91,8 +82,6 @@ impl Gate {
         metrics: &Metrics,
         wrong_keys: &Rc<WrongKeys>,
     ) -> Result<Gate, KeyError> {
-        let mut tag_key = [0; TAG_BYTES];
-        getrandom::fill(&mut tag_key).map_err(|error| KeyError::Random(error.to_string()))?;
         let (record, known) = match key {
             ApiKey::None => return Err(KeyError::None),
             ApiKey::Unusable(why) => return Err(KeyError::Unusable(why.clone())),
@@ -102,9 +91,8 @@ impl Gate {
                 None => (Some(Arc::new(record.clone())), None),
             },
         };
-        let gate = Gate {
-            tag_key,
-            proven: Cell::new(None),
+        Ok(Gate {
+            proven: Cell::new(known),
             key: key.clone(),
             record,
             wrong: RefCell::default(),
@@ -114,11 +102,7 @@ impl Gate {
             metrics: metrics.clone(),
             wrong_keys: Rc::clone(wrong_keys),
             line: Line::default(),
-        };
-        if let Some(digest) = known {
-            gate.proven.set(gate.tag(digest));
-        }
-        Ok(gate)
+        })
     }
 
     /// Whether it lets in whoever one for `key` would.
@@ -179,16 +163,14 @@ impl Gate {
     /// Costs microseconds, and the same for a wrong key as for the right one.
     fn known(&self, key: &str) -> Option<Principal> {
         let proven = self.proven.get()?;
-        let tag = self.tag(KeyDigest::of(key))?;
-        // Whoever does not know the key of the tags learns nothing from where two of them differ.
-        (tag == proven).then_some(Principal(proven))
+        (KeyDigest::of(key) == proven).then_some(Principal(proven))
     }
 
     /// Whether the slow hash of this key is known to be, or need not be computed to be, another's.
     fn is_wrong(&self, key: &str) -> bool {
-        let tag = self.tag(KeyDigest::of(key));
-        let was_wrong = tag.is_some_and(|tag| self.wrong.borrow().contains(&tag));
-        self.proven.get().is_some() || was_wrong || key.len() > KEY_BYTES
+        self.proven.get().is_some()
+            || key.len() > KEY_BYTES
+            || self.wrong.borrow().contains(KeyDigest::of(key).as_bytes())
     }
 
     fn keep_wrong(&self, key: &str) {
@@ -196,7 +178,7 @@ impl Gate {
         if wrong.len() >= WRONG_KEYS {
             wrong.clear();
         }
-        wrong.extend(self.tag(KeyDigest::of(key)));
+        wrong.insert(*KeyDigest::of(key).as_bytes());
     }
 
     /// Who has failed too often waits in the line, and a wrong key from there is not counted again.
@@ -223,7 +205,7 @@ impl Gate {
             waited.begins();
             self.metrics.key_hashed();
             match prove(record, Secret::new(key), turn).await? {
-                true => self.proven.set(self.tag(KeyDigest::of(key))),
+                true => self.proven.set(Some(KeyDigest::of(key))),
                 false => self.keep_wrong(key),
             }
         }
@@ -258,12 +240,6 @@ impl Gate {
             let busy = || Refusal::overloaded("too many API keys are being checked");
             refusal.unwrap_or_else(busy)
         })
-    }
-
-    fn tag(&self, digest: KeyDigest) -> Option<Tag> {
-        let mut mac = TagMac::new_from_slice(&self.tag_key).ok()?;
-        mac.update(digest.as_bytes());
-        Some(mac.finalize().into_bytes().into())
     }
 }
 
@@ -373,16 +349,12 @@ impl fmt::Display for KeyError {
                 f,
                 "remote_server.api_key_kdf: no key can be checked: {why}; `mcpmqtt --genkey` makes a new key"
             ),
-            KeyError::Random(why) => {
-                write!(f, "the operating system gives no random numbers: {why}")
-            }
         }
     }
 }
 
 impl std::error::Error for KeyError {}
 
-const TAG_BYTES: usize = 32;
 /// Longer texts are no keys of ours (43 characters) nor of anyone who types them.
 const KEY_BYTES: usize = 1024;
 /// More than there are agents with an old key; each takes 32 bytes.
