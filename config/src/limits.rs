@@ -258,7 +258,7 @@ pub const LIMITS: [Limit; 20] = [
         max: 65_535,
         unit: "connections",
         meaning: "HTTP connections at the same time",
-        at_limit: "a new one takes the place of one that is owed nothing: that has its last answer or reads none, then without a key, then idle for longest; if there is none, it is answered 503. A caller whose calls hold as many as are free is refused further calls",
+        at_limit: "a new one takes the place of one that is owed nothing: that has its last answer or reads none, then without a key, then idle for longest; if there is none, it is answered 503. Three quarters can wait for the end of a call; a caller whose calls hold as many of those as are free is refused further ones",
         field: |limits| &mut limits.connections,
     },
     Limit {

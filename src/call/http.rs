@@ -14,6 +14,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mcpmqtt_config::Listen;
+use mcpmqtt_protocol::topic::disturbs;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::Value;
@@ -192,8 +193,8 @@ fn sentence(body: &[u8]) -> String {
 }
 
 fn plain(letter: char) -> Vec<char> {
-    match letter.is_control() {
-        true => letter.escape_debug().collect(),
+    match disturbs(letter) {
+        true => letter.escape_default().collect(),
         false => vec![letter],
     }
 }

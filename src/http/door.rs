@@ -66,12 +66,13 @@ pub(super) struct Running {
 }
 
 impl Door {
-    /// At most so many connections wait for the end of calls.
+    /// Of so many connections, three quarters can wait for the end of calls.
     pub(super) fn new(engine: Engine, sessions: Sessions, connections: usize) -> Door {
         Door {
             engine,
             sessions,
-            at_work: Places::shared(connections),
+            // The rest can make room, however many callers there are: for a newcomer, or a look at `/healthz`.
+            at_work: Places::shared(connections - connections / RESERVE),
         }
     }
 
@@ -328,5 +329,7 @@ fn accepted() -> Served {
     Served::Answer(answer::empty(StatusCode::Accepted))
 }
 
+/// One connection in so many never waits for the end of a call.
+const RESERVE: usize = 4;
 const SESSION_FIELD: &str = "mcp-session-id";
 const LAST_EVENT_FIELD: &str = "last-event-id";
