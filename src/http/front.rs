@@ -6,28 +6,16 @@
 use http_types::{Body, Method, Response, StatusCode};
 
 use super::head::Head;
+use super::media;
 
 /// Whether a browser asks for the root.
 pub(super) fn is_asked_for(head: &Head) -> bool {
     let reads = matches!(head.method, Method::Get | Method::Head);
     let accept = head.accept.as_deref().unwrap_or_default();
-    reads && head.path == "/" && accept.split(',').any(is_html)
-}
-
-/// `text/html`, by name and wanted: `*/*` is what programs send.
-fn is_html(range: &str) -> bool {
-    let mut parts = range.split(';').map(str::trim);
-    let is_html = parts
-        .next()
-        .is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"));
-    // RFC 9110 §12.4.2: a weight of 0 means "not acceptable".
-    let is_refused = |parameter: &str| {
-        let weight = parameter
-            .strip_prefix("q=")
-            .or(parameter.strip_prefix("Q="));
-        weight.and_then(|weight| weight.parse::<f32>().ok()) == Some(0.0)
-    };
-    is_html && !parts.any(is_refused)
+    // `*/*` is what programs send.
+    let mut names = accept.split([',', ';']).map(str::trim);
+    let by_name = names.any(|name| name.eq_ignore_ascii_case(HTML));
+    reads && head.path == "/" && by_name && media::accepts(accept, HTML)
 }
 
 /// The page; `connected`: the broker connection is up.
@@ -48,6 +36,7 @@ pub(super) fn page(connected: bool) -> Response {
     response
 }
 
+const HTML: &str = "text/html";
 /// Nothing is loaded, nothing runs, nobody frames it, nothing is sent from it.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

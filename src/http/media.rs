@@ -103,7 +103,7 @@ fn demand_json(content_type: Option<&str>) -> Result<(), Refusal> {
 }
 
 /// Whether the most specific range that covers `wanted` has a weight above zero.
-fn accepts(list: &str, wanted: &str) -> bool {
+pub(super) fn accepts(list: &str, wanted: &str) -> bool {
     let plainly = |range: &str| range.trim().eq_ignore_ascii_case(wanted);
     // So it mostly is, and nothing ranks higher.
     if list.split(',').any(plainly) {
