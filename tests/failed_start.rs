@@ -261,7 +261,7 @@ fn an_endless_line_costs_no_memory_and_gets_one_error() {
 
 // ---- at a terminal
 
-/// The program in a terminal of its own, which `script` makes.
+/// The program in a terminal of its own, which `script` makes. A shell that stayed would end by the signal, too.
 struct Terminal {
     child: Child,
     seen: String,
@@ -270,7 +270,8 @@ struct Terminal {
 impl Terminal {
     fn start(arguments: &str, home: &std::path::Path) -> Terminal {
         let child = Command::new("script")
-            .args(["-qec", &format!("{PROGRAM} {arguments}"), "/dev/null"])
+            .args(["-qec", &format!("exec {PROGRAM} {arguments}"), "/dev/null"])
+            .env("SHELL", "/bin/sh")
             .env("HOME", home)
             .env_remove("XDG_CONFIG_HOME")
             .stdin(Stdio::piped())

@@ -26,13 +26,17 @@ pub fn full_size() -> bool {
     std::env::var_os("MCPMQTT_TEST_FULL").is_some_and(|value| !value.is_empty())
 }
 
-/// A port nobody listened on a moment ago.
+/// A port of loopback where nobody listens, below those that the system gives to outgoing connections: one of them
+/// would take it before the program does.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id() * 97 + NUMBER.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + u16::try_from(number % 20_000).unwrap();
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// A directory of this test's own, removed when dropped.
