@@ -89,7 +89,7 @@ pub enum Transport {
 /// Settings of the command line that win over the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
-    /// `--config`: a file that must exist. `None`: the default path, which need not.
+    /// `--config`: a file that must exist. `None`: see [`crate::location`].
     pub config: Option<PathBuf>,
     /// `--log-level`.
     pub log_level: Option<LogLevel>,
@@ -261,20 +261,6 @@ fn listening(text: &str) -> Option<Duration> {
 
 fn topic(text: &str) -> Option<TopicName> {
     TopicName::parse(text).ok()
-}
-
-/// Where the configuration is looked for when `--config` is not given, from the values of
-/// `XDG_CONFIG_HOME` and `HOME`. `None` when neither says where the user's files are.
-pub fn default_config_path(
-    xdg_config_home: Option<&OsStr>,
-    home: Option<&OsStr>,
-) -> Option<PathBuf> {
-    // XDG Base Directory Specification 0.8: relative paths in these variables are to be ignored.
-    let absolute = |path: &OsStr| Some(PathBuf::from(path)).filter(|path| path.is_absolute());
-    let base = xdg_config_home
-        .and_then(absolute)
-        .or_else(|| home.and_then(absolute).map(|home| home.join(".config")))?;
-    Some(base.join("mcpmqtt").join("config.json"))
 }
 
 impl Transport {

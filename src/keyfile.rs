@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use mcpmqtt_config::{FIRST_FILE, GenkeyError, MAX_FILE_BYTES, Rotation, Secret, rotate_bytes};
 use mcpmqtt_protocol::topic::ShownPath;
 
-use crate::exposure;
+use crate::{exposure, location};
 
 /// A key that is not in force yet.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub struct Prepared {
     pub file: PathBuf,
     /// What the key is to the file.
     pub change: Change,
+    /// Where the server will listen, if the file did not say so before.
+    pub socket: Option<String>,
     /// What the operator should know about the file.
     pub warnings: Vec<String>,
     /// As the file was named.
@@ -79,9 +81,12 @@ pub fn prepare(path: &Path, folders: bool) -> Result<Prepared, KeyfileError> {
         text,
         key,
         replaces,
-    } = rotate_bytes(old, entropy).map_err(|error| KeyfileError::Content {
-        path: path.to_owned(),
-        error,
+        socket,
+    } = rotate_bytes(old, entropy, location::own_socket(path).as_deref()).map_err(|error| {
+        KeyfileError::Content {
+            path: path.to_owned(),
+            error,
+        }
     })?;
     let metadata = before.as_ref().map(|(_, metadata)| metadata);
     if before.is_none() && folders {
@@ -90,6 +95,7 @@ pub fn prepare(path: &Path, folders: bool) -> Result<Prepared, KeyfileError> {
     let beside = beside(&target, &text, metadata).map_err(at("write"))?;
     Ok(Prepared {
         key,
+        socket,
         change: match (&before, replaces) {
             (None, _) => Change::NewFile,
             (Some(_), false) => Change::FirstKey,
@@ -177,7 +183,11 @@ impl fmt::Display for KeyfileError {
                     f,
                     "cannot {doing} {}: {error}; the file is unchanged",
                     ShownPath(path)
-                )
+                )?;
+                if error.kind() == ErrorKind::PermissionDenied {
+                    f.write_str("; run it as the user who may write there, such as with `sudo`")?;
+                }
+                Ok(())
             }
             Self::Content { path, error } => {
                 // The line of a fault in the file, with its caret, comes after the sentence.

@@ -4,6 +4,7 @@
 //!
 //! * [`cli`], [`clock`], [`logger`]: the command line, the time of day, the log.
 //! * [`startup`], [`keyfile`]: the configuration in force; a new API key in the configuration file.
+//! * [`location`]: where the configuration is.
 //! * `file`, `home`, `exposure`, `descriptors`: files, read without waiting for anybody; `~/`; who else can use them; how many
 //!   may be open.
 //! * [`broker`], [`link`], [`transport`]: the connection to the broker, and the handle that everything else
@@ -107,6 +108,7 @@ mod home;
 pub mod http;
 pub mod keyfile;
 pub mod link;
+pub mod location;
 pub mod logger;
 pub mod mcp;
 pub mod metrics;

@@ -16,9 +16,10 @@ use mcpmqtt_protocol::topic::{Printable, ShownPath};
 use crate::call::{self, CallError};
 use crate::cli::{self, Command, Settings, Transport};
 use crate::keyfile::Change;
+use crate::location::Location;
 use crate::serve::Served;
 use crate::startup::{self, Loaded};
-use crate::{check, descriptors, home, keyfile, logger, serve};
+use crate::{check, descriptors, home, keyfile, location, logger, serve};
 
 /// Runs the program with the arguments after its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -118,7 +119,12 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<Served
         }
         Transport::RemoteHttp => {
             serve::has_key(&loaded.config, settings.config.as_deref())?;
-            serve::over_http(loaded.config, settings).map(|()| Served::ToTheEnd)
+            // A reload looks at this file again, whatever other files there are by then.
+            let settings = Settings {
+                config: loaded.file,
+                ..settings.clone()
+            };
+            serve::over_http(loaded.config, &settings).map(|()| Served::ToTheEnd)
         }
     }
 }
@@ -180,22 +186,29 @@ fn tell(loaded: &Loaded) {
 /// Puts a new key into the file and prints it: the key alone, on standard output, once. It is printed before the file
 /// changes, so that a key that nobody could read takes no other's place.
 fn new_key(named: Option<&Path>) -> Result<(), String> {
-    let path = named.map(Path::to_path_buf).or_else(startup::default_path);
-    let path =
-        path.ok_or("neither XDG_CONFIG_HOME nor HOME is set; name the file with --config")?;
+    let (path, folders) = match location::locate(named)? {
+        Location::Named(path) => (path, false),
+        Location::Usual(path) => (path, true),
+        Location::Absent { first, .. } => {
+            let first = first
+                .ok_or("neither XDG_CONFIG_HOME nor HOME is set; name the file with --config")?;
+            (first, true)
+        }
+    };
     let kept = "the configuration is unchanged";
     if goes_nowhere(io::stdout()) {
         return Err(format!(
             "standard output is closed or `/dev/null`, so the key would be lost; {kept}"
         ));
     }
-    let prepared = keyfile::prepare(&path, named.is_none()).map_err(|error| error.to_string())?;
+    let prepared = keyfile::prepare(&path, folders).map_err(|error| error.to_string())?;
     let key = format!("{}\n", prepared.key.expose());
     let printed = io::stdout().write_all(key.as_bytes());
     printed
         .and_then(|()| io::stdout().flush())
         .map_err(|error| format!("cannot write the key to standard output: {error}; {kept}"))?;
     let (file, change) = (prepared.file.clone(), prepared.change);
+    let socket = prepared.socket.clone();
     let mut notes = String::new();
     for warning in &prepared.warnings {
         let _ = writeln!(notes, "warning: {warning}");
@@ -215,6 +228,13 @@ fn new_key(named: Option<&Path>) -> Result<(), String> {
             "{shown} now holds the hash of the new API key; the key before it ends when the server starts again or gets SIGHUP"
         ),
     };
+    if let Some(socket) = socket {
+        let _ = writeln!(
+            notes,
+            "the remote server will listen on {}, since `/var/run` takes only root's sockets",
+            ShownPath(Path::new(&socket))
+        );
+    }
     let _ = write!(io::stderr(), "{}", Printable(&notes));
     Ok(())
 }

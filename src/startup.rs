@@ -1,7 +1,7 @@
 //! From the command line to a configuration in force.
 //!
 //! It promises: every fault and every warning of the file is told; a file that was named and is not
-//! there is an error, the default file may be missing and it is said what runs then.
+//! there is an error; without any file it is said where one was looked for and what runs.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -15,8 +15,9 @@ use mcpmqtt_protocol::limits::Limits;
 use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
 use crate::broker::InboxLimits;
+use crate::location::{self, Location};
 use crate::transport::{Target, Tls};
-use crate::{cli, exposure, file, home};
+use crate::{exposure, file, home};
 
 /// A configuration and where it came from.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Loaded {
     pub config: Config,
     /// In words: a path, or what stands in for it.
     pub origin: String,
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
     /// What an operator should look at.
     pub warnings: Vec<Finding>,
 }
@@ -43,7 +46,7 @@ pub enum Unusable {
     },
 }
 
-/// Loads the file that `named` names, or the default one.
+/// Loads the file that `named` names, or that of the environment, or the first of the usual ones.
 ///
 /// # Errors
 /// All that is wrong, a line each.
@@ -56,16 +59,10 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
 /// # Errors
 /// All that is wrong.
 pub fn find(named: Option<&Path>) -> Result<Loaded, Unusable> {
-    let Some(path) = named.map(Path::to_path_buf).or_else(default_path) else {
-        return Ok(without_file(
-            "neither XDG_CONFIG_HOME nor HOME is set, so there is no configuration file",
-        ));
+    let path = match location::locate(named).map_err(Unusable::Unreadable)? {
+        Location::Named(path) | Location::Usual(path) => path,
+        Location::Absent { why, .. } => return Ok(without_file(&why)),
     };
-    if named.is_none() {
-        if let Some(why) = cannot_be_there(&path) {
-            return Ok(without_file(&why));
-        }
-    }
     // One byte more than is allowed, so that `Config::parse_bytes` can say that it is too much.
     match file::read(&path, MAX_FILE_BYTES + 1) {
         Ok(bytes) => {
@@ -74,12 +71,14 @@ pub fn find(named: Option<&Path>) -> Result<Loaded, Unusable> {
             loaded
                 .warnings
                 .extend(exposed.into_iter().map(of_the_whole));
+            loaded.file = Some(path);
             Ok(loaded)
         }
         Err(error) => Err(Unusable::Unreadable(format!(
-            "cannot read the configuration {}: {}",
+            "cannot read the configuration {}: {}{}",
             ShownPath(&path),
-            words(&error)
+            words(&error),
+            remedy(&path, &error)
         ))),
     }
 }
@@ -108,6 +107,7 @@ fn understand(bytes: &[u8], origin: &str) -> Result<Loaded, Unusable> {
             Ok(Loaded {
                 config,
                 origin: origin.to_owned(),
+                file: None,
                 warnings,
             })
         }
@@ -138,16 +138,6 @@ fn of_the_whole(text: String) -> Finding {
         path: String::new(),
         text,
     }
-}
-
-/// Where the configuration is looked for when none is named.
-#[must_use]
-pub fn default_path() -> Option<PathBuf> {
-    let (xdg, home) = (
-        std::env::var_os("XDG_CONFIG_HOME"),
-        std::env::var_os("HOME"),
-    );
-    cli::default_config_path(xdg.as_deref(), home.as_deref())
 }
 
 /// The protocol client's options.
@@ -227,25 +217,11 @@ pub fn seed() -> Result<u64, String> {
         .map_err(|error| format!("the operating system gives no random numbers: {error}"))
 }
 
-/// Why there is nothing at the default path that an operator may have meant for us: it is not there, or its directory
-/// is not ours, as when HOME is that of another user or no directory. A file that is there and cannot be read is a fault.
-fn cannot_be_there(path: &Path) -> Option<String> {
-    let error = path.metadata().err()?;
-    let shown = ShownPath(path);
-    match error.kind() {
-        io::ErrorKind::NotFound => Some(format!("there is no configuration file {shown}")),
-        io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => Some(format!(
-            "no configuration file can be looked for at {shown}: {}",
-            words(&error)
-        )),
-        _ => None,
-    }
-}
-
 fn without_file(why: &str) -> Loaded {
     Loaded {
         config: Config::without_file(),
         origin: "the built-in defaults".into(),
+        file: None,
         warnings: vec![of_the_whole(format!(
             "{why}; using the broker at localhost:1883, with `test/+` to read and write"
         ))],
@@ -265,8 +241,9 @@ fn password(password: &Password) -> Result<Option<Vec<u8>>, String> {
             ShownPath(path)
         )
     };
+    let unread = |error: io::Error| fault(words(&error) + &remedy(path, &error));
     // Room for a line end, and one byte more to see that it is too long.
-    let bytes = file::read(path, MAX_PASSWORD_BYTES + 3).map_err(|error| fault(words(&error)))?;
+    let bytes = file::read(path, MAX_PASSWORD_BYTES + 3).map_err(unread)?;
     // Editors and `echo` end a file with one newline, which nobody means.
     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -309,6 +286,13 @@ fn generate_client_id() -> Result<String, String> {
 
 fn words(error: &io::Error) -> String {
     crate::transport::words(error)
+}
+
+fn remedy(path: &Path, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => location::remedy_for(path),
+        _ => String::new(),
+    }
 }
 
 const MAX_PASSWORD_BYTES: usize = 65_535;

@@ -18,6 +18,7 @@ fn run(args: &[&str], folder: &Path) -> Output {
         .current_dir(folder)
         .env("HOME", folder)
         .env_remove("XDG_CONFIG_HOME")
+        .env_remove("MCPMQTT_CONFIG")
         .env("EMPTY_OF_THE_TEST", "")
         .stdin(Stdio::null())
         .output()

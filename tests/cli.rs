@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command as Process, Output, Stdio};
 
 use mcpmqtt::cli::{self, Command, Settings, Transport};
@@ -381,28 +381,6 @@ fn the_arguments_of_a_call_are_text() {
         error.to_string(),
         "`payload=\u{fffd}` is not UTF-8 text; other bytes go as base64, with `encoding=base64`; see `mcpmqtt --help`"
     );
-}
-
-#[test]
-fn the_default_file_is_where_xdg_has_it() {
-    let path = |xdg: Option<&str>, home: Option<&str>| {
-        cli::default_config_path(xdg.map(OsStr::new), home.map(OsStr::new))
-    };
-    let expect = |text| Some(Path::new(text).to_path_buf());
-    assert_eq!(
-        path(Some("/x"), Some("/h")),
-        expect("/x/mcpmqtt/config.json")
-    );
-    assert_eq!(
-        path(None, Some("/h")),
-        expect("/h/.config/mcpmqtt/config.json")
-    );
-    assert_eq!(
-        path(Some("rel"), Some("/h")),
-        expect("/h/.config/mcpmqtt/config.json")
-    );
-    assert_eq!(path(Some(""), Some("")), None);
-    assert_eq!(path(None, None), None);
 }
 
 #[test]

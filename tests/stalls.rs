@@ -353,6 +353,7 @@ fn a_home_that_is_not_ours_or_no_directory_gives_the_defaults_with_a_word() {
         command
             .arg("--check")
             .env_remove("XDG_CONFIG_HOME")
+            .env_remove("MCPMQTT_CONFIG")
             .env("HOME", &home);
         let output = ends(&mut command);
         assert!(output.status.success(), "{output:?}");

@@ -7,14 +7,17 @@ mod harness;
 use std::ffi::OsStr;
 use std::io::Read as _;
 use std::net::{TcpListener, ToSocketAddrs as _};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use harness::agent::{Agent, refusal};
 use harness::mosquitto::{Mosquitto, eventually};
-use harness::program::PROGRAM;
+use harness::program::{PROGRAM, Program};
 use harness::{PATIENCE, Scratch, open_config};
+use mcpmqtt::location::{Environment, Location, SYSTEM_FILE, locate_in};
 use mcpmqtt::protocol::Packet;
 use mcpmqtt::protocol::frame::{FrameBuffer, Receiver};
 use serde_json::{Value, json};
@@ -27,6 +30,7 @@ fn check(variables: &[(&str, &Path)]) -> Output {
         .arg("--check")
         .env_remove("HOME")
         .env_remove("XDG_CONFIG_HOME")
+        .env_remove("MCPMQTT_CONFIG")
         .envs(variables.iter().copied())
         .output()
         .unwrap()
@@ -58,18 +62,223 @@ fn the_users_own_file_is_taken_when_none_is_named() {
     assert!(both.contains("of-xdg") && !both.contains("of-home"));
 }
 
+/// On a machine that has a file for all users, that one runs.
 #[test]
 fn without_a_file_it_is_said_what_runs_and_why() {
+    if Path::new(SYSTEM_FILE).exists() {
+        return;
+    }
     let scratch = Scratch::new();
     let expected = scratch.path(".config/mcpmqtt/config.json");
     let runs = "; using the broker at localhost:1883, with `test/+` to read and write";
     let absent = said(&[("HOME", &scratch.path(""))]);
-    let why = format!("there is no configuration file `{}`", expected.display());
+    let why = format!(
+        "there is no configuration file `{}` or `{SYSTEM_FILE}`",
+        expected.display()
+    );
     assert!(absent.contains(&(why + runs)), "{absent}");
     let nowhere = said(&[]);
-    let why = "neither XDG_CONFIG_HOME nor HOME is set, so there is no configuration file";
+    let why = format!(
+        "neither XDG_CONFIG_HOME nor HOME is set, and there is no configuration file `{SYSTEM_FILE}`"
+    );
     assert!(nowhere.contains(&format!("{why}{runs}")), "{nowhere}");
     assert!(nowhere.contains("the built-in defaults"), "{nowhere}");
+}
+
+#[test]
+fn the_first_place_that_has_a_file_decides() {
+    let scratch = Scratch::new();
+    folder(&scratch, "home/.config/mcpmqtt");
+    folder(&scratch, "xdg/mcpmqtt");
+    let text = |path: std::path::PathBuf| path.to_str().unwrap().to_owned();
+    let (home, xdg) = (text(scratch.path("home")), text(scratch.path("xdg")));
+    let of_home = scratch.path("home/.config/mcpmqtt/config.json");
+    let of_xdg = scratch.path("xdg/mcpmqtt/config.json");
+    let of_system = scratch.path("system.json");
+    let find = |named: Option<&str>, config: &str, xdg: &str, home: &str| {
+        let environment = Environment {
+            config: Some(config.into()),
+            xdg_config_home: Some(xdg.into()),
+            home: Some(home.into()),
+        };
+        locate_in(named.map(Path::new), &environment, &of_system).unwrap()
+    };
+    // What is named counts, whether it exists or not.
+    let named = |path: &str| Location::Named(path.into());
+    assert_eq!(find(Some("/a"), "/b", &xdg, &home), named("/a"));
+    assert_eq!(find(None, "/b", &xdg, &home), named("/b"));
+    let absent = find(None, "", &xdg, &home);
+    assert_eq!(absent.file(), None);
+    let Location::Absent { first, why } = absent else {
+        panic!("{absent:?}")
+    };
+    assert_eq!(first.as_deref(), Some(of_xdg.as_path()));
+    assert_eq!(
+        why,
+        format!(
+            "there is no configuration file `{}` or `{}`",
+            of_xdg.display(),
+            of_system.display()
+        )
+    );
+    let usual = |path: &Path| Location::Usual(path.to_owned());
+    std::fs::write(&of_system, "").unwrap();
+    assert_eq!(find(None, "", &xdg, &home), usual(&of_system));
+    std::fs::write(&of_home, "").unwrap();
+    assert_eq!(find(None, "", &xdg, &home), usual(&of_system));
+    assert_eq!(find(None, "", "", &home), usual(&of_home));
+    // Relative values are ignored, as the specification of these directories wants it.
+    assert_eq!(find(None, "", "xdg", &home), usual(&of_home));
+    // A symlink that leads nowhere was put there by somebody.
+    std::os::unix::fs::symlink("/nonexistent", &of_xdg).unwrap();
+    assert_eq!(find(None, "", &xdg, &home), usual(&of_xdg));
+    // A file in the place of a directory holds none.
+    assert_eq!(find(None, "", "", "/dev/null"), usual(&of_system));
+}
+
+#[test]
+fn a_variable_names_the_file_and_home_is_known_in_it() {
+    let scratch = Scratch::new();
+    scratch.file(
+        "other.json",
+        &json!({"mqtt": {"host": "of-variable"}}).to_string(),
+    );
+    let home = scratch.path("");
+    let text = said(&[
+        ("HOME", &home),
+        ("MCPMQTT_CONFIG", Path::new("~/other.json")),
+    ]);
+    assert!(text.contains("of-variable"), "{text}");
+    let absent = check(&[
+        ("HOME", &home),
+        ("MCPMQTT_CONFIG", Path::new("~/none.json")),
+    ]);
+    let log = String::from_utf8(absent.stderr).unwrap();
+    assert_eq!(absent.status.code(), Some(1), "{log}");
+    let path = scratch.path("none.json");
+    assert!(
+        log.contains(&format!(
+            "cannot read the configuration `{}`",
+            path.display()
+        )),
+        "{log}"
+    );
+}
+
+// ---- another user's files
+
+/// A user who is not root, with a directory that is theirs and the program where they can run it.
+struct Other {
+    scratch: Scratch,
+    program: std::path::PathBuf,
+}
+
+/// `nobody`, who has no files.
+const OTHER: u32 = 65_534;
+
+impl Other {
+    fn new() -> Self {
+        let scratch = Scratch::new();
+        let program = scratch.path("mcpmqtt");
+        std::fs::copy(PROGRAM, &program).unwrap();
+        folder(&scratch, "home");
+        if rustix::process::geteuid().is_root() {
+            chown(scratch.path("home"), Some(OTHER), Some(OTHER)).unwrap();
+        }
+        Self { scratch, program }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.scratch.path("home"))
+            .stdin(Stdio::null())
+            .current_dir("/");
+        if rustix::process::geteuid().is_root() {
+            command.uid(OTHER).gid(OTHER);
+        }
+        command
+    }
+
+    fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+#[test]
+fn who_cannot_read_the_file_learns_who_can() {
+    let other = Other::new();
+    let path = other.scratch.file("config.json", "{}");
+    let place = path.to_str().unwrap();
+    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode));
+    mode(0o000).unwrap();
+    let words = other.fails(&["--check", "--config", place]);
+    let denied = format!("cannot read the configuration `{place}`: permission denied; ");
+    assert!(words.contains(&(denied.clone() + "only ")), "{words}");
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    // A group of this machine that has a name, and one that has none.
+    let groups = std::fs::read_to_string("/etc/group").unwrap();
+    let named = groups.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let (name, gid) = (fields.next()?, fields.nth(1)?.parse().ok()?);
+        (gid != 0 && gid != OTHER).then(|| (name.to_owned(), gid))
+    });
+    mode(0o640).unwrap();
+    for (name, gid) in named.into_iter().chain([("987654".into(), 987_654)]) {
+        chown(&path, None, Some(gid)).unwrap();
+        let words = other.fails(&["--check", "--config", place]);
+        let remedy = format!(
+            "the members of the group `{name}` can read it: `sudo usermod -aG {name} \"$USER\"`, then log in again"
+        );
+        assert!(words.contains(&(denied.clone() + &remedy)), "{words}");
+    }
+    // Nobody is to join the group of root.
+    chown(&path, None, Some(0)).unwrap();
+    let words = other.fails(&["--check", "--config", place]);
+    assert!(words.contains("; only root can read"), "{words}");
+}
+
+#[test]
+fn what_a_server_without_a_key_names_makes_one_that_this_user_can_start() {
+    if Path::new(SYSTEM_FILE).exists() {
+        return;
+    }
+    for runtime in [false, true] {
+        let other = Other::new();
+        let words = other.fails(&["--transport", "remotehttp"]);
+        assert!(
+            words.contains("run `mcpmqtt --genkey` to make a key"),
+            "{words}"
+        );
+        let with_runtime = |mut command: Command| {
+            if runtime {
+                command.env("XDG_RUNTIME_DIR", other.scratch.path("home"));
+            }
+            command
+        };
+        let made = with_runtime(other.run(&["--genkey"])).output().unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let place = if runtime {
+            "home/mcpmqtt.sock"
+        } else {
+            "home/.config/mcpmqtt/mcpmqtt.sock"
+        };
+        let socket = other.scratch.path(place);
+        let words = String::from_utf8(made.stderr).unwrap();
+        let told = format!("the remote server will listen on `{}`", socket.display());
+        assert!(words.contains(&told), "{words}");
+        let mut server =
+            Program::start(&mut with_runtime(other.run(&["--transport", "remotehttp"])));
+        server.until("serving MCP over HTTP on");
+        std::os::unix::net::UnixStream::connect(&socket).unwrap();
+        assert!(server.end().1.success());
+    }
 }
 
 #[test]

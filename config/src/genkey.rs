@@ -23,6 +23,8 @@ pub struct Rotation {
     pub key: Secret,
     /// There was a key before, which ends with this one.
     pub replaces: bool,
+    /// The socket of a section that is new.
+    pub socket: Option<String>,
 }
 
 impl fmt::Debug for Rotation {
@@ -35,11 +37,16 @@ impl fmt::Debug for Rotation {
 /// `remote_server.api_key_kdf` is or belongs. Costs already there are kept if they are valid; a plain `api_key` is
 /// removed.
 pub fn rotate(text: &str, entropy: [u8; 48]) -> Result<Rotation, GenkeyError> {
-    rotate_bytes(text.as_bytes(), entropy)
+    rotate_bytes(text.as_bytes(), entropy, None)
 }
 
-/// Like [`rotate`], for what was read from a file: bytes that are no UTF-8 text are refused with their place.
-pub fn rotate_bytes(bytes: &[u8], entropy: [u8; 48]) -> Result<Rotation, GenkeyError> {
+/// Like [`rotate`], for what was read from a file: bytes that are no UTF-8 text are refused with their place. Where the
+/// section `remote_server` is new, it listens on `socket`, if there is one, and not on the default.
+pub fn rotate_bytes(
+    bytes: &[u8],
+    entropy: [u8; 48],
+    socket: Option<&str>,
+) -> Result<Rotation, GenkeyError> {
     let (key, salt) = entropy.split_at(32);
     let key = URL_SAFE_NO_PAD.encode(key);
     let report = Report::default();
@@ -72,6 +79,9 @@ pub fn rotate_bytes(bytes: &[u8], entropy: [u8; 48]) -> Result<Rotation, GenkeyE
     let mut changes = Vec::new();
     if server.is_none() {
         changes.push((vec!["remote_server"], json!({})));
+        if let Some(socket) = socket {
+            changes.push((vec!["remote_server", "uds"], socket.into()));
+        }
     }
     if !before.is_some_and(Value::is_object) {
         changes.push((vec!["remote_server", "api_key_kdf"], json!({})));
@@ -86,6 +96,7 @@ pub fn rotate_bytes(bytes: &[u8], entropy: [u8; 48]) -> Result<Rotation, GenkeyE
         text: changed(bytes, &file, &changes),
         key: Secret::new(key),
         replaces,
+        socket: socket.filter(|_| server.is_none()).map(str::to_owned),
     })
 }
 
@@ -180,8 +191,7 @@ pub const FIRST_FILE: &str = r#"{
       "permissions": ["read", "write"],
       "description": "To try things out: nothing is controlled here."
     }
-  ],
-  "remote_server": {}
+  ]
 }
 "#;
 

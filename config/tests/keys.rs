@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 use mcpmqtt_config::{
-    ApiKey, Config, FIRST_FILE, GenkeyError, KeyDigest, KeyRecord, OutOfMemory, Rotation, rotate,
-    rotate_bytes,
+    ApiKey, Config, FIRST_FILE, GenkeyError, KeyDigest, KeyRecord, Listen, OutOfMemory, Rotation,
+    rotate, rotate_bytes,
 };
 use serde_json::Value;
 
@@ -46,7 +46,7 @@ fn keys(value: &Value) -> Vec<&str> {
 
 #[test]
 fn a_file_that_is_no_text_is_refused_with_its_place() {
-    let error = rotate_bytes(b"{\"a\": \"\xe4\"}", ENTROPY).unwrap_err();
+    let error = rotate_bytes(b"{\"a\": \"\xe4\"}", ENTROPY, None).unwrap_err();
     assert!(matches!(error, GenkeyError::NotJson(_)));
     assert!(
         error
@@ -54,7 +54,7 @@ fn a_file_that_is_no_text_is_refused_with_its_place() {
             .starts_with("the file is not UTF-8 text: line 1, column 8: "),
         "{error}"
     );
-    assert!(rotate_bytes(b"{}", ENTROPY).is_ok());
+    assert!(rotate_bytes(b"{}", ENTROPY, None).is_ok());
 }
 
 #[test]
@@ -327,7 +327,29 @@ fn the_first_file_says_what_holds_without_one() {
         kept.map(str::to_owned).collect::<Vec<_>>()
     };
     assert_eq!(lines(&first), lines(&Config::without_file()));
-    assert!(matches!(first.remote_server.unwrap().api_key, ApiKey::None));
+    assert!(first.remote_server.is_none());
+}
+
+#[test]
+fn a_new_section_listens_where_its_user_can() {
+    let made = |before: &str| rotate_bytes(before.as_bytes(), ENTROPY, Some("/home/u/s")).unwrap();
+    let listens = |made: &Rotation| {
+        let (config, _) = Config::parse(&made.text).unwrap();
+        config.remote_server.unwrap().listen
+    };
+    for before in [FIRST_FILE, "{}", r#"{"remote_server": null}"#] {
+        let made = made(before);
+        assert_eq!(
+            listens(&made),
+            Listen::Unix("/home/u/s".into()),
+            "{}",
+            made.text
+        );
+        assert_eq!(made.socket.as_deref(), Some("/home/u/s"));
+    }
+    let made = made(r#"{"remote_server": {}}"#);
+    assert_eq!(listens(&made), Listen::Unix("/var/run/mcpmqtt.sock".into()));
+    assert_eq!(made.socket, None);
 }
 
 #[test]

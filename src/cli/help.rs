@@ -7,7 +7,7 @@ An MCP client starts it and speaks to it on standard input and output.
 
 Usage: mcpmqtt [OPTIONS]
 
-  --config PATH      configuration file (default: ~/.config/mcpmqtt/config.json)
+  --config PATH      configuration file (else $MCPMQTT_CONFIG, ~/.config, /etc)
   --transport NAME   stdio (default) or remotehttp
   --log-level LEVEL  DEBUG, INFO, WARNING, ERROR or CRITICAL; wins over the file
   --logfile PATH     append the log to this file, not to standard error
@@ -23,7 +23,7 @@ Usage: mcpmqtt [OPTIONS]
   -h, --help, -V, --version   print this help, print the version
 
 Examples:
-  mcpmqtt --config /etc/mcpmqtt/config.json --check --connect
+  mcpmqtt --check --connect
   mcpmqtt --call mqtt_read topic=sensors/kitchen/temperature
   mcpmqtt --genkey && mcpmqtt --transport remotehttp
 

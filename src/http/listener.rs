@@ -280,7 +280,15 @@ impl fmt::Display for ListenError {
                     "cannot listen on {}: {}",
                     ShownPath(Path::new(place)),
                     crate::transport::words(why)
-                )
+                )?;
+                if why.kind() != io::ErrorKind::PermissionDenied {
+                    return Ok(());
+                }
+                f.write_str(if place.starts_with('/') {
+                    "; set `remote_server.uds` to a path in a directory where this user may make files"
+                } else {
+                    "; set the port to one from 1024 on, which every user may take"
+                })
             }
             ListenError::Activation(why) => write!(f, "socket activation: {why}"),
         }

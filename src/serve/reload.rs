@@ -54,6 +54,7 @@ impl Reload {
             mut config,
             origin,
             warnings,
+            ..
         } = startup::load(self.settings.config.as_deref())?;
         let Some(server) = config.remote_server.clone() else {
             return Err(NO_SECTION.into());

@@ -54,6 +54,7 @@ impl Agent {
             .args(args)
             .env("HOME", scratch.path("home"))
             .env_remove("XDG_CONFIG_HOME")
+            .env_remove("MCPMQTT_CONFIG")
             .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
