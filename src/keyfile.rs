@@ -65,7 +65,8 @@ pub fn prepare(path: &Path, folders: bool) -> Result<Prepared, KeyfileError> {
     };
     let (target, before) = match path.canonicalize() {
         Ok(target) => {
-            let before = read(&target).map_err(at("read"))?;
+            // It is opened for both, so that may be what is not allowed.
+            let before = read(&target).map_err(at("read and write"))?;
             (target, Some(before))
         }
         Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {

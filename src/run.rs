@@ -133,11 +133,13 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<Served
 fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> ExitCode {
     let level = settings.log_level.unwrap_or(LogLevel::Warning);
     logger::start(level, settings.logfile.as_deref());
+    let mut doubts = 0;
     let called = call::request(tool, words).and_then(|request| {
         descriptors::require().map_err(CallError::Failed)?;
         let mut loaded = startup::load(settings.config.as_deref()).map_err(CallError::Failed)?;
         // They are for whoever looks after the file, not for each of the calls.
         for warning in std::mem::take(&mut loaded.warnings) {
+            doubts += 1;
             logger::info(format_args!("{warning}"));
         }
         tell(&loaded);
@@ -148,6 +150,13 @@ fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> E
     match called {
         Ok(()) => ExitCode::SUCCESS,
         Err(CallError::Usage(words)) => complain(&words, WRONG_ARGUMENTS),
+        // They may be why.
+        Err(CallError::Failed(words)) if doubts > 0 => {
+            let noun = if doubts == 1 { "warning" } else { "warnings" };
+            let doubts =
+                format!("\n  `mcpmqtt --check` shows {doubts} {noun} of the configuration");
+            complain(&(words + &doubts), FAILED)
+        }
         Err(CallError::Failed(words)) => complain(&words, FAILED),
     }
 }
@@ -220,18 +229,21 @@ fn new_key(named: Option<&Path>) -> Result<(), String> {
     let _ = match change {
         Change::NewFile => writeln!(
             notes,
-            "{shown} is new: the broker at localhost:1883, `test/+` to read and write, and the hash of the API key"
+            "{shown} is new: the broker at localhost:1883, `test/+` to read and write, and the hash of the API key above, which is shown this once"
         ),
-        Change::FirstKey => writeln!(notes, "{shown} now holds the hash of the new API key"),
+        Change::FirstKey => writeln!(
+            notes,
+            "{shown} now holds the hash of the API key above, which is shown this once"
+        ),
         Change::Replaces => writeln!(
             notes,
-            "{shown} now holds the hash of the new API key; the key before it ends when the server starts again or gets SIGHUP"
+            "{shown} now holds the hash of the API key above, which is shown this once; the key before it ends when the server starts again or gets SIGHUP"
         ),
     };
     if let Some(socket) = socket {
         let _ = writeln!(
             notes,
-            "the remote server will listen on {}, since `/var/run` takes only root's sockets",
+            "the remote server will listen on {}, since `/var/run` takes only root's sockets; for TCP set `remote_server.port`, and `host` to `127.0.0.1`",
             ShownPath(Path::new(&socket))
         );
     }

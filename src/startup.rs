@@ -59,8 +59,9 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
 /// # Errors
 /// All that is wrong.
 pub fn find(named: Option<&Path>) -> Result<Loaded, Unusable> {
-    let path = match location::locate(named).map_err(Unusable::Unreadable)? {
-        Location::Named(path) | Location::Usual(path) => path,
+    let (path, is_by_variable) = match location::locate(named).map_err(Unusable::Unreadable)? {
+        Location::Named(path) => (path, named.is_none()),
+        Location::Usual(path) => (path, false),
         Location::Absent { why, .. } => return Ok(without_file(&why)),
     };
     // One byte more than is allowed, so that `Config::parse_bytes` can say that it is too much.
@@ -75,8 +76,13 @@ pub fn find(named: Option<&Path>) -> Result<Loaded, Unusable> {
             Ok(loaded)
         }
         Err(error) => Err(Unusable::Unreadable(format!(
-            "cannot read the configuration {}: {}{}",
+            "cannot read the configuration {}{}: {}{}",
             ShownPath(&path),
+            if is_by_variable {
+                ", which `MCPMQTT_CONFIG` names"
+            } else {
+                ""
+            },
             words(&error),
             remedy(&path, &error)
         ))),
@@ -291,6 +297,9 @@ fn words(error: &io::Error) -> String {
 fn remedy(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => location::remedy_for(path),
+        io::ErrorKind::NotFound if path.as_os_str().as_encoded_bytes().starts_with(b"$") => {
+            "; `$` means nothing here: write the whole path, or `~/`".into()
+        }
         _ => String::new(),
     }
 }

@@ -517,7 +517,7 @@ fn a_second_signal_ends_it_at_once_although_a_call_is_under_way() {
         ask(unix(&socket), &call("mqtt_publish", &message));
     });
     program.signal(Signal::TERM);
-    program.until("Term received, stopping");
+    program.until("SIGTERM received, stopping");
     program.signal(Signal::INT);
     let (log, status) = program.ended();
     assert_eq!(status.code(), Some(1), "{log}");

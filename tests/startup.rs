@@ -156,13 +156,11 @@ fn a_variable_names_the_file_and_home_is_known_in_it() {
     let log = String::from_utf8(absent.stderr).unwrap();
     assert_eq!(absent.status.code(), Some(1), "{log}");
     let path = scratch.path("none.json");
-    assert!(
-        log.contains(&format!(
-            "cannot read the configuration `{}`",
-            path.display()
-        )),
-        "{log}"
+    let expected = format!(
+        "cannot read the configuration `{}`, which `MCPMQTT_CONFIG` names: no such file",
+        path.display()
     );
+    assert!(log.contains(&expected), "{log}");
 }
 
 // ---- another user's files

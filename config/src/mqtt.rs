@@ -136,6 +136,12 @@ impl Backoff {
 
 fn host(section: &Section<'_>) -> String {
     let host = section.text("host").unwrap_or(DEFAULT_HOST);
+    judge_host(section, host);
+    host.to_owned()
+}
+
+/// Reports a `host` that is neither a host name nor an address.
+pub(crate) fn judge_host(section: &Section<'_>, host: &str) {
     if let Some(allowed) = host_rule(host) {
         // What stands before `@` in an address is a login.
         let shown = match host.rsplit_once('@') {
@@ -144,7 +150,6 @@ fn host(section: &Section<'_>) -> String {
         };
         section.refuse("host", &Value::from(shown), allowed);
     }
-    host.to_owned()
 }
 
 /// What would be right, if `host` is neither a host name nor an address.

@@ -3,11 +3,13 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use mcpmqtt_protocol::topic::Shown;
 use serde_json::Value;
 
 use crate::host::{Host, Origin};
 use crate::https::ServerTls;
 use crate::kdf::KeyRecord;
+use crate::mqtt::judge_host;
 use crate::secret::Secret;
 use crate::section::{Section, found};
 
@@ -130,10 +132,19 @@ fn listen(section: &Section<'_>) -> Listen {
         section.refuse("uds", &Value::from(uds), "the path of a socket");
     }
     if section.value("port").is_some() {
+        judge_host(section, host);
         return Listen::Tcp {
             host: host.to_owned(),
             port: section.whole("port", 1..=u16::MAX, 1),
         };
+    }
+    // Whoever names a socket knows what is listened on.
+    if section.value("host").is_some() && section.value("uds").is_none() {
+        let socket = Shown(uds);
+        section.warn(
+            "host",
+            format!("is not used without `port`: the server listens on the socket {socket}"),
+        );
     }
     Listen::Unix(uds.into())
 }

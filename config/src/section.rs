@@ -34,7 +34,7 @@ impl<'a> Section<'a> {
             None => None,
             Some(Value::Object(keys)) => Some(keys),
             Some(other) => {
-                report.problem(&path, format!("found {}; allowed: an object", found(other)));
+                report.problem(&path, not_an_object(&path, other));
                 None
             }
         };
@@ -226,9 +226,33 @@ pub(crate) fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// A value as a message names it.
+/// What is wrong with a value where an object is expected. A text in the place of a whole section may be an address
+/// with a login in it, a password or a key, so it is not shown.
+fn not_an_object(path: &str, value: &Value) -> String {
+    match (path, value) {
+        ("mqtt", Value::String(_)) => {
+            "found a string; allowed: an object, such as `{\"host\": \"localhost\", \"port\": \
+                                       1883, \"username\": null, \"password_file\": null}`"
+                .into()
+        }
+        (path, Value::String(_)) if !path.starts_with("topics") => {
+            "found a string; allowed: an object".into()
+        }
+        (_, value) => format!("found {}; allowed: an object", found(value)),
+    }
+}
+
+/// A value as a message names it. What stands before the `@` of an address is a login.
 pub(crate) fn found(value: &Value) -> String {
     match value {
+        Value::String(text)
+            if text
+                .rsplit_once('@')
+                .is_some_and(|(login, _)| login.contains(':')) =>
+        {
+            let host = text.rsplit_once('@').unwrap_or_default().1;
+            format!("the string {}", Shown(&format!("…@{host}")))
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) => format!("`{value}`"),
         Value::String(text) => format!("the string {}", Shown(text)),
         Value::Array(_) => "a list".to_owned(),

@@ -52,7 +52,11 @@ impl Config {
                     "",
                     format!(
                         "the file must hold one JSON object, found {}",
-                        found(&other)
+                        match &other {
+                            // It may be a password or a key.
+                            Value::String(_) => "a string".into(),
+                            other => found(other),
+                        }
                     ),
                 );
                 Err(report.refuse())

@@ -157,7 +157,7 @@ impl Boundary {
                 true => Ok(()),
                 false => Err(Refusal::new(
                     StatusCode::Forbidden,
-                    "this `host` is not this machine; see `allowed_hosts` in the configuration",
+                    "this `host` is no loopback name, and not in `remote_server.allowed_hosts` of the configuration",
                 )),
             };
         }

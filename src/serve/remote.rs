@@ -1,5 +1,6 @@
 //! Agents served over HTTP.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
@@ -124,14 +125,27 @@ async fn agents(server: &RemoteServer, secure: bool) -> Result<Listener, String>
     let listener = open(server).await?;
     let secure = secure && listener.is_tcp();
     logger::info(format_args!(
-        "serving MCP over {} on `{}`",
+        "serving MCP over {} on `{}`{}",
         if secure { "HTTPS" } else { "HTTP" },
-        listener.place()
+        listener.place(),
+        url(&listener, secure)
     ));
     if let Some(warning) = in_the_clear(&listener, secure) {
         logger::warning(format_args!("{warning}"));
     }
     Ok(listener)
+}
+
+/// Where clients on this machine find a TCP listener, in words.
+fn url(listener: &Listener, secure: bool) -> String {
+    let scheme = if secure { "https" } else { "http" };
+    match listener.place().parse::<SocketAddr>() {
+        Ok(place) if place.ip().is_unspecified() => {
+            format!(": {scheme}://localhost:{}/mcp", place.port())
+        }
+        Ok(place) => format!(": {scheme}://{place}/mcp"),
+        Err(_) => String::new(),
+    }
 }
 
 /// The agents' listener, whoever opens it: systemd, or we at the place of the configuration.

@@ -34,9 +34,12 @@ pub(super) fn stop(
                     logger::flush();
                     std::process::exit(1);
                 }
-                if let Ok(signal) = signal {
-                    logger::info(format_args!("{signal:?} received, stopping"));
-                }
+                let name = match signal {
+                    Ok(Signal::Int) => "SIGINT",
+                    Ok(Signal::Hup) => "SIGHUP",
+                    _ => "SIGTERM",
+                };
+                logger::info(format_args!("{name} received, stopping"));
                 first.close();
             }
         })

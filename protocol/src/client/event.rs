@@ -201,6 +201,8 @@ pub enum Refusal {
     Credentials,
     /// Code 5.
     NotAuthorized,
+    /// Code 4 or 5, for a client that sent no user name.
+    NoUserName,
 }
 
 /// A packet that a broker must not send at this point.

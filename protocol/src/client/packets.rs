@@ -74,11 +74,17 @@ impl Core {
     }
 
     fn handle_connack(&mut self, now: Instant, connack: Connack) -> Result<(), Reason> {
+        let is_nameless = self.options.username.is_none();
         let refusal = match connack.code {
             ConnectReturnCode::Accepted => None,
             ConnectReturnCode::RefusedProtocolVersion => Some(Refusal::ProtocolVersion),
             ConnectReturnCode::RefusedIdentifierRejected => Some(Refusal::ClientId),
             ConnectReturnCode::ServerUnavailable => Some(Refusal::Unavailable),
+            ConnectReturnCode::BadUsernamePassword | ConnectReturnCode::NotAuthorized
+                if is_nameless =>
+            {
+                Some(Refusal::NoUserName)
+            }
             ConnectReturnCode::BadUsernamePassword => Some(Refusal::Credentials),
             ConnectReturnCode::NotAuthorized => Some(Refusal::NotAuthorized),
         };

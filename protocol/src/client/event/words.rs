@@ -120,6 +120,10 @@ impl fmt::Display for Refusal {
                 "the broker does not authorize this client: the user name, the password or the client id is \
                  wrong, or may not connect (see `mqtt.username`, `mqtt.password`, `mqtt.client_id`)"
             }
+            Self::NoUserName => {
+                "the broker does not authorize this client, which sent no user name (see `mqtt.username`, \
+                 `mqtt.password`)"
+            }
         })
     }
 }
