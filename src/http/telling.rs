@@ -43,8 +43,8 @@ pub(super) struct Telling {
     pub(super) unsent: Rc<Unsent>,
     /// Whose it is, if it is a session's.
     pub(super) session: u64,
-    /// Given back when its client is answered, or has left.
-    pub(super) _place: Option<Place>,
+    /// Given back when its client is answered, or has left: whoever has a client takes it out for as long.
+    pub(super) place: Option<Place>,
 }
 
 impl Telling {
