@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use harness::mosquitto::eventually;
 use harness::{Scratch, full_size};
 use mcpmqtt::http::{Deadlines, Limits};
+use mcpmqtt::mcp::catalog::{Catalog, ToolCall};
 use mcpmqtt_config::ApiKey;
 use serde_json::json;
 use support::bystander::{Bystander, Place};
 use support::http::{Client, KEY, Server, Wanted, generated, hashed, post};
-use support::{initialize, modern, request};
+use support::{initialize, modern, nothing, request, tool};
 
 /// Attacks a server over TCP and one over the Unix socket while a bystander calls.
 fn under_attack(limits: Limits, attack: impl Fn(&Server, &Bystander)) {
@@ -174,6 +175,56 @@ fn end(session: &str) -> Vec<u8> {
         "DELETE /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\nmcp-session-id: {session}\r\n\r\n"
     )
     .into_bytes()
+}
+
+/// Steps of the tool `loud`, and whether it has ended.
+static STEPS: AtomicUsize = AtomicUsize::new(0);
+static ENDED: AtomicBool = AtomicBool::new(false);
+
+/// Tells more than a socket takes, without end.
+fn loud(catalog: &mut Catalog) {
+    struct End;
+    impl Drop for End {
+        fn drop(&mut self) {
+            ENDED.store(true, Ordering::Relaxed);
+        }
+    }
+    let loud = tool("loud", nothing(), |call: ToolCall| {
+        Box::pin(async move {
+            let _end = End;
+            let text = "x".repeat(900_000);
+            loop {
+                let step = STEPS.fetch_add(1, Ordering::Relaxed);
+                call.progress.report(step as f64, None, &text);
+                async_io::Timer::after(Duration::from_millis(101)).await;
+            }
+        })
+    });
+    catalog.tools.push(loud);
+}
+
+#[test]
+fn a_call_goes_on_and_ends_with_its_session_though_its_client_reads_nothing() {
+    let folder = Scratch::new();
+    let mut wanted = Wanted {
+        catalog: loud,
+        file: Some(folder.path("socket")),
+        ..Wanted::default()
+    };
+    // It must not be what ends the call.
+    wanted.deadlines.write = Duration::from_secs(600);
+    let server = Server::with(wanted);
+    let session = session(&server);
+    let params = json!({"name": "loud", "arguments": {}, "_meta": {"progressToken": 1}});
+    let body = request(1, "tools/call", params).to_string();
+    let mut client = server.connect();
+    client.send(&post(&format!("mcp-session-id: {session}\r\n"), &body));
+    // The socket takes less than one event, and a few more wait behind it.
+    eventually("the call goes on", || STEPS.load(Ordering::Relaxed) > 12);
+    assert!(!ENDED.load(Ordering::Relaxed));
+    server.ask(&end(&session));
+    eventually("the call ends", || ENDED.load(Ordering::Relaxed));
+    drop(client);
 }
 
 #[test]

@@ -234,6 +234,21 @@ fn an_answer_that_a_lost_connection_missed_comes_on_the_resumed_stream() {
 }
 
 #[test]
+fn a_call_whose_client_left_its_stream_keeps_no_place_from_the_next_call() {
+    // Of six connections that can wait for the end of a call, one caller gets three.
+    let server = with(Limits {
+        connections: 8,
+        ..Limits::default()
+    });
+    let session = Session::begin(&server, "2025-06-18");
+    for id in 1..=8 {
+        // Its answer is a stream only if it was not turned away.
+        drop(session.slow(id));
+        until_noticed(&server);
+    }
+}
+
+#[test]
 fn a_resumed_stream_follows_the_call_live() {
     let server = server();
     let session = Session::begin(&server, "2025-06-18");

@@ -240,6 +240,29 @@ fn greedy_watchers_are_refused_in_words_and_cost_the_others_nothing() {
 }
 
 #[test]
+fn a_watch_counts_for_those_who_still_listen_and_not_for_who_was_first() {
+    let broker = Mosquitto::start();
+    let house = House::new(&broker, json!({"watches": 8}));
+    let (mut first, mut second) = (house.agent(), house.agent());
+    let topics = || (0..4).map(|number| format!("t/{number}"));
+    for agent in [&mut first, &mut second] {
+        assert!(agent.subscribe_all(topics()).iter().all(is_good));
+    }
+    let refused = first.subscribe("t/more");
+    assert!(!is_good(&refused), "half of them is its share: {refused}");
+    for topic in topics() {
+        let uri = json!({"uri": format!("mqtt://topic/{topic}")});
+        assert!(is_good(&first.ask("resources/unsubscribe", uri)));
+    }
+    // They are the second one's now.
+    let told = second.subscribe("t/other");
+    let words = told["error"]["message"].as_str().unwrap_or_default();
+    assert!(words.contains("4 of 8 are in use, 4 of them"), "{told}");
+    let granted = first.subscribe("t/more");
+    assert!(is_good(&granted), "{granted}");
+}
+
+#[test]
 fn waiting_calls_of_one_agent_leave_places_for_the_others() {
     let broker = Mosquitto::start();
     broker.publish(&["-r", "-t", "t/calm", "-m", "21.5"]);

@@ -181,6 +181,7 @@ fn reasons() -> Vec<Reason> {
         Reason::Timeout(None),
         Reason::FilterRefused,
         Reason::FilterCutsConnection,
+        Reason::FilterEndsConnection(Box::new(Reason::NoSubscribeAck)),
         Reason::BringsMalformed(FrameError::DupWithQos0),
         Reason::SessionGivenUp,
         Reason::ShuttingDown,

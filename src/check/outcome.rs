@@ -127,7 +127,9 @@ impl From<ListenFailure> for Outcome {
         let reason = failure.to_string();
         match failure {
             ListenFailure::Broker(Reason::FilterRefused) => Self::Refused(reason),
-            ListenFailure::Broker(Reason::FilterCutsConnection)
+            ListenFailure::Broker(
+                Reason::FilterCutsConnection | Reason::FilterEndsConnection(_),
+            )
             | ListenFailure::Refused(ListenError::GivenUp(_)) => Self::Cuts(reason),
             _ => Self::Failed(reason),
         }

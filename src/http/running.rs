@@ -53,7 +53,7 @@ pub(super) async fn call(client: &mut Client, running: Running, last: bool) -> B
         memory,
         unsent: Rc::new(client.site.unread.on(client.seat.number())),
         session,
-        _place: place,
+        place,
     };
     if !accepts.json {
         telling.news.begin();
@@ -159,7 +159,9 @@ pub(super) async fn stream(client: &mut Client, mut source: Source) -> Next {
 
 /// Sends what a call tells, and then its answer.
 // Boxed parts, as in `stream`.
-pub(super) async fn told(client: &mut Client, telling: Telling, last: bool) -> Next {
+pub(super) async fn told(client: &mut Client, mut telling: Telling, last: bool) -> Next {
+    // With what goes on when the client has left it would be held until the end of the call.
+    let _place = telling.place.take();
     let (session, ender) = (telling.session, telling.ender.clone());
     let ends_with_client = telling.ends_with_client;
     let (feed, mut response) = events::open();

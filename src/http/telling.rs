@@ -4,6 +4,8 @@
 //! told is remembered for a client that comes back, if it is to be.
 //! Does not: write to a connection (see `running`).
 
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -43,8 +45,8 @@ pub(super) struct Telling {
     pub(super) unsent: Rc<Unsent>,
     /// Whose it is, if it is a session's.
     pub(super) session: u64,
-    /// Given back when its client is answered, or has left.
-    pub(super) _place: Option<Place>,
+    /// Given back when its client is answered, or has left: whoever has a client takes it out for as long.
+    pub(super) place: Option<Place>,
 }
 
 impl Telling {
@@ -119,14 +121,18 @@ impl Telling {
                     late = Timer::never();
                     self.ender.give_up();
                 }
-                Event::News(text) => way.send(&text).await,
-                Event::Beat => put_heartbeat(feed).await,
+                Event::News(text) => {
+                    let sending = way.send(&text);
+                    meanwhile(&mut self.work, &self.unsent, sending).await;
+                }
+                Event::Beat => {
+                    meanwhile(&mut self.work, &self.unsent, put_heartbeat(feed)).await;
+                }
                 Event::Reply(mut reply) => {
                     while let Some(text) = self.news.take() {
                         way.send(&text).await;
                     }
-                    let bytes = reply.as_ref().map_or(0, |reply| reply.text.len());
-                    self.unsent.hold(bytes);
+                    self.unsent.hold(size(reply.as_ref()));
                     let messages = reply.as_mut().map(|it| it.messages(MESSAGE_BYTES));
                     for message in messages.into_iter().flatten() {
                         way.send(&message).await;
@@ -161,6 +167,31 @@ impl Way<'_> {
             put(self.feed, event).await;
         }
     }
+}
+
+/// Sends something while the work goes on. A client that does not read keeps it neither from its end nor from the rules
+/// in force, which a reload waits for.
+async fn meanwhile(
+    work: &mut BoxedLocal<Option<Reply>>,
+    unsent: &Unsent,
+    sending: impl Future<Output = ()>,
+) {
+    let mut sending = pin!(sending);
+    let sent = async {
+        sending.as_mut().await;
+        None
+    };
+    let Some(reply) = future::or(sent, async { Some((&mut *work).await) }).await else {
+        return;
+    };
+    // It is to be read, too, though not yet on its way.
+    unsent.hold(size(reply.as_ref()));
+    *work = future::ready(reply).boxed_local();
+    sending.await;
+}
+
+fn size(reply: Option<&Reply>) -> usize {
+    reply.map_or(0, |reply| reply.text.len())
 }
 
 async fn next(work: &mut BoxedLocal<Option<Reply>>, news: &News) -> Event {

@@ -2,7 +2,8 @@
 //!
 //! Promises: an ear hears exactly the kinds and resources it asked for; a stream that does not keep
 //! up is ended, never left with a gap it cannot know of; a resource is watched once however many
-//! listen to it, and no longer than somebody does.
+//! listen to it, and no longer than somebody does,
+//! at the expense of one who does.
 //! Does not: coalesce; who signals decides how often.
 
 mod ear;
@@ -34,8 +35,16 @@ pub(super) struct Watched {
     watch: OnceCell<Watch>,
     /// Why nobody can listen to it any more.
     over: RefCell<Option<ReadError>>,
-    /// Of whoever was the first to listen; a resource that never changes needs none.
-    _place: Option<Place>,
+    /// Of the first of those who listen; a resource that never changes needs none.
+    place: RefCell<Option<Place>>,
+    /// Who listens, in the order in which they came.
+    listeners: RefCell<Vec<CallerId>>,
+}
+
+/// That a caller listens to a resource, until dropped.
+pub(super) struct Listening {
+    watched: Rc<Watched>,
+    caller: CallerId,
 }
 
 #[derive(Debug)]
@@ -151,12 +160,13 @@ impl Notifier {
         uri: &str,
         watcher: Option<&Watcher>,
         caller: &CallerId,
-    ) -> Result<Rc<Watched>, ReadError> {
+    ) -> Result<Listening, ReadError> {
         let known = self.0.watched.borrow().get(uri).and_then(Weak::upgrade);
         let watched = match known {
             Some(known) => known,
             None => self.begin(uri, watcher.map(|_| caller))?,
         };
+        let listening = watched.listened_to_by(caller);
         if let Some(watcher) = watcher {
             watched
                 .watch
@@ -164,7 +174,7 @@ impl Notifier {
                 .await?;
         }
         let over = watched.over.borrow().clone();
-        over.map_or(Ok(watched), Err)
+        over.map_or(Ok(listening), Err)
     }
 
     /// What others can join from now on.
@@ -189,7 +199,8 @@ impl Notifier {
             uri: uri.into(),
             watch: OnceCell::new(),
             over: RefCell::default(),
-            _place: place,
+            place: RefCell::new(place),
+            listeners: RefCell::default(),
         });
         let mut all = self.0.watched.borrow_mut();
         all.retain(|_, watched| watched.strong_count() > 0);
@@ -220,6 +231,36 @@ impl Notifier {
     }
 }
 
+impl Watched {
+    fn listened_to_by(self: &Rc<Self>, caller: &CallerId) -> Listening {
+        self.listeners.borrow_mut().push(caller.clone());
+        Listening {
+            watched: Rc::clone(self),
+            caller: caller.clone(),
+        }
+    }
+}
+
+/// Whoever listens no more must not pay for those who still do.
+impl Drop for Listening {
+    fn drop(&mut self) {
+        let Watched {
+            place, listeners, ..
+        } = &*self.watched;
+        let mut listeners = listeners.borrow_mut();
+        if let Some(at) = listeners.iter().position(|it| *it == self.caller) {
+            listeners.remove(at);
+        }
+        let mut place = place.borrow_mut();
+        let paid = place.as_mut().filter(|it| *it.caller() == self.caller);
+        if let (Some(place), Some(next)) = (paid, listeners.first()) {
+            if !listeners.contains(&self.caller) {
+                place.pass_to(next);
+            }
+        }
+    }
+}
+
 impl Watch {
     /// Holds whatever does the watching, such as a task; it is dropped when nobody listens any more.
     pub fn new(guard: impl Any) -> Watch {
@@ -240,9 +281,9 @@ impl fmt::Debug for Watch {
     }
 }
 
-impl fmt::Debug for Watched {
+impl fmt::Debug for Listening {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watched")
+        f.write_str("Listening")
     }
 }
 

@@ -94,19 +94,39 @@ impl Places {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let Room { taken, held, .. } = &*self.room;
-        taken.set(taken.get().saturating_sub(1));
-        let mut held = held.borrow_mut();
-        let left = held
-            .get(&self.caller)
-            .map_or(0, |own| own.saturating_sub(1));
+impl Place {
+    /// Whose it is.
+    #[must_use]
+    pub fn caller(&self) -> &CallerId {
+        &self.caller
+    }
+
+    /// Makes it another caller's, who may have more than its share by that.
+    pub fn pass_to(&mut self, next: &CallerId) {
+        self.room.release(&self.caller);
+        self.caller = next.clone();
+        *self.room.held.borrow_mut().entry(next.clone()).or_default() += 1;
+    }
+}
+
+impl Room {
+    /// One that the caller held is held no longer.
+    fn release(&self, caller: &CallerId) {
+        let mut held = self.held.borrow_mut();
+        let left = held.get(caller).map_or(0, |own| own.saturating_sub(1));
         // Who holds nothing is forgotten: callers come and go without end.
         match left {
-            0 => held.remove(&self.caller),
-            left => held.insert(self.caller.clone(), left),
+            0 => held.remove(caller),
+            left => held.insert(caller.clone(), left),
         };
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Room { taken, .. } = &*self.room;
+        taken.set(taken.get().saturating_sub(1));
+        self.room.release(&self.caller);
     }
 }
 

@@ -125,7 +125,13 @@ impl Core {
         };
         let forbidden = self.subscriptions.disconnected(clean, heard, &mut self.ids);
         for filter in forbidden {
-            let reason = Reason::FilterCutsConnection;
+            let reason = match reason {
+                // It was us who closed.
+                Reason::NoSubscribeAck | Reason::Protocol(_) => {
+                    Reason::FilterEndsConnection(Box::new(reason.clone()))
+                }
+                _ => Reason::FilterCutsConnection,
+            };
             self.refuse_listeners(&filter, &reason);
             self.blame.condemn(now, &filter, None, reason);
         }

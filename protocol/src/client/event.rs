@@ -142,6 +142,8 @@ pub enum Reason {
     FilterRefused,
     /// The broker ended the connection each time this filter was asked for.
     FilterCutsConnection,
+    /// We had to end the connection each time this filter was asked for, the last time for this reason.
+    FilterEndsConnection(Box<Reason>),
     /// What the broker sends for this filter broke the protocol more than once.
     BringsMalformed(FrameError),
     /// The broker ended the connection each time it was sent this message, so its session is ended.

@@ -436,6 +436,39 @@ fn a_filter_that_ends_the_connection_twice_is_refused() {
     rig.still_connected();
 }
 
+/// A filter is given up for what was seen: it was not the broker who closed.
+#[test]
+fn a_filter_whose_answer_makes_us_close_is_not_said_to_be_forbidden_by_the_broker() {
+    for is_silent in [true, false] {
+        let mut rig = Rig::up();
+        let bad = rig.listen("f", AtMostOnce);
+        for _ in 0..2 {
+            assert_eq!(rig.refused(bad), None);
+            if is_silent {
+                rig.advance(seconds(20.0));
+            } else {
+                rig.send(suback(0x7777, &[0]));
+            }
+            rig.ended();
+            rig.reconnect();
+            rig.accept();
+        }
+        let why = match is_silent {
+            true => "the broker did not acknowledge a subscription",
+            false => {
+                "the broker broke the protocol: it sent SUBACK for a packet id not waiting for it"
+            }
+        };
+        assert_eq!(
+            rig.refused(bad).unwrap().to_string(),
+            format!(
+                "the connection has to be closed each time this filter is asked for ({why}); the \
+                 subscription is given up"
+            )
+        );
+    }
+}
+
 /// On a kept session the broker may have taken the filter before each cut, so it is told that nobody
 /// wants it; and if it cannot bear that either, it is left in peace.
 #[test]

@@ -11,7 +11,7 @@ use std::task::{Poll, Waker};
 
 use serde_json::{Map, Value};
 
-use super::Watched;
+use super::Listening;
 use crate::mcp::outlet::Outlet;
 use crate::mcp::rpc::Id;
 
@@ -22,7 +22,7 @@ pub(in crate::mcp) struct Ear {
     pub(super) tag: Option<Id>,
     pub(super) outlet: RefCell<Outlet>,
     pub(super) lists: Cell<Lists>,
-    pub(super) resources: RefCell<HashMap<Rc<str>, Rc<Watched>>>,
+    pub(super) resources: RefCell<HashMap<Rc<str>, Listening>>,
     pub(super) ended: Cell<bool>,
     pub(super) waker: RefCell<Option<Waker>>,
 }
@@ -58,12 +58,13 @@ impl Ear {
     }
 
     /// Hears of this resource too; false when there are `most` others already.
-    pub(in crate::mcp) fn keep_within(&self, most: usize, watched: Rc<Watched>) -> bool {
+    pub(in crate::mcp) fn keep_within(&self, most: usize, listening: Listening) -> bool {
         let mut resources = self.resources.borrow_mut();
-        let room = resources.len() < most || resources.contains_key(&watched.uri);
+        let uri = &listening.watched.uri;
+        let room = resources.len() < most || resources.contains_key(uri);
         if room {
             // The same that was there, if it was.
-            resources.insert(watched.uri.clone(), watched);
+            resources.insert(uri.clone(), listening);
         }
         room
     }
@@ -78,11 +79,11 @@ impl Ear {
     pub(super) fn drop_ended(&self) -> bool {
         let mut kept = HashMap::new();
         let mut gone = Vec::new();
-        for (uri, watched) in self.resources.take() {
-            let over = watched.over.borrow().is_some();
+        for (uri, listening) in self.resources.take() {
+            let over = listening.watched.over.borrow().is_some();
             match over {
-                true => gone.push(watched),
-                false => drop(kept.insert(uri, watched)),
+                true => gone.push(listening),
+                false => drop(kept.insert(uri, listening)),
             }
         }
         self.resources.replace(kept);

@@ -61,6 +61,11 @@ impl fmt::Display for Reason {
             Self::FilterCutsConnection => f.write_str(
                 "the broker closes the connection when this filter is subscribed; it does not allow it",
             ),
+            Self::FilterEndsConnection(why) => write!(
+                f,
+                "the connection has to be closed each time this filter is asked for ({why}); the \
+                 subscription is given up"
+            ),
             Self::BringsMalformed(error) => write!(
                 f,
                 "what the broker sends for this filter breaks the protocol ({error}), so that the \
