@@ -8,7 +8,7 @@
 //! `wire` (with `tls`), `head` (with `target`) and `upload` (with `body`); `routes` (with `cors`), `auth` (with `throttle`, `line`, `peer`
 //! and `wrong_keys` with `repeats`) and `media` judge it; `door` (with `envelope` and `sessions`) hands it to the engine;
 //! `client`, `running` (with `telling` and `left`) and `events`
-//! (with `news`) send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` is the seam to async-h1.
+//! (with `news`) send what comes of it, `trail` and `replay` send it again, `watch` logs it. `message` has async-h1 encode the answers.
 
 use std::future::Future;
 use std::rc::Rc;

@@ -7,7 +7,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http_types::{Method, Request, StatusCode};
+use http_types::{Method, StatusCode};
 use smol::future;
 
 use super::auth::{self, Gate, Principal};
@@ -17,7 +17,6 @@ use super::cors::{self, Reader};
 use super::door::Served;
 use super::head::{Finder, Head};
 use super::media::Accepts;
-use super::message;
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::routes::{self, Aim, Place, Side};
@@ -53,7 +52,6 @@ enum Admitted {
 
 /// A client's request for MCP, let in.
 struct Caller {
-    request: Request,
     gate: Rc<Gate>,
     principal: Principal,
     accepts: Accepts,
@@ -269,13 +267,7 @@ impl Connection {
         let door = &site.door;
         Some(Verdict {
             method,
-            served: door.serve(
-                &caller.request,
-                &body,
-                caller.principal,
-                self.peer,
-                caller.accepts,
-            ),
+            served: door.serve(&head, &body, caller.principal, self.peer, caller.accepts),
             last,
             _share: Some(share),
         })
@@ -307,9 +299,7 @@ impl Connection {
         }
         self.client.seat.has_shown_the_key();
         let accepts = Accepts::of(head)?;
-        let request = message::decode(head)?;
         Ok(Admitted::Caller(Caller {
-            request,
             gate,
             principal,
             accepts,

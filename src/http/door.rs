@@ -7,13 +7,15 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use http_types::{Method, Request as Fields, Response, StatusCode};
+use http_types::{Method, Response, StatusCode};
 use serde_json::json;
 
 use super::answer::{self, Era};
 use super::auth::Principal;
-use super::envelope::{self, VERSION_FIELD, field};
+use super::envelope;
 use super::events::outlet;
+use super::head::Head;
+use super::head::mcp_fields::{self, McpFields};
 use super::media::Accepts;
 use super::news::{self, News};
 use super::peer::Peer;
@@ -87,10 +89,10 @@ impl Door {
         self.sessions.end_all();
     }
 
-    /// Serves a request whose head is `fields`.
+    /// Serves a request whose head was admitted.
     pub(super) fn serve(
         &self,
-        fields: &Fields,
+        head: &Head,
         body: &[u8],
         principal: Principal,
         peer: Peer,
@@ -98,13 +100,12 @@ impl Door {
     ) -> Served {
         let visit = Visit {
             door: self,
-            fields,
-            version: field(fields, VERSION_FIELD),
+            fields: &head.mcp,
             principal,
             peer,
             accepts,
         };
-        match fields.method() {
+        match head.method {
             Method::Post => visit.post(body),
             Method::Get => visit.get(),
             _ => visit.delete(),
@@ -116,9 +117,7 @@ impl Door {
 /// One request at the door.
 struct Visit<'a> {
     door: &'a Door,
-    fields: &'a Fields,
-    /// The version that the header field names. Looked up once: each time costs an allocation and a hash.
-    version: Option<&'a str>,
+    fields: &'a McpFields,
     principal: Principal,
     peer: Peer,
     accepts: Accepts,
@@ -126,7 +125,7 @@ struct Visit<'a> {
 
 impl Visit<'_> {
     fn post(&self, body: &[u8]) -> Result<Served, Refusal> {
-        let stateless = envelope::names_modern(self.version);
+        let stateless = envelope::names_modern(self.fields);
         match rpc::parse(body) {
             Ok(Message::Request(request)) => self.request(request),
             // What a client cancels by a number of its own choosing might be another's.
@@ -157,7 +156,7 @@ impl Visit<'_> {
     }
 
     fn request(&self, request: Request) -> Result<Served, Refusal> {
-        if envelope::is_modern(self.version, &request) {
+        if envelope::is_modern(self.fields, &request) {
             if let Err(error) = envelope::agree(self.fields, &request, &self.door.engine) {
                 return Ok(fault(&request.id, &error));
             }
@@ -187,7 +186,7 @@ impl Visit<'_> {
                     .door
                     .sessions
                     .keep(session, self.principal, Instant::now())?;
-                response.insert_header(SESSION_FIELD, id);
+                response.insert_header(mcp_fields::SESSION, id);
             }
         }
         Ok(served)
@@ -196,7 +195,11 @@ impl Visit<'_> {
     fn get(&self) -> Result<Served, Refusal> {
         let entry = self.session()?;
         self.speaks_a_known_version()?;
-        let last = field(self.fields, LAST_EVENT_FIELD).filter(|id| !id.is_empty());
+        let last = self
+            .fields
+            .last_event_id
+            .as_deref()
+            .filter(|id| !id.is_empty());
         Ok(Served::Stream(match last {
             Some(id) => entry.resume(id)?,
             None => entry.open_stream(),
@@ -205,7 +208,7 @@ impl Visit<'_> {
 
     fn delete(&self) -> Result<Served, Refusal> {
         self.session()?;
-        if let Some(id) = field(self.fields, SESSION_FIELD) {
+        if let Some(id) = &self.fields.session {
             self.door.sessions.end(id, "its client ended it");
         }
         Ok(Served::Answer(answer::empty(StatusCode::Ok)))
@@ -218,7 +221,7 @@ impl Visit<'_> {
 
     /// The session that the request names.
     fn session(&self) -> Result<Rc<Entry>, Refusal> {
-        let Some(id) = field(self.fields, SESSION_FIELD) else {
+        let Some(id) = &self.fields.session else {
             return Err(Refusal::bad(
                 "`mcp-session-id` is missing; begin with `initialize`, or name the version in `params._meta`",
             ));
@@ -237,7 +240,7 @@ impl Visit<'_> {
 
     /// MCP 2025-06-18 and later: a version in the header has to be one that is spoken.
     fn speaks_a_known_version(&self) -> Result<(), Refusal> {
-        match self.version {
+        match self.fields.version.as_deref() {
             Some(name) if Version::from_name(name).is_none_or(|it| it == Version::MODERN) => Err(
                 Refusal::bad("the `mcp-protocol-version` field names no version of a session"),
             ),
@@ -331,5 +334,3 @@ fn accepted() -> Served {
 
 /// One connection in so many never waits for the end of a call.
 const RESERVE: usize = 4;
-const SESSION_FIELD: &str = "mcp-session-id";
-const LAST_EVENT_FIELD: &str = "last-event-id";

@@ -4,25 +4,20 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http_types::Request as Fields;
 use serde_json::{Map, Value};
 
+use super::head::mcp_fields::{self, McpFields};
 use crate::mcp::rpc::{HEADER_MISMATCH, INVALID_PARAMS, Request, RpcError};
 use crate::mcp::{CLIENT_CAPABILITIES, Engine, PROTOCOL_VERSION, Version, claims};
 
 /// Whether a request is of the stateless era: by its own words, or by its header field alone.
-pub(super) fn is_modern(version: Option<&str>, request: &Request) -> bool {
-    claims(&request.method, meta(request)) || names_modern(version)
+pub(super) fn is_modern(fields: &McpFields, request: &Request) -> bool {
+    claims(&request.method, meta(request)) || names_modern(fields)
 }
 
 /// Whether the header field names the stateless version.
-pub(super) fn names_modern(version: Option<&str>) -> bool {
-    version == Some(Version::MODERN.name())
-}
-
-/// The value of a header field.
-pub(super) fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
-    fields.header(name).map(|values| values.as_str().trim())
+pub(super) fn names_modern(fields: &McpFields) -> bool {
+    fields.version.as_deref() == Some(Version::MODERN.name())
 }
 
 /// Compares the fields with the request. A request whose own envelope is broken is left to the engine, whose error
@@ -30,7 +25,11 @@ pub(super) fn field<'a>(fields: &'a Fields, name: &str) -> Option<&'a str> {
 ///
 /// # Errors
 /// -32020 where they differ; -32602 when only the field says that it is a request of this era.
-pub(super) fn agree(fields: &Fields, request: &Request, engine: &Engine) -> Result<(), RpcError> {
+pub(super) fn agree(
+    fields: &McpFields,
+    request: &Request,
+    engine: &Engine,
+) -> Result<(), RpcError> {
     if !claims(&request.method, meta(request)) {
         let text = format!("`params._meta[\"{PROTOCOL_VERSION}\"]` must be a string");
         return Err(RpcError::new(INVALID_PARAMS, text));
@@ -38,12 +37,18 @@ pub(super) fn agree(fields: &Fields, request: &Request, engine: &Engine) -> Resu
     let Some(version) = whole_envelope(request) else {
         return Ok(());
     };
-    compare(VERSION_FIELD, field(fields, VERSION_FIELD), version)?;
-    compare("mcp-method", field(fields, "mcp-method"), &request.method)?;
+    compare(mcp_fields::VERSION, fields.version.as_deref(), version)?;
+    compare(
+        mcp_fields::METHOD,
+        fields.method.as_deref(),
+        &request.method,
+    )?;
     if let Some(name) = subject(request) {
-        let found = field(fields, "mcp-name");
-        let decoded = found.map(|found| plain(found, "mcp-name")).transpose()?;
-        compare("mcp-name", decoded.as_deref(), name)?;
+        let found = fields.name.as_deref();
+        let decoded = found
+            .map(|found| plain(found, mcp_fields::NAME))
+            .transpose()?;
+        compare(mcp_fields::NAME, decoded.as_deref(), name)?;
         if request.method == "tools/call" {
             return arguments_agree(fields, request, &engine.repeated_arguments(name));
         }
@@ -53,7 +58,7 @@ pub(super) fn agree(fields: &Fields, request: &Request, engine: &Engine) -> Resu
 
 /// Compares the fields that repeat arguments; others of the kind mean nothing.
 fn arguments_agree(
-    fields: &Fields,
+    fields: &McpFields,
     request: &Request,
     repeated: &[(&str, &str)],
 ) -> Result<(), RpcError> {
@@ -63,12 +68,9 @@ fn arguments_agree(
             .and_then(|all| all.get(*argument))
             .filter(|it| !it.is_null());
         let name = format!("mcp-param-{name}").to_ascii_lowercase();
-        let found = fields.header(name.as_str());
-        let agree = match (found, value) {
-            (None, None) => true,
-            (Some(found), Some(value)) if found.iter().count() == 1 => {
-                repeats(&plain(found.as_str().trim(), &name)?, value)
-            }
+        let agree = match (fields.parameter(&name), value) {
+            (Ok(None), None) => true,
+            (Ok(Some(found)), Some(value)) => repeats(&plain(found, &name)?, value),
             _ => false,
         };
         if !agree {
@@ -140,5 +142,3 @@ fn plain(value: &str, name: &str) -> Result<String, RpcError> {
 fn mismatch(text: String) -> RpcError {
     RpcError::new(HEADER_MISMATCH, text)
 }
-
-pub(super) const VERSION_FIELD: &str = "mcp-protocol-version";

@@ -10,12 +10,15 @@ use std::str::FromStr;
 use http_types::{Method, StatusCode};
 use mcpmqtt_config::{Host, Secret};
 
+use self::mcp_fields::PARAMETERS;
 use super::refusal::Refusal;
 use super::target::Target;
 
 pub(super) use self::finder::Finder;
+pub(super) use self::mcp_fields::McpFields;
 
 mod finder;
+pub(super) mod mcp_fields;
 
 /// What the guard needs of a head, and what it lets through.
 #[derive(Debug)]
@@ -40,8 +43,7 @@ pub(super) struct Head {
     /// What a browser asks leave for: a method and fields.
     pub(super) requested_method: Option<String>,
     pub(super) requested_fields: Option<String>,
-    /// The fields that the other side of the guard may see, as canonical lines.
-    pub(super) forwarded: Vec<u8>,
+    pub(super) mcp: McpFields,
 }
 
 /// How long the body is.
@@ -72,7 +74,6 @@ impl Head {
         let target = Target::parse(request.path.unwrap_or_default())?;
         let mut draft = Draft {
             http_1_0: request.version == Some(0),
-            forwarded: Vec::with_capacity(USUAL_BYTES),
             ..Draft::default()
         };
         let mut name = String::new();
@@ -102,7 +103,7 @@ impl Head {
             accept: draft.accept,
             requested_method: draft.requested_method,
             requested_fields: draft.requested_fields,
-            forwarded: draft.forwarded,
+            mcp: draft.mcp,
         })
     }
 
@@ -129,25 +130,27 @@ struct Draft {
     accept: Option<String>,
     requested_method: Option<String>,
     requested_fields: Option<String>,
-    forwarded: Vec<u8>,
-    forwarded_once: [bool; FORWARDED_ONCE.len()],
+    mcp: McpFields,
 }
 
 impl Draft {
     /// RFC 9110 §5.5: bytes beyond ASCII are opaque where nobody reads them, and mean nothing where somebody does.
     fn field(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
-        let known = READ.iter().chain(&FORWARDED_ONCE);
-        let Some(known) = known.chain(&[PARAMETERS]).find(|known| match **known {
-            PARAMETERS => name.starts_with(PARAMETERS),
-            known => name == known,
-        }) else {
+        if !READ.contains(&name) && !McpFields::has(name) {
             return Ok(());
-        };
+        }
         match std::str::from_utf8(value) {
             Ok(text) if text.is_ascii() => self.read(name, text),
-            _ => Err(Refusal::bad(format!(
-                "a byte beyond ASCII in the `{known}` field"
-            ))),
+            _ => {
+                // Of a parameter's name as much as the client did not choose.
+                let known = match name.starts_with(PARAMETERS) {
+                    true => PARAMETERS,
+                    false => name,
+                };
+                Err(Refusal::bad(format!(
+                    "a byte beyond ASCII in the `{known}` field"
+                )))
+            }
         }
     }
 
@@ -202,12 +205,8 @@ impl Draft {
                 let text = "two `access-control-request-method` fields";
                 put(&mut self.requested_method, value.to_owned(), text)
             }
-            // Judged where it is known which of them mean something.
-            _ if name.starts_with(PARAMETERS) => {
-                self.forward(name, value);
-                Ok(())
-            }
-            _ => self.forward_once(name, value),
+            _ if McpFields::has(name) => self.mcp.put(name, value),
+            _ => Ok(()),
         }
     }
 
@@ -234,25 +233,6 @@ impl Draft {
             self.close |= option.eq_ignore_ascii_case("close");
             self.keep_alive |= option.eq_ignore_ascii_case("keep-alive");
         }
-    }
-
-    fn forward(&mut self, name: &str, value: &str) {
-        for part in [name, ": ", value, "\r\n"] {
-            self.forwarded.extend_from_slice(part.as_bytes());
-        }
-    }
-
-    /// Lets a known field through, once.
-    fn forward_once(&mut self, name: &str, value: &str) -> Result<(), Refusal> {
-        let known = FORWARDED_ONCE.iter().zip(&mut self.forwarded_once);
-        let Some((name, seen)) = known.into_iter().find(|(known, _)| **known == name) else {
-            return Ok(());
-        };
-        if std::mem::replace(seen, true) {
-            return Err(Refusal::bad(format!("two `{name}` fields")));
-        }
-        self.forward(name, value);
-        Ok(())
     }
 
     /// RFC 9112 §3.2.2: an absolute target's authority counts instead of the field; §3.2: which has to be there all
@@ -345,8 +325,6 @@ fn names_a_version(bytes: &[u8]) -> bool {
             if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
-/// Room for the fields to pass on, as usual.
-const USUAL_BYTES: usize = 256;
 /// Fields of a head. Real clients send about 15, and a row of proxies adds as many each.
 const HEAD_FIELDS: usize = 100;
 
@@ -365,16 +343,4 @@ const READ: [&str; 13] = [
     "accept",
     "access-control-request-headers",
     "access-control-request-method",
-];
-
-/// How the names of those begin that repeat a call's arguments.
-const PARAMETERS: &str = "mcp-param-";
-
-/// What the MCP engine's side reads; a second one would be ambiguous.
-const FORWARDED_ONCE: [&str; 5] = [
-    "mcp-protocol-version",
-    "mcp-method",
-    "mcp-name",
-    "mcp-session-id",
-    "last-event-id",
 ];

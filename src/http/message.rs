@@ -1,46 +1,11 @@
-//! The seam to async-h1: the admitted head goes in as memory, answers come out as bytes.
-//!
-//! Promises: `decode` sees only what the guard wrote itself (a known method and path, the host `localhost`, fields
-//! of printable ASCII), and never a socket or a body. It would hang, panic or be smuggled past otherwise.
+//! Answers become bytes, by async-h1. No byte of a request gets to it.
 
-use std::io::Write as _;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use async_h1::server::Encoder;
-use http_types::{Method, Request, Response, StatusCode};
-use smol::io::{AsyncReadExt as _, Cursor};
-
-use super::head::Head;
-use super::refusal::Refusal;
-
-/// The request that an admitted head stands for.
-///
-/// # Errors
-/// 431 when the fields to pass on are longer than async-h1 takes.
-pub(super) fn decode(head: &Head) -> Result<Request, Refusal> {
-    let mut text = Vec::with_capacity(head.forwarded.len() + 128);
-    // Writing into memory cannot fail.
-    let _ = write!(
-        text,
-        "{} {} HTTP/1.1\r\nhost: localhost\r\n",
-        head.method, head.path
-    );
-    text.extend_from_slice(&head.forwarded);
-    text.extend_from_slice(b"\r\n");
-    // Memory is always ready. Polled here, its 4 KiB of fields are on the stack and not in every request's future.
-    let mut decoding = pin!(async_h1::server::decode(Cursor::new(text)));
-    let polled = decoding
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()));
-    match polled {
-        Poll::Ready(Ok(Some((request, _)))) => Ok(request),
-        _ => Err(Refusal::new(
-            StatusCode::RequestHeaderFieldsTooLarge,
-            "the fields of the head are too long",
-        )),
-    }
-}
+use http_types::{Method, Response};
+use smol::io::AsyncReadExt as _;
 
 /// The bytes of an answer; `last` announces that the connection ends with it.
 pub(super) fn encode(mut response: Response, method: Method, last: bool) -> Encoder {
