@@ -265,6 +265,11 @@ fn what_is_no_broker_is_told_with_its_remedy() {
 
 /// A broker that ends the connection of whoever subscribes to `forbidden/#`. Tells each packet that came.
 fn cutting() -> (u16, Receiver<Vec<u8>>) {
+    forbidding(None)
+}
+
+/// As `cutting`; with a return code, SUBACK comes with that in place of the cut.
+fn forbidding(code: Option<u8>) -> (u16, Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (sender, packets) = mpsc::channel();
@@ -275,13 +280,15 @@ fn cutting() -> (u16, Receiver<Vec<u8>>) {
                 let forbidden = packet.windows(9).any(|it| it == b"forbidden");
                 let answer = match packet[0] >> 4 {
                     1 => vec![0x20, 2, 0, 0],
-                    8 if forbidden => vec![],
+                    8 if forbidden => {
+                        code.map_or(vec![], |code| vec![0x90, 3, packet[2], packet[3], code])
+                    }
                     8 => vec![0x90, 3, packet[2], packet[3], 0],
                     10 => vec![0xb0, 2, packet[2], packet[3]],
                     12 => vec![0xd0, 0],
                     _ => vec![],
                 };
-                let is_cut = packet[0] >> 4 == 8 && forbidden;
+                let is_cut = packet[0] >> 4 == 8 && forbidden && code.is_none();
                 let _ = sender.send(packet);
                 if is_cut || stream.write_all(&answer).is_err() {
                     break;
@@ -299,6 +306,36 @@ fn read_packet(stream: &mut TcpStream) -> Option<Vec<u8>> {
     let mut body = vec![0; head[1].into()];
     stream.read_exact(&mut body).ok()?;
     Some([&head[..], &body].concat())
+}
+
+/// ejabberd refuses with a return code that MQTT 3.1.1 does not have.
+#[test]
+fn a_refusal_in_the_words_of_mqtt_5_is_a_refusal_and_the_rest_is_tried() {
+    let (port, _packets) = forbidding(Some(0x8f));
+    let config = config(port, &["first/#", "forbidden/#", "last/#"]);
+    let (code, said) = check(&config, &[]);
+    assert_eq!(code, 1, "{said}");
+    for words in [
+        "`first/#`: granted",
+        "`forbidden/#`: refused: the broker refused the subscription with 0x8f, a return code of MQTT 5",
+        "`last/#`: granted",
+        "does not grant 1 of 3 readable patterns",
+    ] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+}
+
+/// rumqttd ends the connection without a CONNACK.
+#[test]
+fn a_silent_refusal_points_at_the_password_when_there_is_one() {
+    let mut config = config(answering(b""), &["t/#"]);
+    let hint = "some brokers do this to a wrong `mqtt.username` or `mqtt.password`";
+    let (code, said) = check(&config, &[]);
+    assert_eq!((code, said.contains(hint)), (1, false), "{said}");
+    config["mqtt"]["username"] = json!("u");
+    config["mqtt"]["password"] = json!("wrong");
+    let (code, said) = check(&config, &[]);
+    assert_eq!((code, said.contains(hint)), (1, true), "{said}");
 }
 
 #[test]

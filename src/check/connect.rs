@@ -56,7 +56,11 @@ async fn visit(
     );
     let link = executor.spawn(pump);
     let place = Shown(&format!("{}:{}", config.mqtt.host, config.mqtt.port)).to_string();
-    let reached = reach(&broker, &place, config.mqtt.connect_timeout + GRACE).await;
+    let mut reached = reach(&broker, &place, config.mqtt.connect_timeout + GRACE).await;
+    let is_silent = matches!(broker.last_reason(), Reason::ClosedBeforeConnack(_));
+    if let (Err(words), true, Some(_)) = (&mut reached, is_silent, &config.mqtt.credentials) {
+        words.push_str(SILENT_REFUSAL);
+    }
     let mut connection = Connection {
         place: format!("{}:{}", config.mqtt.host, config.mqtt.port),
         client_id,
@@ -238,6 +242,9 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> 
 const PAYLOAD: &[u8] = b"test message of mcpmqtt --check";
 const TAKEN: &str =
     "the broker acknowledged it (MQTT 3.1.1 does not say whether its access list dropped it)";
+
+/// As rumqttd does.
+const SILENT_REFUSAL: &str = "; some brokers do this to a wrong `mqtt.username` or `mqtt.password`";
 
 /// All patterns together, in multiples of the time for one.
 const ALL_TOGETHER: u32 = 10;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use mcpmqtt_protocol::client::{ListenError, Reason};
+use mcpmqtt_protocol::frame::FrameError;
 use mcpmqtt_protocol::topic::Shown;
 
 use crate::broker::ListenFailure;
@@ -127,14 +128,27 @@ impl From<ListenFailure> for Outcome {
         let reason = failure.to_string();
         match failure {
             ListenFailure::Broker(Reason::FilterRefused) => Self::Refused(reason),
+            ListenFailure::Broker(Reason::BringsMalformed(FrameError::SubackCode(code)))
+                if code >= SUBACK_FAILURE =>
+            {
+                Self::Refused(format!(
+                    "the broker refused the subscription with {code:#04x}, a return code of MQTT 5, so that the \
+                     connection has to be closed"
+                ))
+            }
             ListenFailure::Broker(
-                Reason::FilterCutsConnection | Reason::FilterEndsConnection(_),
+                Reason::FilterCutsConnection
+                | Reason::FilterEndsConnection(_)
+                | Reason::BringsMalformed(_),
             )
             | ListenFailure::Refused(ListenError::GivenUp(_)) => Self::Cuts(reason),
             _ => Self::Failed(reason),
         }
     }
 }
+
+/// From here on a return code is a refusal: MQTT 3.1.1 has only this one ([MQTT-3.9.3-2]), MQTT 5 more.
+const SUBACK_FAILURE: u8 = 0x80;
 
 impl Heard {
     pub(super) fn line(&self) -> String {
@@ -145,6 +159,11 @@ impl Heard {
         };
         let seconds = self.window.as_secs_f64();
         let live = self.messages + self.lost;
+        if self.retained == 0 && live == 0 {
+            return format!(
+                "{retained}, nothing new came in {seconds:.1} s; some brokers grant what their access list then withholds"
+            );
+        }
         let came = match live {
             0 => format!("nothing new came in {seconds:.1} s"),
             // The figure is a count over a few seconds: one place is all that it can have.

@@ -116,6 +116,18 @@ def running(program, broker, **settings):
         agent.kill()
 
 
+def check(program, broker, patterns, **mqtt):
+    """The exit code of `--check --connect` with these readable patterns, and its report."""
+    settings = {"host": "127.0.0.1", "port": broker.port, **broker.account(), **mqtt}
+    topics = [{"pattern": pattern, "permissions": ["read"]} for pattern in patterns]
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as config:
+        json.dump({"mqtt": settings, "topics": topics}, config)
+        config.flush()
+        command = [program, "--check", "--connect", "--seconds", "1", "--json", "--config", config.name]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=PATIENCE)
+    return done.returncode, json.loads(done.stdout)
+
+
 class Watcher:
     """`mosquitto_sub` on one topic; each message is a list: QoS, retained, payload."""
 
@@ -158,10 +170,10 @@ def watching(broker, topic, *options):
         watcher.close()
 
 
-def publish(broker, topic, payload, qos=0):
+def publish(broker, topic, payload, qos=0, *options):
     """`mosquitto_pub`. It may fail, as it does at QoS 2 with RabbitMQ: what counts is whether the message arrives."""
     command = [install.program("mosquitto_pub", "mosquitto-clients"), *client(broker), "-t", topic, "-m", payload]
-    subprocess.run([*command, "-q", str(qos)], stderr=subprocess.DEVNULL, timeout=PATIENCE)
+    subprocess.run([*command, "-q", str(qos), *options], stderr=subprocess.DEVNULL, timeout=PATIENCE)
 
 
 def client(broker):

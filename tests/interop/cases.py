@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 
-from agent import PATIENCE, Refused, publish, running, watching
+from agent import PATIENCE, Refused, check, publish, running, watching
 from link import TO_BROKER, TO_PROGRAM, link_to
 
 
@@ -232,6 +232,50 @@ def refused_filter(broker, program):
     return "cut off" if "closes the connection when this filter" in words else words
 
 
+def check_grants(broker, program):
+    """`--check --connect` says that patterns are granted, and counts what is retained."""
+    topics = ["t/check/one", "t/check/two"]
+    for topic in topics:
+        publish(broker, topic, "x", 1, "-r")
+    code, said = check(program, broker, [topics[0], "t/check/+", "t/none/#"])
+    for topic in topics:
+        publish(broker, topic, "", 1, "-r")
+    must((code, said["verdict"]) == (0, "ready"), said)
+    patterns = said["connection"]["patterns"]
+    must([pattern["outcome"] for pattern in patterns] == ["granted"] * 3, patterns)
+    counts = [pattern["retained"] for pattern in patterns]
+    if counts == [1, 0, 0]:
+        return "not by wildcard"
+    return "yes" if counts == [1, 2, 0] else "retained {}, {}, {}".format(*counts)
+
+
+def check_wrong_password(broker, program):
+    """`--check --connect` says that the password is wrong, names the key, and ends with 1."""
+    if not broker.intruder:
+        return "not tried"
+    username, password = broker.intruder
+    code, said = check(program, broker, ["t/#"], username=username, password=password)
+    connection = said["connection"]
+    must((code, said["verdict"], connection["connected"]) == (1, "not ready", False), said)
+    must(connection["patterns"] == [], connection)
+    reason = connection["reason"]
+    if "`mqtt.password`" in reason:
+        return "yes"
+    return "cut off" if "closed the connection without an answer to CONNECT" in reason else reason
+
+
+def check_refused_filter(broker, program):
+    """`--check --connect` names the pattern that is forbidden, ends with 1, and tries the others all the same."""
+    if not broker.forbidden:
+        return "not tried"
+    code, said = check(program, broker, ["t/first/#", broker.forbidden, "t/last/#"])
+    must((code, said["verdict"]) == (1, "not ready"), said)
+    first, forbidden, last = said["connection"]["patterns"]
+    must([first["outcome"], last["outcome"]] == ["granted"] * 2, said)
+    came = {"refused": "yes", "ends the connection": "cut off"}
+    return came.get(forbidden["outcome"], str(forbidden))
+
+
 def kept_session(broker, program):
     """What others publish at QoS 2 while the link is cut comes afterwards, once and in order, to a program
     that has asked for its session to be kept."""
@@ -395,6 +439,9 @@ ALL = {
     "birth and farewell": birth_and_farewell,
     "wrong password": wrong_password,
     "forbidden filter": refused_filter,
+    "`--check --connect`": check_grants,
+    "`--check`, wrong password": check_wrong_password,
+    "`--check`, forbidden filter": check_refused_filter,
     "session kept": kept_session,
     "QoS 2 out, link cut anywhere": exactly_once_out,
     "QoS 2 in, link cut anywhere": exactly_once_in,

@@ -210,8 +210,8 @@ impl Core {
         let reason = match &self.state {
             State::Handshake { .. } => Reason::ClosedBeforeConnack(words),
             State::Up { since, .. } => {
-                let last_sent = self.last_sent(now);
                 let short = now.saturating_duration_since(*since) < TAKEOVER_WINDOW;
+                let last_sent = self.last_sent(now);
                 self.short_lives = match last_sent {
                     None if short => self.short_lives + 1,
                     _ => 0,
@@ -232,10 +232,10 @@ impl Core {
     }
 
     /// What the connection may end for: a filter that is asked for, or a message sent a moment ago.
-    fn last_sent(&self, now: Instant) -> Option<LastSent> {
+    fn last_sent(&mut self, now: Instant) -> Option<LastSent> {
         let filter = self.subscriptions.asked_for().cloned();
         let filter = filter.map(LastSent::Subscribe);
-        filter.or_else(|| self.publishes.last_sent(now))
+        filter.or_else(|| self.publishes.cut_after(now))
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {

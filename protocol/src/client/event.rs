@@ -168,6 +168,8 @@ pub enum LastSent {
         topic: TopicName,
         /// Topic and payload.
         bytes: usize,
+        /// The connection before ended after the same one.
+        again: bool,
     },
     /// A SUBSCRIBE that is not answered.
     Subscribe(SubscribeFilter),

@@ -17,6 +17,7 @@ use crate::ids::PacketIds;
 use crate::limits::{Limits, OUTBOX_HIGH_WATER};
 use crate::message::Message;
 use crate::outbox::Outbox;
+use crate::topic::TopicName;
 
 /// All publishes that are not finished.
 #[derive(Default)]
@@ -31,6 +32,8 @@ pub(super) struct Publishes {
     next_order: u64,
     pub(super) sent: [Count; 3],
     last_sent: Option<Last>,
+    /// Topic and size of the message that the last cut came right after.
+    cut_after: Option<(TopicName, usize)>,
 }
 
 struct Publish {
@@ -180,6 +183,7 @@ impl Publishes {
         events: &mut impl FnMut(Event),
     ) {
         let size = publish.message.size();
+        self.survived(now);
         self.last_sent = Some(Last::new(now, &publish.message, pid));
         Count::add(&mut self.sent, publish.message.qos, size);
         let Some(pid) = pid else {

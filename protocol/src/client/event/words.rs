@@ -32,9 +32,15 @@ impl fmt::Display for Reason {
             ),
             Self::ClosedAfter(sent, words) => {
                 match sent {
-                    LastSent::Publish { topic, bytes } => write!(
+                    LastSent::Publish { topic, bytes, again: false } => write!(
                         f,
-                        "the broker closed the connection right after a message of {bytes} bytes on {}; \
+                        "the broker closed the connection while a message of {bytes} bytes on {} was not \
+                         acknowledged",
+                        Shown(topic.as_str())
+                    )?,
+                    LastSent::Publish { topic, bytes, again: true } => write!(
+                        f,
+                        "the broker closed the connection again right after a message of {bytes} bytes on {}; \
                          it may not accept it (topic, size)",
                         Shown(topic.as_str())
                     )?,

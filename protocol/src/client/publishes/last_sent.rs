@@ -53,28 +53,50 @@ impl Publishes {
         Some(reason)
     }
 
-    /// What was sent a moment ago and is not acknowledged: the connection may end because of it.
-    pub(in crate::client) fn last_sent(&self, now: Instant) -> Option<LastSent> {
+    /// What was sent a moment ago and is not acknowledged: the connection ends now, perhaps because of it.
+    /// One cut may have any cause, such as the network, so it is told whether the cut before was the same.
+    pub(in crate::client) fn cut_after(&mut self, now: Instant) -> Option<LastSent> {
         let again = self.flows.last_resent();
         let again = again.map(|(message, at)| (at, &message.topic, message.size()));
         let first = self.last_sent.as_ref();
         let first = first.map(|last| (last.at, &last.topic, last.bytes));
-        let (at, topic, bytes) = first.or(again)?;
-        let age = now.saturating_duration_since(at);
-        (age < SENT_A_MOMENT_AGO).then(|| LastSent::Publish {
-            topic: topic.clone(),
+        let recent = |(at, ..): &(Instant, _, _)| is_recent(*at, now);
+        let sent = first.or(again).filter(recent);
+        let sent = sent.map(|(_, topic, bytes)| (topic.clone(), bytes));
+        let again = sent.is_some() && self.cut_after == sent;
+        self.cut_after.clone_from(&sent);
+        let (topic, bytes) = sent?;
+        Some(LastSent::Publish {
+            topic,
             bytes,
+            again,
         })
     }
 
     /// The broker has this message, so nothing is wrong with it.
     pub(super) fn took_last(&mut self, pid: Pid) {
-        if self
-            .last_sent
-            .as_ref()
-            .is_some_and(|last| last.pid == Some(pid))
-        {
-            self.last_sent = None;
+        let is_last = |last: &mut Last| last.pid == Some(pid);
+        if let Some(last) = self.last_sent.take_if(is_last) {
+            self.acquit(&last);
         }
     }
+
+    /// Another is sent. If the connection has outlived the last one, nothing is wrong with that: at QoS 0
+    /// there is no other sign.
+    pub(super) fn survived(&mut self, now: Instant) {
+        let is_past = |last: &mut Last| !is_recent(last.at, now);
+        if let Some(last) = self.last_sent.take_if(is_past) {
+            self.acquit(&last);
+        }
+    }
+
+    fn acquit(&mut self, last: &Last) {
+        let is_same =
+            |(topic, bytes): &mut (TopicName, usize)| *topic == last.topic && *bytes == last.bytes;
+        self.cut_after.take_if(is_same);
+    }
+}
+
+fn is_recent(at: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(at) < SENT_A_MOMENT_AGO
 }
