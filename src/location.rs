@@ -114,7 +114,7 @@ pub fn locate_in(
         match look_at(own) {
             Found::File => return Ok(Location::Usual(own.clone())),
             Found::Nothing => absent.push(own.as_path()),
-            // HOME may be another user's, as under `sudo -u`.
+            // HOME may be another user's, as under `sudo -u`, or `/dev/null`.
             Found::Hidden(why) => {
                 others = format!("; {} cannot be looked for: {why}", ShownPath(own));
             }
@@ -151,8 +151,10 @@ fn look_at(path: &Path) -> Found {
     match path.symlink_metadata() {
         Ok(_) => Found::File,
         Err(error) => match error.kind() {
-            ErrorKind::NotFound | ErrorKind::NotADirectory => Found::Nothing,
-            ErrorKind::PermissionDenied => Found::Hidden(transport::words(&error)),
+            ErrorKind::NotFound => Found::Nothing,
+            ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
+                Found::Hidden(transport::words(&error))
+            }
             _ => Found::File,
         },
     }

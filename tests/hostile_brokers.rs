@@ -128,6 +128,7 @@ fn a_broker_that_breaks_the_protocol_loses_the_connection_and_nothing_else() {
         "initial": 0.01, "max": 0.02, "refused_initial": 0.01, "refused_max": 0.02,
     });
     config["logging"] = json!({"level": "DEBUG"});
+    config["mqtt"]["username"] = json!("u");
     let mut agent = Agent::start(&config);
     let cases = cases();
     assert!(cases.len() > 50);

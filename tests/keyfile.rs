@@ -208,7 +208,7 @@ fn without_the_right_to_write_nothing_is_lost() {
     let protected_file = rotate_key(&file).err().unwrap().to_string();
     fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
     assert!(
-        protected_file.starts_with("cannot read `"),
+        protected_file.starts_with("cannot read and write `"),
         "{protected_file}"
     );
     assert_eq!(fs::read_to_string(&file).unwrap(), CHEAP);

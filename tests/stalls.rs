@@ -359,7 +359,8 @@ fn a_home_that_is_not_ours_or_no_directory_gives_the_defaults_with_a_word() {
         assert!(output.status.success(), "{output:?}");
         let said = text(&output.stdout);
         assert!(
-            said.contains("no configuration file can be looked for at"),
+            said.contains("there is no configuration file")
+                && said.contains("cannot be looked for: "),
             "{said}"
         );
         assert!(said.contains("the built-in defaults"), "{said}");

@@ -140,10 +140,11 @@ fn protocol_errors() -> Vec<ProtocolError> {
     ]
 }
 
-fn last_publish() -> LastSent {
+fn last_publish(again: bool) -> LastSent {
     LastSent::Publish {
         topic: TopicName::parse("t").unwrap(),
         bytes: 7,
+        again,
     }
 }
 
@@ -158,7 +159,8 @@ fn reasons() -> Vec<Reason> {
         Reason::Closed("reset".into()),
         Reason::Takeover,
         Reason::ShortLived,
-        Reason::ClosedAfter(last_publish(), String::new()),
+        Reason::ClosedAfter(last_publish(false), String::new()),
+        Reason::ClosedAfter(last_publish(true), String::new()),
         Reason::ClosedAfter(
             LastSent::Subscribe(SubscribeFilter::parse("f").unwrap()),
             "reset".into(),
@@ -192,6 +194,7 @@ fn reasons() -> Vec<Reason> {
         Refusal::Unavailable,
         Refusal::Credentials,
         Refusal::NotAuthorized,
+        Refusal::NoUserName,
     ];
     all.extend(refusals.map(Reason::Refused));
     all.extend(protocol_errors().into_iter().map(Reason::Protocol));
@@ -262,6 +265,7 @@ fn what_a_setting_can_cure_names_the_setting() {
         (Reason::Refused(Refusal::NotAuthorized), "`mqtt.username`"),
         (Reason::Refused(Refusal::NotAuthorized), "`mqtt.password`"),
         (Reason::Stranger(Stranger::Tls), "`mqtt.tls`"),
+        (Reason::Refused(Refusal::NoUserName), "`mqtt.username`"),
         (Reason::Refused(Refusal::ClientId), "`mqtt.client_id`"),
         (Reason::Takeover, "`mqtt.client_id`"),
     ] {

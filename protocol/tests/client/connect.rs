@@ -163,8 +163,16 @@ fn each_refusal_is_told_and_only_unavailable_is_retried_soon() {
         Refusal::Credentials,
         Refusal::NotAuthorized,
     ];
-    for (code, refusal) in (1..).zip(refusals) {
-        let mut rig = Rig::new(clean());
+    let nameless = [(4, Refusal::NoUserName), (5, Refusal::NoUserName)];
+    let named = (1..)
+        .zip(refusals)
+        .map(|(code, refusal)| (code, refusal, Some("u".to_owned())));
+    let nameless = nameless.map(|(code, refusal)| (code, refusal, None));
+    for (code, refusal, username) in named.chain(nameless) {
+        let mut rig = Rig::new(Options {
+            username,
+            ..clean()
+        });
         rig.open();
         rig.send([0x20, 2, 0, code]);
         let (reason, wait) = rig.ended();
