@@ -34,8 +34,7 @@ impl fmt::Display for Reason {
                 match sent {
                     LastSent::Publish { topic, bytes, again: false } => write!(
                         f,
-                        "the broker closed the connection while a message of {bytes} bytes on {} was not \
-                         acknowledged",
+                        "the broker closed the connection soon after a message of {bytes} bytes on {}",
                         Shown(topic.as_str())
                     )?,
                     LastSent::Publish { topic, bytes, again: true } => write!(
