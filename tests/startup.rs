@@ -242,6 +242,24 @@ fn who_cannot_read_the_file_learns_who_can() {
     assert!(words.contains("; only root can read"), "{words}");
 }
 
+/// The path of a socket may be relative; it is no port all the same.
+#[test]
+fn a_socket_that_this_user_may_not_make_is_told_with_its_key() {
+    let other = Other::new();
+    let remote = json!({"uds": "etc/mcpmqtt.sock", "api_key": "k"});
+    let path = other
+        .scratch
+        .file("config.json", &json!({"remote_server": remote}).to_string());
+    let place = path.to_str().unwrap();
+    let words = other.fails(&["--transport", "remotehttp", "--config", place]);
+    assert!(
+        words.contains(
+            "cannot listen on `etc/mcpmqtt.sock`: permission denied; set `remote_server.uds`"
+        ),
+        "{words}"
+    );
+}
+
 #[test]
 fn what_a_server_without_a_key_names_makes_one_that_this_user_can_start() {
     if Path::new(SYSTEM_FILE).exists() {

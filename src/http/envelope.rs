@@ -67,7 +67,7 @@ fn arguments_agree(
         let value = arguments
             .and_then(|all| all.get(*argument))
             .filter(|it| !it.is_null());
-        let name = format!("mcp-param-{name}").to_ascii_lowercase();
+        let name = format!("{}{name}", mcp_fields::PARAMETERS).to_ascii_lowercase();
         let agree = match (fields.parameter(&name), value) {
             (Ok(None), None) => true,
             (Ok(Some(found)), Some(value)) => repeats(&plain(found, &name)?, value),

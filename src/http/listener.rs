@@ -284,10 +284,11 @@ impl fmt::Display for ListenError {
                 if why.kind() != io::ErrorKind::PermissionDenied {
                     return Ok(());
                 }
-                f.write_str(if place.starts_with('/') {
-                    "; set `remote_server.uds` to a path in a directory where this user may make files"
-                } else {
-                    "; set the port to one from 1024 on, which every user may take"
+                // The path of a socket may be relative.
+                let port = place.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+                f.write_str(match port {
+                    Some(Ok(_)) => "; set the port to one from 1024 on, which every user may take",
+                    _ => "; set `remote_server.uds` to a path in a directory where this user may make files",
                 })
             }
             ListenError::Activation(why) => write!(f, "socket activation: {why}"),

@@ -76,4 +76,4 @@ pub(in crate::http) const SESSION: &str = "mcp-session-id";
 const LAST_EVENT_ID: &str = "last-event-id";
 const ONCE: [&str; 5] = [VERSION, METHOD, NAME, SESSION, LAST_EVENT_ID];
 /// How the names of fields begin that repeat a call's arguments.
-pub(super) const PARAMETERS: &str = "mcp-param-";
+pub(in crate::http) const PARAMETERS: &str = "mcp-param-";
