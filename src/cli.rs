@@ -5,7 +5,7 @@
 //! `--config P`, `--config=P` and the single argument `"--config P"`, which existing client
 //! configurations hold.
 //!
-//! Does not read files or the environment: [`default_config_path`] is told what it needs.
+//! Does not read files or the environment: where the config file lies, [`location`](crate::location) finds out.
 
 mod help;
 mod suggest;
