@@ -46,7 +46,6 @@ mod line;
 mod listener;
 mod media;
 mod message;
-mod news;
 mod peer;
 mod refusal;
 mod repeats;
@@ -273,7 +272,7 @@ async fn accept(
                 if said.is_none_or(|said| said.elapsed() > ACCEPT_SILENCE) {
                     logger::warning(format_args!(
                         "cannot take connections in: {}; until it is over, each that comes costs one that waits its place",
-                        crate::transport::words(&error)
+                        crate::io_error::describe(&error)
                     ));
                     said = Some(Instant::now());
                 }

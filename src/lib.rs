@@ -7,37 +7,35 @@
 //! * [`location`]: where the configuration is.
 //! * `file`, `home`, `exposure`, `descriptors`: files, read without waiting for anybody; `~/`; who else can use them; how many
 //!   may be open.
-//! * [`broker`], [`link`], [`transport`]: the connection to the broker, and the handle that everything else
-//!   uses.
+//! * [`mqtt`]: the MQTT client: a handle that everything else uses, and the driver of the connection.
 //! * [`tools`]: four tools and two resources on that handle, within the policy.
 //! * [`mcp`]: the dispatcher of both MCP eras, over a catalog such as `tools` makes.
 //! * [`stdio`]: the front door on standard input and output.
 //! * [`http`]: the front door for remote agents.
-//! * [`metrics`], [`gauge`], [`service`]: what is counted; numbers that others watch; what the service manager is told.
+//! * [`metrics`], [`service`]: what is counted; what the service manager is told.
+//! * [`local`], `io_error`: what tasks on one thread hand to each other; I/O errors in words.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
 //! * [`call`]: one call of a tool from the command line.
 //! * [`serve`], [`run`]: all of it together, and the program from its arguments to its exit code.
 //!
-//! Dependencies go one way: `run` → `serve` → `stdio` → `mcp` ← `tools` → `broker` ← `link` →
-//! `mcpmqtt_protocol`.
+//! Dependencies go one way: `run` → `serve` → `stdio` → `mcp` ← `tools` → `mqtt` → `mcpmqtt_protocol`.
 //!
 //! # An MQTT client without MCP
 //!
-//! [`link::open`] gives a [`broker::Broker`] to any Rust program. All of it lives on one thread; the
+//! [`mqtt::connect`] gives an [`mqtt::Client`] to any Rust program. All of it lives on one thread; the
 //! broker here is the one inside the program, yours is at `Target::new("broker.example", 1883)`.
 //!
 //! ```
 //! use std::time::{Duration, Instant};
 //!
-//! use mcpmqtt::broker::{Arrival, Broker, InboxLimits, Status};
+//! use mcpmqtt::mqtt::{self, Arrival, Client, InboxLimits, Status, Target};
 //! use mcpmqtt::protocol::QoS;
 //! use mcpmqtt::protocol::client::{Listen, Options, Outcome};
 //! use mcpmqtt::protocol::message::Message;
 //! use mcpmqtt::protocol::topic::{SubscribeFilter, TopicName};
-//! use mcpmqtt::transport::Target;
-//! use mcpmqtt::{demo, link};
+//! use mcpmqtt::demo;
 //!
-//! async fn converse(broker: &Broker) -> Result<(), Box<dyn std::error::Error>> {
+//! async fn converse(broker: &Client) -> Result<(), Box<dyn std::error::Error>> {
 //!     // Subscribes; when this returns, the broker has granted the filter.
 //!     let filter = SubscribeFilter::parse("greetings/+")?;
 //!     let listen = Listen { filter, qos: QoS::ExactlyOnce, retained: false };
@@ -71,8 +69,8 @@
 //!     let target = Target::new("127.0.0.1", demo.port());
 //!     // A fixed client identifier and `clean_session: false` resume the session after an outage.
 //!     let options = Options { clean_session: false, ..Options::new("greeter") };
-//!     let (broker, pump) = link::open(options, target, InboxLimits::default(), 1);
-//!     let pump = executor.spawn(pump);
+//!     let (broker, driver) = mqtt::connect(options, target, InboxLimits::default(), 1);
+//!     let driver = executor.spawn(driver);
 //!
 //!     let mut changes = broker.changes();
 //!     executor
@@ -88,13 +86,12 @@
 //!         .detach();
 //!
 //!     converse(&broker).await?;
-//!     pump.await;
+//!     driver.await;
 //!     Ok::<_, Box<dyn std::error::Error>>(())
 //! }))?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod broker;
 pub mod call;
 mod check;
 pub mod cli;
@@ -103,15 +100,16 @@ pub mod demo;
 mod descriptors;
 mod exposure;
 mod file;
-pub mod gauge;
 mod home;
 pub mod http;
+mod io_error;
 pub mod keyfile;
-pub mod link;
+pub mod local;
 pub mod location;
 pub mod logger;
 pub mod mcp;
 pub mod metrics;
+pub mod mqtt;
 #[cfg(feature = "tls")]
 mod pem;
 pub mod run;
@@ -120,7 +118,6 @@ pub mod service;
 pub mod startup;
 pub mod stdio;
 pub mod tools;
-pub mod transport;
 
 /// The protocol itself, whose types the handle speaks.
 pub use mcpmqtt_protocol as protocol;

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
-use crate::{file, home, transport};
+use crate::io_error;
+use crate::{file, home};
 
 /// Where the configuration is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,7 +154,7 @@ fn look_at(path: &Path) -> Found {
         Err(error) => match error.kind() {
             ErrorKind::NotFound => Found::Nothing,
             ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
-                Found::Hidden(transport::words(&error))
+                Found::Hidden(io_error::describe(&error))
             }
             _ => Found::File,
         },

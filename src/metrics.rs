@@ -15,8 +15,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use self::histogram::Histogram;
 use self::text::Text;
-use crate::broker::Broker;
-use crate::gauge::Gauge;
+use crate::local::watch::Watch;
+use crate::mqtt;
 use crate::protocol::client::Count;
 
 /// All of the program's numbers. Cheap to clone; clones count together.
@@ -28,7 +28,7 @@ struct Numbers {
     started: SystemTime,
     connections: Cell<u64>,
     connections_open: Cell<u64>,
-    sessions: Gauge,
+    sessions: Watch<usize>,
     /// By status; those are ours to choose, so there are few.
     answers: RefCell<BTreeMap<u16, u64>>,
     requests: Histogram,
@@ -75,7 +75,7 @@ impl Default for Numbers {
             started: SystemTime::now(),
             connections: Cell::default(),
             connections_open: Cell::default(),
-            sessions: Gauge::default(),
+            sessions: Watch::default(),
             answers: RefCell::default(),
             requests: Histogram::default(),
             failures: Default::default(),
@@ -88,7 +88,7 @@ impl Default for Numbers {
 impl Metrics {
     /// The number of sessions, which whoever keeps them sets.
     #[must_use]
-    pub fn sessions(&self) -> Gauge {
+    pub fn sessions(&self) -> Watch<usize> {
         self.0.sessions.clone()
     }
 
@@ -139,7 +139,7 @@ impl Metrics {
 
     /// All of it as Prometheus reads it.
     #[must_use]
-    pub fn render(&self, broker: &Broker) -> String {
+    pub fn render(&self, broker: &mqtt::Client) -> String {
         let mut text = Text::default();
         self.program(&mut text);
         self.http(&mut text);
@@ -173,7 +173,7 @@ impl Metrics {
         text.gauge(
             "mcpmqtt_http_sessions",
             "Sessions of protocol versions before 2026-07-28.",
-            numbers.sessions.value() as u64,
+            numbers.sessions.get() as u64,
         );
         let name = "mcpmqtt_http_requests_total";
         text.family(name, "counter", "Answered requests by status.");
@@ -264,7 +264,7 @@ impl Drop for OpenConnection {
     }
 }
 
-fn mqtt(text: &mut Text, broker: &Broker) {
+fn mqtt(text: &mut Text, broker: &mqtt::Client) {
     let counts = broker.counts();
     text.gauge(
         "mcpmqtt_mqtt_connected",

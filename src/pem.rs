@@ -64,7 +64,7 @@ impl Files {
 
     fn read(self, key: &str, path: &Path) -> Result<Vec<u8>, String> {
         let bytes = file::read(path, MAX_BYTES + 1)
-            .map_err(|error| self.fault(key, path, &crate::transport::words(&error)))?;
+            .map_err(|error| self.fault(key, path, &crate::io_error::describe(&error)))?;
         if bytes.len() > MAX_BYTES {
             let words = format!("it has more than {} MiB", MAX_BYTES >> 20);
             return Err(self.fault(key, path, &words));

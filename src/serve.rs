@@ -1,4 +1,4 @@
-//! The running program: the broker link, the dispatcher and a front door on one thread.
+//! The running program: the connection to the broker, the dispatcher and a front door on one thread.
 
 mod failed_start;
 mod one_call;
@@ -17,11 +17,11 @@ use mcpmqtt_config::Config;
 use smol::future::{self, FutureExt as _};
 use smol::{LocalExecutor, Task};
 
-use crate::broker::Broker;
 use crate::mcp::{Engine, Places};
 use crate::metrics::Metrics;
+use crate::mqtt;
 use crate::tools::{self, Access, BrokerInfo};
-use crate::{demo, link, logger, startup, stdio};
+use crate::{demo, logger, startup, stdio};
 
 pub use self::failed_start::tell_client;
 pub use self::one_call::{as_visitor, call_once};
@@ -98,8 +98,8 @@ async fn serve_stdio(
 
 /// What is behind every front door.
 struct House {
-    broker: Broker,
-    link: Task<()>,
+    broker: mqtt::Client,
+    driver: Task<()>,
     access: Access,
     engine: Engine,
     metrics: Metrics,
@@ -114,13 +114,13 @@ impl House {
         places: fn(usize) -> Places,
     ) -> Result<House, String> {
         let options = startup::client_options(config)?;
-        let (broker, pump) = link::open(
+        let (broker, driver) = mqtt::connect(
             options,
             startup::target(config)?,
             startup::inbox_limits(config),
             startup::seed()?,
         );
-        let link = executor.spawn(pump);
+        let driver = executor.spawn(driver);
         let info = BrokerInfo {
             host: config.mqtt.host.clone(),
             port: config.mqtt.port,
@@ -141,7 +141,7 @@ impl House {
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(House {
             broker,
-            link,
+            driver,
             access,
             engine,
             metrics,
@@ -152,7 +152,7 @@ impl House {
     async fn close(self) {
         self.broker.shut_down();
         // The client gives its DISCONNECT a second of its own; this only guards against a mistake there.
-        future::or(self.link, async {
+        future::or(self.driver, async {
             Timer::after(LINK_GRACE).await;
         })
         .await;

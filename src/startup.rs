@@ -14,9 +14,8 @@ use mcpmqtt_protocol::client::{BackoffOptions, Options};
 use mcpmqtt_protocol::limits::Limits;
 use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
-use crate::broker::InboxLimits;
 use crate::location::{self, Location};
-use crate::transport::{Target, Tls};
+use crate::mqtt::{InboxLimits, Target, Tls};
 use crate::{exposure, file, home};
 
 /// A configuration and where it came from.
@@ -291,7 +290,7 @@ fn generate_client_id() -> Result<String, String> {
 }
 
 fn words(error: &io::Error) -> String {
-    crate::transport::words(error)
+    crate::io_error::describe(error)
 }
 
 fn remedy(path: &Path, error: &io::Error) -> String {

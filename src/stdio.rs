@@ -5,7 +5,6 @@
 //! sends or does not read; the descriptors' shared O_NONBLOCK flag is never touched.
 //! Does not: know tools, versions or the broker; decide when the program stops.
 
-mod bell;
 mod descriptor;
 mod failed_start;
 mod lines;

@@ -31,17 +31,17 @@ use self::rate::Rates;
 use self::resources::Seen;
 use self::rules::Rules;
 use self::turns::Turns;
-use crate::broker::Broker;
 use crate::mcp::catalog::{Catalog, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult};
 use crate::mcp::{Notifier, Places};
 use crate::metrics::Metrics;
+use crate::mqtt;
 
 pub use self::resources::BrokerInfo;
 
 /// Everything the tools need.
 #[derive(Clone)]
 pub struct Access {
-    broker: Broker,
+    broker: mqtt::Client,
     rules: Rules,
     result_bytes: usize,
     turns: Turns,
@@ -59,7 +59,7 @@ impl Access {
     /// What goes on between calls runs on `executor`.
     #[must_use]
     pub fn new(
-        broker: Broker,
+        broker: mqtt::Client,
         policy: Policy,
         result_bytes: usize,
         executor: &Rc<LocalExecutor<'static>>,
@@ -113,7 +113,7 @@ impl Access {
         }
         let settled = async {
             self.rules.settled().await;
-            // The link is awake by now, and takes back what was given up and not sent.
+            // The driver is awake by now, and takes back what was given up and not sent.
             future::yield_now().await;
         };
         // Work that does not get its turn, because its client takes nothing, does nothing either.

@@ -16,13 +16,12 @@ use std::time::{Duration, Instant};
 use harness::mosquitto::{Mosquitto, eventually};
 use harness::proxy::{Flow, Proxy};
 use harness::{PATIENCE, full_size};
-use mcpmqtt::broker::{Arrival, Broker, InboxLimits, Status};
-use mcpmqtt::link;
+use mcpmqtt::mqtt::Target;
+use mcpmqtt::mqtt::{self, Arrival, Client, InboxLimits, Status};
 use mcpmqtt::protocol::QoS;
 use mcpmqtt::protocol::client::{BackoffOptions, Listen, Options, Outcome, PublishError, Reason};
 use mcpmqtt::protocol::message::Message;
 use mcpmqtt::protocol::topic::{SubscribeFilter, TopicName};
-use mcpmqtt::transport::Target;
 
 /// Publishes of one direction under way at once.
 const WINDOW: usize = 64;
@@ -120,7 +119,7 @@ impl Pair {
 }
 
 struct Party {
-    broker: Broker,
+    broker: Client,
     executor: Rc<smol::LocalExecutor<'static>>,
     pump: smol::Task<()>,
     orders: async_channel::Receiver<usize>,
@@ -147,7 +146,7 @@ impl Party {
         }
     }
 
-    async fn listen(&self, filter: &str) -> mcpmqtt::broker::Inbox {
+    async fn listen(&self, filter: &str) -> mcpmqtt::mqtt::Inbox {
         let listen = Listen {
             filter: SubscribeFilter::parse(filter).unwrap(),
             qos: QoS::ExactlyOnce,
@@ -157,7 +156,7 @@ impl Party {
     }
 
     /// Publishes what is ordered and receives, until there are no more orders.
-    fn work(self, topic: &str, mut inbox: mcpmqtt::broker::Inbox) -> smol::Task<()> {
+    fn work(self, topic: &str, mut inbox: mcpmqtt::mqtt::Inbox) -> smol::Task<()> {
         let topic = TopicName::parse(topic).unwrap();
         let received = Arc::clone(&self.received);
         let receiving = self.executor.spawn(async move {
@@ -194,7 +193,7 @@ impl Party {
     }
 }
 
-fn open(name: &str, port: u16, keep_alive: u16) -> (Broker, impl Future<Output = ()> + use<>) {
+fn open(name: &str, port: u16, keep_alive: u16) -> (Client, impl Future<Output = ()> + use<>) {
     let options = Options {
         clean_session: false,
         keep_alive,
@@ -213,11 +212,11 @@ fn open(name: &str, port: u16, keep_alive: u16) -> (Broker, impl Future<Output =
         user_timeout: Duration::ZERO,
         ..Target::new("127.0.0.1", port)
     };
-    link::open(options, target, limits, 7)
+    mqtt::connect(options, target, limits, 7)
 }
 
 /// Publishes one message; while there is no connection, nothing is accepted, and it waits for one.
-async fn publish(broker: &Broker, topic: &TopicName, number: usize) -> Outcome {
+async fn publish(broker: &Client, topic: &TopicName, number: usize) -> Outcome {
     loop {
         let message = Message {
             topic: topic.clone(),

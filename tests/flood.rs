@@ -16,14 +16,13 @@ use std::time::{Duration, Instant};
 use harness::agent::Agent;
 use harness::mosquitto::Mosquitto;
 use harness::{PATIENCE, full_size, open_config};
-use mcpmqtt::broker::{Arrival, Broker, Inbox, InboxLimits};
-use mcpmqtt::link;
+use mcpmqtt::mqtt::Target;
+use mcpmqtt::mqtt::{self, Arrival, Client, Inbox, InboxLimits};
 use mcpmqtt::protocol::client::{Listen, Options, Outcome};
 use mcpmqtt::protocol::frame::{FrameBuffer, Receiver};
 use mcpmqtt::protocol::message::Message;
 use mcpmqtt::protocol::topic::{SubscribeFilter, TopicName};
 use mcpmqtt::protocol::{Packet, QoS, QosPid, SubscribeReturnCodes, encode};
-use mcpmqtt::transport::Target;
 use serde_json::{Value, json};
 
 /// One flood at a time: each alone fills the processors, and two would judge the machine.
@@ -198,7 +197,7 @@ fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
     harness::mosquitto::eventually(what, is_so);
 }
 
-async fn listen(broker: &Broker, filter: &str) -> Inbox {
+async fn listen(broker: &Client, filter: &str) -> Inbox {
     let listen = Listen {
         filter: SubscribeFilter::parse(filter).unwrap(),
         qos: QoS::AtMostOnce,
@@ -232,7 +231,7 @@ fn a_reader_that_does_not_read_costs_no_memory_and_nobody_else_and_its_loss_is_c
         ..InboxLimits::default()
     };
     let target = Target::new("127.0.0.1", flooder.port);
-    let (broker, pump) = link::open(options, target, limits, 1);
+    let (broker, pump) = mqtt::connect(options, target, limits, 1);
     let executor = smol::LocalExecutor::new();
     smol::block_on(executor.run(async {
         let _pump = executor.spawn(pump);

@@ -20,8 +20,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::Value;
 
 use super::Request;
+use crate::io_error::describe;
 use crate::mcp::Version;
-use crate::transport::words;
 
 /// Where the server is and what it wants to see.
 pub(super) struct Server {
@@ -49,7 +49,7 @@ pub(super) fn call(server: &Server, request: &Request) -> Result<Vec<u8>, Failed
     let broken = |error: &io::Error| {
         Failed::Said(format!(
             "the connection to the running server at `{place}` broke: {}; the call may have been carried out",
-            words(error)
+            describe(error)
         ))
     };
     let head = head(server, request, &place);
@@ -133,7 +133,7 @@ fn dial(place: &str) -> io::Result<TcpStream> {
 }
 
 fn absent(place: &str, error: &io::Error) -> Failed {
-    Failed::NotThere(format!("`{place}`: {}", words(error)))
+    Failed::NotThere(format!("`{place}`: {}", describe(error)))
 }
 
 fn head(server: &Server, request: &Request, place: &str) -> String {

@@ -18,9 +18,9 @@ use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
 use super::outcome::{Connection, Heard, Outcome, Publish, Tried};
-use crate::broker::{Arrival, Broker, Changes, Inbox, ListenFailure, Status};
 use crate::cli::Connect;
-use crate::{link, serve, startup};
+use crate::mqtt::{self, Arrival, Inbox, ListenFailure, StateReceiver, Status};
+use crate::{serve, startup};
 
 /// Prints one line.
 type Tell<'a> = dyn FnMut(&str) -> Result<(), String> + 'a;
@@ -48,13 +48,13 @@ async fn visit(
     let mut options = startup::client_options(config)?;
     options.backoff = BACKOFF;
     let client_id = options.client_id.clone();
-    let (broker, pump) = link::open(
+    let (broker, driver) = mqtt::connect(
         options,
         startup::target(config)?,
         startup::inbox_limits(config),
         startup::seed()?,
     );
-    let link = executor.spawn(pump);
+    let driver = executor.spawn(driver);
     let place = Shown(&format!("{}:{}", config.mqtt.host, config.mqtt.port)).to_string();
     let mut reached = reach(&broker, &place, config.mqtt.connect_timeout + GRACE).await;
     let is_silent = matches!(broker.last_reason(), Reason::ClosedBeforeConnack(_));
@@ -79,12 +79,12 @@ async fn visit(
         }
     }
     broker.shut_down();
-    within(GRACE, link).await;
+    within(GRACE, driver).await;
     Ok(connection)
 }
 
 /// Waits for what the first attempt comes to.
-async fn reach(broker: &Broker, place: &str, limit: Duration) -> Result<(), String> {
+async fn reach(broker: &mqtt::Client, place: &str, limit: Duration) -> Result<(), String> {
     let mut changes = broker.changes();
     let first = async {
         loop {
@@ -110,7 +110,7 @@ async fn reach(broker: &Broker, place: &str, limit: Duration) -> Result<(), Stri
 }
 
 async fn listen_to_all(
-    broker: &Broker,
+    broker: &mqtt::Client,
     config: &Config,
     wanted: &Connect,
     connection: &mut Connection,
@@ -150,8 +150,8 @@ async fn listen_to_all(
 }
 
 async fn listen_to(
-    broker: &Broker,
-    changes: &mut Changes,
+    broker: &mqtt::Client,
+    changes: &mut StateReceiver,
     pattern: &TopicFilter,
     window: Duration,
     left: Duration,
@@ -211,7 +211,7 @@ async fn hear(mut inbox: Inbox, window: Duration) -> Outcome {
     }
 }
 
-async fn publish(broker: &Broker, topic: &TopicName) -> Publish {
+async fn publish(broker: &mqtt::Client, topic: &TopicName) -> Publish {
     let message = Message {
         topic: topic.clone(),
         payload: PAYLOAD.into(),

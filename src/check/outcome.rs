@@ -6,7 +6,7 @@ use mcpmqtt_protocol::client::{ListenError, Reason};
 use mcpmqtt_protocol::frame::FrameError;
 use mcpmqtt_protocol::topic::Shown;
 
-use crate::broker::ListenFailure;
+use crate::mqtt::ListenFailure;
 
 /// What came of it.
 pub(super) struct Connection {

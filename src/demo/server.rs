@@ -1,4 +1,4 @@
-//! The pump between the broker's state machine, its sockets and the plant: the only owner of all
+//! What moves bytes between the broker's state machine, its sockets and the plant: the only owner of all
 //! three, and their only clock.
 //!
 //! It promises: reading is never blocked by writing, nor one client by another; each socket gets

@@ -14,10 +14,10 @@ use super::answer::{self, Era};
 use super::auth::Principal;
 use super::envelope;
 use super::events::outlet;
+use super::events::{self, Outgoing};
 use super::head::Head;
 use super::head::mcp_fields::{self, McpFields};
 use super::media::Accepts;
-use super::news::{self, News};
 use super::peer::Peer;
 use super::refusal::Refusal;
 use super::replay::Memory;
@@ -56,7 +56,7 @@ pub(super) enum Served {
 pub(super) struct Running {
     pub(super) call: Call,
     /// What the call tells before its answer.
-    pub(super) news: News,
+    pub(super) news: Outgoing,
     pub(super) accepts: Accepts,
     pub(super) era: Era,
     /// Where its stream is remembered, if it is to be.
@@ -272,7 +272,7 @@ impl Visit<'_> {
         session: &Session,
         received: Received,
         era: Era,
-        news: Option<News>,
+        news: Option<Outgoing>,
     ) -> Served {
         match received {
             Received::Nothing => accepted(),
@@ -285,7 +285,7 @@ impl Visit<'_> {
                 match place {
                     Ok(place) => Served::Call(Running {
                         call,
-                        news: news.unwrap_or_else(|| news::queue().1),
+                        news: news.unwrap_or_else(events::nothing),
                         accepts: self.accepts,
                         era,
                         memory: None,

@@ -2,6 +2,7 @@
 //!
 //! Promises: what is fed leaves at once, in order; a reader that does not keep up makes the feeder wait.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -12,7 +13,7 @@ use http_types::{Body, Response, StatusCode};
 use smol::io::{AsyncBufRead, AsyncRead};
 use smol::stream::Stream as _;
 
-use super::news::{self, News};
+use crate::local::queue;
 use crate::mcp::Outlet;
 
 /// Where the pieces of a stream go in; closing it ends the stream.
@@ -35,30 +36,87 @@ pub(super) fn open() -> (Feed, Response) {
     (feed, response)
 }
 
+/// What a request or a session tells its client beside its answer, until it is sent.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    messages: queue::Receiver<Vec<u8>>,
+    /// The stream of these messages has begun, or has to.
+    begun: Rc<Cell<bool>>,
+}
+
+impl Outgoing {
+    /// The stream begins, whether there is something to tell or not.
+    pub(super) fn begin(&self) {
+        self.begun.set(true);
+    }
+
+    /// The next message; `None` when no more will come.
+    pub(super) async fn next(&self) -> Option<Vec<u8>> {
+        self.messages.recv().await
+    }
+
+    /// A message that is there already.
+    pub(super) fn take(&self) -> Option<Vec<u8>> {
+        self.messages.try_recv()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// From now on nothing goes in; what is there can be taken.
+    pub(super) fn close(&self) {
+        self.messages.close();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.messages.is_closed()
+    }
+}
+
+/// Of a request that has nothing to tell.
+pub(super) fn nothing() -> Outgoing {
+    outlet().1
+}
+
 /// An outlet that keeps what it takes until it is sent.
-pub(super) fn outlet() -> (Outlet, News) {
+pub(super) fn outlet() -> (Outlet, Outgoing) {
     outlet_or(|_| false)
 }
 
 /// The same; what comes when nobody sends it any more goes to `else_to`.
-pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, News) {
-    let (teller, news) = news::queue();
-    let teller = Rc::new(teller);
-    let (report, told) = (Rc::clone(&teller), Rc::clone(&teller));
+pub(super) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, Outgoing) {
+    let (sender, messages) = queue::unbounded();
+    let sender = Rc::new(sender);
+    let begun = Rc::<Cell<bool>>::default();
+    let outgoing = Outgoing {
+        messages,
+        begun: Rc::clone(&begun),
+    };
+    let (progress, begins) = (Rc::clone(&sender), Rc::clone(&begun));
     let offer = move |text: Vec<u8>| {
-        if teller.waiting() >= NEWS && !teller.is_closed() {
+        if sender.len() >= WAITING && !sender.is_closed() {
             return false;
         }
-        match teller.tell(text) {
+        match send(&sender, &begins, text) {
             Ok(()) => true,
             Err(text) => else_to(&text),
         }
     };
+    let begins = Rc::clone(&begun);
     let outlet = Outlet::new(move |text| text.len() <= MESSAGE_BYTES && offer(text))
         // The rest is for what must not be lost.
-        .with_progress(move |text| report.waiting() < NEWS / 2 && report.tell(text).is_ok())
-        .with_most(move || told.has_begun().then_some(MESSAGE_BYTES));
-    (outlet, news)
+        .with_progress(move |text| {
+            progress.len() < WAITING / 2 && send(&progress, &begins, text).is_ok()
+        })
+        .with_most(move || begun.get().then_some(MESSAGE_BYTES));
+    (outlet, outgoing)
+}
+
+fn send(sender: &queue::Sender<Vec<u8>>, begun: &Cell<bool>, text: Vec<u8>) -> Result<(), Vec<u8>> {
+    sender.send(text)?;
+    begun.set(true);
+    Ok(())
 }
 
 /// One event with a message, which is one line of JSON.
@@ -149,6 +207,6 @@ pub(super) const MESSAGE_BYTES: usize = (1 << 20) - 128;
 /// Pieces that wait for a slow reader.
 const PIECES: usize = 4;
 /// Messages of one stream that wait to be sent.
-const NEWS: usize = 64;
+const WAITING: usize = 64;
 /// Before a client comes back, ms: at once would be a loop with a server that does not run.
 const RETRY_MS: u64 = 1000;

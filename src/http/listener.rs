@@ -26,7 +26,7 @@ use super::peer::Peer;
 use super::routes::Reach;
 use super::wire::Stream;
 use crate::logger;
-use crate::transport::resolve;
+use crate::mqtt::resolve;
 
 /// An open listener.
 #[derive(Debug)]
@@ -279,7 +279,7 @@ impl fmt::Display for ListenError {
                     f,
                     "cannot listen on {}: {}",
                     ShownPath(Path::new(place)),
-                    crate::transport::words(why)
+                    crate::io_error::describe(why)
                 )?;
                 if why.kind() != io::ErrorKind::PermissionDenied {
                     return Ok(());

@@ -12,12 +12,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::auth::Principal;
+use super::events::Outgoing;
 use super::events::outlet_or;
-use super::news::News;
 use super::refusal::Refusal;
 use super::replay::{Archive, Bounds, Memory, OWN};
 use super::trail::{Follower, Own, Source};
-use crate::gauge::Gauge;
+use crate::local::watch::Watch;
 use crate::logger;
 use crate::mcp::{Outlet, Session, Version};
 
@@ -30,7 +30,7 @@ pub(super) struct Sessions {
     archive: Rc<Archive>,
     begun: Cell<u64>,
     /// Says how many there are.
-    count: Gauge,
+    count: Watch<usize>,
     swept: Cell<Option<Instant>>,
 }
 
@@ -45,11 +45,16 @@ pub(super) struct Entry {
     principal: Principal,
     used: Cell<Instant>,
     /// What its stream still has to send; closed by whoever ends it.
-    stream: RefCell<Option<Rc<News>>>,
+    stream: RefCell<Option<Rc<Outgoing>>>,
 }
 
 impl Sessions {
-    pub(super) fn new(limit: usize, idle: Duration, replay: Bounds, count: Gauge) -> Sessions {
+    pub(super) fn new(
+        limit: usize,
+        idle: Duration,
+        replay: Bounds,
+        count: Watch<usize>,
+    ) -> Sessions {
         Sessions {
             limit,
             idle,
@@ -232,7 +237,7 @@ impl Entry {
     }
 
     fn is_busy(&self) -> bool {
-        let streams = |stream: &Rc<News>| !stream.is_closed();
+        let streams = |stream: &Rc<Outgoing>| !stream.is_closed();
         self.session.in_flight() > 0 || self.stream.borrow().as_ref().is_some_and(streams)
     }
 

@@ -13,9 +13,9 @@ use async_io::Timer;
 use smol::future::{self, BoxedLocal, FutureExt as _};
 
 use super::client::{Client, Next};
+use super::events::Outgoing;
 use super::events::{self, Feed, MESSAGE_BYTES};
 use super::left::LeftCall;
-use super::news::News;
 use super::replay::Memory;
 use super::seats::Called;
 use super::trail::Trail;
@@ -38,7 +38,7 @@ pub(super) struct Telling {
     pub(super) started: Instant,
     pub(super) ender: Ender,
     pub(super) work: BoxedLocal<Option<Reply>>,
-    pub(super) news: News,
+    pub(super) news: Outgoing,
     pub(super) first: Option<Vec<u8>>,
     pub(super) ends_with_client: bool,
     pub(super) memory: Option<Rc<Memory>>,
@@ -194,7 +194,7 @@ fn size(reply: Option<&Reply>) -> usize {
     reply.map_or(0, |reply| reply.text.len())
 }
 
-async fn next(work: &mut BoxedLocal<Option<Reply>>, news: &News) -> Event {
+async fn next(work: &mut BoxedLocal<Option<Reply>>, news: &Outgoing) -> Event {
     let told = async {
         match news.next().await {
             Some(text) => Event::News(text),

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 
-use super::news::News;
+use super::events::Outgoing;
 use super::replay::{Memory, OWN, Place};
 
 /// The stream of one call, at the side of the call.
@@ -29,7 +29,7 @@ pub(super) enum Source {
 pub(super) struct Own {
     memory: Rc<Memory>,
     missed: VecDeque<Vec<u8>>,
-    news: Rc<News>,
+    news: Rc<Outgoing>,
 }
 
 /// The stream of a call whose first connection was lost.
@@ -76,7 +76,7 @@ impl Source {
 
 impl Own {
     /// The stream whose news come here, from a place on.
-    pub(super) fn new(memory: Rc<Memory>, after: u64, news: Rc<News>) -> Own {
+    pub(super) fn new(memory: Rc<Memory>, after: u64, news: Rc<Outgoing>) -> Own {
         let mut missed = memory.after(Place {
             stream: OWN,
             number: after,

@@ -329,7 +329,7 @@ fn refusal(path: &Path, error: &io::Error) -> String {
         _ if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
             "it is a named pipe that nobody reads, or a socket".into()
         }
-        _ => crate::transport::words(error),
+        _ => crate::io_error::describe(error),
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) fn judge(ending: Ending) -> Served {
     if has_left(&why) {
         return Served::ToTheEnd;
     }
-    let why = crate::transport::words(&why);
+    let why = crate::io_error::describe(&why);
     logger::critical(format_args!("{what}: {why}"));
     Served::InVain
 }

@@ -5,17 +5,22 @@ use std::time::Duration;
 use async_io::Timer;
 use smol::future;
 
-use crate::broker::{Broker, Status};
-use crate::gauge::Gauge;
+use crate::local::watch::Watch;
+use crate::mqtt::{self, Status};
 use crate::service::Service;
 
 /// Keeps the service manager's line true, for as long as it is polled. What changes more than once a second is told
 /// once.
-pub(super) async fn tell(service: &Service, broker: &Broker, place: &str, sessions: &Gauge) {
+pub(super) async fn tell(
+    service: &Service,
+    broker: &mqtt::Client,
+    place: &str,
+    sessions: &Watch<usize>,
+) {
     let mut changes = broker.changes();
     let mut told = String::new();
     loop {
-        let count = sessions.value();
+        let count = sessions.get();
         let text = line(&changes.latest(), place, count);
         if text != told {
             service.status(&text).await;
@@ -25,7 +30,7 @@ pub(super) async fn tell(service: &Service, broker: &Broker, place: &str, sessio
         let connection = async {
             changes.next().await;
         };
-        future::or(connection, sessions.changed(count)).await;
+        future::or(connection, sessions.until(|now| *now != count)).await;
     }
 }
 

@@ -8,13 +8,13 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use super::Limits;
-use super::bell::Bell;
+use crate::local::notify::Notify;
 
 #[derive(Default)]
 pub(super) struct Load {
     requests: Cell<usize>,
     bytes: Cell<usize>,
-    left: Bell,
+    left: Notify,
 }
 
 /// Some requests' place.
@@ -64,6 +64,6 @@ impl Drop for Permit {
         let load = &self.load;
         load.requests.set(load.requests.get() - self.requests);
         load.bytes.set(load.bytes.get() - self.bytes);
-        load.left.ring();
+        load.left.notify();
     }
 }

@@ -14,9 +14,9 @@ use std::task::{Poll, Waker};
 
 use smol::future::yield_now;
 
-use super::bell::Bell;
 use super::descriptor::Output;
 use super::load::Permit;
+use crate::local::notify::Notify;
 use crate::mcp::Reply;
 
 #[derive(Default)]
@@ -26,8 +26,8 @@ pub(super) struct Outbox {
     pending: Cell<usize>,
     /// Bytes of the first line that are written.
     done: Cell<usize>,
-    filled: Bell,
-    drained: Bell,
+    filled: Notify,
+    drained: Notify,
     /// Calls that are held back until less waits.
     held: RefCell<Vec<Waker>>,
 }
@@ -108,7 +108,7 @@ impl Outbox {
             _flight: flight,
         };
         self.lines.borrow_mut().push_back(entry);
-        self.filled.ring();
+        self.filled.notify();
     }
 
     /// Copies the next bytes to write, at most `most`.
@@ -142,7 +142,7 @@ impl Outbox {
             drop(written);
         }
         self.done.set(done);
-        self.drained.ring();
+        self.drained.notify();
         for waker in self.held.take() {
             waker.wake();
         }

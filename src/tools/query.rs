@@ -17,9 +17,9 @@ use super::message::{Budget, Fit, Received};
 use super::publish::{self, Failure};
 use super::subscribe::{missed, shown};
 use super::wait::{Wait, Waited};
-use crate::broker::Inbox;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mcp::{CallerId, Room};
+use crate::mqtt::Inbox;
 
 #[derive(Serialize)]
 struct Reply {

@@ -13,9 +13,9 @@ use super::Access;
 use super::arguments::Arguments;
 use super::message::{self, Budget, Fit, Received};
 use super::wait::{Wait, Waited};
-use crate::broker::Inbox;
 use crate::mcp::Room;
 use crate::mcp::catalog::{ToolCall, ToolResult};
+use crate::mqtt::Inbox;
 
 #[derive(Serialize)]
 struct Collected<'a> {

@@ -10,8 +10,8 @@ use mcpmqtt_protocol::message::Message;
 use smol::future;
 
 use super::Access;
-use crate::broker::{Arrival, Inbox, ListenFailure, TooLarge};
 use crate::mcp::{CallerId, Client, Place, Progress};
+use crate::mqtt::{Arrival, Inbox, ListenFailure, TooLarge};
 
 /// The time a call has, and whom to tell how it goes.
 pub(super) struct Wait {

@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use mcpmqtt::broker::{Arrival, InboxLimits};
-use mcpmqtt::link;
-use mcpmqtt::transport::Target;
+use mcpmqtt::mqtt::Target;
+use mcpmqtt::mqtt::{self, Arrival, InboxLimits};
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::{Listen, Options};
 use mcpmqtt_protocol::message::Message;
@@ -37,7 +36,7 @@ impl Responder {
                 bytes: 1 << 24,
                 total_bytes: 1 << 24,
             };
-            let (broker, pump) = link::open(Options::new("responder"), target, limits, 1);
+            let (broker, pump) = mqtt::connect(Options::new("responder"), target, limits, 1);
             let executor = smol::LocalExecutor::new();
             let work = async {
                 let pump = executor.spawn(pump);

@@ -17,10 +17,10 @@ use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::future;
 
 use super::topic::may_read;
-use crate::broker::{Arrival, Inbox, ListenFailure};
 use crate::logger;
 use crate::mcp::Watch;
 use crate::mcp::catalog::ReadError;
+use crate::mqtt::{Arrival, Inbox, ListenFailure};
 use crate::tools::Access;
 use crate::tools::subscribe::shown;
 

@@ -8,12 +8,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use libfuzzer_sys::fuzz_target;
-use mcpmqtt::broker::InboxLimits;
-use mcpmqtt::link;
+use mcpmqtt::mqtt::{self, InboxLimits};
 use mcpmqtt::mcp::{Engine, Outlet, Received, Session};
 use mcpmqtt::protocol::client::Options;
 use mcpmqtt::tools::{self, Access, BrokerInfo};
-use mcpmqtt::transport::Target;
+use mcpmqtt::mqtt::Target;
 use mcpmqtt_config::Config;
 use serde_json::Value;
 
@@ -22,7 +21,7 @@ fuzz_target!(|input: &[u8]| {
     let policy = Config::without_file().policy;
     // The link is never polled: what is asked of the broker stays unanswered.
     let target = Target::new("127.0.0.1", 1);
-    let (broker, _pump) = link::open(Options::new("fuzz"), target, InboxLimits::default(), 1);
+    let (broker, _pump) = mqtt::connect(Options::new("fuzz"), target, InboxLimits::default(), 1);
     let info = BrokerInfo { host: "localhost".into(), port: 1883, requires_auth: false };
     let server = tools::server_info(&policy);
     let access = Access::new(broker, policy, 1 << 20, &executor);

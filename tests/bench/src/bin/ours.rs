@@ -4,13 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mcpmqtt::broker::{Arrival, Broker, Inbox, InboxLimits};
-use mcpmqtt::link;
+use mcpmqtt::mqtt::{self, Arrival, Client, Inbox, InboxLimits};
 use mcpmqtt::protocol::QoS;
 use mcpmqtt::protocol::client::{Listen, Options, Outcome};
 use mcpmqtt::protocol::message::Message;
 use mcpmqtt::protocol::topic::{SubscribeFilter, TopicName};
-use mcpmqtt::transport::Target;
+use mcpmqtt::mqtt::Target;
 use mcpmqtt_bench::histogram::Histogram;
 use mcpmqtt_bench::mqtt::{PAYLOAD, Stopwatch, Task, WINDOW};
 use smol::LocalExecutor;
@@ -24,7 +23,7 @@ fn main() {
         messages: 100_000,
         ..InboxLimits::default()
     };
-    let (broker, pump) = link::open(options, Target::new("127.0.0.1", task.port), limits, 1);
+    let (broker, pump) = mqtt::connect(options, Target::new("127.0.0.1", task.port), limits, 1);
     let executor = Rc::new(LocalExecutor::new());
     // All of it as tasks: to wake the future that `block_on` polls costs a look at all sockets.
     let work = executor.spawn(work(Rc::clone(&executor), broker, task));
@@ -35,7 +34,7 @@ fn main() {
     }));
 }
 
-async fn work(executor: Rc<LocalExecutor<'static>>, broker: Broker, task: Task) {
+async fn work(executor: Rc<LocalExecutor<'static>>, broker: Client, task: Task) {
     assert!(broker.changes().connected().await);
     match task.mode.as_str() {
         "publish" => publish_all(&executor, &broker, &task).await,
@@ -46,7 +45,7 @@ async fn work(executor: Rc<LocalExecutor<'static>>, broker: Broker, task: Task) 
     broker.shut_down();
 }
 
-async fn publish_all(executor: &Rc<LocalExecutor<'static>>, broker: &Broker, task: &Task) {
+async fn publish_all(executor: &Rc<LocalExecutor<'static>>, broker: &Client, task: &Task) {
     let watch = Stopwatch::start();
     let asked = Rc::new(Cell::new(0));
     let workers: Vec<_> = (0..WINDOW)
@@ -67,7 +66,7 @@ async fn publish_all(executor: &Rc<LocalExecutor<'static>>, broker: &Broker, tas
     watch.report(task.count, &Histogram::default());
 }
 
-async fn publish(broker: &Broker, topic: &TopicName, qos: u8) {
+async fn publish(broker: &Client, topic: &TopicName, qos: u8) {
     let message = Message {
         topic: topic.clone(),
         payload: PAYLOAD.as_slice().into(),
@@ -81,7 +80,7 @@ async fn publish(broker: &Broker, topic: &TopicName, qos: u8) {
     }
 }
 
-async fn receive_all(broker: &Broker, task: &Task) {
+async fn receive_all(broker: &Client, task: &Task) {
     let mut inbox = listen(broker, task).await;
     println!("ready");
     let Arrival::Message(_) = inbox.next().await else {
@@ -97,7 +96,7 @@ async fn receive_all(broker: &Broker, task: &Task) {
     watch.report(task.count, &Histogram::default());
 }
 
-async fn round_trips(broker: &Broker, task: &Task) {
+async fn round_trips(broker: &Client, task: &Task) {
     let mut inbox = listen(broker, task).await;
     let topic = TopicName::parse(&task.topic).expect("a topic");
     let watch = Stopwatch::start();
@@ -116,7 +115,7 @@ async fn round_trips(broker: &Broker, task: &Task) {
     watch.report(task.count, &trips);
 }
 
-async fn listen(broker: &Broker, task: &Task) -> Inbox {
+async fn listen(broker: &Client, task: &Task) -> Inbox {
     let filter = SubscribeFilter::parse(&task.topic).expect("a filter");
     let listen = Listen {
         filter,

@@ -1,4 +1,4 @@
-//! A message that the link did not keep, because its packet is above `limits.packet_bytes`.
+//! A message that the driver did not keep, because its packet is above `limits.packet_bytes`.
 
 use std::fmt;
 

@@ -15,6 +15,7 @@ use smol::future;
 pub(crate) use self::stream::Stream;
 use self::tls::Session;
 pub use self::tls::Tls;
+use crate::io_error;
 
 /// Where the broker is.
 #[derive(Debug, Clone)]
@@ -75,7 +76,7 @@ async fn reach(target: &Target) -> Result<Async<TcpStream>, String> {
     let addresses = resolve(&target.host, target.port).await.map_err(|error| {
         format!(
             "the broker's name in {place} cannot be resolved: {}",
-            words(&error)
+            io_error::describe(&error)
         )
     })?;
     let share = target.connect_timeout / u32::try_from(addresses.len().max(1)).unwrap_or(1);
@@ -84,9 +85,9 @@ async fn reach(target: &Target) -> Result<Async<TcpStream>, String> {
         match connect(address, share).await {
             Ok(stream) => match prepare(stream, target) {
                 Ok(stream) => return Ok(stream),
-                Err(error) => failure = words(&error),
+                Err(error) => failure = describe(&error),
             },
-            Err(error) => failure = words(&error),
+            Err(error) => failure = describe(&error),
         }
     }
     Err(format!(
@@ -128,21 +129,11 @@ fn prepare(stream: Async<TcpStream>, target: &Target) -> io::Result<Async<TcpStr
     Ok(stream)
 }
 
-/// An I/O error in a few lower-case words, without the number.
-pub(crate) fn words(error: &io::Error) -> String {
+/// Why an address cannot be reached.
+fn describe(error: &io::Error) -> String {
+    let what = io_error::describe(error);
     match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connection refused (is the broker running?)".into(),
-        io::ErrorKind::ConnectionReset => "connection reset by the peer".into(),
-        io::ErrorKind::BrokenPipe => "broken pipe".into(),
-        io::ErrorKind::TimedOut => "no answer in time".into(),
-        io::ErrorKind::HostUnreachable => "no route to the host".into(),
-        io::ErrorKind::NetworkUnreachable => "the network is unreachable".into(),
-        _ => {
-            let text = error.to_string();
-            let text = text.split(" (os error").next().unwrap_or_default();
-            text.strip_prefix("failed to lookup address information: ")
-                .unwrap_or(text)
-                .to_lowercase()
-        }
+        io::ErrorKind::ConnectionRefused => what + " (is the broker running?)",
+        _ => what,
     }
 }

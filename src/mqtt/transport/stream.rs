@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 use async_io::Async;
 
 use super::tls::Session;
-use super::words;
+use crate::io_error::describe;
 
-/// An open connection. Errors are words.
+/// An open connection. Errors are sentences.
 pub(crate) enum Stream {
     Plain(Async<TcpStream>),
     Tls(Box<Session>),
@@ -31,7 +31,7 @@ impl Stream {
             let readable = ready!(stream.poll_readable(cx));
             match readable.and_then(|()| stream.get_ref().read(buffer)) {
                 Err(error) if is_transient(&error) => {}
-                read => return Poll::Ready(read.map_err(|error| words(&error))),
+                read => return Poll::Ready(read.map_err(|error| describe(&error))),
             }
         }
     }
@@ -52,10 +52,10 @@ impl Stream {
                 Ok(0) => return Poll::Ready(Err("it takes no more bytes".into())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let writable = ready!(stream.poll_writable(cx));
-                    writable.map_err(|error| words(&error))?;
+                    writable.map_err(|error| describe(&error))?;
                 }
                 Err(error) if is_transient(&error) => {}
-                written => return Poll::Ready(written.map_err(|error| words(&error))),
+                written => return Poll::Ready(written.map_err(|error| describe(&error))),
             }
         }
     }

@@ -11,6 +11,7 @@ use async_io::Async;
 use rustls::{ClientConnection, Error, ProtocolVersion};
 
 use super::{Tls, words};
+use crate::io_error::describe;
 
 /// An open connection.
 pub(crate) struct Session {
@@ -44,16 +45,16 @@ impl Session {
                 Err(error) if is_transient(&error) => self.socket.writable().await,
                 written => written.map(drop),
             }
-            .map_err(|error| io_words(&error));
+            .map_err(|error| io_message(&error));
         }
         match self.tls.read_tls(socket) {
             Ok(0) => Err(words::CLOSED.into()),
             Ok(_) => self.process(),
             Err(error) if is_transient(&error) => {
                 let readable = self.socket.readable().await;
-                readable.map_err(|error| io_words(&error))
+                readable.map_err(|error| io_message(&error))
             }
-            Err(error) => Err(io_words(&error)),
+            Err(error) => Err(io_message(&error)),
         }
     }
 
@@ -71,14 +72,14 @@ impl Session {
                     return Poll::Ready(Ok(0));
                 }
                 Err(error) if is_transient(&error) => {}
-                Err(error) => return Poll::Ready(Err(super::super::words(&error))),
+                Err(error) => return Poll::Ready(Err(describe(&error))),
             }
             let readable = ready!(self.socket.poll_readable(cx));
             let read = readable.and_then(|()| self.tls.read_tls(&mut self.socket.get_ref()));
             match read {
                 Ok(_) => self.process()?,
                 Err(error) if is_transient(&error) => {}
-                Err(error) => return Poll::Ready(Err(super::super::words(&error))),
+                Err(error) => return Poll::Ready(Err(describe(&error))),
             }
         }
     }
@@ -97,16 +98,16 @@ impl Session {
                 }
                 let record = bytes.get(..RECORD_BYTES).unwrap_or(bytes);
                 let taken = io::Write::write(&mut self.tls.writer(), record);
-                self.taken = taken.map_err(|error| super::super::words(&error))?;
+                self.taken = taken.map_err(|error| describe(&error))?;
             }
             match self.tls.write_tls(&mut self.socket.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     let writable = ready!(self.socket.poll_writable(cx));
-                    writable.map_err(|error| super::super::words(&error))?;
+                    writable.map_err(|error| describe(&error))?;
                 }
                 Err(error) if is_transient(&error) => {}
                 Ok(0) => return Poll::Ready(Err("it takes no more bytes".into())),
-                Err(error) => return Poll::Ready(Err(super::super::words(&error))),
+                Err(error) => return Poll::Ready(Err(describe(&error))),
                 Ok(_) => {}
             }
         }
@@ -157,10 +158,10 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-fn io_words(error: &io::Error) -> String {
+fn io_message(error: &io::Error) -> String {
     format!(
         "the TLS handshake broke: {} (is `mqtt.port` the broker's TLS port?)",
-        super::super::words(error)
+        describe(error)
     )
 }
 

@@ -1,12 +1,12 @@
-//! The pump between the protocol client and the socket: the only owner of both, and its only clock.
+//! The driver of the connection: the only owner of the state machine and the socket, and their only clock.
 //!
-//! It promises: everything that is ready is encoded into one write; reading is never blocked by
-//! writing; calls, the socket and the timer are looked at in every turn, and other tasks get their
-//! turn between two of them. It knows nothing of tools.
+//! Promises: everything that is ready is encoded into one write; reading is never blocked by writing; requests, the
+//! socket and the timer are looked at in every turn, and other tasks get their turn between two of them.
+//! Does not: know tools.
 
 mod calls;
-mod pace;
-mod record;
+mod coalesce;
+mod connection_log;
 
 use std::future::{Future, poll_fn};
 use std::io::Read as _;
@@ -18,50 +18,53 @@ use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
 use async_io::{Async, Timer};
-use mcpmqtt_protocol::client::{Client, Event, Options, Output};
+use mcpmqtt_protocol::client::{self as protocol, Event, Options, Output};
 use smol::future::{self, BoxedLocal};
 use smol::stream::Stream;
 
 use self::calls::Calls;
-use self::pace::Pace;
-use self::record::Record;
-use crate::broker::{Broker, CallId, InboxLimits, LinkEnd, Request, Shared, Status, TooLarge};
-use crate::transport::{self, Stream as Socket, Target};
+use self::coalesce::ReadCoalescer;
+use self::connection_log::ConnectionLog;
+use super::client::{CallId, Client, DriverEnd, Request, Shared};
+use super::inbox::InboxLimits;
+use super::state::Status;
+use super::too_large::TooLarge;
+use super::transport::{self, Stream as Socket, Target};
 
 /// A handle to the broker at `target`, and the future that does the work: it connects, reconnects,
 /// and ends when the handle is shut down. `seed` spreads reconnects.
 #[must_use = "nothing happens until the future is polled"]
-pub fn open(
+pub fn connect(
     options: Options,
     target: Target,
     limits: InboxLimits,
     seed: u64,
-) -> (Broker, impl Future<Output = ()>) {
-    let (broker, end) = Broker::pair(limits);
-    (broker, run(options, target, end, seed))
+) -> (Client, impl Future<Output = ()>) {
+    let (client, end) = Client::pair(limits);
+    (client, run(options, target, end, seed))
 }
 
-async fn run(options: Options, target: Target, end: LinkEnd, seed: u64) {
-    let mut link = Link {
+async fn run(options: Options, target: Target, end: DriverEnd, seed: u64) {
+    let mut driver = Driver {
         packet_bytes: options.limits.packet_bytes,
-        client: Client::new(options, seed, Instant::now()),
+        client: protocol::Client::new(options, seed, Instant::now()),
         target,
         shared: end.shared,
         requests: Box::pin(end.requests),
-        gone: Box::pin(end.gone),
+        cancelled: Box::pin(end.cancelled),
         wire: Wire::None,
         timer: None,
         wait: None,
         calls: Calls::default(),
         buffer: vec![0; READ_BYTES].into_boxed_slice(),
-        pace: Pace::new(),
+        coalescer: ReadCoalescer::new(),
         told: 0,
         owes_acknowledgement: false,
-        record: Record::default(),
+        log: ConnectionLog::default(),
         leaving: None,
     };
-    poll_fn(|cx| link.turn(cx)).await;
-    if let Some(socket) = link.leaving {
+    poll_fn(|cx| driver.turn(cx)).await;
+    if let Some(socket) = driver.leaving {
         future::or(drain(&socket), async {
             Timer::after(FAREWELL).await;
         })
@@ -76,26 +79,26 @@ async fn drain(socket: &Async<TcpStream>) {
     while let Ok(1..) = socket.read_with(|mut stream| stream.read(&mut rest)).await {}
 }
 
-struct Link {
-    client: Client,
+struct Driver {
+    client: protocol::Client,
     /// The largest packet that it keeps.
     packet_bytes: usize,
     target: Target,
     shared: Rc<Shared>,
     requests: Pin<Box<Receiver<Request>>>,
-    gone: Pin<Box<Receiver<CallId>>>,
+    cancelled: Pin<Box<Receiver<CallId>>>,
     wire: Wire,
     /// Fires at its time or earlier than `wait`; a later deadline does not re-arm it.
     timer: Option<(Instant, Timer)>,
     wait: Option<Instant>,
     calls: Calls,
     buffer: Box<[u8]>,
-    pace: Pace,
+    coalescer: ReadCoalescer,
     /// Events handed on since the start.
     told: u64,
     /// Something was read, and nothing written since.
     owes_acknowledgement: bool,
-    record: Record,
+    log: ConnectionLog,
     /// The last connection closed from our side, until the broker has closed its own.
     leaving: Option<Async<TcpStream>>,
 }
@@ -106,13 +109,13 @@ enum Wire {
     Open(Socket),
 }
 
-impl Link {
+impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             let now = Instant::now();
             // Requests first: a caller that is gone may have left one behind.
             let mut moved = self.take_requests(now, cx);
-            moved |= self.take_gone(now, cx);
+            moved |= self.take_cancelled(now, cx);
             let told = self.told;
             moved |= self.check_timer(now, cx);
             moved |= self.drain(now);
@@ -142,7 +145,7 @@ impl Link {
         for _ in 0..REQUESTS_PER_TURN {
             match self.requests.as_mut().poll_next(cx) {
                 Poll::Ready(Some(request)) => {
-                    self.pace.asked();
+                    self.coalescer.asked();
                     self.calls.take(&mut self.client, now, request);
                 }
                 Poll::Ready(None) => {
@@ -156,10 +159,10 @@ impl Link {
         moved
     }
 
-    fn take_gone(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
+    fn take_cancelled(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        while let Poll::Ready(Some(id)) = self.gone.as_mut().poll_next(cx) {
-            moved |= self.calls.leave(&mut self.client, now, id);
+        while let Poll::Ready(Some(id)) = self.cancelled.as_mut().poll_next(cx) {
+            moved |= self.calls.cancel(&mut self.client, now, id);
         }
         moved
     }
@@ -191,7 +194,7 @@ impl Link {
         let Wire::Open(socket) = &mut self.wire else {
             return false;
         };
-        if !self.client.wants_bytes() || self.pace.holds(cx) {
+        if !self.client.wants_bytes() || self.coalescer.holds(cx) {
             return false;
         }
         match socket.poll_read(cx, &mut self.buffer) {
@@ -201,7 +204,7 @@ impl Link {
                 // A buffer that was filled has more behind it: no time to pause.
                 if n < self.buffer.len() {
                     let usage = self.client.usage();
-                    self.pace
+                    self.coalescer
                         .has_read(now, usage.live_packet_ids + usage.received_qos2);
                 }
                 let bytes = self.buffer.get(..n).unwrap_or_default();
@@ -280,7 +283,7 @@ impl Link {
         self.told += 1;
         match event {
             Event::Message { ticket, message } => {
-                self.pace.arrived();
+                self.coalescer.arrived();
                 self.calls.message(ticket, message, &self.shared);
             }
             Event::TooLarge {
@@ -298,7 +301,7 @@ impl Link {
                 self.calls.too_large(ticket, large, &self.shared);
             }
             Event::Published { ticket, outcome } => {
-                self.pace.arrived();
+                self.coalescer.arrived();
                 self.calls.published(ticket, outcome);
             }
             Event::Listening { ticket, .. } => self.calls.listening_now(ticket),
@@ -306,14 +309,14 @@ impl Link {
             Event::Connected { session_present } => {
                 if let Wire::Open(socket) = &self.wire {
                     let protocol = socket.protocol();
-                    self.record.up(&self.target, protocol, session_present);
+                    self.log.up(&self.target, protocol, session_present);
                 }
                 self.shared.count(|counts| counts.connects += 1);
-                self.shared.board.set(Status::Connected { session_present });
+                self.shared.state.set(Status::Connected { session_present });
             }
-            Event::OldSession => self.record.old_session(&self.target),
+            Event::OldSession => self.log.old_session(&self.target),
             Event::Disconnected { reason, retry_in } => {
-                let was_up = self.shared.board.is_connected();
+                let was_up = self.shared.state.is_connected();
                 if was_up {
                     self.calls.interrupted();
                 }
@@ -326,9 +329,9 @@ impl Link {
                 if retry_in.is_none() {
                     self.calls.ended(&reason);
                 }
-                self.record.down(&self.target, &reason, retry_in);
+                self.log.down(&self.target, &reason, retry_in);
                 self.shared
-                    .board
+                    .state
                     .set(Status::Disconnected { reason, retry_in });
             }
         }

@@ -7,21 +7,25 @@ use std::time::Instant;
 use mcpmqtt_protocol::client::{Client, Outcome, PublishError, Reason, Ticket};
 use mcpmqtt_protocol::message::Message;
 
-use crate::broker::{CallId, ListenFailure, Mailbox, Reply, Request, Shared, TooLarge};
+use crate::local::oneshot;
+use crate::mqtt::client::{CallId, Request, Shared};
+use crate::mqtt::failure::ListenFailure;
+use crate::mqtt::inbox::InboxSender;
+use crate::mqtt::too_large::TooLarge;
 
 /// Calls by the protocol's tickets. Those that are given up, which is rare, are searched by the
 /// callers' numbers.
 #[derive(Default)]
 pub(super) struct Calls {
-    publishes: HashMap<Ticket, (CallId, Reply<Result<Outcome, PublishError>>)>,
+    publishes: HashMap<Ticket, (CallId, oneshot::Sender<Result<Outcome, PublishError>>)>,
     listeners: HashMap<Ticket, Listener>,
 }
 
 struct Listener {
     id: CallId,
-    mailbox: Rc<Mailbox>,
+    inbox: Rc<InboxSender>,
     /// Until the broker has granted the filter.
-    reply: Option<Reply<Result<(), ListenFailure>>>,
+    reply: Option<oneshot::Sender<Result<(), ListenFailure>>>,
 }
 
 impl Calls {
@@ -44,26 +48,25 @@ impl Calls {
                 Ok(ticket) => {
                     self.publishes.insert(ticket, (id, reply));
                 }
-                Err(error) => reply.give(Err(error)),
+                Err(error) => reply.send(Err(error)),
             },
             Request::Listen {
                 id,
                 listen,
-                mailbox,
+                inbox,
                 reply,
             } => match client.listen(now, listen) {
                 Ok(ticket) => {
                     let reply = Some(reply);
-                    self.listeners
-                        .insert(ticket, Listener { id, mailbox, reply });
+                    self.listeners.insert(ticket, Listener { id, inbox, reply });
                 }
-                Err(error) => reply.give(Err(ListenFailure::Refused(error))),
+                Err(error) => reply.send(Err(ListenFailure::Refused(error))),
             },
         }
     }
 
     /// The caller is gone: takes back what it asked for. False when it was over already.
-    pub(super) fn leave(&mut self, client: &mut Client, now: Instant, id: CallId) -> bool {
+    pub(super) fn cancel(&mut self, client: &mut Client, now: Instant, id: CallId) -> bool {
         let publish = self.publishes.iter().find(|(_, (call, _))| *call == id);
         if let Some(ticket) = publish.map(|(ticket, _)| *ticket) {
             self.publishes.remove(&ticket);
@@ -81,34 +84,34 @@ impl Calls {
 
     pub(super) fn message(&self, ticket: Ticket, message: Message, shared: &Shared) {
         if let Some(listener) = self.listeners.get(&ticket) {
-            listener.mailbox.put(message, shared);
+            listener.inbox.put(message, shared);
         }
     }
 
     pub(super) fn too_large(&self, ticket: Ticket, large: TooLarge, shared: &Shared) {
         if let Some(listener) = self.listeners.get(&ticket) {
-            listener.mailbox.put_too_large(large, shared);
+            listener.inbox.put_too_large(large, shared);
         }
     }
 
     pub(super) fn published(&mut self, ticket: Ticket, outcome: Outcome) {
         if let Some((_, reply)) = self.publishes.remove(&ticket) {
-            reply.give(Ok(outcome));
+            reply.send(Ok(outcome));
         }
     }
 
     pub(super) fn listening_now(&mut self, ticket: Ticket) {
         let listener = self.listeners.get_mut(&ticket);
         if let Some(reply) = listener.and_then(|listener| listener.reply.take()) {
-            reply.give(Ok(()));
+            reply.send(Ok(()));
         }
     }
 
     pub(super) fn refused(&mut self, ticket: Ticket, reason: Reason) {
         if let Some(listener) = self.listeners.remove(&ticket) {
             match listener.reply {
-                Some(reply) => reply.give(Err(ListenFailure::Broker(reason))),
-                None => listener.mailbox.end(reason),
+                Some(reply) => reply.send(Err(ListenFailure::Broker(reason))),
+                None => listener.inbox.end(reason),
             }
         }
     }
@@ -116,14 +119,14 @@ impl Calls {
     /// The connection is lost: what is sent now will not be heard.
     pub(super) fn interrupted(&self) {
         for listener in self.listeners.values() {
-            listener.mailbox.interrupt();
+            listener.inbox.interrupt();
         }
     }
 
     /// There will be no connection any more.
     pub(super) fn ended(&self, reason: &Reason) {
         for listener in self.listeners.values() {
-            listener.mailbox.end(reason.clone());
+            listener.inbox.end(reason.clone());
         }
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use async_io::Timer;
 
-pub(super) struct Pace {
+pub(super) struct ReadCoalescer {
     last_reading: Option<Instant>,
     /// Readings in a row that were part of a stream.
     streak: u32,
@@ -25,7 +25,7 @@ pub(super) struct Pace {
     is_pausing: bool,
 }
 
-impl Pace {
+impl ReadCoalescer {
     pub(super) fn new() -> Self {
         Self {
             last_reading: None,
@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn request_and_reply_in_turn_never_pause() {
-        let (mut pace, mut now) = (Pace::new(), Instant::now());
+        let (mut pace, mut now) = (ReadCoalescer::new(), Instant::now());
         for _ in 0..100 {
             pace.asked();
             now += AT_ONCE;
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn messages_now_and_then_never_pause() {
-        let (mut pace, mut now) = (Pace::new(), Instant::now());
+        let (mut pace, mut now) = (ReadCoalescer::new(), Instant::now());
         for _ in 0..100 {
             now += SOON;
             pace.has_read(now, 0);
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_stream_of_messages_is_gathered_until_it_thins_out() {
-        let (mut pace, mut now) = (Pace::new(), Instant::now());
+        let (mut pace, mut now) = (ReadCoalescer::new(), Instant::now());
         for _ in 0..20 {
             now += AT_ONCE;
             pace.has_read(now, 0);
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn acknowledgements_of_many_publishes_are_gathered() {
-        let mut pace = Pace::new();
+        let mut pace = ReadCoalescer::new();
         pace.asked();
         pace.has_read(Instant::now(), MANY_IN_FLIGHT);
         assert!(pace.is_pausing);

@@ -5,17 +5,17 @@ use std::time::Duration;
 use mcpmqtt_protocol::client::Reason;
 
 use crate::logger;
-use crate::transport::Target;
+use crate::mqtt::transport::Target;
 
 /// One line when the connection comes and one when it goes; attempts that fail for the same reason
 /// as the last are for those who debug.
 #[derive(Default)]
-pub(super) struct Record {
+pub(super) struct ConnectionLog {
     last: Option<Reason>,
     is_up: bool,
 }
 
-impl Record {
+impl ConnectionLog {
     pub(super) fn up(&mut self, target: &Target, protocol: &str, session_present: bool) {
         self.last = None;
         self.is_up = true;

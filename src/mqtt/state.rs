@@ -1,15 +1,16 @@
-//! Whether there is a connection to the broker, for those who want to hear when that changes.
+//! Whether there is a connection to the broker, for those who want to see that change.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use mcpmqtt_protocol::client::Reason;
 
-use super::Shared;
+use super::client::Shared;
+use crate::local::watch::Watch;
 
 /// The state of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,40 +29,38 @@ pub enum Status {
     },
 }
 
-/// The state of the connection, told whenever it changes.
-pub struct Changes {
+/// The state of the connection, received whenever it changes.
+pub struct StateReceiver {
     shared: Rc<Shared>,
-    /// The number of the last change told.
+    /// The version of the state that was received last.
     seen: Option<u64>,
 }
 
-/// What the link writes and everybody reads.
-pub(crate) struct Board {
-    status: RefCell<Status>,
+/// What the driver writes and everybody reads.
+pub(super) struct State {
+    status: Watch<Status>,
     /// Why there is no connection, or was none before this one.
     last_reason: RefCell<Reason>,
-    changes: Cell<u64>,
-    wakers: RefCell<Vec<Waker>>,
 }
 
-impl Changes {
+impl StateReceiver {
     pub(super) fn new(shared: Rc<Shared>) -> Self {
         Self { shared, seen: None }
     }
 
-    /// The state now when this is called first, then the next state that was not told yet. What
-    /// changes back and forth between two calls is told by its last state only.
+    /// The state now when this is called first, then the next state that was not received yet. Of several changes
+    /// between two calls only the last state is received.
     pub async fn next(&mut self) -> Status {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// The state now, whether it was told or not.
+    /// The state now, whether it was received or not.
     #[must_use]
     pub fn latest(&self) -> Status {
-        self.shared.board.status()
+        self.shared.state.status.get()
     }
 
-    /// Waits until there is a connection; that counts as told. False when there will be none any more.
+    /// Waits until there is a connection, which counts as received. False when there will be none any more.
     pub async fn connected(&mut self) -> bool {
         self.seen = None;
         loop {
@@ -74,63 +73,46 @@ impl Changes {
     }
 
     fn poll(&mut self, cx: &Context<'_>) -> Poll<Status> {
-        let board = &self.shared.board;
-        let latest = board.changes.get();
-        if self.seen == Some(latest) {
-            board.wait(cx.waker());
+        let status = &self.shared.state.status;
+        if self.seen == Some(status.version()) {
+            status.register(cx);
             return Poll::Pending;
         }
-        self.seen = Some(latest);
-        Poll::Ready(board.status())
+        self.seen = Some(status.version());
+        Poll::Ready(status.get())
     }
 }
 
-impl fmt::Debug for Changes {
+impl fmt::Debug for StateReceiver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Changes").finish_non_exhaustive()
+        f.debug_struct("StateReceiver").finish_non_exhaustive()
     }
 }
 
-impl Board {
+impl State {
     pub(super) fn new() -> Self {
         Self {
-            status: RefCell::new(Status::Disconnected {
+            status: Watch::new(Status::Disconnected {
                 reason: Reason::NeverConnected,
                 retry_in: Some(Duration::ZERO),
             }),
             last_reason: RefCell::new(Reason::NeverConnected),
-            changes: Cell::new(0),
-            wakers: RefCell::default(),
         }
     }
 
-    pub(crate) fn set(&self, status: Status) {
+    pub(super) fn set(&self, status: Status) {
         if let Status::Disconnected { reason, .. } = &status {
             *self.last_reason.borrow_mut() = reason.clone();
         }
-        *self.status.borrow_mut() = status;
-        self.changes.set(self.changes.get() + 1);
-        for waker in self.wakers.take() {
-            waker.wake();
-        }
+        self.status.set(status);
     }
 
-    pub(crate) fn is_connected(&self) -> bool {
-        matches!(*self.status.borrow(), Status::Connected { .. })
+    pub(super) fn is_connected(&self) -> bool {
+        self.status
+            .with(|status| matches!(status, Status::Connected { .. }))
     }
 
     pub(super) fn last_reason(&self) -> Reason {
         self.last_reason.borrow().clone()
-    }
-
-    fn status(&self) -> Status {
-        self.status.borrow().clone()
-    }
-
-    fn wait(&self, waker: &Waker) {
-        let mut wakers = self.wakers.borrow_mut();
-        if !wakers.iter().any(|waiting| waiting.will_wake(waker)) {
-            wakers.push(waker.clone());
-        }
     }
 }

@@ -11,7 +11,7 @@ pub enum ListenFailure {
     Refused(ListenError),
     /// The broker did not take the filter.
     Broker(Reason),
-    /// The link has ended.
+    /// The driver has ended.
     Ended,
 }
 

@@ -1,0 +1,13 @@
+//! What tasks on one thread hand to each other: each primitive once, without locks or atomics.
+//!
+//! | | carries | wakes |
+//! |---|---|---|
+//! | [`Notify`](notify::Notify) | nothing: a condition may have changed | the one that waits |
+//! | [`oneshot`] | one value, given once | its receiver |
+//! | [`queue`] | messages, unbounded; the sender can ask how many wait | its receiver |
+//! | [`Watch`](watch::Watch) | the latest value | everybody who waits |
+
+pub(crate) mod notify;
+pub(crate) mod oneshot;
+pub(crate) mod queue;
+pub mod watch;

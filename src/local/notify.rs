@@ -1,0 +1,54 @@
+//! Wakes the one task that waits for a condition to change.
+//!
+//! Promises: a notification after the condition was found false is never missed.
+//! Does not: serve several tasks; the last one that waits is woken.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll, Waker};
+
+/// Where one task waits, and others notify it.
+#[derive(Default)]
+pub(crate) struct Notify(Cell<Option<Waker>>);
+
+impl Notify {
+    /// The condition may have changed.
+    pub(crate) fn notify(&self) {
+        if let Some(waker) = self.0.take() {
+            waker.wake();
+        }
+    }
+
+    /// The task of `context` waits from now on: the next notification wakes it.
+    pub(crate) fn register(&self, context: &Context<'_>) {
+        let waker = match self.0.take() {
+            Some(waker) if waker.will_wake(context.waker()) => waker,
+            _ => context.waker().clone(),
+        };
+        self.0.set(Some(waker));
+    }
+
+    /// Waits until the condition holds; it is looked at again after each notification.
+    pub(crate) async fn until(&self, holds: impl Fn() -> bool) {
+        self.find(|| holds().then_some(())).await;
+    }
+
+    /// Waits until `look` finds something; it looks again after each notification.
+    pub(crate) async fn find<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        poll_fn(|context| match look() {
+            Some(found) => Poll::Ready(found),
+            None => {
+                self.register(context);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notify").finish_non_exhaustive()
+    }
+}

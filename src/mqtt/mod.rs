@@ -1,0 +1,24 @@
+//! The MQTT client: a handle that everything else uses, and the driver that owns the connection.
+//!
+//! [`connect`] makes both. The handle, [`Client`], hands requests to the driver over one bounded channel; the driver
+//! keeps the state machine of [`mcpmqtt_protocol::client`] and the socket (`transport`) moving, and puts what comes
+//! into each listener's [`Inbox`].
+//!
+//! Does not: know MCP, tools or permissions.
+
+mod client;
+mod driver;
+mod failure;
+mod inbox;
+mod state;
+mod too_large;
+mod transport;
+
+pub use self::client::{Client, Counts};
+pub use self::driver::connect;
+pub use self::failure::ListenFailure;
+pub use self::inbox::{Arrival, Inbox, InboxLimits};
+pub use self::state::{StateReceiver, Status};
+pub use self::too_large::TooLarge;
+pub(crate) use self::transport::resolve;
+pub use self::transport::{Target, Tls};
