@@ -2,23 +2,18 @@
 //!
 //! # Layout
 //!
-//! * [`cli`], [`clock`], [`logger`]: the command line, the time of day, the log.
-//! * [`startup`], [`keyfile`]: the configuration in force; a new API key in the configuration file.
-//! * [`location`]: where the configuration is.
-//! * `file`, `home`, `exposure`, `descriptors`: files, read without waiting for anybody; `~/`; who else can use them; how many
-//!   may be open.
-//! * [`mqtt`]: the MQTT client: a handle that everything else uses, and the driver of the connection.
-//! * [`tools`]: four tools and two resources on that handle, within the policy.
+//! * [`app`]: the program from its arguments to its exit code: command line, configuration in force, serving.
+//! * [`stdio`]: MCP on standard input and output.
+//! * [`http`]: MCP over HTTP, for remote agents.
 //! * [`mcp`]: the dispatcher of both MCP eras, over a catalog such as `tools` makes.
-//! * [`stdio`]: the front door on standard input and output.
-//! * [`http`]: the front door for remote agents.
-//! * [`metrics`], [`service`]: what is counted; what the service manager is told.
-//! * [`local`], `io_error`: what tasks on one thread hand to each other; I/O errors in words.
+//! * [`tools`]: four tools and two resources on an MQTT client, within the policy.
+//! * [`mqtt`]: the MQTT client: a handle that everything else uses, and the driver of the connection.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
-//! * [`call`]: one call of a tool from the command line.
-//! * [`serve`], [`run`]: all of it together, and the program from its arguments to its exit code.
+//! * [`metrics`], [`logger`]: what is counted; the log.
+//! * [`local`], [`clock`], `io_error`, `file`, `pem`: what tasks on one thread hand to each other; the time of day as text; I/O
+//!   errors in words; files, read without waiting for anybody; certificates and keys.
 //!
-//! Dependencies go one way: `run` → `serve` → `stdio` → `mcp` ← `tools` → `mqtt` → `mcpmqtt_protocol`.
+//! Dependencies go one way: `app` → `stdio`, `http` → `mcp` ← `tools` → `mqtt` → `mcpmqtt_protocol`.
 //!
 //! # An MQTT client without MCP
 //!
@@ -92,30 +87,19 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod call;
-mod check;
-pub mod cli;
+pub mod app;
 pub mod clock;
 pub mod demo;
-mod descriptors;
-mod exposure;
 mod file;
-mod home;
 pub mod http;
 mod io_error;
-pub mod keyfile;
 pub mod local;
-pub mod location;
 pub mod logger;
 pub mod mcp;
 pub mod metrics;
 pub mod mqtt;
 #[cfg(feature = "tls")]
 mod pem;
-pub mod run;
-pub mod serve;
-pub mod service;
-pub mod startup;
 pub mod stdio;
 pub mod tools;
 

@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    mcpmqtt::run::run(std::env::args_os().skip(1))
+    mcpmqtt::app::run::run(std::env::args_os().skip(1))
 }

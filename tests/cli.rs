@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 use std::process::{Command as Process, Output, Stdio};
 
-use mcpmqtt::cli::{self, Command, Settings, Transport};
+use mcpmqtt::app::cli::{self, Command, Settings, Transport};
 use mcpmqtt_config::LogLevel;
 
 fn parsed(args: &[&str]) -> Command {

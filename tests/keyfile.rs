@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mcpmqtt::keyfile::{Change, KeyfileError, prepare};
+use mcpmqtt::app::keyfile::{Change, KeyfileError, prepare};
 use mcpmqtt_config::{ApiKey, Config, Secret};
 
 /// Least costs, so that a key takes no time.

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use mcpmqtt::cli;
+use mcpmqtt::app::cli;
 use mcpmqtt_config::Config;
 use serde_json::Value;
 

@@ -10,7 +10,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use mcpmqtt::cli::{self, UsageError};
+use mcpmqtt::app::cli::{self, UsageError};
 use mcpmqtt_config::{Config, LIMITS};
 use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
 use serde_json::{Value, json};

@@ -17,7 +17,7 @@ use harness::agent::{Agent, refusal};
 use harness::mosquitto::{Mosquitto, eventually};
 use harness::program::{PROGRAM, Program};
 use harness::{PATIENCE, Scratch, open_config};
-use mcpmqtt::location::{Environment, Location, SYSTEM_FILE, locate_in};
+use mcpmqtt::app::location::{Environment, Location, SYSTEM_FILE, locate_in};
 use mcpmqtt::protocol::Packet;
 use mcpmqtt::protocol::frame::{FrameBuffer, Receiver};
 use serde_json::{Value, json};

@@ -821,8 +821,8 @@ fn a_target_that_is_logged_shows_whom_we_expect_and_no_key() {
         "key_file": path(&scratch.file("me.key", &issued.key)),
     });
     let text = config(1, &tls).to_string();
-    let loaded = mcpmqtt::startup::parse(&text, "of the test").unwrap();
-    let target = mcpmqtt::startup::target(&loaded.config).unwrap();
+    let loaded = mcpmqtt::app::startup::parse(&text, "of the test").unwrap();
+    let target = mcpmqtt::app::startup::target(&loaded.config).unwrap();
     let shown = format!("{target:?}");
     assert_says(&shown, &["Tls(for DnsName(\"broker.example\"))"]);
     assert!(shown.len() < 300, "{shown}");

@@ -18,9 +18,9 @@ use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
 use super::outcome::{Connection, Heard, Outcome, Publish, Tried};
-use crate::cli::Connect;
+use crate::app::cli::Connect;
+use crate::app::{serve, startup};
 use crate::mqtt::{self, Arrival, Inbox, ListenFailure, StateReceiver, Status};
-use crate::{serve, startup};
 
 /// Prints one line.
 type Tell<'a> = dyn FnMut(&str) -> Result<(), String> + 'a;

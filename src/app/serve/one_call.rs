@@ -7,7 +7,7 @@ use mcpmqtt_config::Config;
 use smol::LocalExecutor;
 use smol::future::FutureExt as _;
 
-use super::House;
+use super::App;
 use crate::mcp::{Outlet, Places, Received, Session};
 
 /// Connects to the broker, hands in one JSON-RPC message and returns the answer to it. The connection is another than
@@ -20,8 +20,8 @@ pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> 
     as_visitor(&mut config);
     let executor = Rc::new(LocalExecutor::new());
     let calling = async {
-        let house = House::open(&mut config, &executor, Places::alone)?;
-        let answer = match house
+        let app = App::open(&mut config, &executor, Places::alone)?;
+        let answer = match app
             .engine
             .receive(&Session::new(), message, &Outlet::closed())
         {
@@ -29,7 +29,7 @@ pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> 
             Received::Answer(reply) => Some(reply.text),
             Received::Call(call) => call.run().await.map(|reply| reply.text),
         };
-        house.close().await;
+        app.close().await;
         answer.ok_or_else(|| "the call has no answer".to_owned())
     };
     block_on(executor.run(calling.boxed_local()))

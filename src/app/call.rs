@@ -16,15 +16,16 @@ use mcpmqtt_config::{ApiKey, Config, Listen};
 use serde_json::{Value, json};
 
 use self::http::Failed;
+use super::serve;
 use crate::mcp::catalog::Tool;
 use crate::mcp::rpc::INVALID_PARAMS;
 use crate::mcp::schema::Schema;
 use crate::mcp::{CLIENT_CAPABILITIES, PROTOCOL_VERSION, Version};
-use crate::{logger, serve, tools};
+use crate::{logger, tools};
 
 /// Why a call did not do what it should.
 #[derive(Debug, PartialEq, Eq)]
-pub enum CallError {
+pub(super) enum CallError {
     /// The tool or its arguments are wrong; nothing was done.
     Usage(String),
     /// It was refused, failed, or came to nothing in time.
@@ -33,7 +34,7 @@ pub enum CallError {
 
 /// A call whose arguments fit the tool.
 #[derive(Debug)]
-pub struct Request {
+pub(super) struct Request {
     tool: String,
     /// The JSON-RPC message.
     body: Vec<u8>,
@@ -45,7 +46,7 @@ pub struct Request {
 ///
 /// # Errors
 /// What is wrong with them, all at once.
-pub fn request(name: &str, words: &[String]) -> Result<Request, CallError> {
+pub(super) fn request(name: &str, words: &[String]) -> Result<Request, CallError> {
     let known = tools::described();
     let Some(tool) = known.iter().find(|tool| tool.name == name) else {
         let names: Vec<_> = known
@@ -87,7 +88,7 @@ pub fn request(name: &str, words: &[String]) -> Result<Request, CallError> {
 ///
 /// # Errors
 /// Why it came to nothing.
-pub fn run(
+pub(super) fn run(
     request: &Request,
     config: Config,
     key: Option<&OsStr>,

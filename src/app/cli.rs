@@ -5,7 +5,7 @@
 //! `--config P`, `--config=P` and the single argument `"--config P"`, which existing client
 //! configurations hold.
 //!
-//! Does not read files or the environment: where the config file lies, [`location`](crate::location) finds out.
+//! Does not read files or the environment: where the config file lies, [`location`](super::location) finds out.
 
 mod help;
 mod suggest;
@@ -89,7 +89,7 @@ pub enum Transport {
 /// Settings of the command line that win over the configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Settings {
-    /// `--config`: a file that must exist. `None`: see [`crate::location`].
+    /// `--config`: a file that must exist. `None`: see [`super::location`].
     pub config: Option<PathBuf>,
     /// `--log-level`.
     pub log_level: Option<LogLevel>,

@@ -1,10 +1,12 @@
 //! The running program: the connection to the broker, the dispatcher and a front door on one thread.
 
+mod admission;
 mod failed_start;
+mod listeners;
 mod one_call;
 mod output;
+mod over_http;
 mod reload;
-mod remote;
 mod signals;
 mod status;
 mod terminal;
@@ -17,15 +19,18 @@ use mcpmqtt_config::Config;
 use smol::future::{self, FutureExt as _};
 use smol::{LocalExecutor, Task};
 
+use super::startup;
 use crate::mcp::{Engine, Places};
 use crate::metrics::Metrics;
 use crate::mqtt;
 use crate::tools::{self, Access, BrokerInfo};
-use crate::{demo, logger, startup, stdio};
+use crate::{demo, logger, stdio};
 
+pub use self::admission::has_key;
 pub use self::failed_start::tell_client;
+pub use self::listeners::try_listening;
 pub use self::one_call::{as_visitor, call_once};
-pub use self::remote::{has_key, over_http, try_listening};
+pub use self::over_http::over_http;
 
 /// What a start that succeeded came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +84,7 @@ async fn serve_stdio(
         return Ok(output::say_that_it_is_closed());
     }
     let stop = signals::stop(executor, None)?;
-    let house = House::open(&mut config, executor, Places::alone)?;
+    let app = App::open(&mut config, executor, Places::alone)?;
     let usual = stdio::Limits::default();
     let limits = stdio::Limits {
         line_bytes: config.limits.line_bytes,
@@ -90,14 +95,14 @@ async fn serve_stdio(
     };
     terminal::say_that_it_waits();
     // Whatever waits for the broker then ends with a word on what it came to; nothing is sent any more.
-    let cut = || house.broker.shut_down();
-    let ending = stdio::serve(house.engine.clone(), Rc::clone(executor), limits, stop, cut).await;
-    house.close().await;
+    let cut = || app.broker.shut_down();
+    let ending = stdio::serve(app.engine.clone(), Rc::clone(executor), limits, stop, cut).await;
+    app.close().await;
     Ok(output::judge(ending))
 }
 
 /// What is behind every front door.
-struct House {
+struct App {
     broker: mqtt::Client,
     driver: Task<()>,
     access: Access,
@@ -105,14 +110,14 @@ struct House {
     metrics: Metrics,
 }
 
-impl House {
+impl App {
     /// Takes the policy out of the configuration, and begins to connect to the broker. `places` says whether there
     /// will be one caller or several.
     fn open(
         config: &mut Config,
         executor: &Rc<LocalExecutor<'static>>,
         places: fn(usize) -> Places,
-    ) -> Result<House, String> {
+    ) -> Result<App, String> {
         let options = startup::client_options(config)?;
         let (broker, driver) = mqtt::connect(
             options,
@@ -139,7 +144,7 @@ impl House {
             );
         let engine = Engine::new(tools::catalog(&access, info), server_info)
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
-        Ok(House {
+        Ok(App {
             broker,
             driver,
             access,
@@ -148,15 +153,15 @@ impl House {
         })
     }
 
-    /// Takes leave of the broker.
+    /// Disconnects from the broker in good order.
     async fn close(self) {
         self.broker.shut_down();
         // The client gives its DISCONNECT a second of its own; this only guards against a mistake there.
         future::or(self.driver, async {
-            Timer::after(LINK_GRACE).await;
+            Timer::after(DISCONNECT_GRACE).await;
         })
         .await;
     }
 }
 
-const LINK_GRACE: Duration = Duration::from_secs(2);
+const DISCONNECT_GRACE: Duration = Duration::from_secs(2);

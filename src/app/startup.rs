@@ -14,9 +14,10 @@ use mcpmqtt_protocol::client::{BackoffOptions, Options};
 use mcpmqtt_protocol::limits::Limits;
 use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
-use crate::location::{self, Location};
+use super::location::{self, Location};
+use super::{exposure, home};
+use crate::file;
 use crate::mqtt::{InboxLimits, Target, Tls};
-use crate::{exposure, file, home};
 
 /// A configuration and where it came from.
 #[derive(Debug)]

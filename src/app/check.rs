@@ -13,10 +13,11 @@ mod text;
 use mcpmqtt_config::{Config, Finding};
 
 use self::outcome::Connection;
-use crate::cli::{Connect, Settings, Transport};
+use super::cli::{Connect, Settings, Transport};
+use super::startup::{self, Loaded, Unusable};
+use super::{console, descriptors, serve};
 use crate::http::Tls;
-use crate::startup::{self, Loaded, Unusable};
-use crate::{descriptors, logger, run, serve};
+use crate::logger;
 
 /// What was found.
 struct Report {
@@ -46,7 +47,7 @@ pub(crate) fn run(
         report.refuse_publish(wanted);
     }
     if !json {
-        run::print(&text::configuration(&report))?;
+        console::print(&text::configuration(&report))?;
     }
     if let (Some(wanted), true) = (connect, report.faults.is_empty()) {
         // What the connection has to say is in the report.
@@ -57,7 +58,7 @@ pub(crate) fn run(
         );
         let mut tell = |line: &str| match json {
             true => Ok(()),
-            false => run::print(&format!("{line}\n")),
+            false => console::print(&format!("{line}\n")),
         };
         if let Some(loaded) = &mut report.loaded {
             // The attempt makes it the configuration of a visitor.
@@ -66,20 +67,20 @@ pub(crate) fn run(
             report.connection = Some(connection);
             logger::flush();
             if let Some(described) = described {
-                run::print(&json::report(&report, Some(described)))?;
+                console::print(&json::report(&report, Some(described)))?;
                 return Ok(report.is_well());
             }
         }
     }
     if json {
         let described = report.loaded.as_ref().map(json::configuration);
-        run::print(&json::report(&report, described))?;
+        console::print(&json::report(&report, described))?;
         return Ok(report.is_well());
     }
     for fault in text::faults(&report) {
-        run::complain(&fault, 1);
+        console::complain(&fault, 1);
     }
-    run::print(&text::verdict(&report))?;
+    console::print(&text::verdict(&report))?;
     Ok(report.is_well())
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Promises: outside a service, or when the manager does not take a message in time, nothing happens; a
 //! message is one datagram and its text one line.
-//! Does not: know what is worth telling (see [`serve`](crate::serve)).
+//! Does not: know what is worth telling (see [`serve`](super::serve)).
 
 use std::env;
 use std::ffi::OsStr;

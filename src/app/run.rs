@@ -13,13 +13,15 @@ use std::process::ExitCode;
 use mcpmqtt_config::{Config, LogLevel};
 use mcpmqtt_protocol::topic::{Printable, ShownPath};
 
-use crate::call::{self, CallError};
-use crate::cli::{self, Command, Settings, Transport};
-use crate::keyfile::Change;
-use crate::location::Location;
-use crate::serve::Served;
-use crate::startup::{self, Loaded};
-use crate::{check, descriptors, home, keyfile, location, logger, serve};
+use super::call::{self, CallError};
+use super::cli::{self, Command, Settings, Transport};
+use super::console::{complain, print};
+use super::keyfile::Change;
+use super::location::Location;
+use super::serve::Served;
+use super::startup::{self, Loaded};
+use super::{check, descriptors, home, keyfile, location, serve};
+use crate::logger;
 
 /// Runs the program with the arguments after its name.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -256,23 +258,6 @@ fn goes_nowhere(output: impl AsFd) -> bool {
     let of = |stat: rustix::fs::Stat| (stat.st_mode, stat.st_rdev);
     let output = rustix::fs::fstat(output).map(of);
     output.is_ok() && output == rustix::fs::stat("/dev/null").map(of)
-}
-
-/// `mcpmqtt --help | head -1` is no failure.
-pub(crate) fn print(text: &str) -> Result<(), String> {
-    // What came from the file has been escaped where it was put in; nothing gets by that was not.
-    match write!(io::stdout(), "{}", Printable(text)) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(format!("cannot write to standard output: {error}"))
-        }
-        _ => Ok(()),
-    }
-}
-
-pub(crate) fn complain(message: &str, code: u8) -> ExitCode {
-    // Nobody is left to be told that standard error is closed.
-    let _ = writeln!(io::stderr(), "mcpmqtt: {}", Printable(message));
-    ExitCode::from(code)
 }
 
 const NO_REMOTE_DEMO: &str = "the demo has no API key, so it is served over `stdio` only";

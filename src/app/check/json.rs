@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::outcome::{Connection, Outcome, Tried};
 use super::{Report, Unusable};
-use crate::cli::Transport;
-use crate::startup::Loaded;
+use crate::app::cli::Transport;
+use crate::app::startup::Loaded;
 
 /// What holds, and where it is from.
 pub(super) fn configuration(loaded: &Loaded) -> Value {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use mcpmqtt_config::{FIRST_FILE, GenkeyError, MAX_FILE_BYTES, Rotation, Secret, rotate_bytes};
 use mcpmqtt_protocol::topic::ShownPath;
 
-use crate::{exposure, location};
+use super::{exposure, location};
 
 /// A key that is not in force yet.
 #[derive(Debug)]

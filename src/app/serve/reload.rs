@@ -9,14 +9,15 @@ use std::rc::Rc;
 use async_channel::Receiver;
 use mcpmqtt_config::Config;
 
-use super::remote::{NO_SECTION, admission, tls};
-use crate::cli::Settings;
+use super::admission::{NO_SECTION, admission, tls};
+use crate::app::cli::Settings;
+use crate::app::service::Service;
+use crate::app::startup;
+use crate::app::startup::Loaded;
 use crate::http::Steward;
+use crate::logger;
 use crate::mcp::Engine;
-use crate::service::Service;
-use crate::startup::Loaded;
 use crate::tools::{self, Access};
-use crate::{logger, startup};
 
 /// All that can be changed while agents are served over HTTP.
 pub(super) struct Reload {

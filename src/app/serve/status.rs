@@ -5,9 +5,9 @@ use std::time::Duration;
 use async_io::Timer;
 use smol::future;
 
+use crate::app::service::Service;
 use crate::local::watch::Watch;
 use crate::mqtt::{self, Status};
-use crate::service::Service;
 
 /// Keeps the service manager's line true, for as long as it is polled. What changes more than once a second is told
 /// once.

@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 
 use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
+use super::home;
+use crate::file;
 use crate::io_error;
-use crate::{file, home};
 
 /// Where the configuration is.
 #[derive(Clone, Debug, PartialEq, Eq)]

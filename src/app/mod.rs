@@ -1,0 +1,22 @@
+//! The program itself: from its arguments to its exit code, and what it does in between.
+//!
+//! * [`run`] is the whole of it: it parses the command line ([`cli`]), finds the configuration ([`location`], [`startup`])
+//!   and does what is asked.
+//! * [`serve`] runs the server over stdio or HTTP; `service` tells systemd how it goes.
+//! * `check`, `call` and [`keyfile`] are the commands that do not serve: `--check`, `--call` and `--genkey`.
+//! * `console`, `home`, `exposure`, `descriptors`: standard output; `~/`; who else can read a file; how many files may be
+//!   open.
+
+mod call;
+mod check;
+pub mod cli;
+mod console;
+mod descriptors;
+mod exposure;
+mod home;
+pub mod keyfile;
+pub mod location;
+pub mod run;
+pub mod serve;
+pub mod service;
+pub mod startup;

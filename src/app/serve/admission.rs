@@ -1,0 +1,61 @@
+//! Who may use the remote server, as the section `remote_server` says: the key, hosts, origins and certificates.
+
+use std::path::Path;
+
+use mcpmqtt_config::{ApiKey, Config, RemoteServer};
+use mcpmqtt_protocol::topic::ShownPath;
+
+use crate::http::{Admission, Tls};
+use crate::logger;
+
+/// Whether there is a key, without which the remote server must not open. `named` is the file of `--config`.
+///
+/// # Errors
+/// What is missing, and the command that makes it.
+pub fn has_key(config: &Config, named: Option<&Path>) -> Result<(), String> {
+    // Within the quotation of the whole command.
+    let named = named.map(|path| {
+        format!(
+            " --config {}",
+            ShownPath(path).to_string().trim_matches('`')
+        )
+    });
+    let named = named.unwrap_or_default();
+    let remedy = format!("run `mcpmqtt --genkey{named}` to make a key");
+    match config.remote_server.as_ref().map(|server| &server.api_key) {
+        None => Err(format!("there is no `remote_server` section; {remedy}")),
+        Some(ApiKey::None) => Err(format!("remote_server: there is no API key; {remedy}")),
+        Some(ApiKey::Unusable(why)) => Err(format!("remote_server: {why}; {remedy}")),
+        Some(ApiKey::Hashed(_) | ApiKey::Plain(_)) => Ok(()),
+    }
+}
+
+/// A key that is known by its slow hash alone can be kept waiting by strangers after every start.
+pub(super) fn advise_on_key(server: &RemoteServer) {
+    if matches!(&server.api_key, ApiKey::Hashed(record) if record.digest().is_none()) {
+        logger::info(format_args!(
+            "remote_server: the API key has no `api_key_check`, so that after a start strangers with wrong keys can keep it waiting; `--genkey` makes one that they cannot"
+        ));
+    }
+}
+
+/// Reads the files that HTTPS needs, and warns of what is wrong with them.
+pub(super) fn tls(server: &RemoteServer) -> Result<Option<Tls>, String> {
+    let tls = server.tls.as_ref().map(Tls::load).transpose()?;
+    for warning in tls.iter().flat_map(|tls| &tls.warnings) {
+        logger::warning(format_args!("{warning}"));
+    }
+    Ok(tls)
+}
+
+pub(super) fn admission(server: RemoteServer, tls: Option<Tls>) -> Admission {
+    Admission {
+        tls,
+        api_key: server.api_key,
+        allowed_hosts: server.allowed_hosts,
+        allowed_origins: server.allowed_origins,
+    }
+}
+
+pub(super) const NO_SECTION: &str =
+    "there is no `remote_server` section; run `mcpmqtt --genkey` to make a key";

@@ -1,0 +1,129 @@
+//! Agents served over HTTP.
+
+use std::pin::pin;
+use std::rc::Rc;
+
+use async_io::block_on;
+use mcpmqtt_config::{Config, Limits, RemoteServer};
+use smol::LocalExecutor;
+use smol::future::{self, FutureExt as _};
+
+use super::admission::{NO_SECTION, admission, advise_on_key, tls};
+use super::listeners::listen;
+use super::reload::Reload;
+use super::{App, signals, status};
+use crate::app::cli::Settings;
+use crate::app::descriptors;
+use crate::app::service::Service;
+use crate::http::{self, Server, Tls};
+use crate::logger;
+use crate::mcp::Places;
+
+/// Serves agents over HTTP until a signal comes. At SIGHUP the configuration is looked at again, as `settings` name
+/// it.
+///
+/// # Errors
+/// What kept it from starting.
+pub fn over_http(config: Config, settings: &Settings) -> Result<(), String> {
+    let executor = Rc::new(LocalExecutor::new());
+    block_on(executor.run(serve(&executor, config, settings).boxed_local()))
+}
+
+async fn serve(
+    executor: &Rc<LocalExecutor<'static>>,
+    mut config: Config,
+    settings: &Settings,
+) -> Result<(), String> {
+    let Some(remote) = config.remote_server.clone() else {
+        return Err(NO_SECTION.into());
+    };
+    // First: who sees the listener may send a signal. One hangup that waits is enough, since the file is looked at
+    // after it came.
+    let (hangup, hangups) = async_channel::bounded(1);
+    let mut stop = pin!(signals::stop(executor, Some(hangup))?);
+    let tls = tls(&remote)?;
+    let opening = async { Some(listen(&remote, tls.is_some()).await) };
+    let stopped = async {
+        stop.as_mut().await;
+        None
+    };
+    let Some(opened) = future::or(stopped, opening).await else {
+        return Ok(());
+    };
+    let (listener, operators) = opened?;
+    logger::started();
+    let service = Rc::new(Service::from_environment());
+    let app = App::open(&mut config, executor, Places::shared)?;
+    advise_on_key(&remote);
+    let (connections, too_many) = descriptors::connections(config.limits.connections)?;
+    if let Some(warning) = too_many {
+        logger::warning(format_args!("{warning}"));
+    }
+    let mut wanted = http_settings(&app, remote, tls, &config.limits);
+    wanted.limits.connections = connections;
+    let mut server = Server::new(listener, wanted).map_err(|error| error.to_string())?;
+    if let Some(listener) = operators {
+        server = server.with_operators(listener);
+    }
+    announce(executor, &service, &app, &config);
+    let reload = Reload {
+        running: config,
+        settings: settings.clone(),
+        engine: app.engine.clone(),
+        access: app.access.clone(),
+        steward: server.steward(),
+        service: Rc::clone(&service),
+    };
+    executor.spawn(reload.at_each(hangups)).detach();
+    let stopping = async {
+        stop.await;
+        service.stopping().await;
+    };
+    server.serve(executor, stopping).await;
+    app.close().await;
+    Ok(())
+}
+
+/// Tells the service manager that the listener is there, and from then on how it goes.
+fn announce(executor: &LocalExecutor<'static>, service: &Rc<Service>, app: &App, config: &Config) {
+    if !service.is_managed() {
+        return;
+    }
+    let living = Rc::clone(service);
+    executor.spawn(async move { living.live().await }).detach();
+    let (service, broker) = (Rc::clone(service), app.broker.clone());
+    let sessions = app.metrics.sessions();
+    let place = format!("{}:{}", config.mqtt.host, config.mqtt.port);
+    executor
+        .spawn(async move {
+            service.ready().await;
+            status::tell(&service, &broker, &place, &sessions).await;
+        })
+        .detach();
+}
+
+fn http_settings(
+    app: &App,
+    server: RemoteServer,
+    tls: Option<Tls>,
+    limits: &Limits,
+) -> http::Settings {
+    let (broker, metrics) = (app.broker.clone(), app.metrics.clone());
+    let (reported, counted) = (broker.clone(), metrics.clone());
+    http::Settings {
+        engine: app.engine.clone(),
+        mqtt_connected: Box::new(move || broker.is_connected()),
+        admission: admission(server, tls),
+        metrics,
+        report: Box::new(move || counted.render(&reported)),
+        limits: http::Limits {
+            connections: limits.connections,
+            body_bytes: limits.body_bytes,
+            bodies_bytes: limits.bodies_bytes,
+            answers_bytes: limits.answers_bytes,
+            sessions: limits.sessions,
+            ..http::Limits::default()
+        },
+        deadlines: http::Deadlines::default(),
+    }
+}
