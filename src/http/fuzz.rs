@@ -1,9 +1,9 @@
 //! The guard without its sockets, for the fuzz target `http` alone.
 
-use super::body::Body;
-use super::head::{Finder, Head};
-use super::refusal::Refusal;
-use super::routes::{self, Side};
+use super::guard::routes::{self, Side};
+use super::h1::body::Body;
+use super::h1::head::{Finder, Head};
+use super::h1::refusal::Refusal;
 
 /// What the guard makes of one request that arrives in pieces of so many bytes: what it admits, or what
 /// it answers instead. `None` when more has to come.

@@ -71,7 +71,7 @@ async fn serve(
         settings: settings.clone(),
         engine: app.engine.clone(),
         access: app.access.clone(),
-        steward: server.steward(),
+        reload_handle: server.reload_handle(),
         service: Rc::clone(&service),
     };
     executor.spawn(reload.at_each(hangups)).detach();

@@ -14,7 +14,7 @@ use crate::app::cli::Settings;
 use crate::app::service::Service;
 use crate::app::startup;
 use crate::app::startup::Loaded;
-use crate::http::Steward;
+use crate::http::ReloadHandle;
 use crate::logger;
 use crate::mcp::Engine;
 use crate::tools::{self, Access};
@@ -26,7 +26,7 @@ pub(super) struct Reload {
     pub(super) settings: Settings,
     pub(super) engine: Engine,
     pub(super) access: Access,
-    pub(super) steward: Steward,
+    pub(super) reload_handle: ReloadHandle,
     pub(super) service: Rc<Service>,
 }
 
@@ -65,7 +65,7 @@ impl Reload {
         // To begin or end with HTTPS takes a restart; its files may be others.
         let tls = if is_secure { tls(&server)? } else { None };
         // From here on nothing else can fail.
-        self.steward
+        self.reload_handle
             .admit_by(admission(server, tls))
             .map_err(|error| error.to_string())?;
         let policy = std::mem::take(&mut config.policy);

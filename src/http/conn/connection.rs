@@ -1,0 +1,352 @@
+//! One connection, from its first byte to its last.
+//!
+//! Promises: every wait has a limit; requests are answered one by one and in order; whatever comes is answered or
+//! the connection ends.
+//! Does not: know MCP (see `endpoint`).
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http_types::{Method, StatusCode};
+use smol::future;
+
+use super::access_log::LogEntry;
+use super::exchange::{Broken, Exchange, Next, Outcome, late};
+use super::respond::{self, Begun};
+use super::server_state::ServerState;
+use super::slots::{Interrupted, Slot, Stage};
+use super::upload;
+use crate::http::guard::accept::Accepts;
+use crate::http::guard::auth::{self, Gate, Principal};
+use crate::http::guard::budget::Share;
+use crate::http::guard::cors::{self, Reader};
+use crate::http::guard::routes::{self, Aim, Route, Side};
+use crate::http::h1::head::{Finder, Head};
+use crate::http::h1::refusal::Refusal;
+use crate::http::net::io::{Buffer, Stream};
+use crate::http::net::remote_addr::RemoteAddr;
+use crate::http::streamable::endpoint::Served;
+use crate::logger;
+
+/// A client and what is asked of it.
+pub(in crate::http) struct Connection {
+    exchange: Exchange,
+    peer: RemoteAddr,
+    side: Side,
+}
+
+/// Who was let in.
+// Made and taken apart once per request: a box would cost more than the move.
+#[allow(clippy::large_enum_variant)]
+enum Admitted {
+    /// Gets this, by its head alone.
+    Visitor(Served),
+    Caller(Caller),
+}
+
+/// A client's request for MCP, let in.
+struct Caller {
+    gate: Rc<Gate>,
+    principal: Principal,
+    accepts: Accepts,
+}
+
+/// What is to be done about a request.
+struct Judged {
+    method: Method,
+    served: Served,
+    /// The connection ends with it.
+    last: bool,
+    /// Held until the answer is sent.
+    _share: Option<Share>,
+}
+
+impl Connection {
+    pub(in crate::http) fn new(
+        stream: Stream,
+        peer: RemoteAddr,
+        side: Side,
+        slot: Slot,
+        server_state: Rc<ServerState>,
+    ) -> Connection {
+        let exchange = Exchange {
+            stream,
+            buffer: Buffer::default(),
+            slot,
+            server_state,
+            http_1_0: false,
+            reader: Reader::default(),
+            outcome: Outcome::default(),
+        };
+        Connection {
+            exchange,
+            peer,
+            side,
+        }
+    }
+
+    /// Serves it to its end.
+    pub(in crate::http) async fn serve(mut self) {
+        let peer = self.peer;
+        logger::debug(format_args!("{peer}: connection opened"));
+        let open = self.exchange.server_state.metrics.connection();
+        // Under load a newcomer has sent its first request before it is taken in. It need not wait for the sockets to be
+        // looked at, and cannot be taken for silent meanwhile.
+        if self.exchange.slot.is_in_a_crowd() {
+            let Exchange { stream, buffer, .. } = &mut self.exchange;
+            buffer.take(stream);
+        }
+        let mut requests = 0;
+        loop {
+            self.exchange.slot.waits();
+            let head = self.head().await;
+            self.exchange.slot.is_served();
+            let watch = LogEntry::start(head.as_ref().ok());
+            requests += 1;
+            let last = requests >= self.exchange.server_state.limits.requests_per_connection;
+            let next = match head {
+                // Boxed, so that a connection that waits is small.
+                Ok(head) => Box::pin(self.exchange(head, last)).await,
+                Err(Broken::Refused(refusal)) => {
+                    Box::pin(self.exchange.refuse(Method::Get, refusal, true)).await
+                }
+                Err(Broken::Gone) => {
+                    requests -= 1;
+                    break;
+                }
+            };
+            let outcome = std::mem::take(&mut self.exchange.outcome);
+            if let Some(status) = outcome.status {
+                let metrics = &self.exchange.server_state.metrics;
+                metrics.answered(status.into(), watch.time());
+            }
+            watch.tell(peer, &outcome);
+            match next {
+                // Whoever sends requests ahead gets one answered in each turn, like everybody else.
+                Next::Request if !self.exchange.buffer.is_empty() => {
+                    self.exchange.slot.has_asked_ahead();
+                    future::yield_now().await;
+                }
+                Next::Request => {}
+                Next::Close => {
+                    Box::pin(self.exchange.close()).await;
+                    break;
+                }
+                Next::Gone => break,
+                Next::Left(call) => {
+                    logger::debug(format_args!("{peer}: left before the answer"));
+                    drop(open);
+                    return self.exchange.leave(call).await;
+                }
+            }
+        }
+        logger::debug(format_args!(
+            "{peer}: connection closed after {requests} request{}",
+            if requests == 1 { "" } else { "s" }
+        ));
+    }
+
+    /// The next head: the client may take its time to begin, but not to finish.
+    async fn head(&mut self) -> Result<Head, Broken> {
+        let Exchange {
+            stream,
+            buffer,
+            slot,
+            server_state,
+            ..
+        } = &mut self.exchange;
+        let deadlines = &server_state.deadlines;
+        if buffer.is_empty() {
+            match slot.within(deadlines.idle, buffer.fill(stream)).await {
+                Ok(Ok(1..)) => {}
+                _ => return Err(Broken::Gone),
+            }
+        }
+        let mut finder = Finder::default();
+        let finding = async {
+            loop {
+                if let Some(found) = finder.find(buffer.bytes())? {
+                    return Ok(found);
+                }
+                match buffer.fill(stream).await {
+                    Ok(1..) => {}
+                    // Someone who only looked whether the port is open, or a stray line end.
+                    Ok(0) if buffer.bytes().trim_ascii().is_empty() => return Err(Broken::Gone),
+                    Ok(0) => return Err(Refusal::bad("the head is cut off").into()),
+                    Err(_) => return Err(Broken::Gone),
+                }
+            }
+        };
+        let found = match slot.within(deadlines.head, finding).await {
+            Ok(found) => found?,
+            Err(Interrupted::Late) => {
+                return Err(late("the head of the request did not come in time").into());
+            }
+            Err(Interrupted::Evicted) => return Err(Broken::Gone),
+        };
+        let head = Head::parse(buffer.bytes().get(found.clone()).unwrap_or_default());
+        buffer.consume(found.end);
+        Ok(head?)
+    }
+
+    async fn exchange(&mut self, head: Head, last: bool) -> Next {
+        // Boxed, so that of a request nothing is left while its answer is on its way, which may take days.
+        let Some(verdict) = Box::pin(self.judge(head, last)).await else {
+            return Next::Gone;
+        };
+        let Judged {
+            method,
+            served,
+            last,
+            _share,
+        } = verdict;
+        match served {
+            Served::Leave(response) => {
+                Box::pin(self.exchange.send_empty(method, response, last)).await
+            }
+            Served::Answer(response) => Box::pin(self.exchange.send(method, response, last)).await,
+            Served::Refused(refusal) => Box::pin(self.exchange.refuse(method, refusal, last)).await,
+            Served::Call(call) => {
+                let begun = Box::pin(respond::call(&mut self.exchange, call, last)).await;
+                match begun {
+                    Begun::Over(next) => next,
+                    // Of what came before the stream nothing is left.
+                    Begun::Tells(telling) => {
+                        Box::pin(respond::told(&mut self.exchange, telling, last)).await
+                    }
+                }
+            }
+            Served::Stream(stream) => Box::pin(respond::stream(&mut self.exchange, stream)).await,
+        }
+    }
+
+    /// From a head to what is to be done; `None` when nobody is there to be answered.
+    async fn judge(&mut self, head: Head, last: bool) -> Option<Judged> {
+        let last = last || !head.keep_alive || self.exchange.server_state.is_stopping();
+        self.exchange.http_1_0 = head.http_1_0;
+        let method = head.method;
+        self.exchange.reader = self.exchange.server_state.reader(self.side, &head);
+        let refused = |refusal, last| Judged {
+            method,
+            served: Served::Refused(refusal),
+            last,
+            _share: None,
+        };
+        // A body that is not read would be taken for the next request.
+        let unread = last || head.has_body();
+        let caller = match self.admit(&head).await {
+            Ok(Admitted::Caller(caller)) => caller,
+            Ok(Admitted::Visitor(served)) => {
+                return Some(Judged {
+                    method,
+                    served,
+                    last: unread,
+                    _share: None,
+                });
+            }
+            Err(refusal) => {
+                if refusal.status == StatusCode::TooManyRequests && !self.holds_back().await {
+                    return None;
+                }
+                return Some(refused(refusal, unread));
+            }
+        };
+        let (body, share) = match upload::read(&mut self.exchange, &head).await {
+            Ok(body) => body,
+            Err(Broken::Refused(refusal)) => {
+                return Some(refused(refusal, true));
+            }
+            Err(Broken::Gone) => return None,
+        };
+        let server_state = &self.exchange.server_state;
+        if !Rc::ptr_eq(&caller.gate, &server_state.gate()) {
+            return Some(refused(auth::replaced(), last));
+        }
+        let endpoint = &server_state.endpoint;
+        Some(Judged {
+            method,
+            served: endpoint.serve(&head, &body, caller.principal, self.peer, caller.accepts),
+            last,
+            _share: Some(share),
+        })
+    }
+
+    /// All that is decided by the head alone.
+    async fn admit(&mut self, head: &Head) -> Result<Admitted, Refusal> {
+        let aim = routes::find(head, self.side)?;
+        self.exchange.server_state.judge_place(self.side, head)?;
+        let place = match aim {
+            Aim::Route(place) => place,
+            Aim::Leave(allow) => {
+                let leave = Served::Leave(cors::leave(head, allow));
+                return Ok(Admitted::Visitor(leave));
+            }
+        };
+        let is_open = match place {
+            Route::Status | Route::Health | Route::Ready | Route::Front => true,
+            Route::Metrics => self.side == Side::Operator,
+            Route::Mcp => false,
+        };
+        if is_open {
+            return Ok(self.visitor(place));
+        }
+        let gate = self.exchange.server_state.gate();
+        let principal = self.prove(&gate, head).await?;
+        if place != Route::Mcp {
+            return Ok(self.visitor(place));
+        }
+        self.exchange.slot.has_shown_the_key();
+        let accepts = Accepts::of(head)?;
+        Ok(Admitted::Caller(Caller {
+            gate,
+            principal,
+            accepts,
+        }))
+    }
+
+    fn visitor(&self, place: Route) -> Admitted {
+        Admitted::Visitor(Served::Answer(self.exchange.server_state.page(place)))
+    }
+
+    /// Who shows a key, if it is the right one.
+    async fn prove(&mut self, gate: &Gate, head: &Head) -> Result<Principal, Refusal> {
+        match gate.recognize(head) {
+            Some(principal) => Ok(principal),
+            // Boxed, as is the rest of a body: requests that need it are few, and the others are smaller.
+            None => Box::pin(self.prove_anew(gate, head)).await,
+        }
+    }
+
+    async fn prove_anew(&mut self, gate: &Gate, head: &Head) -> Result<Principal, Refusal> {
+        let Exchange {
+            stream,
+            buffer,
+            slot,
+            server_state,
+            ..
+        } = &mut self.exchange;
+        let waiting = gate.admit(self.peer, head, buffer.until_closed(stream));
+        match slot
+            .within_at(Stage::Request, server_state.deadlines.handler, waiting)
+            .await
+        {
+            Ok(principal) => principal,
+            Err(_) => Err(Refusal::overloaded(
+                "the API key could not be checked in time",
+            )),
+        }
+    }
+
+    /// Lets a stranger who tries key after key wait for the refusal, so that others need not. False when somebody else
+    /// needs the slot.
+    async fn holds_back(&self) -> bool {
+        let slot = &self.exchange.slot;
+        slot.waits();
+        let held = slot.within(HOLD, future::pending::<()>()).await;
+        slot.is_served();
+        held != Err(Interrupted::Evicted)
+    }
+}
+
+/// 50 clients that try keys as fast as they are refused cost less than a hundredth of a processor at this.
+const HOLD: Duration = Duration::from_millis(250);

@@ -1,0 +1,124 @@
+//! Calls whose clients have left before the answer, which MCP before 2026-07-28 forbids to take for a cancellation
+//! (2025-11-25 basic/transports §Sending Messages to the Server).
+//!
+//! Promises: such a call holds no connection; how many there are is bounded, for each session and over all. At a bound
+//! the oldest ends: of the session itself, or of the one that has most of them.
+//! Does not: end those of a session with it (see [`Session::end_calls`](crate::mcp::Session::end_calls)).
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
+
+use smol::Task;
+use smol::future::BoxedLocal;
+
+use crate::mcp::Ender;
+
+/// One that has to go on.
+pub(in crate::http) struct LeftCall {
+    /// Whose it is: the number of a session.
+    pub(in crate::http) session: u64,
+    pub(in crate::http) ender: Ender,
+    /// It ends by itself, with its deadline at the latest.
+    pub(in crate::http) work: BoxedLocal<()>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(in crate::http) struct LeftCalls {
+    /// Oldest first.
+    calls: RefCell<BTreeMap<u64, OngoingCall>>,
+    last: Cell<u64>,
+}
+
+#[derive(Debug)]
+struct OngoingCall {
+    session: u64,
+    ender: Ender,
+    /// It was told to end, and does so in the next turn.
+    ending: bool,
+    /// What it runs on. When this is dropped, it is over.
+    task: Option<Task<()>>,
+}
+
+/// That one of them runs.
+struct OngoingGuard<'a> {
+    number: u64,
+    calls: &'a LeftCalls,
+}
+
+impl LeftCalls {
+    /// Runs a call to its end on the task that this is polled by.
+    pub(in crate::http) async fn run(&self, call: LeftCall, task: Option<Task<()>>) {
+        let LeftCall {
+            session,
+            ender,
+            work,
+        } = call;
+        self.make_room(session);
+        let number = self.last.get() + 1;
+        self.last.set(number);
+        let entry = OngoingCall {
+            session,
+            ender,
+            ending: false,
+            task,
+        };
+        self.calls.borrow_mut().insert(number, entry);
+        let running = OngoingGuard {
+            number,
+            calls: self,
+        };
+        work.await;
+        drop(running);
+    }
+
+    pub(in crate::http) fn is_empty(&self) -> bool {
+        self.calls.borrow().is_empty()
+    }
+
+    /// Ends every one of them at once.
+    pub(in crate::http) fn clear(&self) {
+        let calls = self.calls.take();
+        drop(calls);
+    }
+
+    fn make_room(&self, session: u64) {
+        let mut calls = self.calls.borrow_mut();
+        let mut of_session = HashMap::<u64, usize>::new();
+        for entry in calls.values().filter(|entry| !entry.ending) {
+            *of_session.entry(entry.session).or_default() += 1;
+        }
+        let all: usize = of_session.values().sum();
+        let own = of_session.get(&session).copied().unwrap_or_default();
+        let from = match own >= LEFT_OF_SESSION {
+            true => Some(session),
+            false if all >= LEFT => of_session
+                .iter()
+                .max_by_key(|(_, n)| **n)
+                .map(|(it, _)| *it),
+            false => None,
+        };
+        let oldest = calls
+            .values_mut()
+            .find(|entry| Some(entry.session) == from && !entry.ending);
+        if let Some(oldest) = oldest {
+            oldest.ending = true;
+            oldest.ender.crowd_out();
+        }
+    }
+}
+
+impl Drop for OngoingGuard<'_> {
+    fn drop(&mut self) {
+        let entry = self.calls.calls.borrow_mut().remove(&self.number);
+        if let Some(task) = entry.and_then(|entry| entry.task) {
+            // It is about to end by itself.
+            task.detach();
+        }
+    }
+}
+
+/// Of one session.
+const LEFT_OF_SESSION: usize = 32;
+/// Of all sessions.
+const LEFT: usize = 128;

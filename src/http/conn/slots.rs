@@ -1,0 +1,358 @@
+//! The connections that are served at one time, and the one clock of all their deadlines.
+//!
+//! Promises: never more connections than the limit; a wait that is given a limit ends soon after it; when all slots
+//! are taken, a newcomer gets the slot of a connection that is owed nothing, in the order of [`Rank`].
+//! Does not: keep a timer for each connection. A deadline is noted at the price of a store, and one tick looks at
+//! them all.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::{Rc, Weak};
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use smol::Task;
+
+pub(in crate::http) use self::slot_state::Stage;
+use self::slot_state::{Rank, SlotState};
+use crate::http::net::remote_addr::RemoteAddr;
+
+mod slot_state;
+
+/// All slots.
+#[derive(Debug)]
+pub(in crate::http) struct ConnectionSlots {
+    limit: usize,
+    /// In the order of arrival.
+    taken: RefCell<BTreeMap<u64, Weak<SlotState>>>,
+    /// What goes on there, each until its slot is left.
+    tasks: RefCell<BTreeMap<u64, Task<()>>>,
+    last: Cell<u64>,
+}
+
+/// Keeps the task that has a slot.
+pub(in crate::http) struct TaskKeeper {
+    number: u64,
+    slots: Rc<ConnectionSlots>,
+}
+
+/// One connection's slot; dropping it frees it.
+#[derive(Debug)]
+pub(in crate::http) struct Slot {
+    number: u64,
+    place: Rc<SlotState>,
+    slots: Rc<ConnectionSlots>,
+}
+
+/// Tells one connection that its key counts no longer.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Dismissal(Rc<SlotState>);
+
+/// Why a wait ended without its result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Interrupted {
+    /// The time is up.
+    Late,
+    /// Someone else has the slot.
+    Evicted,
+}
+
+impl ConnectionSlots {
+    pub(in crate::http) fn new(limit: usize) -> Rc<ConnectionSlots> {
+        Rc::new(ConnectionSlots {
+            limit,
+            taken: RefCell::default(),
+            tasks: RefCell::default(),
+            last: Cell::new(0),
+        })
+    }
+
+    /// A slot for a newcomer, if there is one or someone can be asked to leave.
+    pub(in crate::http) fn take(self: &Rc<Self>, peer: RemoteAddr) -> Option<Slot> {
+        if self.is_full() {
+            self.evict()?;
+        }
+        let number = self.last.get() + 1;
+        self.last.set(number);
+        let place = Rc::new(SlotState::of(peer));
+        self.taken
+            .borrow_mut()
+            .insert(number, Rc::downgrade(&place));
+        Some(Slot {
+            number,
+            place,
+            slots: Rc::clone(self),
+        })
+    }
+
+    pub(in crate::http) fn is_empty(&self) -> bool {
+        self.taken.borrow().is_empty()
+    }
+
+    pub(in crate::http) fn is_full(&self) -> bool {
+        self.taken.borrow().len() >= self.limit
+    }
+
+    /// How long a newcomer has to wait until a stranger can be asked to leave for it: each has a moment to show a key.
+    pub(in crate::http) fn rest(&self, now: Instant) -> Option<Duration> {
+        if !self.is_full() {
+            return None;
+        }
+        let (rank, _, place) = self.next_to_leave()?;
+        let stayed = now.saturating_duration_since(place.since.get());
+        (rank == Rank::Stranger && stayed < STAY).then(|| STAY - stayed)
+    }
+
+    /// Whether every connection has come to its end, of those that were evicted, too.
+    pub(in crate::http) fn is_over(&self) -> bool {
+        self.tasks.borrow().is_empty()
+    }
+
+    /// Ends every wait whose time is up.
+    pub(in crate::http) fn tick(&self, now: Instant) {
+        for place in self.taken.borrow().values().filter_map(Weak::upgrade) {
+            if place.deadline.get().is_some_and(|deadline| deadline <= now) {
+                place.call(Interrupted::Late);
+            }
+        }
+    }
+
+    /// Ends the wait of everyone who is between two requests.
+    pub(in crate::http) fn dismiss_waiting(&self) {
+        for place in self.taken.borrow().values().filter_map(Weak::upgrade) {
+            if place.stage.get() == Stage::Request {
+                place.call(Interrupted::Evicted);
+            }
+        }
+    }
+
+    /// Ends what everyone is being served who has shown a key.
+    pub(in crate::http) fn dismiss_served(&self) {
+        for place in self.taken.borrow().values().filter_map(Weak::upgrade) {
+            place.proven.set(false);
+            place.dismissed.set(true);
+            if let Some(waker) = place.dismissal.take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Ends every task, whatever it is at.
+    pub(in crate::http) fn clear(&self) {
+        let tasks = self.tasks.take();
+        drop(tasks);
+    }
+
+    /// Lets one go although there are slots, since something else is lacking: of those that are owed nothing a stranger
+    /// before others, and whoever waits longest.
+    pub(in crate::http) fn let_one_go(&self) {
+        let next = {
+            let taken = self.taken.borrow();
+            let ranked = taken.iter().filter_map(|(number, place)| {
+                let place = place.upgrade()?;
+                Some((place.rank()?, place.since.get(), *number, place))
+            });
+            ranked.min_by_key(|(rank, since, number, _)| (*rank, *since, *number))
+        };
+        if let Some((_, _, number, place)) = next {
+            place.call(Interrupted::Evicted);
+            self.taken.borrow_mut().remove(&number);
+        }
+    }
+
+    /// Frees a slot; `None` when all are owed an answer.
+    fn evict(&self) -> Option<()> {
+        let (_, number, place) = self.next_to_leave()?;
+        place.call(Interrupted::Evicted);
+        // Its connection ends in the next turn; the slot counts as free from now on.
+        self.taken.borrow_mut().remove(&number);
+        Some(())
+    }
+
+    /// Of the connections that make room first one of the peer that has most of them, and of its the oldest.
+    fn next_to_leave(&self) -> Option<(Rank, u64, Rc<SlotState>)> {
+        let taken = self.taken.borrow();
+        let ranked = taken.iter().filter_map(|(number, place)| {
+            let place = place.upgrade()?;
+            Some((place.rank()?, *number, place))
+        });
+        let ranked: Vec<_> = ranked.collect();
+        let rank = self.first_rank(ranked.iter().map(|(rank, ..)| *rank))?;
+        let ranked = ranked.iter().filter(|(it, ..)| *it == rank);
+        let mut of_peer = HashMap::<RemoteAddr, usize>::new();
+        for (_, _, place) in ranked.clone() {
+            *of_peer.entry(place.peer).or_default() += 1;
+        }
+        let next = ranked.max_by_key(|(_, number, place)| {
+            let same = of_peer.get(&place.peer).copied();
+            (same, Reverse((place.since.get(), *number)))
+        });
+        next.cloned()
+    }
+
+    /// Which of these make room. Some slots are left to those who have yet to show a key, or a crowd of strangers would
+    /// push out whoever comes with the right one before it could show it.
+    fn first_rank(&self, ranks: impl Iterator<Item = Rank> + Clone) -> Option<Rank> {
+        let strangers = ranks.clone().filter(|rank| *rank == Rank::Stranger).count();
+        let first = ranks.clone().min()?;
+        match first == Rank::Stranger && strangers <= self.limit / STRANGERS {
+            true => ranks.max(),
+            false => Some(first),
+        }
+    }
+}
+
+impl Slot {
+    /// Waits for `work`, but not longer than `limit`.
+    pub(in crate::http) async fn within<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Interrupted> {
+        self.within_at(self.place.stage.get(), limit, work).await
+    }
+
+    /// The same; as long as it lasts, the connection is at this stage.
+    pub(in crate::http) async fn within_at<T>(
+        &self,
+        stage: Stage,
+        limit: Duration,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Interrupted> {
+        let mut work = pin!(work);
+        let place = &self.place;
+        let before = (place.stage.get(), place.since.get());
+        if place.called.get() == Some(Interrupted::Late) {
+            place.called.set(None);
+        }
+        let mut armed = false;
+        let result = poll_fn(|context| {
+            // First of all: nothing is begun for a connection that has no slot any more.
+            if place.called.get() == Some(Interrupted::Evicted) {
+                return Poll::Ready(Err(Interrupted::Evicted));
+            }
+            if let Poll::Ready(result) = work.as_mut().poll(context) {
+                return Poll::Ready(Ok(result));
+            }
+            if let Some(called) = place.called.get() {
+                return Poll::Ready(Err(called));
+            }
+            if !armed {
+                // Most waits are over before this is reached, and cost no look at the clock.
+                let now = Instant::now();
+                place.deadline.set(now.checked_add(limit));
+                if stage != before.0 {
+                    place.enter(stage, now);
+                }
+                armed = true;
+            }
+            let mut waker = place.waker.borrow_mut();
+            if !waker
+                .as_ref()
+                .is_some_and(|waker| waker.will_wake(context.waker()))
+            {
+                *waker = Some(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+        place.deadline.set(None);
+        place.enter(before.0, before.1);
+        result
+    }
+
+    /// Its number, which no other slot has or had.
+    pub(in crate::http) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// From now on it waits for a request.
+    pub(in crate::http) fn waits(&self) {
+        self.place.enter(Stage::Request, Instant::now());
+    }
+
+    /// Its next request is here already; a stranger has no claim by that.
+    pub(in crate::http) fn has_asked_ahead(&self) {
+        if !self.place.proven.get() {
+            self.waits();
+        }
+    }
+
+    /// Whether every slot is taken.
+    pub(in crate::http) fn is_in_a_crowd(&self) -> bool {
+        self.slots.is_full()
+    }
+
+    /// From now on it is owed an answer.
+    pub(in crate::http) fn is_served(&self) {
+        self.place.stage.set(Stage::Served);
+        self.place.dismissed.set(false);
+    }
+
+    /// From now on it listens to a stream.
+    pub(in crate::http) fn listens(&self) {
+        self.place.enter(Stage::Stream, Instant::now());
+    }
+
+    /// Gives the slot back; the task that had it, which goes on.
+    pub(in crate::http) fn leave(self) -> Option<Task<()>> {
+        self.slots.tasks.borrow_mut().remove(&self.number)
+    }
+
+    /// Tells when what it is being served has to end.
+    pub(in crate::http) fn dismissal(&self) -> Dismissal {
+        Dismissal(Rc::clone(&self.place))
+    }
+
+    /// For the task that is to have it.
+    pub(in crate::http) fn keeper(&self) -> TaskKeeper {
+        TaskKeeper {
+            number: self.number,
+            slots: Rc::clone(&self.slots),
+        }
+    }
+
+    pub(in crate::http) fn has_shown_the_key(&self) {
+        self.place.proven.set(true);
+    }
+}
+
+impl TaskKeeper {
+    /// Keeps `task`, which has the slot and has not begun, until the slot is left.
+    pub(in crate::http) fn keep(self, task: Task<()>) {
+        self.slots.tasks.borrow_mut().insert(self.number, task);
+    }
+}
+
+impl Dismissal {
+    /// Waits until it does, or somebody else has the slot.
+    pub(in crate::http) async fn comes(&self) {
+        poll_fn(|context| {
+            if self.0.dismissed.get() || self.0.called.get() == Some(Interrupted::Evicted) {
+                return Poll::Ready(());
+            }
+            self.0.dismissal.replace(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.slots.taken.borrow_mut().remove(&self.number);
+        let task = self.slots.tasks.borrow_mut().remove(&self.number);
+        if let Some(task) = task {
+            // It is about to end by itself.
+            task.detach();
+        }
+    }
+}
+
+/// For a stranger to send a head; 256 slots let 5,000 of them a second through.
+const STAY: Duration = Duration::from_millis(50);
+/// One of so many slots is left to those who have yet to show a key.
+const STRANGERS: usize = 4;

@@ -1,0 +1,104 @@
+//! What is noted of one connection, and when it makes room for another.
+//!
+//! Does not: choose among several (see [`ConnectionSlots`](super::ConnectionSlots)).
+
+use std::cell::{Cell, RefCell};
+use std::task::Waker;
+use std::time::Instant;
+
+use super::Interrupted;
+use crate::http::net::remote_addr::RemoteAddr;
+
+/// In which order connections make room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// They have their last answer.
+    Parting,
+    /// They have shown no key, and take nothing of an answer.
+    Unread,
+    /// They have shown no key.
+    Stranger,
+    /// They have shown the key; of these, who has been idle for longest.
+    Proven,
+}
+
+/// What the peer of a connection has to do next, or that it is our turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::http) enum Stage {
+    /// To close: it has its last answer.
+    Parting,
+    /// To read what it was sent.
+    Unread,
+    /// To send a request.
+    Request,
+    /// To send the body of a request.
+    Body,
+    /// To listen to a stream that has no end of its own.
+    Stream,
+    /// Nothing: it is owed an answer.
+    Served,
+}
+
+#[derive(Debug)]
+pub(super) struct SlotState {
+    pub(super) peer: RemoteAddr,
+    pub(super) stage: Cell<Stage>,
+    /// When the stage began; of a stranger, when it came.
+    pub(super) since: Cell<Instant>,
+    pub(super) deadline: Cell<Option<Instant>>,
+    /// Why a wait is to end.
+    pub(super) called: Cell<Option<Interrupted>>,
+    pub(super) waker: RefCell<Option<Waker>>,
+    /// It has shown the key.
+    pub(super) proven: Cell<bool>,
+    /// What it is being served has to end: its key counts no longer.
+    pub(super) dismissed: Cell<bool>,
+    pub(super) dismissal: RefCell<Option<Waker>>,
+}
+
+impl SlotState {
+    /// The place of a newcomer, who has shown no key and sent no request.
+    pub(super) fn of(peer: RemoteAddr) -> SlotState {
+        SlotState {
+            peer,
+            stage: Cell::new(Stage::Request),
+            since: Cell::new(Instant::now()),
+            deadline: Cell::default(),
+            called: Cell::default(),
+            waker: RefCell::default(),
+            proven: Cell::new(false),
+            dismissed: Cell::new(false),
+            dismissal: RefCell::default(),
+        }
+    }
+
+    pub(super) fn enter(&self, stage: Stage, now: Instant) {
+        self.stage.set(stage);
+        // A stranger stays no longer by asking again and again.
+        if self.proven.get() {
+            self.since.set(now);
+        }
+    }
+
+    /// `None`: it does not make room.
+    pub(super) fn rank(&self) -> Option<Rank> {
+        match (self.stage.get(), self.proven.get()) {
+            (Stage::Served, _) => None,
+            (Stage::Parting, _) => Some(Rank::Parting),
+            (_, true) => Some(Rank::Proven),
+            (Stage::Unread, false) => Some(Rank::Unread),
+            (_, false) => Some(Rank::Stranger),
+        }
+    }
+
+    pub(super) fn call(&self, why: Interrupted) {
+        if self.called.get() != Some(Interrupted::Evicted) {
+            self.called.set(Some(why));
+        }
+        for waker in [&self.waker, &self.dismissal] {
+            if let Some(waker) = waker.take() {
+                waker.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! A call that tells something before its answer: what it tells, in the order in which it goes to the client.
+//!
+//! Promises: messages come before the answer, the answer comes once, and a stream that tells nothing is kept alive; what is
+//! told is remembered for a client that comes back, if it is to be.
+//! Does not: write to a connection (see `running`).
+
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use async_io::Timer;
+use smol::future::{self, BoxedLocal, FutureExt as _};
+
+use super::exchange::{Exchange, Next};
+use super::left_calls::LeftCall;
+use super::slots::Interrupted;
+use super::unread::Unsent;
+use crate::http::streamable::event_store::SessionEvents;
+use crate::http::streamable::resume::CallStream;
+use crate::http::streamable::sse::Outgoing;
+use crate::http::streamable::sse::{self, Feed, MESSAGE_BYTES};
+use crate::mcp::{Ender, Place, Reply};
+
+/// What comes first.
+pub(in crate::http) enum Event {
+    Reply(Option<Reply>),
+    News(Vec<u8>),
+    Beat,
+    Late,
+    /// The client closes, or takes nothing of what it is sent.
+    ClientGone,
+    Dismissed,
+}
+
+/// A call that has something to tell before its answer.
+pub(in crate::http) struct StreamedCall {
+    pub(in crate::http) started: Instant,
+    pub(in crate::http) ender: Ender,
+    pub(in crate::http) work: BoxedLocal<Option<Reply>>,
+    pub(in crate::http) news: Outgoing,
+    pub(in crate::http) first: Option<Vec<u8>>,
+    pub(in crate::http) ends_with_client: bool,
+    pub(in crate::http) memory: Option<Rc<SessionEvents>>,
+    pub(in crate::http) unsent: Rc<Unsent>,
+    /// Whose it is, if it is a session's.
+    pub(in crate::http) session: u64,
+    /// Given back when its client is answered, or has left: whoever has a client takes it out for as long.
+    pub(in crate::http) place: Option<Place>,
+}
+
+impl StreamedCall {
+    /// Waits for what decides between an answer and a stream.
+    pub(in crate::http) async fn begins(
+        &mut self,
+        exchange: &mut Exchange,
+        limit: Duration,
+    ) -> Result<Event, Interrupted> {
+        let Exchange {
+            stream,
+            buffer,
+            slot,
+            ..
+        } = exchange;
+        let gone = async {
+            buffer.until_closed(stream).await;
+            Event::ClientGone
+        };
+        let dismissal = slot.dismissal();
+        let dismissed = async {
+            dismissal.comes().await;
+            Event::Dismissed
+        };
+        let happens = future::or(next(&mut self.work, &self.news), gone);
+        // Boxed, because each future that it is handed through would have room for it.
+        let happens = Box::pin(future::or(dismissed, happens));
+        slot.within(limit, happens).await
+    }
+
+    /// The client is gone before anything was sent.
+    pub(in crate::http) fn leave(self, limit: Duration) -> Next {
+        if self.ends_with_client {
+            return Next::Gone;
+        }
+        let (work, until) = (self.work, self.started + limit);
+        let late = async move {
+            Timer::at(until).await;
+            None
+        };
+        Next::Left(LeftCall {
+            session: self.session,
+            ender: self.ender,
+            // Nobody is there to be told how it ended.
+            work: async move { drop(future::or(work, late).await) }.boxed_local(),
+        })
+    }
+
+    /// Tells the messages and then the answer, which is handed back to be kept until it is written.
+    pub(in crate::http) async fn tell(mut self, feed: &Feed, limit: Duration) -> Option<Reply> {
+        let mut late = Timer::at(self.started + limit);
+        let way = Way {
+            feed,
+            trail: self.memory.take().map(CallStream::open),
+        };
+        way.begin().await;
+        if self.first.is_none() && self.news.is_empty() {
+            // The head alone does not pass every proxy.
+            put_heartbeat(feed).await;
+        }
+        if let Some(text) = self.first {
+            way.send(&text).await;
+        }
+        loop {
+            let waiting = async {
+                (&mut late).await;
+                Event::Late
+            };
+            let waiting = future::or(waiting, beat(Event::Beat));
+            match future::or(next(&mut self.work, &self.news), waiting).await {
+                Event::Late => {
+                    late = Timer::never();
+                    self.ender.give_up();
+                }
+                Event::News(text) => {
+                    let sending = way.send(&text);
+                    meanwhile(&mut self.work, &self.unsent, sending).await;
+                }
+                Event::Beat => {
+                    meanwhile(&mut self.work, &self.unsent, put_heartbeat(feed)).await;
+                }
+                Event::Reply(mut reply) => {
+                    while let Some(text) = self.news.take() {
+                        way.send(&text).await;
+                    }
+                    self.unsent.hold(size(reply.as_ref()));
+                    let messages = reply.as_mut().map(|it| it.messages(MESSAGE_BYTES));
+                    for message in messages.into_iter().flatten() {
+                        way.send(&message).await;
+                    }
+                    return reply;
+                }
+                Event::ClientGone | Event::Dismissed => return None,
+            }
+        }
+    }
+}
+
+/// The way of a call's messages: to its client, and where they are remembered if they are to be.
+struct Way<'a> {
+    feed: &'a Feed,
+    trail: Option<CallStream>,
+}
+
+impl Way<'_> {
+    async fn begin(&self) {
+        if let Some(event) = self.trail.as_ref().and_then(CallStream::prime) {
+            put(self.feed, event).await;
+        }
+    }
+
+    async fn send(&self, message: &[u8]) {
+        let event = match &self.trail {
+            Some(trail) => trail.event(message),
+            None => Some(sse::event(message)),
+        };
+        if let Some(event) = event {
+            put(self.feed, event).await;
+        }
+    }
+}
+
+/// Sends something while the work goes on. A client that does not read keeps it neither from its end nor from the rules
+/// in force, which a reload waits for.
+async fn meanwhile(
+    work: &mut BoxedLocal<Option<Reply>>,
+    unsent: &Unsent,
+    sending: impl Future<Output = ()>,
+) {
+    let mut sending = pin!(sending);
+    let sent = async {
+        sending.as_mut().await;
+        None
+    };
+    let Some(reply) = future::or(sent, async { Some((&mut *work).await) }).await else {
+        return;
+    };
+    // It is to be read, too, though not yet on its way.
+    unsent.hold(size(reply.as_ref()));
+    *work = future::ready(reply).boxed_local();
+    sending.await;
+}
+
+fn size(reply: Option<&Reply>) -> usize {
+    reply.map_or(0, |reply| reply.text.len())
+}
+
+async fn next(work: &mut BoxedLocal<Option<Reply>>, news: &Outgoing) -> Event {
+    let told = async {
+        match news.next().await {
+            Some(text) => Event::News(text),
+            // Nothing more will be told.
+            None => future::pending().await,
+        }
+    };
+    future::or(told, async { Event::Reply(work.await) }).await
+}
+
+pub(in crate::http) async fn beat<T>(beat: T) -> T {
+    Timer::after(HEARTBEAT).await;
+    beat
+}
+
+// Feeding fails only when the client is gone, which the sending side finds out by itself.
+
+pub(in crate::http) async fn put(feed: &Feed, event: Vec<u8>) {
+    let _ = feed.send(event).await;
+}
+
+pub(in crate::http) async fn put_heartbeat(feed: &Feed) {
+    let _ = feed.send(sse::heartbeat()).await;
+}
+
+/// Proxies and clients give up a silent stream after 60 s at the earliest.
+const HEARTBEAT: Duration = Duration::from_secs(20);

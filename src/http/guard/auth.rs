@@ -1,0 +1,361 @@
+//! Who may come in: the API key, at a price that a stranger cannot run up.
+//!
+//! Promises: a key is known by its digest, in microseconds, right or wrong. Only a record without a digest costs slow
+//! hashes, one at a time, and none any more once its key was proven; until then, whoever fails too often waits in a
+//! line, in which the right key has its turn too.
+//! Does not: keep, log or show a key.
+
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http_types::{StatusCode, Url};
+use mcpmqtt_config::{ApiKey, KeyDigest, KeyRecord, Secret};
+use smol::future;
+use smol::lock::{Semaphore, SemaphoreGuardArc};
+
+use super::proof_queue::{ProofPermit, ProofQueue};
+use super::throttle::Throttle;
+use super::wrong_keys::WrongKeys;
+use crate::http::h1::head::Head;
+use crate::http::h1::refusal::Refusal;
+use crate::http::net::remote_addr::RemoteAddr;
+use crate::metrics::{Failure, Metrics};
+
+/// Judges keys.
+pub(in crate::http) struct Gate {
+    /// The digest of the right key, once it is known.
+    proven: Cell<Option<KeyDigest>>,
+    /// As configured.
+    key: ApiKey,
+    /// How a key is proven while no digest is known; `None` when it was known from the start.
+    record: Option<Arc<KeyRecord>>,
+    /// Keys that were proven wrong: agents with an old key try it again and again.
+    wrong: RefCell<HashSet<[u8; 32]>>,
+    turn: Arc<Semaphore>,
+    throttle: RefCell<Throttle>,
+    metrics: Metrics,
+    wrong_keys: Rc<WrongKeys>,
+    line: ProofQueue,
+}
+
+/// Who has come in: all that sessions and streams are bound to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) struct Principal(KeyDigest);
+
+impl Principal {
+    /// The same for the same key, and nothing that leaves the process.
+    pub(in crate::http) fn bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// Why there can be no gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// No key is configured.
+    None,
+    /// The one that is cannot be used, for this reason.
+    Unusable(String),
+}
+
+/// What a key proved to be.
+enum Verdict {
+    Right(Principal),
+    Wrong,
+    /// From a peer of whom that is known; what to answer.
+    WrongAgain(Refusal),
+}
+
+impl Gate {
+    /// A gate for this key.
+    ///
+    /// # Errors
+    /// Without a usable key there is no way in, and none must be opened.
+    pub(in crate::http) fn new(
+        key: &ApiKey,
+        metrics: &Metrics,
+        wrong_keys: &Rc<WrongKeys>,
+    ) -> Result<Gate, KeyError> {
+        let (record, known) = match key {
+            ApiKey::None => return Err(KeyError::None),
+            ApiKey::Unusable(why) => return Err(KeyError::Unusable(why.clone())),
+            ApiKey::Plain(secret) => (None, Some(KeyDigest::of(secret.expose()))),
+            ApiKey::Hashed(record) => match record.digest() {
+                Some(digest) => (None, Some(digest)),
+                None => (Some(Arc::new(record.clone())), None),
+            },
+        };
+        Ok(Gate {
+            proven: Cell::new(known),
+            key: key.clone(),
+            record,
+            wrong: RefCell::default(),
+            // Room for one: a hash takes 64 MiB by default.
+            turn: Arc::new(Semaphore::new(1)),
+            throttle: RefCell::default(),
+            metrics: metrics.clone(),
+            wrong_keys: Rc::clone(wrong_keys),
+            line: ProofQueue::default(),
+        })
+    }
+
+    /// Whether it lets in whoever one for `key` would.
+    pub(in crate::http) fn is_for(&self, key: &ApiKey) -> bool {
+        self.key.is_same(key)
+    }
+
+    /// Who sent this head, if its key was proven before.
+    pub(in crate::http) fn recognize(&self, head: &Head) -> Option<Principal> {
+        self.known(&credential(head)?)
+    }
+
+    /// Lets the sender of this head in; `gone` is ready when it has left.
+    ///
+    /// # Errors
+    /// 401 without the right key, 429 after too many wrong ones, 503 when there is no memory to prove one.
+    pub(in crate::http) async fn admit(
+        &self,
+        peer: RemoteAddr,
+        head: &Head,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Principal, Refusal> {
+        let Some(key) = credential(head) else {
+            self.metrics.refused(Failure::NoKey);
+            return Err(unauthorized(
+                "an API key is needed: send it as `Authorization: Bearer <key>`",
+                r#"Bearer realm="mcpmqtt""#,
+            ));
+        };
+        if let Some(principal) = self.known(&key) {
+            return Ok(principal);
+        }
+        let verdict = self.prove(peer, &key, gone).await.inspect_err(|refusal| {
+            if refusal.status == StatusCode::TooManyRequests {
+                self.metrics.refused(Failure::Throttled);
+            }
+        });
+        match verdict? {
+            Verdict::Right(principal) => {
+                self.throttle.borrow_mut().forgive(peer);
+                Ok(principal)
+            }
+            Verdict::WrongAgain(refusal) => {
+                self.metrics.refused(Failure::Throttled);
+                Err(refusal)
+            }
+            Verdict::Wrong => {
+                self.metrics.refused(Failure::WrongKey);
+                self.wrong_keys.note(peer);
+                Err(unauthorized(
+                    "wrong API key; ask the operator of this server for the right one",
+                    r#"Bearer realm="mcpmqtt", error="invalid_token""#,
+                ))
+            }
+        }
+    }
+
+    /// Costs microseconds, and the same for a wrong key as for the right one.
+    fn known(&self, key: &str) -> Option<Principal> {
+        let proven = self.proven.get()?;
+        (KeyDigest::of(key) == proven).then_some(Principal(proven))
+    }
+
+    /// Whether the slow hash of this key is known to be, or need not be computed to be, another's.
+    fn is_wrong(&self, key: &str) -> bool {
+        self.proven.get().is_some()
+            || key.len() > KEY_BYTES
+            || self.wrong.borrow().contains(KeyDigest::of(key).as_bytes())
+    }
+
+    fn keep_wrong(&self, key: &str) {
+        let mut wrong = self.wrong.borrow_mut();
+        if wrong.len() >= WRONG_KEYS {
+            wrong.clear();
+        }
+        wrong.insert(*KeyDigest::of(key).as_bytes());
+    }
+
+    /// Who has failed too often waits in the line, and a wrong key from there is not counted again.
+    async fn prove(
+        &self,
+        peer: RemoteAddr,
+        key: &str,
+        gone: impl Future<Output = ()>,
+    ) -> Result<Verdict, Refusal> {
+        let checked = self.throttle.borrow().check(peer, Instant::now());
+        let Some(record) = self.record.clone().filter(|_| !self.is_wrong(key)) else {
+            checked?;
+            self.throttle.borrow_mut().fail(peer, Instant::now());
+            return Ok(Verdict::Wrong);
+        };
+        let debt = self.throttle.borrow().debt(peer, Instant::now());
+        // Before the verdict: others may come from there until it is known.
+        let charge = checked.is_ok().then(|| Charge::of(peer, &self.throttle));
+        let refusal = checked.err();
+        let waited = self.wait(peer, debt, refusal.clone(), gone).await?;
+        let turn = self.turn.acquire_arc().await;
+        // While it waited, others may have come with the same key, or the right one.
+        if !self.is_wrong(key) {
+            waited.begins();
+            self.metrics.key_hashed();
+            match prove(record, Secret::new(key), turn).await? {
+                true => self.proven.set(Some(KeyDigest::of(key))),
+                false => self.keep_wrong(key),
+            }
+        }
+        if let Some(charge) = charge {
+            charge.stands();
+        }
+        Ok(match (self.known(key), refusal) {
+            (Some(principal), _) => Verdict::Right(principal),
+            (None, Some(refusal)) => Verdict::WrongAgain(refusal),
+            (None, None) => Verdict::Wrong,
+        })
+    }
+
+    /// Waits for a turn in the line.
+    ///
+    /// # Errors
+    /// `refusal` when there is none to be had for a peer that showed too many wrong keys, 503 for another.
+    async fn wait(
+        &self,
+        peer: RemoteAddr,
+        debt: Duration,
+        refusal: Option<Refusal>,
+        gone: impl Future<Output = ()>,
+    ) -> Result<ProofPermit, Refusal> {
+        let left = async {
+            gone.await;
+            None
+        };
+        let turn = self.line.turn(peer, debt, refusal.is_some());
+        let turn = future::or(turn, left).await;
+        turn.ok_or_else(|| {
+            let busy = || Refusal::overloaded("too many API keys are being checked");
+            refusal.unwrap_or_else(busy)
+        })
+    }
+}
+
+/// A wrong key that is counted before it is judged; it is taken back when it never is, since whoever waits in vain has
+/// shown none.
+struct Charge<'a> {
+    peer: RemoteAddr,
+    throttle: &'a RefCell<Throttle>,
+    stands: bool,
+}
+
+impl<'a> Charge<'a> {
+    fn of(peer: RemoteAddr, throttle: &'a RefCell<Throttle>) -> Charge<'a> {
+        throttle.borrow_mut().fail(peer, Instant::now());
+        Charge {
+            peer,
+            throttle,
+            stands: false,
+        }
+    }
+
+    fn stands(mut self) {
+        self.stands = true;
+    }
+}
+
+impl Drop for Charge<'_> {
+    fn drop(&mut self) {
+        if !self.stands {
+            self.throttle.borrow_mut().refund(self.peer);
+        }
+    }
+}
+
+/// The key was right when the request began, and is not any more.
+pub(in crate::http) fn replaced() -> Refusal {
+    unauthorized(
+        "the API key was replaced; ask the operator for the new one",
+        r#"Bearer realm="mcpmqtt", error="invalid_token""#,
+    )
+}
+
+/// Computes the slow hash. The turn is held until that is done, even when nobody waits for it any more.
+async fn prove(
+    record: Arc<KeyRecord>,
+    key: Secret,
+    turn: SemaphoreGuardArc,
+) -> Result<bool, Refusal> {
+    let verdict = smol::unblock(move || {
+        let _turn = turn;
+        record.verify(key.expose())
+    })
+    .await;
+    verdict.map_err(|error| {
+        Refusal::new(StatusCode::ServiceUnavailable, error.to_string()).with("retry-after", "5")
+    })
+}
+
+/// The key that a head shows: the first place that has one decides, as in the original.
+fn credential(head: &Head) -> Option<Cow<'_, str>> {
+    if let Some(field) = &head.authorization {
+        let (scheme, key) = field
+            .expose()
+            .split_once(' ')
+            .unwrap_or((field.expose(), ""));
+        // RFC 9110 §11.1: schemes are named in any case.
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return Some(key.trim().into());
+        }
+    }
+    if let Some(field) = &head.x_api_key {
+        return Some(field.expose().into());
+    }
+    let query = head.query.as_ref()?.expose();
+    let mut url = Url::parse("http://localhost/").ok()?;
+    url.set_query(Some(query));
+    let found = url.query_pairs().find(|(name, _)| name == "api_key");
+    found.map(|(_, key)| key.into_owned().into())
+}
+
+/// RFC 6750 §3.
+fn unauthorized(sentence: &'static str, challenge: &'static str) -> Refusal {
+    Refusal::new(StatusCode::Unauthorized, sentence).with("www-authenticate", challenge)
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gate")
+            .field("proven", &self.proven.get().is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Principal(…)")
+    }
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeyError::None => f.write_str(
+                "no API key is configured, so nobody could come in; `mcpmqtt --genkey` makes one",
+            ),
+            KeyError::Unusable(why) => write!(
+                f,
+                "remote_server.api_key_kdf: no key can be checked: {why}; `mcpmqtt --genkey` makes a new key"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for KeyError {}
+
+/// Longer texts are no keys of ours (43 characters) nor of anyone who types them.
+const KEY_BYTES: usize = 1024;
+/// More than there are agents with an old key; each takes 32 bytes.
+const WRONG_KEYS: usize = 1024;

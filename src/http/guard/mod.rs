@@ -1,0 +1,12 @@
+//! Who and what may come in: routes, hosts and origins, the key and its price for strangers, content types, budgets.
+
+pub(super) mod accept;
+pub(super) mod auth;
+pub(super) mod budget;
+pub(super) mod cors;
+pub(super) mod front;
+mod proof_queue;
+mod repeats;
+pub(super) mod routes;
+mod throttle;
+pub(super) mod wrong_keys;

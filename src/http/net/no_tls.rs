@@ -1,0 +1,66 @@
+//! What stands in for HTTPS in a build without the feature `tls`: there never is a connection of it.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use mcpmqtt_config::ServerTls;
+
+use super::io::Stream;
+
+/// Cannot be had in this build.
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// None.
+    pub warnings: Vec<String>,
+    never: TlsSession,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http) enum TlsSession {}
+
+impl Tls {
+    /// Refuses.
+    ///
+    /// # Errors
+    /// Always.
+    pub fn load(_: &ServerTls) -> Result<Tls, String> {
+        Err(
+            "remote_server.tls: this program was built without TLS; build it with the feature `tls`, \
+             or leave the block out and put a proxy with TLS in front"
+                .into(),
+        )
+    }
+
+    pub(in crate::http) async fn handshake(&self, _: Stream) -> io::Result<Handshake> {
+        Ok(Handshake::Secure(Stream::Tls(Box::new(self.never))))
+    }
+}
+
+/// As in a build with TLS.
+pub(in crate::http) enum Handshake {
+    Secure(Stream),
+    #[allow(dead_code)]
+    PlainHttp(Stream),
+}
+
+impl TlsSession {
+    pub(in crate::http) fn poll_read(
+        &self,
+        _: &mut Context<'_>,
+        _: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match *self {}
+    }
+
+    pub(in crate::http) fn poll_write(
+        &self,
+        _: &mut Context<'_>,
+        _: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match *self {}
+    }
+
+    pub(in crate::http) fn finish(&self) -> io::Result<()> {
+        match *self {}
+    }
+}

@@ -1,0 +1,257 @@
+//! Sessions of the versions with a handshake: what `Mcp-Session-Id` stands for.
+//!
+//! Promises: an id cannot be guessed and is worth nothing without the key that it was given for; the table is
+//! bounded, and forgets whoever has been silent for long; with a session end its calls, those whose clients left, too.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::event_store::{Bounds, EventStore, OWN, SessionEvents};
+use super::resume::{ResumedStream, SessionStream, SseSource};
+use super::sse::Outgoing;
+use super::sse::outlet_or;
+use crate::http::guard::auth::Principal;
+use crate::http::h1::refusal::Refusal;
+use crate::local::watch::Watch;
+use crate::logger;
+use crate::mcp::{Outlet, Session, Version};
+
+/// All of them.
+#[derive(Debug)]
+pub(in crate::http) struct Sessions {
+    limit: usize,
+    idle: Duration,
+    table: RefCell<HashMap<String, Rc<HttpSession>>>,
+    archive: Rc<EventStore>,
+    begun: Cell<u64>,
+    /// Says how many there are.
+    count: Watch<usize>,
+    swept: Cell<Option<Instant>>,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(in crate::http) struct HttpSession {
+    pub(in crate::http) session: Rc<Session>,
+    /// Of its streams.
+    pub(in crate::http) memory: Rc<SessionEvents>,
+    /// For the log, which must not have the id.
+    pub(in crate::http) number: u64,
+    principal: Principal,
+    used: Cell<Instant>,
+    /// What its stream still has to send; closed by whoever ends it.
+    stream: RefCell<Option<Rc<Outgoing>>>,
+}
+
+impl Sessions {
+    pub(in crate::http) fn new(
+        limit: usize,
+        idle: Duration,
+        replay: Bounds,
+        count: Watch<usize>,
+    ) -> Sessions {
+        Sessions {
+            limit,
+            idle,
+            table: RefCell::default(),
+            archive: EventStore::new(replay),
+            begun: Cell::new(0),
+            count,
+            swept: Cell::new(None),
+        }
+    }
+
+    /// Keeps a session under a new id.
+    ///
+    /// # Errors
+    /// 503 when the table is full of busy ones, or without random numbers.
+    pub(in crate::http) fn keep(
+        &self,
+        session: Rc<Session>,
+        principal: Principal,
+        now: Instant,
+    ) -> Result<String, Refusal> {
+        self.make_room(now)?;
+        let mut random = [0; ID_BYTES];
+        getrandom::fill(&mut random)
+            .map_err(|_| Refusal::overloaded("no random numbers for a session"))?;
+        let id = URL_SAFE_NO_PAD.encode(random);
+        let version = session.version();
+        let memory = self
+            .archive
+            .memory(version.is_some_and(|version| version.shape().primes));
+        let number = self.begun.get() + 1;
+        self.begun.set(number);
+        logger::debug(format_args!(
+            "session {number} begun with version {}, {} others are open",
+            version.map_or("unknown", Version::name),
+            self.table.borrow().len()
+        ));
+        let entry = HttpSession {
+            session,
+            memory,
+            number,
+            principal,
+            used: Cell::new(now),
+            stream: RefCell::new(None),
+        };
+        self.table.borrow_mut().insert(id.clone(), Rc::new(entry));
+        self.sweep(now);
+        self.recount();
+        Ok(id)
+    }
+
+    /// The session of this id, if it is this principal's and not expired.
+    pub(in crate::http) fn find(
+        &self,
+        id: &str,
+        principal: Principal,
+        now: Instant,
+    ) -> Option<Rc<HttpSession>> {
+        let found = self.table.borrow().get(id).cloned()?;
+        if found.principal != principal {
+            return None;
+        }
+        if found.is_expired(self.idle, now) {
+            self.end(id, "it was unused for too long");
+            return None;
+        }
+        found.used.set(now);
+        Some(found)
+    }
+
+    /// Ends it, for this reason.
+    pub(in crate::http) fn end(&self, id: &str, why: &str) {
+        let ended = self.table.borrow_mut().remove(id);
+        if let Some(entry) = ended {
+            logger::debug(format_args!("session {} ended: {why}", entry.number));
+            entry.end();
+        }
+        self.recount();
+    }
+
+    /// Ends every one of them.
+    pub(in crate::http) fn end_all(&self) {
+        for id in self.ids(|_| true) {
+            self.end(&id, "its key was replaced");
+        }
+    }
+
+    /// Ends every stream.
+    pub(in crate::http) fn end_streams(&self) {
+        for entry in self.table.borrow().values() {
+            entry.end_stream();
+        }
+    }
+
+    /// Forgets, now and then, those whose clients left without a word.
+    fn sweep(&self, now: Instant) {
+        let due = |last: Instant| now.saturating_duration_since(last) >= SWEEP_EVERY;
+        if !self.swept.get().is_none_or(due) {
+            return;
+        }
+        self.swept.set(Some(now));
+        for id in self.ids(|entry| entry.is_expired(self.idle, now)) {
+            self.end(&id, "it was unused for too long");
+        }
+    }
+
+    fn recount(&self) {
+        self.count.set(self.table.borrow().len());
+    }
+
+    fn make_room(&self, now: Instant) -> Result<(), Refusal> {
+        if self.table.borrow().len() < self.limit {
+            return Ok(());
+        }
+        let mut leaving = self.ids(|entry| entry.is_expired(self.idle, now));
+        if leaving.is_empty() {
+            leaving = self.ids(|entry| !entry.is_busy());
+            leaving.truncate(1);
+        }
+        if leaving.is_empty() {
+            return Err(Refusal::overloaded("too many sessions"));
+        }
+        for id in leaving {
+            self.end(&id, "there was no room for it any more");
+        }
+        Ok(())
+    }
+
+    /// The ids of those, whoever is unused for longest first.
+    fn ids(&self, which: impl Fn(&HttpSession) -> bool) -> Vec<String> {
+        let table = self.table.borrow();
+        let mut found: Vec<_> = table.iter().filter(|(_, entry)| which(entry)).collect();
+        found.sort_by_key(|(_, entry)| entry.used.get());
+        found.into_iter().map(|(id, _)| id.clone()).collect()
+    }
+}
+
+impl HttpSession {
+    /// Opens the session's own stream. One that is open ends: its client has lost it, or means this one.
+    pub(in crate::http) fn open_stream(&self) -> SseSource {
+        self.own_stream(None)
+    }
+
+    /// Goes on with one of the session's streams after the event with this id.
+    ///
+    /// # Errors
+    /// 400 for an id with which that cannot be done.
+    pub(in crate::http) fn resume(&self, id: &str) -> Result<SseSource, Refusal> {
+        let place = self.memory.find(id)?;
+        Ok(match place.stream {
+            OWN => self.own_stream(Some(place.number)),
+            _ => SseSource::Followed(ResumedStream::new(Rc::clone(&self.memory), place)),
+        })
+    }
+
+    fn own_stream(&self, after: Option<u64>) -> SseSource {
+        let memory = Rc::clone(&self.memory);
+        let (outlet, news) = outlet_or(move |message| {
+            memory.keep(OWN, message);
+            true
+        });
+        let news = Rc::new(news);
+        if let Some(before) = self.stream.replace(Some(Rc::clone(&news))) {
+            before.close();
+            while let Some(message) = before.take() {
+                self.memory.keep(OWN, &message);
+            }
+        }
+        self.session.attach(outlet);
+        let after = after.unwrap_or_else(|| self.memory.heard());
+        SseSource::SessionStream(SessionStream::new(Rc::clone(&self.memory), after, news))
+    }
+
+    fn end(&self) {
+        self.session.end_calls();
+        self.memory.close();
+        self.end_stream();
+    }
+
+    fn end_stream(&self) {
+        if let Some(stream) = self.stream.take() {
+            stream.close();
+        }
+        self.session.attach(Outlet::closed());
+    }
+
+    fn is_busy(&self) -> bool {
+        let streams = |stream: &Rc<Outgoing>| !stream.is_closed();
+        self.session.in_flight() > 0 || self.stream.borrow().as_ref().is_some_and(streams)
+    }
+
+    fn is_expired(&self, idle: Duration, now: Instant) -> bool {
+        !self.is_busy() && now.saturating_duration_since(self.used.get()) > idle
+    }
+}
+
+/// As often as the table is looked through at most.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// 144 bits.
+const ID_BYTES: usize = 18;
