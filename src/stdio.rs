@@ -24,8 +24,8 @@ use async_io::Timer;
 use smol::future::{self, yield_now};
 use smol::{LocalExecutor, Task};
 
-use crate::mcp::rpc::{INVALID_REQUEST, RpcError};
-use crate::mcp::{Call, Ender, Engine, Outlet, Received, Session};
+use crate::mcp::jsonrpc::message::{INVALID_REQUEST, RpcError};
+use crate::mcp::{Call, ClientSink, Ender, Engine, Received, Session};
 
 pub use failed_start::{tell_client, tell_client_on};
 
@@ -157,7 +157,7 @@ struct Desk {
     executor: Rc<LocalExecutor<'static>>,
     limits: Limits,
     session: Rc<Session>,
-    outlet: Outlet,
+    sink: ClientSink,
     outbox: Rc<Outbox>,
     load: Rc<Load>,
     calls: Rc<Calls>,
@@ -179,16 +179,16 @@ impl Desk {
     fn new(engine: Engine, executor: Rc<LocalExecutor<'static>>, limits: Limits) -> Desk {
         let outbox = Rc::<Outbox>::default();
         let (sink, brink) = (outbox.clone(), outbox.clone());
-        let outlet = Outlet::shared(move |text| sink.offer(text, limits.output_bytes))
+        let sink = ClientSink::shared(move |text| sink.offer(text, limits.output_bytes))
             .with_progress(move |text| brink.offer(text, limits.progress_bytes));
         let session = Session::new();
-        session.attach(outlet.clone());
+        session.attach(sink.clone());
         Desk {
             engine,
             executor,
             limits,
             session,
-            outlet,
+            sink,
             outbox,
             load: Rc::default(),
             calls: Rc::default(),
@@ -230,7 +230,7 @@ impl Desk {
                     .push(self.engine.refuse(&self.session, error), None);
             }
         };
-        match self.engine.receive(&self.session, bytes, &self.outlet) {
+        match self.engine.receive(&self.session, bytes, &self.sink) {
             Received::Nothing => {}
             Received::Answer(reply) => self.outbox.push(reply, None),
             Received::Call(call) => self.start(call, bytes.len()).await,

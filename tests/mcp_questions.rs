@@ -6,7 +6,7 @@
 mod support;
 
 use mcpmqtt::mcp::catalog::{Catalog, Completing, Tool, ToolResult};
-use mcpmqtt::mcp::{Kind, Level, Outlet, Question, Received, Session};
+use mcpmqtt::mcp::{ClientSink, Kind, Level, Question, Received, Session};
 use serde_json::{Value, json};
 use smol::future::block_on;
 use smol::{LocalExecutor, Task};
@@ -428,7 +428,7 @@ fn without_a_way_to_ask_a_handler_is_told_so() {
     let bytes = request(1, "tools/call", json!({"name": "introduce"})).to_string();
     let call = peer
         .engine
-        .receive(&peer.session, bytes.as_bytes(), &Outlet::closed());
+        .receive(&peer.session, bytes.as_bytes(), &ClientSink::closed());
     let Received::Call(call) = call else {
         panic!("no call")
     };

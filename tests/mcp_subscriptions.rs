@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use mcpmqtt::mcp::catalog::{Body, Catalog, ReadError};
-use mcpmqtt::mcp::{Notifier, Outlet, Received, Reply, Session, Watch};
+use mcpmqtt::mcp::{ClientSink, Notifier, Received, Reply, Session, Watch};
 use serde_json::{Value, json};
 use smol::future::{block_on, poll_once};
 use smol::{LocalExecutor, Task};
@@ -218,7 +218,7 @@ fn all_streams_end_with_a_result_when_the_server_stops() {
 #[test]
 fn on_a_shared_channel_the_end_is_told_in_both_ways() {
     let scene = Scene::new();
-    let outlet = Outlet::shared(|_| true);
+    let outlet = ClientSink::shared(|_| true);
     let bytes = listen(7, everything()).to_string();
     let call = scene
         .peer
@@ -240,7 +240,7 @@ fn a_stream_whose_client_does_not_keep_up_ends_instead_of_leaving_things_out() {
     let scene = Scene::new();
     let room = Rc::new(Cell::new(3));
     let left = room.clone();
-    let outlet = Outlet::new(move |_| {
+    let outlet = ClientSink::new(move |_| {
         left.set(left.get() - 1);
         left.get() >= 0
     });
@@ -294,7 +294,7 @@ fn without_a_stream_to_tell_on_there_is_no_subscription() {
     let call = scene
         .peer
         .engine
-        .receive(&session, bytes.as_bytes(), &Outlet::closed());
+        .receive(&session, bytes.as_bytes(), &ClientSink::closed());
     let Received::Call(call) = call else {
         panic!("no call")
     };

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use self::http::Failed;
 use super::serve;
 use crate::mcp::catalog::Tool;
-use crate::mcp::rpc::INVALID_PARAMS;
+use crate::mcp::jsonrpc::message::INVALID_PARAMS;
 use crate::mcp::schema::Schema;
 use crate::mcp::{CLIENT_CAPABILITIES, PROTOCOL_VERSION, Version};
 use crate::{logger, tools};

@@ -30,7 +30,7 @@ use super::record::{self, Stamp};
 
 /// A log with its buffer.
 #[derive(Debug, Clone)]
-pub(super) struct Log(Arc<Mutex<Outlet>>);
+pub(super) struct Log(Arc<Mutex<Writer>>);
 
 /// A descriptor that takes lines.
 #[derive(Debug, Clone)]
@@ -46,7 +46,7 @@ enum Target {
 }
 
 #[derive(Debug)]
-struct Outlet {
+struct Writer {
     sink: Sink,
     waiting: VecDeque<Line>,
     waiting_bytes: usize,
@@ -67,7 +67,7 @@ struct Line {
 
 impl Log {
     pub(super) fn new(sink: Sink) -> Self {
-        Self(Arc::new(Mutex::new(Outlet {
+        Self(Arc::new(Mutex::new(Writer {
             sink,
             waiting: VecDeque::new(),
             waiting_bytes: 0,
@@ -145,12 +145,12 @@ impl Log {
     }
 
     /// A panic elsewhere is no reason to lose its message: the outlet is whole at any time.
-    fn outlet(&self) -> MutexGuard<'_, Outlet> {
+    fn outlet(&self) -> MutexGuard<'_, Writer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Outlet {
+impl Writer {
     fn accept(&mut self, text: String) {
         self.report_dropped();
         if self.dropped > 0 || !self.has_room(text.len()) {

@@ -2,66 +2,41 @@
 //!
 //! Promises: the era is chosen per message; every answer has the shape of the caller's version; no
 //! bytes, however wrong, end in anything but an answer or a silence the protocol asks for.
-//! Does not: do I/O, spawn tasks, or know stdio, HTTP and MQTT. A front door gives it bytes, a
-//! [`Session`] and an [`Outlet`], runs the [`Call`]s and writes the [`Reply`]s.
+//! Does not: do I/O, spawn tasks, or know stdio, HTTP and MQTT. A transport gives it bytes, a
+//! [`Session`] and a [`ClientSink`], runs the [`Call`]s and writes the [`Reply`]s.
 //!
-//! From the outside in: `engine` over `rpc` (messages) and `answer`; `admission` (the one method
-//! table) with `modern` and `legacy` (the eras' envelopes); `methods` over `catalog`, `schema` and
-//! `rule` (arguments) and `results` and `items` (shapes by `version`, declared by `offer`); `call`,
-//! `session` and `progress` are a request's life, `outlet` is its way out, `caller` says whose budget it
-//! uses. A handler asks its
-//! `client` a `question`, which takes `rounds` under a `seal` where there are no sessions; `listen`
-//! and `notifier` tell what changed. `unready` stands in for an engine that could not be made.
+//! Six rooms, each of which knows those above it in this list, and nothing of the rest of the crate:
+//!
+//! * `jsonrpc`: JSON-RPC messages from bytes, responses to bytes.
+//! * `version`: what differs between the five revisions, and the envelopes of the two eras.
+//! * `schema`: a tool's input schema, and a call's arguments held against it.
+//! * `client`: the client at the other end: its session, what it may use, what it is told and asked.
+//! * `catalog`: what a server offers, and its shape in each version.
+//! * `server`: from a message to its answer.
 
 pub mod catalog;
-pub mod rpc;
+pub mod jsonrpc;
 pub mod schema;
 
-mod admission;
-mod answer;
-mod call;
-mod caller;
 mod client;
-mod complete;
-mod engine;
-mod items;
-mod json;
-mod legacy;
-mod level;
-mod listen;
-mod methods;
-mod modern;
-mod notifier;
-mod offer;
-mod outlet;
-mod places;
-mod progress;
-mod question;
-mod results;
-mod rounds;
-mod rule;
-mod seal;
-mod separators;
-mod session;
-mod together;
-mod unready;
+mod server;
 mod version;
 
-pub use call::{Call, Ender, Received, Reply};
-pub use caller::CallerId;
-pub use client::{AskError, Client};
-pub use engine::Engine;
-pub use level::Level;
-pub use methods::CatalogError;
-pub use notifier::{Notifier, Watch};
-pub use outlet::{Outlet, Room};
-pub use places::{NoPlace, Place, Places};
-pub use progress::Progress;
-pub use question::{Answers, Kind, Question};
-pub use session::Session;
-pub use unready::{Told, Unready};
-pub use version::{Shape, Version};
+pub use self::client::caller::CallerId;
+pub use self::client::peer::{AskError, Peer};
+pub use self::client::places::{NoPlace, Place, Places};
+pub use self::client::progress::Progress;
+pub use self::client::session::Session;
+pub use self::client::sink::{ClientSink, Room};
+pub use self::client::subscriptions::{Notifier, Watch};
+pub use self::server::call::{Call, Ender, Received, Reply};
+pub use self::server::engine::Engine;
+pub use self::server::methods::CatalogError;
+pub use self::server::unready::{Told, Unready};
+pub use self::version::log_level::Level;
+pub use self::version::question::{Answers, Kind, Question};
+pub use self::version::{Shape, Version};
 
-pub(crate) use json::object as strict_object;
-pub(crate) use modern::{CLIENT_CAPABILITIES, PROTOCOL_VERSION, claims};
-pub(crate) use separators::escaped;
+pub(crate) use self::jsonrpc::line_separators::escaped;
+pub(crate) use self::jsonrpc::strict::object as strict_object;
+pub(crate) use self::version::stateless::{CLIENT_CAPABILITIES, PROTOCOL_VERSION, claims};

@@ -10,7 +10,7 @@ use mcpmqtt_protocol::message::Message;
 use smol::future;
 
 use super::Access;
-use crate::mcp::{CallerId, Client, Place, Progress};
+use crate::mcp::{CallerId, Peer, Place, Progress};
 use crate::mqtt::{Arrival, Inbox, ListenFailure, TooLarge};
 
 /// The time a call has, and whom to tell how it goes.
@@ -34,7 +34,7 @@ pub(super) enum Waited {
 }
 
 impl Wait {
-    pub(super) fn new(timeout: Duration, progress: Progress, client: &Client) -> Self {
+    pub(super) fn new(timeout: Duration, progress: Progress, client: &Peer) -> Self {
         Self {
             start: Instant::now(),
             timeout,

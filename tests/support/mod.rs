@@ -15,7 +15,7 @@ use mcpmqtt::mcp::catalog::{
     Annotations, Body, Catalog, Contents, Prompt, PromptArgument, ReadError, Resource, ServerInfo,
     Template, Tool, ToolCall, ToolResult,
 };
-use mcpmqtt::mcp::{Engine, Outlet, Received, Reply, Session};
+use mcpmqtt::mcp::{ClientSink, Engine, Received, Reply, Session};
 use serde_json::{Value, json};
 use smol::future::{BoxedLocal, block_on};
 
@@ -73,7 +73,7 @@ pub struct Peer {
     pub engine: Engine,
     pub session: Rc<Session>,
     pub gate: async_channel::Sender<()>,
-    pub outlet: Outlet,
+    pub outlet: ClientSink,
     pub notes: Rc<RefCell<Vec<Value>>>,
 }
 
@@ -87,7 +87,7 @@ impl Peer {
     pub fn of((engine, gate): (Engine, async_channel::Sender<()>)) -> Peer {
         let notes = Rc::<RefCell<Vec<Value>>>::default();
         let sink = notes.clone();
-        let outlet = Outlet::new(move |text| {
+        let outlet = ClientSink::new(move |text| {
             is_one_line(&text);
             sink.borrow_mut()
                 .push(serde_json::from_slice(&text).unwrap());

@@ -8,7 +8,7 @@ use smol::LocalExecutor;
 use smol::future::FutureExt as _;
 
 use super::App;
-use crate::mcp::{Outlet, Places, Received, Session};
+use crate::mcp::{ClientSink, Places, Received, Session};
 
 /// Connects to the broker, hands in one JSON-RPC message and returns the answer to it. The connection is another than
 /// that of a server with the same configuration, which it must not throw out: it has a client id, a session and a life
@@ -23,7 +23,7 @@ pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> 
         let app = App::open(&mut config, &executor, Places::alone)?;
         let answer = match app
             .engine
-            .receive(&Session::new(), message, &Outlet::closed())
+            .receive(&Session::new(), message, &ClientSink::closed())
         {
             Received::Nothing => None,
             Received::Answer(reply) => Some(reply.text),

@@ -15,7 +15,7 @@ use super::headers;
 use super::response::{self, Era};
 use super::resume::SseSource;
 use super::sessions::{HttpSession, Sessions};
-use super::sse::outlet;
+use super::sse::sink;
 use super::sse::{self, Outgoing};
 use crate::http::guard::accept::Accepts;
 use crate::http::guard::auth::Principal;
@@ -23,8 +23,10 @@ use crate::http::h1::head::Head;
 use crate::http::h1::head::mcp_fields::{self, McpFields};
 use crate::http::h1::refusal::Refusal;
 use crate::http::net::remote_addr::RemoteAddr;
-use crate::mcp::rpc::{self, INVALID_REQUEST, Id, Message, Request, RpcError};
-use crate::mcp::{Call, Engine, NoPlace, Outlet, Place, Places, Received, Reply, Session, Version};
+use crate::mcp::jsonrpc::message::{self, INVALID_REQUEST, Id, Message, Request, RpcError};
+use crate::mcp::{
+    Call, ClientSink, Engine, NoPlace, Place, Places, Received, Reply, Session, Version,
+};
 
 /// The engine and the sessions it serves.
 #[derive(Debug)]
@@ -126,7 +128,7 @@ struct RequestContext<'a> {
 impl RequestContext<'_> {
     fn post(&self, body: &[u8]) -> Result<Served, Refusal> {
         let stateless = headers::names_modern(self.fields);
-        match rpc::parse(body) {
+        match message::parse(body) {
             Ok(Message::Request(request)) => self.request(request),
             // What a client cancels by a number of its own choosing might be another's.
             Ok(Message::Notification(_)) if stateless => Ok(accepted()),
@@ -140,7 +142,7 @@ impl RequestContext<'_> {
                 let received = self
                     .endpoint
                     .engine
-                    .receive(&session, body, &Outlet::closed());
+                    .receive(&session, body, &ClientSink::closed());
                 Ok(self.handled(&session, received, Era::Stateless, None))
             }
             Err(_) => {
@@ -150,7 +152,7 @@ impl RequestContext<'_> {
                 let received = self
                     .endpoint
                     .engine
-                    .receive(&session, body, &Outlet::closed());
+                    .receive(&session, body, &ClientSink::closed());
                 Ok(self.handled(&session, received, Era::Handshake, None))
             }
             Ok(message) => {
@@ -268,11 +270,11 @@ impl RequestContext<'_> {
             let received = self
                 .endpoint
                 .engine
-                .handle(session, message, &Outlet::closed());
+                .handle(session, message, &ClientSink::closed());
             return self.handled(session, received, era, None);
         }
-        let (outlet, news) = outlet();
-        let received = self.endpoint.engine.handle(session, message, &outlet);
+        let (sink, news) = sink();
+        let received = self.endpoint.engine.handle(session, message, &sink);
         self.handled(session, received, era, Some(news))
     }
 

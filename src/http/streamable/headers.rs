@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use crate::http::h1::head::mcp_fields::{self, McpFields};
-use crate::mcp::rpc::{HEADER_MISMATCH, INVALID_PARAMS, Request, RpcError};
+use crate::mcp::jsonrpc::message::{HEADER_MISMATCH, INVALID_PARAMS, Request, RpcError};
 use crate::mcp::{CLIENT_CAPABILITIES, Engine, PROTOCOL_VERSION, Version, claims};
 
 /// Whether a request is of the stateless era: by its own words, or by its header field alone.

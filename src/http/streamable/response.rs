@@ -7,7 +7,7 @@ use http_types::{Body, Response, StatusCode};
 use serde_json::json;
 
 use crate::http::h1::refusal::Refusal;
-use crate::mcp::rpc::{INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
+use crate::mcp::jsonrpc::message::{INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERROR};
 
 /// Which client an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,12 +14,12 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::event_store::{Bounds, EventStore, OWN, SessionEvents};
 use super::resume::{ResumedStream, SessionStream, SseSource};
 use super::sse::Outgoing;
-use super::sse::outlet_or;
+use super::sse::sink_or;
 use crate::http::guard::auth::Principal;
 use crate::http::h1::refusal::Refusal;
 use crate::local::watch::Watch;
 use crate::logger;
-use crate::mcp::{Outlet, Session, Version};
+use crate::mcp::{ClientSink, Session, Version};
 
 /// All of them.
 #[derive(Debug)]
@@ -212,7 +212,7 @@ impl HttpSession {
 
     fn own_stream(&self, after: Option<u64>) -> SseSource {
         let memory = Rc::clone(&self.memory);
-        let (outlet, news) = outlet_or(move |message| {
+        let (sink, news) = sink_or(move |message| {
             memory.keep(OWN, message);
             true
         });
@@ -223,7 +223,7 @@ impl HttpSession {
                 self.memory.keep(OWN, &message);
             }
         }
-        self.session.attach(outlet);
+        self.session.attach(sink);
         let after = after.unwrap_or_else(|| self.memory.heard());
         SseSource::SessionStream(SessionStream::new(Rc::clone(&self.memory), after, news))
     }
@@ -238,7 +238,7 @@ impl HttpSession {
         if let Some(stream) = self.stream.take() {
             stream.close();
         }
-        self.session.attach(Outlet::closed());
+        self.session.attach(ClientSink::closed());
     }
 
     fn is_busy(&self) -> bool {

@@ -14,7 +14,7 @@ use smol::io::{AsyncBufRead, AsyncRead};
 use smol::stream::Stream as _;
 
 use crate::local::queue;
-use crate::mcp::Outlet;
+use crate::mcp::ClientSink;
 
 /// Where the pieces of a stream go in; closing it ends the stream.
 pub(in crate::http) type Feed = Sender<Vec<u8>>;
@@ -76,16 +76,18 @@ impl Outgoing {
 
 /// Of a request that has nothing to tell.
 pub(in crate::http) fn nothing() -> Outgoing {
-    outlet().1
+    sink().1
 }
 
-/// An outlet that keeps what it takes until it is sent.
-pub(in crate::http) fn outlet() -> (Outlet, Outgoing) {
-    outlet_or(|_| false)
+/// A sink that keeps what it takes until it is sent.
+pub(in crate::http) fn sink() -> (ClientSink, Outgoing) {
+    sink_or(|_| false)
 }
 
 /// The same; what comes when nobody sends it any more goes to `else_to`.
-pub(in crate::http) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (Outlet, Outgoing) {
+pub(in crate::http) fn sink_or(
+    else_to: impl Fn(&[u8]) -> bool + 'static,
+) -> (ClientSink, Outgoing) {
     let (sender, messages) = queue::unbounded();
     let sender = Rc::new(sender);
     let begun = Rc::<Cell<bool>>::default();
@@ -104,13 +106,13 @@ pub(in crate::http) fn outlet_or(else_to: impl Fn(&[u8]) -> bool + 'static) -> (
         }
     };
     let begins = Rc::clone(&begun);
-    let outlet = Outlet::new(move |text| text.len() <= MESSAGE_BYTES && offer(text))
+    let sink = ClientSink::new(move |text| text.len() <= MESSAGE_BYTES && offer(text))
         // The rest is for what must not be lost.
         .with_progress(move |text| {
             progress.len() < WAITING / 2 && send(&progress, &begins, text).is_ok()
         })
         .with_most(move || begun.get().then_some(MESSAGE_BYTES));
-    (outlet, outgoing)
+    (sink, outgoing)
 }
 
 fn send(sender: &queue::Sender<Vec<u8>>, begun: &Cell<bool>, text: Vec<u8>) -> Result<(), Vec<u8>> {

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 
 use libfuzzer_sys::fuzz_target;
 use mcpmqtt::mqtt::{self, InboxLimits};
-use mcpmqtt::mcp::{Engine, Outlet, Received, Session};
+use mcpmqtt::mcp::{Engine, ClientSink, Received, Session};
 use mcpmqtt::protocol::client::Options;
 use mcpmqtt::tools::{self, Access, BrokerInfo};
 use mcpmqtt::mqtt::Target;
@@ -30,7 +30,7 @@ fuzz_target!(|input: &[u8]| {
     let told = Rc::new(RefCell::new(Vec::new()));
     let outlet = {
         let told = Rc::clone(&told);
-        Outlet::shared(move |text| {
+        ClientSink::shared(move |text| {
             told.borrow_mut().push(text);
             true
         })

@@ -1,0 +1,104 @@
+//! The things of a catalog as JSON, in the shape of a version.
+//!
+//! Promises: no member its version does not know; what is absent is left out, never null.
+
+use base64::Engine as _;
+use serde_json::{Map, Value, json};
+
+use super::{Body, Contents, Prompt, Resource, ServerInfo, Template, Tool};
+use crate::mcp::version::Shape;
+
+pub(in crate::mcp) fn implementation(info: &ServerInfo, shape: &Shape) -> Value {
+    let mut item = named(&info.name, &info.title, "", shape);
+    item.insert("version".into(), info.version.as_str().into());
+    Value::Object(item)
+}
+
+fn named(name: &str, title: &str, description: &str, shape: &Shape) -> Map<String, Value> {
+    let mut item = Map::new();
+    item.insert("name".into(), name.into());
+    if shape.titles && !title.is_empty() {
+        item.insert("title".into(), title.into());
+    }
+    if !description.is_empty() {
+        item.insert("description".into(), description.into());
+    }
+    item
+}
+
+pub(in crate::mcp) fn tool_item(tool: &Tool, shape: &Shape) -> Value {
+    let mut item = named(&tool.name, &tool.title, &tool.description, shape);
+    item.insert("inputSchema".into(), tool.input_schema.clone());
+    if let Some(schema) = tool.output_schema.as_ref().filter(|_| shape.titles) {
+        item.insert("outputSchema".into(), schema.clone());
+    }
+    if shape.annotations {
+        let hints = tool.annotations;
+        let hints = json!({
+            "readOnlyHint": hints.read_only,
+            "destructiveHint": hints.destructive,
+            "idempotentHint": hints.idempotent,
+            "openWorldHint": hints.open_world,
+        });
+        item.insert("annotations".into(), hints);
+    }
+    Value::Object(item)
+}
+
+pub(in crate::mcp) fn resource_item(resource: &Resource, shape: &Shape) -> Value {
+    let mut item = named(
+        &resource.name,
+        &resource.title,
+        &resource.description,
+        shape,
+    );
+    item.insert("uri".into(), resource.uri.as_str().into());
+    item.insert("mimeType".into(), resource.mime_type.as_str().into());
+    Value::Object(item)
+}
+
+pub(in crate::mcp) fn template_item(template: &Template, shape: &Shape) -> Value {
+    let mut item = named(
+        &template.name,
+        &template.title,
+        &template.description,
+        shape,
+    );
+    item.insert("uriTemplate".into(), template.uri_template.as_str().into());
+    if !template.mime_type.is_empty() {
+        item.insert("mimeType".into(), template.mime_type.as_str().into());
+    }
+    Value::Object(item)
+}
+
+pub(in crate::mcp) fn prompt_item(prompt: &Prompt, shape: &Shape) -> Value {
+    let mut item = named(&prompt.name, &prompt.title, &prompt.description, shape);
+    let arguments = prompt.arguments.iter().map(|argument| {
+        let mut item = named(&argument.name, "", &argument.description, shape);
+        item.insert("required".into(), argument.required.into());
+        Value::Object(item)
+    });
+    item.insert("arguments".into(), arguments.collect());
+    Value::Object(item)
+}
+
+pub(in crate::mcp) fn contents_item(part: Contents) -> Value {
+    let (key, body) = match part.body {
+        Body::Text(text) => ("text", text),
+        Body::Blob(bytes) => ("blob", base64::prelude::BASE64_STANDARD.encode(bytes)),
+    };
+    json!({"uri": part.uri, "mimeType": part.mime_type, key: body})
+}
+
+/// A content block a version does not know becomes a text block that says what it was.
+pub(in crate::mcp) fn block_for(shape: &Shape, block: &Value) -> Value {
+    let text = |text: String| json!({"type": "text", "text": text});
+    match block.get("type").and_then(Value::as_str) {
+        Some("audio") if !shape.annotations => text("[audio]".into()),
+        Some("resource_link") if !shape.titles => {
+            let uri = block.get("uri").and_then(Value::as_str).unwrap_or_default();
+            text(format!("[resource {uri}]"))
+        }
+        _ => block.clone(),
+    }
+}

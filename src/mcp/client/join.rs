@@ -1,0 +1,29 @@
+//! Several futures at once, for a handful of them.
+//!
+//! Promises: all run side by side; results come in the order of completion.
+
+use std::future::poll_fn;
+use std::task::Poll;
+
+use smol::future::BoxedLocal;
+
+/// Runs all of them to their ends.
+pub(in crate::mcp) async fn all<T>(mut open: Vec<BoxedLocal<T>>) -> Vec<T> {
+    let mut done = Vec::new();
+    poll_fn(|context| {
+        open.retain_mut(|one| match one.as_mut().poll(context) {
+            Poll::Pending => true,
+            Poll::Ready(end) => {
+                done.push(end);
+                false
+            }
+        });
+        if open.is_empty() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    })
+    .await;
+    done
+}

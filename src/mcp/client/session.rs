@@ -1,0 +1,319 @@
+//! What one connection (stdio) or one session over HTTP remembers: the negotiated version, the calls
+//! in flight, the questions to the client, the resources it subscribed to.
+//!
+//! Promises: an id is in flight from the moment its request was accepted until its [`Ticket`] is
+//! dropped, which the front door does after the answer is written; a call that was cancelled
+//! yields no answer.
+//! Does not: serve requests of the stateless era, which need nothing of it but the cancel table.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fmt;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use async_channel::{Receiver, Sender};
+use serde_json::Value;
+
+use super::caller::CallerId;
+use super::sink::ClientSink;
+use super::subscriptions::Subscriber;
+use crate::mcp::jsonrpc::message::{Id, Response};
+use crate::mcp::version::Version;
+use crate::mcp::version::log_level::Level;
+use crate::mcp::version::question::Abilities;
+
+/// The state of one peer.
+#[derive(Debug, Default)]
+pub struct Session {
+    negotiated: Cell<Option<Version>>,
+    calls: RefCell<HashMap<Id, Rc<Cancel>>>,
+    principal: Vec<u8>,
+    caller: CallerId,
+    abilities: Cell<Abilities>,
+    /// The least level the client wants logged, once it said so.
+    log_level: Cell<Option<Level>>,
+    /// What the client has yet to answer, by the numbers of our requests.
+    asked: RefCell<HashMap<u64, Sender<Answer>>>,
+    last_asked: Cell<u64>,
+    subscriber: Rc<Subscriber>,
+}
+
+/// A client's answer: a result or an error object.
+type Answer = Result<Value, Value>;
+
+/// A request of ours that the client has yet to answer; dropping it makes the answer unwanted.
+pub(in crate::mcp) struct Asked {
+    session: Rc<Session>,
+    id: u64,
+    answer: Receiver<Answer>,
+}
+
+/// The proof that a call is in flight; dropping it ends that.
+pub(in crate::mcp) struct Ticket {
+    session: Rc<Session>,
+    id: Id,
+    cancel: Rc<Cancel>,
+}
+
+/// The way to end a call from outside.
+#[derive(Debug, Default)]
+pub(in crate::mcp) struct Cancel {
+    end: Cell<Option<End>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// Why a call ends before its work.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::mcp) enum End {
+    /// Its client cancelled it, and gets no answer.
+    Cancelled,
+    /// It took too long.
+    Late,
+    /// The program ends.
+    Ending,
+    /// Its session was ended.
+    SessionEnded,
+    /// Its client has left, and so have those of many others.
+    Crowded,
+}
+
+impl Session {
+    /// A peer that has not initialized yet.
+    #[must_use]
+    pub fn new() -> Rc<Session> {
+        Rc::default()
+    }
+
+    /// A peer whose version is known without a handshake in this session.
+    #[must_use]
+    pub fn assuming(version: Version) -> Rc<Session> {
+        let session = Session::new();
+        session.negotiate(version);
+        session
+    }
+
+    /// A peer that the front door knows as this principal. What the client keeps for us between
+    /// two requests (`requestState`) is good only for the same one.
+    #[must_use]
+    pub fn of(principal: &[u8]) -> Rc<Session> {
+        Rc::new(Session {
+            principal: principal.to_vec(),
+            ..Session::default()
+        })
+    }
+
+    /// The same for one request of the era without sessions, from that peer: all requests with the same key from
+    /// there are one caller's.
+    #[must_use]
+    pub fn for_request(principal: &[u8], peer: &[u8]) -> Rc<Session> {
+        Rc::new(Session {
+            principal: principal.to_vec(),
+            caller: CallerId::at(principal, peer),
+            ..Session::default()
+        })
+    }
+
+    /// Whose share of a budget its requests use.
+    #[must_use]
+    pub fn caller(&self) -> &CallerId {
+        &self.caller
+    }
+
+    /// Gives the session a way to its client for what belongs to no request; it replaces the one
+    /// before. Without one such messages are not sent.
+    pub fn attach(&self, sink: ClientSink) {
+        self.subscriber.set_sink(sink);
+    }
+
+    /// The version agreed on by `initialize`, if it has been.
+    #[must_use]
+    pub fn version(&self) -> Option<Version> {
+        self.negotiated.get()
+    }
+
+    /// Ends every call in flight: the session is over.
+    pub fn end_calls(&self) {
+        let calls: Vec<_> = self.calls.borrow().values().cloned().collect();
+        for cancel in calls {
+            cancel.end(End::SessionEnded);
+        }
+    }
+
+    /// How many calls are in flight.
+    #[must_use]
+    pub fn in_flight(&self) -> usize {
+        self.calls.borrow().len()
+    }
+
+    pub(in crate::mcp) fn negotiate(&self, version: Version) {
+        self.negotiated.set(Some(version));
+    }
+
+    pub(in crate::mcp) fn principal(&self) -> &[u8] {
+        &self.principal
+    }
+
+    pub(in crate::mcp) fn abilities(&self) -> Abilities {
+        self.abilities.get()
+    }
+
+    pub(in crate::mcp) fn set_abilities(&self, abilities: Abilities) {
+        self.abilities.set(abilities);
+    }
+
+    pub(in crate::mcp) fn log_level(&self) -> Option<Level> {
+        self.log_level.get()
+    }
+
+    pub(in crate::mcp) fn set_log_level(&self, level: Level) {
+        self.log_level.set(Some(level));
+    }
+
+    pub(in crate::mcp) fn subscriber(&self) -> &Rc<Subscriber> {
+        &self.subscriber
+    }
+
+    pub(in crate::mcp) fn sink(&self) -> ClientSink {
+        self.subscriber.sink()
+    }
+
+    /// Makes room for the answer to a request of ours; `None` when there are too many already.
+    pub(in crate::mcp) fn ask(self: &Rc<Self>) -> Option<Asked> {
+        let mut asked = self.asked.borrow_mut();
+        if asked.len() >= MAX_ASKED {
+            return None;
+        }
+        let id = self.last_asked.get() + 1;
+        self.last_asked.set(id);
+        let (answered, answer) = async_channel::bounded(1);
+        asked.insert(id, answered);
+        let session = self.clone();
+        Some(Asked {
+            session,
+            id,
+            answer,
+        })
+    }
+
+    /// Hands an answer to whoever asked. One that nobody waits for is ignored.
+    pub(in crate::mcp) fn answered(&self, response: Response) {
+        let Ok(id) = response.id.as_json().parse() else {
+            return;
+        };
+        let asked = self.asked.borrow_mut().remove(&id);
+        if let Some(asked) = asked {
+            let _ = asked.try_send(response.outcome);
+        }
+    }
+
+    pub(in crate::mcp) fn is_in_flight(&self, id: &Id) -> bool {
+        self.calls.borrow().contains_key(id)
+    }
+
+    /// Marks the id as in flight; the caller has checked that it is not.
+    pub(in crate::mcp) fn open(self: &Rc<Self>, id: Id) -> Ticket {
+        let cancel = Rc::<Cancel>::default();
+        self.calls.borrow_mut().insert(id.clone(), cancel.clone());
+        let session = self.clone();
+        Ticket {
+            session,
+            id,
+            cancel,
+        }
+    }
+
+    /// Drops that call. An unknown or finished one: nothing happens, as the protocol has it.
+    pub(in crate::mcp) fn cancel(&self, id: &Id) {
+        let found = self.calls.borrow().get(id).cloned();
+        if let Some(cancel) = found {
+            cancel.end(End::Cancelled);
+        }
+    }
+}
+
+impl Cancel {
+    /// Ends the call; the first reason stands.
+    pub(in crate::mcp) fn end(&self, why: End) {
+        self.end.set(self.end.get().or(Some(why)));
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl End {
+    /// What the client is told.
+    pub(in crate::mcp) fn tell(self) -> &'static str {
+        match self {
+            End::Cancelled => "the call was cancelled",
+            End::Late => "the call took too long and was given up",
+            End::Ending => {
+                "not done: the input ended or a signal came before, and the program ends"
+            }
+            End::SessionEnded => "the session was ended, and its calls with it",
+            End::Crowded => {
+                "the client left before the answer, and too many calls go on whose clients left"
+            }
+        }
+    }
+}
+
+impl Asked {
+    pub(in crate::mcp) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Waits for it.
+    pub(in crate::mcp) async fn answer(&self) -> Answer {
+        match self.answer.recv().await {
+            Ok(answer) => answer,
+            // Its other end is in the session, which this keeps.
+            Err(_) => std::future::pending().await,
+        }
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        self.session.asked.borrow_mut().remove(&self.id);
+    }
+}
+
+impl Ticket {
+    /// Waits until the call is ended from outside.
+    pub(in crate::mcp) async fn ended(&self) -> End {
+        poll_fn(|context| {
+            if let Some(end) = self.cancel.end.get() {
+                return Poll::Ready(end);
+            }
+            self.cancel.waker.replace(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await
+    }
+
+    pub(in crate::mcp) fn cancel(&self) -> &Rc<Cancel> {
+        &self.cancel
+    }
+
+    pub(in crate::mcp) fn id(&self) -> &Id {
+        &self.id
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.session.calls.borrow_mut().remove(&self.id);
+    }
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ticket({})", self.id.as_json())
+    }
+}
+
+/// Questions to one client that wait for their answers.
+const MAX_ASKED: usize = 64;

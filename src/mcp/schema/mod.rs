@@ -1,0 +1,345 @@
+//! Holds a call's arguments against the very schema that is published for them.
+//!
+//! Promises: a schema compiles only if this file implements every keyword in it, so that nothing
+//! published goes unchecked; all faults of a call are named together, each with what was found and
+//! what is allowed; defaults are filled in; `null` is as not given; a number or a boolean in a string becomes what it
+//! means, and an integer written `1.0` becomes `1`. Arguments that no property names are refused, unless
+//! `additionalProperties` is `true` or no property is named at all: published it need not be, since some clients break
+//! on it.
+//! Does not: fetch, reference or combine schemas; arrays are not needed yet and refused.
+
+pub(in crate::mcp) mod rule;
+
+use std::fmt;
+
+use mcpmqtt_protocol::topic::Printable;
+use serde_json::{Map, Value};
+
+use self::rule::{ANNOTATIONS, Found, Rule, unknown};
+use super::jsonrpc::strict::cut;
+
+/// A compiled input schema.
+#[derive(Debug)]
+pub struct Schema {
+    root: Object,
+}
+
+/// Why a schema is not one of ours: a path and a reason.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SchemaError {
+    /// Such as `properties.qos`; empty for the root.
+    pub path: String,
+    /// Such as "keyword `pattern` is not implemented".
+    pub reason: String,
+}
+
+#[derive(Debug)]
+struct Object {
+    properties: Vec<Property>,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Property {
+    name: String,
+    required: bool,
+    default: Option<Value>,
+    description: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Object(Object),
+    Value(Rule),
+}
+
+impl Schema {
+    /// Compiles the schema of an object.
+    ///
+    /// # Errors
+    /// A keyword or shape that is not implemented here, or a default that breaks its own rule.
+    pub fn compile(schema: &Value) -> Result<Schema, SchemaError> {
+        let root = Object::compile(schema, "")?;
+        Ok(Schema { root })
+    }
+
+    /// The arguments with defaults filled in, or all their faults in one text.
+    ///
+    /// # Errors
+    /// Faults, separated by semicolons. `tool` and `renamed` (tried name, right name) serve the
+    /// wording.
+    pub fn check(
+        &self,
+        mut arguments: Map<String, Value>,
+        tool: &str,
+        renamed: &[(&str, &str)],
+    ) -> Result<Map<String, Value>, String> {
+        let mut faults = Faults {
+            tool,
+            renamed,
+            found: Vec::new(),
+        };
+        self.root.check(&mut arguments, "", &mut faults);
+        if faults.found.is_empty() {
+            return Ok(arguments);
+        }
+        Err(faults.into_text())
+    }
+}
+
+#[derive(Default)]
+struct Faults<'a> {
+    tool: &'a str,
+    renamed: &'a [(&'a str, &'a str)],
+    found: Vec<String>,
+}
+
+impl Faults<'_> {
+    fn wrong(&mut self, path: &str, property: &Property, value: &Value) {
+        let allowed = &property.kind;
+        let text = matches!(allowed, Kind::Value(Rule::Text { .. }));
+        let found = Found {
+            value,
+            by_length: text,
+        };
+        // An object where text belongs: the description says how to write it.
+        let hint = match property.description.as_str() {
+            hint if text && !value.is_string() && !hint.is_empty() => format!(" ({hint})"),
+            _ => String::new(),
+        };
+        self.found
+            .push(format!("`{path}` must be {allowed}{hint}; found {found}"));
+    }
+
+    fn into_text(mut self) -> String {
+        let more = self.found.len().saturating_sub(MAX_FAULTS);
+        self.found.truncate(MAX_FAULTS);
+        let mut text = self.found.join("; ");
+        if more > 0 {
+            text.push_str(&format!("; and {more} more"));
+        }
+        text
+    }
+}
+
+impl Object {
+    fn compile(schema: &Value, path: &str) -> Result<Object, SchemaError> {
+        let members = members(schema, path)?;
+        let mut object = Object {
+            properties: Vec::new(),
+            closed: true,
+        };
+        let (mut required, mut closed) = (Vec::new(), None);
+        for (keyword, value) in members {
+            match (keyword.as_str(), value) {
+                ("type", Value::String(kind)) if kind == "object" => {}
+                ("properties", Value::Object(properties)) => {
+                    for (name, schema) in properties {
+                        let path = join(path, &format!("properties.{name}"));
+                        let property = Property::compile(name, schema, &path)?;
+                        object.properties.push(property);
+                    }
+                }
+                ("required", Value::Array(names)) if names.iter().all(Value::is_string) => {
+                    required.extend(names.iter().filter_map(Value::as_str));
+                }
+                ("additionalProperties", Value::Bool(open)) => closed = Some(!open),
+                (word, _) if ANNOTATIONS.contains(&word) => {}
+                (word, value) => return Err(fault(path, &unknown(word, value))),
+            }
+        }
+        object.closed = closed.unwrap_or(members.contains_key("properties"));
+        if !members.contains_key("type") {
+            return Err(fault(path, "`type` is missing"));
+        }
+        for name in required {
+            object.require(name, path)?;
+        }
+        Ok(object)
+    }
+
+    fn require(&mut self, name: &str, path: &str) -> Result<(), SchemaError> {
+        match self.properties.iter_mut().find(|known| known.name == name) {
+            Some(property) => property.required = true,
+            None => return Err(fault(path, &format!("required `{name}` is no property"))),
+        }
+        Ok(())
+    }
+
+    fn check(&self, given: &mut Map<String, Value>, path: &str, faults: &mut Faults<'_>) {
+        // OpenAI's strict mode has every argument sent, and several frameworks send all that they know.
+        given.retain(|_, value| !value.is_null());
+        if self.closed {
+            self.check_names(given, path, faults);
+        }
+        for property in &self.properties {
+            // Made for faults alone: mostly there are none.
+            let path = || join(path, &property.name);
+            match (given.get_mut(&property.name), &property.default) {
+                (Some(value), _) => property.check(value, path, faults),
+                (None, Some(default)) => {
+                    given.insert(property.name.clone(), default.clone());
+                }
+                (None, None) if property.required => {
+                    let (kind, path) = (&property.kind, path());
+                    faults
+                        .found
+                        .push(format!("missing argument `{path}` ({kind})"));
+                }
+                (None, None) => {}
+            }
+        }
+    }
+
+    /// Arguments that do not exist are told together with those that do.
+    fn check_names(&self, given: &Map<String, Value>, path: &str, faults: &mut Faults<'_>) {
+        let mut strangers = Vec::new();
+        for name in given.keys() {
+            if self.properties.iter().any(|known| known.name == *name) {
+                continue;
+            }
+            let shown = Printable(&cut(name, 40).replace('\n', " ")).to_string();
+            let shown = join(path, &shown);
+            match faults.renamed.iter().find(|(tried, _)| tried == name) {
+                Some((_, right)) => {
+                    faults
+                        .found
+                        .push(format!("unknown argument `{shown}`: use `{right}`"));
+                }
+                None => strangers.push(shown),
+            }
+        }
+        if strangers.is_empty() {
+            return;
+        }
+        let plural = if strangers.len() > 1 { "s" } else { "" };
+        let strangers = listed(strangers.into_iter());
+        let owner = if path.is_empty() { faults.tool } else { path };
+        let known = match self.properties.is_empty() {
+            true => "none".to_owned(),
+            false => listed(self.properties.iter().map(|known| known.name.clone())),
+        };
+        let text = format!("unknown argument{plural} {strangers}; `{owner}` takes {known}");
+        faults.found.push(text);
+    }
+}
+
+impl Property {
+    fn compile(name: &str, schema: &Value, path: &str) -> Result<Property, SchemaError> {
+        let members = members(schema, path)?;
+        let kind = Kind::compile(schema, path)?;
+        let description = members.get("description").and_then(Value::as_str);
+        let mut property = Property {
+            name: name.to_owned(),
+            required: false,
+            default: None,
+            description: description.unwrap_or_default().to_owned(),
+            kind,
+        };
+        if let Some(mut default) = members.get("default").cloned() {
+            if !property.kind.is_written_as(&mut default) {
+                let text = format!("`default` must be {}; found {default}", property.kind);
+                return Err(fault(path, &text));
+            }
+            property.default = Some(default);
+        }
+        Ok(property)
+    }
+
+    fn check(&self, value: &mut Value, path: impl FnOnce() -> String, faults: &mut Faults<'_>) {
+        let good = match (&self.kind, &mut *value) {
+            (Kind::Object(object), Value::Object(given)) => {
+                object.check(given, &path(), faults);
+                return;
+            }
+            (Kind::Object(_), _) => false,
+            (Kind::Value(rule), value) => rule.accept(value),
+        };
+        if !good {
+            faults.wrong(&path(), self, value);
+        }
+    }
+}
+
+impl Kind {
+    fn compile(schema: &Value, path: &str) -> Result<Kind, SchemaError> {
+        let members = members(schema, path)?;
+        if members.get("type").is_some_and(|kind| kind == "object") {
+            return Object::compile(schema, path).map(Kind::Object);
+        }
+        let rule = Rule::compile(members).map_err(|reason| fault(path, &reason))?;
+        Ok(Kind::Value(rule))
+    }
+
+    /// Whether a default obeys, without any help.
+    fn is_written_as(&self, default: &mut Value) -> bool {
+        match self {
+            Kind::Object(object) => default.as_object_mut().is_some_and(|given| {
+                let mut faults = Faults::default();
+                object.check(given, "", &mut faults);
+                faults.found.is_empty()
+            }),
+            Kind::Value(rule) => rule.obeys(default),
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Kind::Object(_) => f.write_str("an object"),
+            Kind::Value(rule) => rule.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.path.is_empty() {
+            return f.write_str(&self.reason);
+        }
+        write!(f, "`{}`: {}", self.path, self.reason)
+    }
+}
+
+impl std::error::Error for SchemaError {}
+
+fn members<'a>(schema: &'a Value, path: &str) -> Result<&'a Map<String, Value>, SchemaError> {
+    schema
+        .as_object()
+        .ok_or_else(|| fault(path, "a schema must be an object"))
+}
+
+fn fault(path: &str, reason: &str) -> SchemaError {
+    SchemaError {
+        path: path.to_owned(),
+        reason: reason.to_owned(),
+    }
+}
+
+/// At most [`MAX_NAMES`] names in backquotes and the number of the rest.
+fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
+    let more = names.len().saturating_sub(MAX_NAMES);
+    let shown: Vec<String> = names
+        .take(MAX_NAMES)
+        .map(|name| format!("`{name}`"))
+        .collect();
+    match more {
+        0 => shown.join(", "),
+        _ => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+fn join(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        return name.to_owned();
+    }
+    format!("{path}.{name}")
+}
+
+/// More faults than this are only counted: an agent repairs the first ones first.
+const MAX_FAULTS: usize = 8;
+
+/// More names than this are only counted.
+const MAX_NAMES: usize = 16;

@@ -1,0 +1,148 @@
+//! One round of a call whose handler asks its client (multi-round-trip requests, MCP 2026-07-28
+//! basic/utilities/mrtr): what the client brings along, and how the round ends.
+//!
+//! Promises: a handler that asked is dropped, and the call answered with its questions; what
+//! earlier rounds settled comes back only under our own seal.
+//! Does not: exist in versions with a handshake, where a handler simply waits.
+
+use std::future::Future;
+
+use async_channel::Receiver;
+use serde_json::{Map, Value};
+use smol::future;
+
+use super::admission::AdmittedRequest;
+use super::methods::Methods;
+use super::request_state::{Binding, RequestStateCodec};
+use crate::mcp::client::peer::{InputRequest, InputRounds};
+use crate::mcp::jsonrpc::message::{
+    INVALID_PARAMS, Id, MISSING_CLIENT_CAPABILITY, Params, RpcError,
+};
+
+/// What a round begins with.
+pub(in crate::mcp) struct Round {
+    /// For the handler's view of the client.
+    pub(in crate::mcp) client: Option<InputRounds>,
+    /// For the engine.
+    pub(in crate::mcp) rest: Rest,
+}
+
+/// What the engine keeps of a round; empty in versions with a handshake.
+pub(in crate::mcp) struct Rest(Option<(Receiver<InputRequest>, Binding)>);
+
+impl Round {
+    /// Takes this round's share out of the parameters; what is left is the request itself.
+    ///
+    /// # Errors
+    /// -32602 when a share is not what it should be.
+    pub(in crate::mcp) fn take(
+        request_state: &RequestStateCodec,
+        caller: &AdmittedRequest<'_>,
+        method: &str,
+        params: &mut Params,
+    ) -> Result<Round, RpcError> {
+        if !caller.version.shape().stateless {
+            return Ok(Round {
+                client: None,
+                rest: Rest(None),
+            });
+        }
+        let given = match params.remove("inputResponses") {
+            None => Map::new(),
+            Some(Value::Object(given)) if count(&given) > MAX_GIVEN => {
+                let text = format!("`params.inputResponses` has more than {MAX_GIVEN} values");
+                return Err(wrong(&text));
+            }
+            Some(Value::Object(given)) => given,
+            Some(_) => return Err(wrong("`params.inputResponses` must be an object")),
+        };
+        let state = params.remove("requestState");
+        let purpose = Binding::new(caller.session.principal(), method, params);
+        let settled = match state {
+            None => Map::new(),
+            Some(Value::String(state)) => request_state.open(&purpose, &state)?,
+            Some(_) => return Err(wrong("`params.requestState` must be a string")),
+        };
+        let (client, demands) = InputRounds::new(settled, given);
+        Ok(Round {
+            client: Some(client),
+            rest: Rest(Some((demands, purpose))),
+        })
+    }
+}
+
+impl Rest {
+    /// Runs a handler to its end, or until it asks.
+    pub(in crate::mcp) async fn run<T>(
+        &self,
+        handler: impl Future<Output = T>,
+    ) -> Result<T, InputRequest> {
+        let Some((demands, _)) = &self.0 else {
+            return Ok(handler.await);
+        };
+        let asked = async {
+            match demands.recv().await {
+                Ok(demand) => Err(demand),
+                // The handler has let go of its client, so it will not ask any more.
+                Err(_) => future::pending().await,
+            }
+        };
+        future::or(asked, async { Ok(handler.await) }).await
+    }
+}
+
+impl Methods {
+    /// The answer of a round whose handler asked.
+    ///
+    /// # Errors
+    /// -32021 when the client did not declare that it can answer.
+    pub(in crate::mcp) fn demand(
+        &self,
+        id: &Id,
+        rest: Rest,
+        demand: InputRequest,
+    ) -> Result<Vec<u8>, RpcError> {
+        match (demand, rest.0) {
+            (InputRequest::Input(questions, settled), Some((_, purpose))) => {
+                let state = self.request_state.close(&purpose, &settled)?;
+                Ok(self.results.input_required(id, questions, &state))
+            }
+            (InputRequest::Input(..), None) => Err(wrong("this version has no rounds")),
+            (InputRequest::Capability(missing), _) => {
+                let names: Vec<_> = missing.iter().map(|kind| kind.capability()).collect();
+                let needed = missing.iter().map(|kind| {
+                    let none = Value::Object(Map::new());
+                    (kind.capability().to_owned(), none)
+                });
+                let mut data = Map::new();
+                data.insert(
+                    "requiredCapabilities".into(),
+                    Value::Object(needed.collect()),
+                );
+                let text = format!("the client has to declare: {}", names.join(", "));
+                let error = RpcError::new(MISSING_CLIENT_CAPABILITY, text);
+                Err(error.with(Value::Object(data)))
+            }
+        }
+    }
+}
+
+/// How many values these are, down to the last.
+fn count(members: &Map<String, Value>) -> usize {
+    members.values().map(count_in).sum()
+}
+
+fn count_in(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(count_in).sum::<usize>(),
+        Value::Object(members) => 1 + count(members),
+        _ => 1,
+    }
+}
+
+fn wrong(text: &str) -> RpcError {
+    RpcError::new(INVALID_PARAMS, text)
+}
+
+/// Values of all answers that a client brings along: they are kept for as long as the call takes.
+const MAX_GIVEN: usize = 1000;
