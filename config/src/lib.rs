@@ -65,7 +65,7 @@ pub use key_check::KeyDigest;
 pub use limits::{LIMITS, Limit, Limits};
 pub use logging::{LogLevel, Logging};
 pub use mqtt::{Backoff, Credentials, Mqtt, Password};
-pub use policy::{Grant, Permissions, Policy, Refusal};
+pub use policy::{Attempt, Grant, Permissions, Permit, Policy, Refusal};
 pub use remote::{ApiKey, Listen, MetricsListen, RemoteServer};
 pub use secret::Secret;
 pub use settings::Config;

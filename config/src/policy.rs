@@ -59,22 +59,54 @@ impl Permissions {
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     grants: Vec<Grant>,
-    read: FilterTree<()>,
-    write: FilterTree<()>,
-    retain: FilterTree<()>,
-    share: FilterTree<()>,
+    // Each filter with the place of its grant.
+    read: FilterTree<usize>,
+    write: FilterTree<usize>,
+    retain: FilterTree<usize>,
+    share: FilterTree<usize>,
+}
+
+/// A publish that somebody wants to make.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    /// Where to.
+    pub topic: &'a TopicName,
+    /// What.
+    pub payload: &'a [u8],
+    /// Whether the broker is to keep it.
+    pub retain: bool,
+}
+
+/// That an attempt is permitted, and by which grants.
+#[derive(Clone, Copy, Debug)]
+pub struct Permit<'a> {
+    policy: &'a Policy,
+    topic: &'a str,
+}
+
+impl<'a> Permit<'a> {
+    /// The grants that permit to write to the topic, in the order of the configuration. What each of them demands of an
+    /// attempt has to be fulfilled.
+    pub fn grants(&self) -> impl Iterator<Item = &'a Grant> + use<'a> {
+        let mut places = Vec::new();
+        let write = &self.policy.write;
+        write.for_each_match(self.topic, &mut |place| places.push(*place));
+        places.sort_unstable();
+        let grants = &self.policy.grants;
+        places.into_iter().filter_map(|place| grants.get(place))
+    }
 }
 
 impl Policy {
     /// The policy that grants exactly these.
     pub fn new(grants: Vec<Grant>) -> Self {
         let mut policy = Self::default();
-        for Grant {
-            pattern,
-            permissions,
-            ..
-        } in &grants
-        {
+        for (place, grant) in grants.iter().enumerate() {
+            let Grant {
+                pattern,
+                permissions,
+                ..
+            } = grant;
             for (held, tree) in [
                 (permissions.read, &mut policy.read),
                 (permissions.write, &mut policy.write),
@@ -82,7 +114,7 @@ impl Policy {
                 (permissions.share, &mut policy.share),
             ] {
                 if held {
-                    tree.insert(pattern, ());
+                    tree.insert(pattern, place);
                 }
             }
         }
@@ -104,6 +136,18 @@ impl Policy {
             return Err(self.refusal(Rule::Retain, topic.as_str()));
         }
         Ok(())
+    }
+
+    /// Judges an attempt to publish.
+    ///
+    /// # Errors
+    /// What is not permitted, and what would be.
+    pub fn judge<'a>(&'a self, attempt: &Attempt<'a>) -> Result<Permit<'a>, Refusal> {
+        self.may_publish(attempt.topic, attempt.retain)?;
+        Ok(Permit {
+            policy: self,
+            topic: attempt.topic.as_str(),
+        })
     }
 
     /// Whether everything that `requested` can deliver is readable. A shared subscription is judged by its inner filter,
@@ -193,7 +237,7 @@ impl Rule {
         }
     }
 
-    fn tree(self, policy: &Policy) -> &FilterTree<()> {
+    fn tree(self, policy: &Policy) -> &FilterTree<usize> {
         match self {
             Self::Read => &policy.read,
             Self::Write => &policy.write,

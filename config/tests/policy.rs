@@ -1,7 +1,7 @@
 //! What the policy allows and refuses, and in which words.
 #![allow(clippy::unwrap_used)]
 
-use mcpmqtt_config::{Config, Grant, Permissions, Policy};
+use mcpmqtt_config::{Attempt, Config, Grant, Permissions, Policy};
 use mcpmqtt_protocol::topic::{SubscribeFilter, TopicFilter, TopicName};
 
 fn grant(pattern: &str, permissions: &str) -> Grant {
@@ -264,4 +264,32 @@ fn a_shared_pattern_in_the_file_grants_nothing() {
     for request in ["a", "$share/g/a", "$share/g/$share/g/a"] {
         assert!(subscribe(&config.policy, request).is_err(), "{request}");
     }
+}
+
+#[test]
+fn a_permitted_attempt_names_every_grant_that_matches_it_in_the_order_of_the_file() {
+    let policy = policy(&[
+        ("site/#", "write"),
+        ("site/+/rpm", "read"),
+        ("site/1/rpm", "write retain"),
+        ("+/1/+", "write"),
+        ("site/2/rpm", "write"),
+    ]);
+    let topic = TopicName::parse("site/1/rpm").unwrap();
+    let attempt = |retain| Attempt {
+        topic: &topic,
+        payload: b"2600",
+        retain,
+    };
+    for retain in [false, true] {
+        let permit = policy.judge(&attempt(retain)).unwrap();
+        let patterns: Vec<_> = permit.grants().map(|it| it.pattern.as_str()).collect();
+        assert_eq!(patterns, ["site/#", "site/1/rpm", "+/1/+"]);
+    }
+    let topic = TopicName::parse("site/2/rpm").unwrap();
+    let refused = policy.judge(&Attempt {
+        topic: &topic,
+        ..attempt(true)
+    });
+    assert!(refused.unwrap_err().to_string().contains("retain"));
 }
