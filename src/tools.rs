@@ -5,19 +5,17 @@
 //! message that comes passes it again; whatever goes wrong is told in a sentence that says what
 //! happened to the caller's message. It does not know who calls, or over what.
 
+mod access;
 mod arguments;
 mod describe;
 mod message;
 mod publish;
 mod query;
-mod rate;
+mod query_queue;
 mod resources;
-mod rules;
 mod subscribe;
-mod turns;
 mod wait;
 
-use std::fmt;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -27,10 +25,8 @@ use mcpmqtt_config::Policy;
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
-use self::rate::Rates;
-use self::resources::Seen;
-use self::rules::Rules;
-use self::turns::Turns;
+use self::access::Access;
+use self::query_queue::QueryQueue;
 use crate::mcp::catalog::{Catalog, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult};
 use crate::mcp::{Notifier, Places};
 use crate::metrics::Metrics;
@@ -39,80 +35,69 @@ use crate::mqtt;
 pub use self::resources::BrokerInfo;
 
 /// Everything the tools need.
-#[derive(Clone)]
-pub struct Access {
-    broker: mqtt::Client,
-    rules: Rules,
+#[derive(Debug)]
+pub struct Context {
+    access: Access,
+    /// Bytes of topics and payloads in one result.
     result_bytes: usize,
-    turns: Turns,
-    rates: Rates,
-    listeners: Places,
+    queries: QueryQueue,
     notifier: Notifier,
-    seen: Seen,
     metrics: Metrics,
     /// Runs what watches topics. Weak: its tasks hold this.
     executor: Weak<LocalExecutor<'static>>,
 }
 
-impl Access {
-    /// Access to `broker` within `policy`; one result holds `result_bytes` of topics and payloads.
-    /// What goes on between calls runs on `executor`.
+/// Bounds of what callers may use.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// Bytes of topics and payloads in one result.
+    pub result_bytes: usize,
+    /// Publishes of each caller in a second; 0 for any number.
+    pub publishes_per_second: usize,
+    /// Places of calls that wait for messages.
+    pub listeners: Places,
+    /// Places of topics that are watched for subscribers.
+    pub watches: Places,
+}
+
+impl Context {
+    /// Has the tools use `client` within `policy`. Calls are counted in `metrics`; what goes on between calls runs on
+    /// `executor`.
     #[must_use]
     pub fn new(
-        broker: mqtt::Client,
+        client: mqtt::Client,
         policy: Policy,
-        result_bytes: usize,
+        bounds: Bounds,
+        metrics: &Metrics,
         executor: &Rc<LocalExecutor<'static>>,
-    ) -> Self {
-        Self {
-            broker,
-            rules: Rules::new(policy),
+    ) -> Rc<Self> {
+        let Bounds {
             result_bytes,
-            turns: Turns::default(),
-            rates: Rates::new(0),
-            listeners: Places::alone(LISTENERS),
-            notifier: Notifier::default(),
-            seen: Seen::default(),
-            metrics: Metrics::default(),
-            executor: Rc::downgrade(executor),
-        }
-    }
-
-    /// Shares out what waits for messages: calls and watched topics.
-    #[must_use]
-    pub fn sharing(self, listeners: Places, watches: Places) -> Self {
-        Self {
+            publishes_per_second,
             listeners,
+            watches,
+        } = bounds;
+        Rc::new(Self {
+            access: Access::new(client, policy, publishes_per_second, listeners),
+            result_bytes,
+            queries: QueryQueue::default(),
             notifier: Notifier::new(watches),
-            ..self
-        }
-    }
-
-    /// Counts calls there.
-    #[must_use]
-    pub fn counting(self, metrics: &Metrics) -> Self {
-        let metrics = metrics.clone();
-        Self { metrics, ..self }
-    }
-
-    /// Lets each caller publish so often in a second; 0 for any number.
-    #[must_use]
-    pub fn limiting(self, publishes_per_second: usize) -> Self {
-        let rates = Rates::new(publishes_per_second);
-        Self { rates, ..self }
+            metrics: metrics.clone(),
+            executor: Rc::downgrade(executor),
+        })
     }
 
     /// Puts another policy in force, for what is under way too. When this returns, nothing goes on that it does not
     /// permit.
     pub async fn replace_policy(&self, policy: Policy) {
-        self.rules.replace(policy);
+        self.access.replace_policy(policy);
         self.notifier
-            .withdraw(|uri| resources::is_withdrawn(self, uri));
+            .withdraw(|uri| resources::is_withdrawn(&self.access, uri));
         for uri in resources::ABOUT_TOPICS {
             self.notifier.resource_updated(uri);
         }
         let settled = async {
-            self.rules.settled().await;
+            self.access.settled().await;
             // The driver is awake by now, and takes back what was given up and not sent.
             future::yield_now().await;
         };
@@ -124,11 +109,15 @@ impl Access {
     }
 }
 
-impl fmt::Debug for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access")
-            .field("broker", &self.broker)
-            .finish_non_exhaustive()
+/// For a program with one caller.
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            result_bytes: 1 << 20,
+            publishes_per_second: 0,
+            listeners: Places::alone(256),
+            watches: Places::alone(256),
+        }
     }
 }
 
@@ -145,17 +134,17 @@ pub fn described() -> Vec<Tool> {
 
 /// The catalog that the dispatcher serves.
 #[must_use]
-pub fn catalog(access: &Access, broker: BrokerInfo) -> Catalog {
+pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
     Catalog {
         tools: vec![
-            tool(access, describe::publish(), publish::call),
-            tool(access, describe::subscribe(), subscribe::subscribe),
-            tool(access, describe::read(), subscribe::read),
-            tool(access, describe::query(), query::call),
+            tool(context, describe::publish(), publish::call),
+            tool(context, describe::subscribe(), subscribe::subscribe),
+            tool(context, describe::read(), subscribe::read),
+            tool(context, describe::query(), query::call),
         ],
-        resources: resources::all(&access.rules, broker),
-        templates: resources::templates(access),
-        notifier: access.notifier.clone(),
+        resources: resources::all(&context.access, broker),
+        templates: resources::templates(context),
+        notifier: context.notifier.clone(),
         ..Catalog::default()
     }
 }
@@ -177,14 +166,14 @@ pub fn instructions(policy: &Policy) -> String {
     describe::instructions(policy)
 }
 
-fn tool<F>(access: &Access, tool: Tool, call: fn(Rc<Access>, ToolCall) -> F) -> Tool
+fn tool<F>(context: &Rc<Context>, tool: Tool, call: fn(Rc<Context>, ToolCall) -> F) -> Tool
 where
     F: Future<Output = Result<ToolResult, String>> + 'static,
 {
-    let access = Rc::new(access.clone());
-    let calls = access.metrics.tool(&tool.name);
+    let context = Rc::clone(context);
+    let calls = context.metrics.tool(&tool.name);
     let handler: ToolHandler = Box::new(move |arguments| {
-        let called = call(Rc::clone(&access), arguments);
+        let called = call(Rc::clone(&context), arguments);
         let counted = calls.begin();
         async move {
             let ended = called.await;
@@ -196,7 +185,5 @@ where
     Tool { handler, ..tool }
 }
 
-/// Calls that listen at the same time, unless somebody says otherwise.
-const LISTENERS: usize = 256;
 /// For calls to be judged by new rules.
 const SETTLING: Duration = Duration::from_secs(1);

@@ -1,4 +1,5 @@
 //! Imports go one way: from the program down to what knows nothing of it.
+#![allow(clippy::unwrap_used)]
 
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,24 @@ fn mcp_knows_nothing_of_the_rest_of_the_crate() {
             assert_eq!(used, "mcp", "{}", file.display());
         }
     }
+}
+
+/// A tool that has the MQTT client could forget the policy.
+#[test]
+fn of_the_tools_only_the_access_has_the_mqtt_client() {
+    let mut named = Vec::new();
+    for file in files_of(&source(), "tools") {
+        let text = std::fs::read_to_string(&file).unwrap();
+        if text.contains("client: mqtt::Client,") && text.contains("struct Access") {
+            named.push(file);
+        } else {
+            // To be handed on to the access.
+            let handed = text.matches("mqtt::Client").count();
+            let is_root = file == source().join("tools.rs");
+            assert!(handed <= usize::from(is_root), "{}", file.display());
+        }
+    }
+    assert_eq!(named, [source().join("tools/access.rs")]);
 }
 
 fn source() -> PathBuf {

@@ -23,7 +23,7 @@ use super::startup;
 use crate::mcp::{Engine, Places};
 use crate::metrics::Metrics;
 use crate::mqtt;
-use crate::tools::{self, Access, BrokerInfo};
+use crate::tools::{self, Bounds, BrokerInfo, Context};
 use crate::{demo, logger, stdio};
 
 pub use self::admission::has_key;
@@ -105,7 +105,7 @@ async fn serve_stdio(
 struct App {
     broker: mqtt::Client,
     driver: Task<()>,
-    access: Access,
+    context: Rc<Context>,
     engine: Engine,
     metrics: Metrics,
 }
@@ -133,21 +133,20 @@ impl App {
         };
         let policy = std::mem::take(&mut config.policy);
         let server_info = tools::server_info(&policy);
-        let result_bytes = config.limits.result_bytes;
         let metrics = Metrics::default();
-        let access = Access::new(broker.clone(), policy, result_bytes, executor)
-            .limiting(config.limits.publishes_per_second)
-            .counting(&metrics)
-            .sharing(
-                places(config.limits.listeners),
-                places(config.limits.watches),
-            );
-        let engine = Engine::new(tools::catalog(&access, info), server_info)
+        let bounds = Bounds {
+            result_bytes: config.limits.result_bytes,
+            publishes_per_second: config.limits.publishes_per_second,
+            listeners: places(config.limits.listeners),
+            watches: places(config.limits.watches),
+        };
+        let context = Context::new(broker.clone(), policy, bounds, &metrics, executor);
+        let engine = Engine::new(tools::catalog(&context, info), server_info)
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(App {
             broker,
             driver,
-            access,
+            context,
             engine,
             metrics,
         })

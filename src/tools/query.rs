@@ -11,15 +11,14 @@ use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
 use smol::future;
 
-use super::Access;
+use super::Context;
+use super::access::{Admitted, Denied, Published, Reader, Wording};
 use super::arguments::Arguments;
 use super::message::{Budget, Fit, Received};
-use super::publish::{self, Failure};
 use super::subscribe::{missed, shown};
 use super::wait::{Wait, Waited};
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mcp::{CallerId, Room};
-use crate::mqtt::Inbox;
 
 #[derive(Serialize)]
 struct Reply {
@@ -41,11 +40,11 @@ struct Query {
 /// What happened to the request, as far as it is known.
 enum Request {
     UnderWay,
-    Out(&'static str),
+    Published(Published),
     Unknown(String),
 }
 
-pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
+pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
     let query = Query {
         caller: call.client.caller().clone(),
@@ -59,19 +58,23 @@ pub(super) async fn call(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
             payload: Arc::from(arguments.payload()?),
         },
     };
-    let allowed = |policy: &Policy| {
+    let permitted = |policy: &Policy| {
         policy.may_publish(&query.request.topic, false)?;
         policy.may_subscribe(&query.response)
     };
-    let ended = access.rules.within(allowed, query.run(&access)).await;
-    ended.map_err(|stopped| stopped.tell(MAY_BE_OUT))?
+    // Queries wait for each other, and end with their permission while they do.
+    let ended = context
+        .access
+        .while_permitted(permitted, query.run(&context));
+    ended.await.map_err(|denied| denied.tell(&NO_QUERY))?
 }
 
 impl Query {
-    async fn run(&self, access: &Access) -> Result<ToolResult, String> {
-        let counted = access.rates.take(&self.caller, Instant::now());
-        counted.map_err(|too_many| format!("no query: {too_many}. Nothing was sent."))?;
-        let turn = access.turns.line_up(self.response.filter().clone());
+    async fn run(&self, context: &Context) -> Result<ToolResult, String> {
+        let no_query = |denied: Denied| denied.tell(&NO_QUERY);
+        let admitted = context.access.admit(&self.caller, &self.request);
+        let admitted = admitted.map_err(no_query)?;
+        let turn = context.queries.line_up(self.response.filter().clone());
         if self.wait.until_deadline(turn.come()).await.is_none() {
             return Err(format!(
                 "other queries whose response topic overlaps {} took all of the {} s; \
@@ -86,80 +89,77 @@ impl Query {
             // A retained message is older than the request.
             retained: false,
         };
-        let listening = self.wait.listen(access, listen).await;
-        let mut inbox = listening.map_err(|why| format!("no query: {why}. Nothing was sent."))?;
+        let subscribing = self.wait.subscribe(&context.access, listen);
+        let mut reader = subscribing.await.map_err(no_query)?;
         // What came while the subscription was set up is older than the request, too.
-        inbox.clear();
-        self.ask(access, &mut inbox).await
+        reader.clear();
+        self.ask(context, &admitted, &mut reader).await
     }
 
-    async fn ask(&self, access: &Access, inbox: &mut Inbox) -> Result<ToolResult, String> {
+    async fn ask(
+        &self,
+        context: &Context,
+        admitted: &Admitted<'_>,
+        reader: &mut Reader,
+    ) -> Result<ToolResult, String> {
         let start = Instant::now();
         let mut request = Request::UnderWay;
-        let publish = access
-            .broker
-            .publish(self.request.clone(), self.wait.deadline());
+        let publish = admitted.publish(self.wait.deadline());
         let sending = async {
-            match publish::say(publish.await) {
-                Ok(outcome) => request = Request::Out(outcome),
-                Err(Failure::NotSent(why)) => {
-                    return Err(format!(
-                        "no query: {why}. The request did not reach the broker."
-                    ));
-                }
+            match publish.await {
+                Ok(published) => request = Request::Published(published),
                 // It may be out, so a reply may come.
-                Err(Failure::Unknown(why)) => request = Request::Unknown(why),
+                Err(Denied::Unknown(why)) => request = Request::Unknown(why),
+                Err(denied) => return Err(denied),
             }
             future::pending().await
         };
-        let replying = async {
-            Ok(self
-                .wait
-                .next(access, inbox, || "request sent, no reply yet".into())
-                .await)
-        };
-        let ended = future::or(sending, replying).await?;
-        match ended {
+        let replying = self
+            .wait
+            .next(reader, || "request sent, no reply yet".into());
+        let ended = future::or(sending, replying).await;
+        match ended.map_err(|denied| denied.tell(&NO_REQUEST))? {
             Waited::Message(message) => {
                 let latency = start.elapsed();
-                reply(access, &message, latency.as_secs_f64() * 1000.0, &self.room)
+                let latency_ms = latency.as_secs_f64() * 1000.0;
+                reply(context, &message, latency_ms, &self.room)
             }
-            Waited::TooLarge(large) => Err(format!("no reply: {large}; {}", request.say())),
-            Waited::Ended(why) => Err(format!("no reply: {why}; {}", request.say())),
-            Waited::Timeout => Err(self.no_reply(&request, inbox)),
+            Waited::TooLarge(large) => Err(format!("no reply: {large}; {}", request.tell())),
+            Waited::Ended(why) => Err(format!("no reply: {why}; {}", request.tell())),
+            Waited::Timeout => Err(self.no_reply(&request, reader)),
         }
     }
 
-    fn no_reply(&self, request: &Request, inbox: &Inbox) -> String {
+    fn no_reply(&self, request: &Request, reader: &Reader) -> String {
         let mut text = format!(
             "no reply on {} within {} s; {}",
             shown(&self.response),
             self.wait.seconds(),
-            request.say()
+            request.tell()
         );
-        text.push_str(&missed(inbox));
+        text.push_str(&missed(reader.inbox()));
         text
     }
 }
 
 impl Request {
-    fn say(&self) -> String {
+    fn tell(&self) -> String {
         match self {
             Self::UnderWay => "the request may have reached the broker".into(),
-            Self::Out("delivered") => "the broker has taken the request".into(),
-            Self::Out(_) => "the request was sent".into(),
+            Self::Published(Published::Delivered) => "the broker has taken the request".into(),
+            Self::Published(Published::Sent) => "the request was sent".into(),
             Self::Unknown(why) => format!("the request may have reached the broker ({why})"),
         }
     }
 }
 
 fn reply(
-    access: &Access,
+    context: &Context,
     message: &Message,
     latency_ms: f64,
     room: &Room,
 ) -> Result<ToolResult, String> {
-    let (mut message, truncated) = match Budget::new(access.result_bytes).take(message) {
+    let (mut message, truncated) = match Budget::new(context.result_bytes).take(message) {
         Fit::Whole(message) => (message, false),
         Fit::Cut(message) => (message, true),
         Fit::No => return Err("the reply does not fit a result".into()),
@@ -173,4 +173,14 @@ fn reply(
     }))
 }
 
-const MAY_BE_OUT: &str = "The request may have reached the broker; no reply is delivered.";
+const NO_QUERY: Wording = Wording {
+    not_done: "no query",
+    meaning: "Nothing was sent.",
+    withdrawn: WITHDRAWN,
+};
+const NO_REQUEST: Wording = Wording {
+    not_done: "no query",
+    meaning: "The request did not reach the broker.",
+    withdrawn: WITHDRAWN,
+};
+const WITHDRAWN: &str = "The request may have reached the broker; no reply is delivered.";

@@ -1,21 +1,18 @@
 //! `mcpmqtt://topics/allowed` and `mcpmqtt://topics/examples`: what an agent may use, and how; and
 //! every topic as a resource of its own.
 
-mod follow;
-mod seen;
 mod topic;
 mod uri;
+mod watcher;
 
 use std::rc::Rc;
 
 use mcpmqtt_config::{Grant, Policy};
 use serde_json::{Value, json};
 
-use super::Access;
-use super::rules::Rules;
+use super::Context;
+use super::access::Access;
 use crate::mcp::catalog::{Body, Contents, Resource, Template};
-
-pub(super) use self::seen::Seen;
 
 /// What an agent may know of the broker.
 #[derive(Debug, Clone)]
@@ -28,8 +25,8 @@ pub struct BrokerInfo {
     pub requires_auth: bool,
 }
 
-pub(super) fn all(rules: &Rules, broker: BrokerInfo) -> Vec<Resource> {
-    let (allowed, examples) = (rules.clone(), rules.clone());
+pub(super) fn all(access: &Access, broker: BrokerInfo) -> Vec<Resource> {
+    let (allowed, examples) = (access.clone(), access.clone());
     vec![
         resource(
             ALLOWED,
@@ -53,8 +50,8 @@ pub(super) fn is_withdrawn(access: &Access, uri: &str) -> bool {
     uri::belongs(uri) && topic::may_read(access, uri).is_err()
 }
 
-pub(super) fn templates(access: &Access) -> Vec<Template> {
-    vec![topic::template(&Rc::new(access.clone()))]
+pub(super) fn templates(context: &Rc<Context>) -> Vec<Template> {
+    vec![topic::template(context)]
 }
 
 fn resource(

@@ -1,15 +1,14 @@
 //! `mqtt_subscribe` and `mqtt_read`.
 
-use std::future::Future;
 use std::rc::Rc;
 
-use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
 
-use super::Access;
+use super::Context;
+use super::access::{Denied, Reader, Wording};
 use super::arguments::Arguments;
 use super::message::{self, Budget, Fit, Received};
 use super::wait::{Wait, Waited};
@@ -48,7 +47,7 @@ struct First {
     truncated: bool,
 }
 
-pub(super) async fn subscribe(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
+pub(super) async fn subscribe(context: Rc<Context>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
     let wait = Wait::new(arguments.timeout()?, call.progress, &call.client);
     let most = arguments.count("max_messages")?;
@@ -58,32 +57,31 @@ pub(super) async fn subscribe(access: Rc<Access>, call: ToolCall) -> Result<Tool
         retained: arguments.flag("include_retained")?,
     };
     let topic = listen.filter.clone();
-    let collecting = async {
-        let listening = wait.listen(&access, listen).await;
-        let mut inbox =
-            listening.map_err(|why| format!("not subscribed: {why}. Nothing was received."))?;
-        let mut collected = collect(&access, &wait, &mut inbox, most).await;
-        if let Some(left_out) = message::fit(&mut collected.messages, call.room.bytes()) {
-            collected.lost += left_out as u64;
-            collected.truncated = true;
-        }
-        collected.topic = topic.as_str();
-        collected.messages_received = collected.messages.len();
-        collected.lost += inbox.lost();
-        collected.interrupted = inbox.interruptions() > 0;
-        Ok(ToolResult::structured(&collected))
-    };
-    as_long_as_readable(&access, &topic, collecting).await
+    let in_words = |denied: Denied| denied.tell(&NOT_SUBSCRIBED);
+    let subscribing = wait.subscribe(&context.access, listen);
+    let mut reader = subscribing.await.map_err(in_words)?;
+    // What was collected before the permission was withdrawn is not delivered either.
+    let collecting = collect(&context, &wait, &mut reader, most);
+    let mut collected = collecting.await.map_err(in_words)?;
+    if let Some(left_out) = message::fit(&mut collected.messages, call.room.bytes()) {
+        collected.lost += left_out as u64;
+        collected.truncated = true;
+    }
+    collected.topic = topic.as_str();
+    collected.messages_received = collected.messages.len();
+    collected.lost += reader.inbox().lost();
+    collected.interrupted = reader.inbox().interruptions() > 0;
+    Ok(ToolResult::structured(&collected))
 }
 
 /// Waits the whole time unless there are enough messages or the result is full.
 async fn collect<'a>(
-    access: &Access,
+    context: &Context,
     wait: &Wait,
-    inbox: &mut Inbox,
+    reader: &mut Reader,
     most: usize,
-) -> Collected<'a> {
-    let mut budget = Budget::new(access.result_bytes);
+) -> Result<Collected<'a>, Denied> {
+    let mut budget = Budget::new(context.result_bytes);
     let mut collected = Collected {
         topic: "",
         messages_received: 0,
@@ -98,10 +96,10 @@ async fn collect<'a>(
     while collected.messages.len() < most {
         let so_far = collected.messages.len();
         let status = || format!("{so_far} of {most} messages");
-        match wait.next(access, inbox, status).await {
+        match wait.next(reader, status).await? {
             Waited::Message(message) => match budget.take(&message) {
                 Fit::Whole(received) => {
-                    inbox.hold(message.size());
+                    reader.hold_bytes(message.size());
                     collected.messages.push(received);
                 }
                 Fit::Cut(received) => {
@@ -110,7 +108,7 @@ async fn collect<'a>(
                 }
                 Fit::No => {
                     // This one and those behind it came and cannot be told.
-                    collected.lost = 1 + inbox.waiting() as u64;
+                    collected.lost = 1 + reader.inbox().waiting() as u64;
                     collected.truncated = true;
                     collected.ended_by = "result_bytes";
                     break;
@@ -135,10 +133,10 @@ async fn collect<'a>(
             }
         }
     }
-    collected
+    Ok(collected)
 }
 
-pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResult, String> {
+pub(super) async fn read(context: Rc<Context>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
     let wait = Wait::new(arguments.timeout()?, call.progress, &call.client);
     let listen = Listen {
@@ -147,33 +145,31 @@ pub(super) async fn read(access: Rc<Access>, call: ToolCall) -> Result<ToolResul
         retained: arguments.flag("include_retained")?,
     };
     let (topic, retained) = (listen.filter.clone(), listen.retained);
-    let reading = async {
-        let listening = wait.listen(&access, listen).await;
-        let mut inbox = listening.map_err(|why| format!("not read: {why}"))?;
-        let mut too_large = None;
-        let next = loop {
-            let next = wait.next(&access, &mut inbox, || "no message yet".into());
-            match next.await {
-                // Under a filter with wildcards another may come that can be given.
-                Waited::TooLarge(large) if has_wildcards(&topic) => too_large = Some(large),
-                next => break next,
-            }
-        };
-        match next {
-            Waited::Message(message) => match Budget::new(access.result_bytes).take(&message) {
-                Fit::Whole(message) => Ok(first(message, false, &call.room)),
-                Fit::Cut(message) => Ok(first(message, true, &call.room)),
-                Fit::No => Err("not read: the message does not fit a result".into()),
-            },
-            Waited::Ended(reason) => Err(format!("not read: {reason}")),
-            Waited::TooLarge(large) => Err(format!("not read: {large}")),
-            Waited::Timeout => Err(match too_large {
-                Some(large) => format!("not read: {large}"),
-                None => nothing(&topic, retained, &wait, &inbox),
-            }),
+    let in_words = |denied: Denied| denied.tell(&NOT_READ);
+    let subscribing = wait.subscribe(&context.access, listen);
+    let mut reader = subscribing.await.map_err(in_words)?;
+    let mut too_large = None;
+    let next = loop {
+        let next = wait.next(&mut reader, || "no message yet".into());
+        match next.await.map_err(in_words)? {
+            // Under a filter with wildcards another may come that can be given.
+            Waited::TooLarge(large) if has_wildcards(&topic) => too_large = Some(large),
+            next => break next,
         }
     };
-    as_long_as_readable(&access, &topic, reading).await
+    match next {
+        Waited::Message(message) => match Budget::new(context.result_bytes).take(&message) {
+            Fit::Whole(message) => Ok(first(message, false, &call.room)),
+            Fit::Cut(message) => Ok(first(message, true, &call.room)),
+            Fit::No => Err("not read: the message does not fit a result".into()),
+        },
+        Waited::Ended(reason) => Err(format!("not read: {reason}")),
+        Waited::TooLarge(large) => Err(format!("not read: {large}")),
+        Waited::Timeout => Err(match too_large {
+            Some(large) => format!("not read: {large}"),
+            None => nothing(&topic, retained, &wait, reader.inbox()),
+        }),
+    }
 }
 
 fn first(mut message: Received, truncated: bool, room: &Room) -> ToolResult {
@@ -214,17 +210,6 @@ pub(super) fn missed(inbox: &Inbox) -> String {
     text
 }
 
-/// What was collected before the permission was withdrawn is not delivered either.
-async fn as_long_as_readable<T>(
-    access: &Access,
-    filter: &SubscribeFilter,
-    work: impl Future<Output = Result<T, String>>,
-) -> Result<T, String> {
-    let allowed = |policy: &Policy| policy.may_subscribe(filter);
-    let ended = access.rules.within(allowed, work).await;
-    ended.map_err(|stopped| stopped.to_string())?
-}
-
 fn has_wildcards(filter: &SubscribeFilter) -> bool {
     filter.filter().as_str().contains(['+', '#'])
 }
@@ -235,3 +220,15 @@ pub(super) fn shown(filter: &SubscribeFilter) -> mcpmqtt_protocol::topic::Shown<
 
 /// Lost messages that a result names.
 const LARGE_NAMED: usize = 10;
+
+const NOT_SUBSCRIBED: Wording = Wording {
+    not_done: "not subscribed",
+    meaning: "Nothing was received.",
+    withdrawn: NOTHING_MORE,
+};
+pub(super) const NOT_READ: Wording = Wording {
+    not_done: "not read",
+    meaning: "",
+    withdrawn: NOTHING_MORE,
+};
+const NOTHING_MORE: &str = "Nothing is delivered any more.";

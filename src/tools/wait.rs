@@ -1,17 +1,16 @@
 //! Waiting with a deadline, and telling the client meanwhile that we still wait.
 
-use std::cell::Cell;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
-use mcpmqtt_protocol::client::{Listen, ListenError};
+use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::message::Message;
 use smol::future;
 
-use super::Access;
-use crate::mcp::{CallerId, Peer, Place, Progress};
-use crate::mqtt::{Arrival, Inbox, ListenFailure, TooLarge};
+use super::access::{Access, Denied, Reader};
+use crate::mcp::{CallerId, Peer, Progress};
+use crate::mqtt::{Arrival, TooLarge};
 
 /// The time a call has, and whom to tell how it goes.
 pub(super) struct Wait {
@@ -19,8 +18,6 @@ pub(super) struct Wait {
     timeout: Duration,
     progress: Progress,
     caller: CallerId,
-    /// Among those who listen.
-    place: Cell<Option<Place>>,
 }
 
 /// What a wait for a message ended with.
@@ -40,7 +37,6 @@ impl Wait {
             timeout,
             progress,
             caller: client.caller().clone(),
-            place: Cell::default(),
         }
     }
 
@@ -61,66 +57,47 @@ impl Wait {
         future::or(async { Some(work.await) }, deadline).await
     }
 
-    /// Sets up a listener, or says why not.
-    pub(super) async fn listen(&self, access: &Access, listen: Listen) -> Result<Inbox, String> {
-        let place = access.listeners.enter(&self.caller).map_err(|full| {
-            format!(
-                "of the calls that can wait for messages at the same time (`limits.listeners`), {full}; \
-                 try again when one has ended"
-            )
-        })?;
-        self.place.set(Some(place));
-        match self.until_deadline(access.broker.listen(listen)).await {
-            Some(Ok(inbox)) => {
-                self.report("subscribed, waiting");
-                Ok(inbox)
-            }
-            Some(Err(ListenFailure::Refused(ListenError::NotConnected(reason)))) => {
-                Err(format!("not connected to the broker: {reason}"))
-            }
-            Some(Err(failure)) => Err(failure.to_string()),
-            None if access.broker.is_connected() => Err(format!(
-                "the broker did not acknowledge the subscription within {} s",
-                self.seconds()
-            )),
-            None => Err(format!(
-                "no connection to the broker within {} s: {}",
-                self.seconds(),
-                access.broker.last_reason()
-            )),
-        }
-    }
-
-    /// The next message that the policy lets through. Reports progress now and then, so that a
-    /// client that would lose patience does not.
-    pub(super) async fn next(
+    /// Subscribes within the time there is.
+    pub(super) async fn subscribe(
         &self,
         access: &Access,
-        inbox: &mut Inbox,
-        status: impl Fn() -> String,
-    ) -> Waited {
-        loop {
-            let arrival = self
-                .until_deadline(self.with_reports(inbox.next(), &status))
-                .await;
-            match arrival {
-                // A broker may send what nobody asked for; the permission is on the topic it came on.
-                Some(Arrival::Message(message))
-                    if access.rules.policy().may_receive(message.topic.as_str()) =>
-                {
-                    access.seen.note(&message.topic);
-                    return Waited::Message(message);
-                }
-                Some(Arrival::TooLarge(large))
-                    if access.rules.policy().may_receive(large.topic.as_str()) =>
-                {
-                    return Waited::TooLarge(large);
-                }
-                Some(Arrival::Message(_) | Arrival::TooLarge(_)) => {}
-                Some(Arrival::Ended(reason)) => return Waited::Ended(reason.to_string()),
-                None => return Waited::Timeout,
+        listen: Listen,
+    ) -> Result<Reader, Denied> {
+        let subscribing = access.subscribe(&self.caller, listen);
+        if let Some(subscribed) = self.until_deadline(subscribing).await {
+            if subscribed.is_ok() {
+                self.report("subscribed, waiting");
             }
+            return subscribed;
         }
+        let seconds = self.seconds();
+        Err(Denied::Broker(match access.is_connected() {
+            true => {
+                format!("the broker did not acknowledge the subscription within {seconds} s")
+            }
+            false => format!(
+                "no connection to the broker within {seconds} s: {}",
+                access.last_reason()
+            ),
+        }))
+    }
+
+    /// The next message. Reports progress now and then, so that a client that would lose patience does not.
+    ///
+    /// # Errors
+    /// [`Denied::Withdrawn`].
+    pub(super) async fn next(
+        &self,
+        reader: &mut Reader,
+        status: impl Fn() -> String,
+    ) -> Result<Waited, Denied> {
+        let reading = self.with_reports(reader.next(), &status);
+        Ok(match self.until_deadline(reading).await.transpose()? {
+            Some(Arrival::Message(message)) => Waited::Message(message),
+            Some(Arrival::TooLarge(large)) => Waited::TooLarge(large),
+            Some(Arrival::Ended(reason)) => Waited::Ended(reason.to_string()),
+            None => Waited::Timeout,
+        })
     }
 
     async fn with_reports<T>(

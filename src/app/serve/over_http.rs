@@ -70,7 +70,7 @@ async fn serve(
         running: config,
         settings: settings.clone(),
         engine: app.engine.clone(),
-        access: app.access.clone(),
+        context: Rc::clone(&app.context),
         reload_handle: server.reload_handle(),
         service: Rc::clone(&service),
     };

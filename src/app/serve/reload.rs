@@ -17,7 +17,7 @@ use crate::app::startup::Loaded;
 use crate::http::ReloadHandle;
 use crate::logger;
 use crate::mcp::Engine;
-use crate::tools::{self, Access};
+use crate::tools::{self, Context};
 
 /// All that can be changed while agents are served over HTTP.
 pub(super) struct Reload {
@@ -25,7 +25,7 @@ pub(super) struct Reload {
     pub(super) running: Config,
     pub(super) settings: Settings,
     pub(super) engine: Engine,
-    pub(super) access: Access,
+    pub(super) context: Rc<Context>,
     pub(super) reload_handle: ReloadHandle,
     pub(super) service: Rc<Service>,
 }
@@ -70,7 +70,7 @@ impl Reload {
             .map_err(|error| error.to_string())?;
         let policy = std::mem::take(&mut config.policy);
         self.engine.set_instructions(tools::instructions(&policy));
-        self.access.replace_policy(policy).await;
+        self.context.replace_policy(policy).await;
         logger::restart(
             self.settings.log_level.unwrap_or(config.logging.level),
             self.settings

@@ -8,21 +8,22 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::future::FutureExt as _;
 
-use super::{follow, uri};
+use super::{uri, watcher};
 use crate::mcp::catalog::{Body, Completing, Contents, ReadCall, ReadError, Template};
-use crate::tools::Access;
-use crate::tools::subscribe::{missed, shown};
+use crate::tools::Context;
+use crate::tools::access::{Access, Denied};
+use crate::tools::subscribe::{NOT_READ, missed, shown};
 use crate::tools::wait::{Wait, Waited};
 
-pub(super) fn template(access: &Rc<Access>) -> Template {
-    let (reading, watching, completing) = (Rc::clone(access), Rc::clone(access), Rc::clone(access));
+pub(super) fn template(context: &Rc<Context>) -> Template {
+    let (reading, watching, completing) =
+        (Rc::clone(context), Rc::clone(context), Rc::clone(context));
     Template {
         uri_template: uri::TEMPLATE.into(),
         name: "topic".into(),
@@ -34,9 +35,9 @@ pub(super) fn template(access: &Rc<Access>) -> Template {
         accepts: Box::new(uri::belongs),
         reader: Box::new(move |call| read(Rc::clone(&reading), call).boxed_local()),
         watcher: Some(Box::new(move |uri| {
-            follow::start(Rc::clone(&watching), uri).boxed_local()
+            watcher::start(Rc::clone(&watching), uri).boxed_local()
         })),
-        completer: Some(Box::new(move |asked| complete(&completing, asked))),
+        completer: Some(Box::new(move |asked| complete(&completing.access, asked))),
     }
 }
 
@@ -58,36 +59,27 @@ pub(super) fn filter(uri: &str) -> Result<SubscribeFilter, ReadError> {
 /// That filter, if it may be read now.
 pub(super) fn may_read(access: &Access, uri: &str) -> Result<SubscribeFilter, ReadError> {
     let filter = filter(uri)?;
-    let judged = access.rules.policy().may_subscribe(&filter);
+    let judged = access.policy().may_subscribe(&filter);
     judged.map_err(|refusal| ReadError::Refused(refusal.to_string()))?;
     Ok(filter)
 }
 
-async fn read(access: Rc<Access>, call: ReadCall) -> Result<Vec<Contents>, ReadError> {
-    let filter = filter(&call.uri)?;
-    let allowed = |policy: &Policy| policy.may_subscribe(&filter);
-    let reading = first(&access, &filter, call);
-    let ended = access.rules.within(allowed, reading).await;
-    ended.map_err(|stopped| ReadError::Refused(stopped.to_string()))?
-}
-
 /// The retained value, or the next one.
-async fn first(
-    access: &Access,
-    filter: &SubscribeFilter,
-    call: ReadCall,
-) -> Result<Vec<Contents>, ReadError> {
+async fn read(context: Rc<Context>, call: ReadCall) -> Result<Vec<Contents>, ReadError> {
+    let filter = filter(&call.uri)?;
     let wait = Wait::new(WAIT, call.progress, &call.client);
     let listen = Listen {
         filter: filter.clone(),
         qos: QoS::AtMostOnce,
         retained: true,
     };
-    let listening = wait.listen(access, listen).await;
-    let mut inbox = listening.map_err(|why| ReadError::Failed(format!("not read: {why}")))?;
-    let arrived = wait.next(access, &mut inbox, || "no message yet".into());
-    match arrived.await {
-        Waited::Message(message) if message.size() > access.result_bytes => {
+    let mut reader = wait
+        .subscribe(&context.access, listen)
+        .await
+        .map_err(not_read)?;
+    let arrived = wait.next(&mut reader, || "no message yet".into());
+    match arrived.await.map_err(not_read)? {
+        Waited::Message(message) if message.size() > context.result_bytes => {
             Err(ReadError::Failed(format!(
                 "not read: the message has {} bytes, more than a result may have; \
                  mqtt_read gives its beginning",
@@ -100,10 +92,18 @@ async fn first(
         Waited::Timeout => Err(ReadError::Absent(format!(
             "no message on {} within {} s, neither a retained one nor a new one{}; \
              for a topic that is published now and then use mqtt_read with a longer timeout",
-            shown(filter),
+            shown(&filter),
             wait.seconds(),
-            missed(&inbox)
+            missed(reader.inbox())
         ))),
+    }
+}
+
+fn not_read(denied: Denied) -> ReadError {
+    let text = denied.tell(&NOT_READ);
+    match denied {
+        Denied::Policy(_) | Denied::Withdrawn(_) => ReadError::Refused(text),
+        _ => ReadError::Failed(text),
     }
 }
 
@@ -128,7 +128,7 @@ fn complete(access: &Access, asked: &Completing) -> Vec<String> {
         return Vec::new();
     }
     let mut found: BTreeSet<String> = BTreeSet::new();
-    let policy = access.rules.policy();
+    let policy = access.policy();
     let readable = policy.grants().filter(|grant| grant.permissions.read);
     for grant in readable {
         let pattern = grant.pattern.as_str();
@@ -138,8 +138,8 @@ fn complete(access: &Access, asked: &Completing) -> Vec<String> {
             found.insert(fixed.to_owned());
         }
     }
-    let seen = access.seen.beginning_with(&asked.value);
-    found.extend(seen.into_iter().filter(|topic| policy.may_receive(topic)));
+    let recent = access.recent_topics(&asked.value);
+    found.extend(recent.into_iter().filter(|topic| policy.may_receive(topic)));
     found.into_iter().collect()
 }
 

@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use mcpmqtt::mqtt::{self, InboxLimits};
 use mcpmqtt::mcp::{Engine, ClientSink, Received, Session};
 use mcpmqtt::protocol::client::Options;
-use mcpmqtt::tools::{self, Access, BrokerInfo};
+use mcpmqtt::tools::{self, Bounds, BrokerInfo, Context as Tools};
 use mcpmqtt::mqtt::Target;
 use mcpmqtt_config::Config;
 use serde_json::Value;
@@ -19,13 +19,14 @@ use serde_json::Value;
 fuzz_target!(|input: &[u8]| {
     let executor = Rc::new(smol::LocalExecutor::new());
     let policy = Config::without_file().policy;
-    // The link is never polled: what is asked of the broker stays unanswered.
+    // The driver is never polled: what is asked of the broker stays unanswered.
     let target = Target::new("127.0.0.1", 1);
-    let (broker, _pump) = mqtt::connect(Options::new("fuzz"), target, InboxLimits::default(), 1);
+    let (broker, _driver) = mqtt::connect(Options::new("fuzz"), target, InboxLimits::default(), 1);
     let info = BrokerInfo { host: "localhost".into(), port: 1883, requires_auth: false };
     let server = tools::server_info(&policy);
-    let access = Access::new(broker, policy, 1 << 20, &executor);
-    let engine = Engine::new(tools::catalog(&access, info), server).unwrap();
+    let metrics = mcpmqtt::metrics::Metrics::default();
+    let tools = Tools::new(broker, policy, Bounds::default(), &metrics, &executor);
+    let engine = Engine::new(tools::catalog(&tools, info), server).unwrap();
     let session = Rc::new(Session::default());
     let told = Rc::new(RefCell::new(Vec::new()));
     let outlet = {

@@ -8,9 +8,9 @@ use std::rc::Rc;
 
 use mcpmqtt_protocol::topic::TopicName;
 
-/// Cheap to clone; clones share what was seen.
+/// Cheap to clone; clones share what was recent.
 #[derive(Debug, Clone, Default)]
-pub(in crate::tools) struct Seen(Rc<RefCell<Topics>>);
+pub(super) struct RecentTopics(Rc<RefCell<Topics>>);
 
 #[derive(Debug, Default)]
 struct Topics {
@@ -19,9 +19,9 @@ struct Topics {
     bytes: usize,
 }
 
-impl Seen {
+impl RecentTopics {
     /// A message that an agent may have came on this topic.
-    pub(in crate::tools) fn note(&self, topic: &TopicName) {
+    pub(super) fn note(&self, topic: &TopicName) {
         let mut topics = self.0.borrow_mut();
         let topic = topic.as_str();
         if topic.len() > MAX_BYTES || topics.known.contains(topic) {
@@ -60,19 +60,23 @@ mod tests {
 
     #[test]
     fn the_oldest_make_room_and_bytes_are_bounded() {
-        let seen = Seen::default();
+        let recent = RecentTopics::default();
         for n in 0..1001 {
             let topic = TopicName::parse(&format!("t/{n}")).unwrap();
-            seen.note(&topic);
-            seen.note(&topic);
+            recent.note(&topic);
+            recent.note(&topic);
         }
-        assert!(seen.beginning_with("t/0").is_empty());
-        assert_eq!(seen.beginning_with("").len(), 1000);
+        assert!(recent.beginning_with("t/0").is_empty());
+        assert_eq!(recent.beginning_with("").len(), 1000);
         for n in 0..3 {
             let long = format!("{n}{}", "x".repeat(30_000));
-            seen.note(&TopicName::parse(&long).unwrap());
+            recent.note(&TopicName::parse(&long).unwrap());
         }
-        assert_eq!(seen.beginning_with("").len(), 2, "two of these fit 64 KiB");
-        assert!(seen.beginning_with("0").is_empty());
+        assert_eq!(
+            recent.beginning_with("").len(),
+            2,
+            "two of these fit 64 KiB"
+        );
+        assert!(recent.beginning_with("0").is_empty());
     }
 }

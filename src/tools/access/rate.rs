@@ -27,7 +27,7 @@ struct Rate {
 
 /// Refused: there is too much already; come back later.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct TooMany {
+pub(in crate::tools) struct TooMany {
     per_second: u32,
     wait: Duration,
 }

@@ -1,0 +1,236 @@
+//! The policy in force, which an operator may replace while calls are under way.
+//!
+//! Promises: work that goes on under the policy ([`LivePolicy::while_permitted`], [`Hold`]) ends, before it takes another
+//! step, when the policy changes and no longer permits it; when [`LivePolicy::settled`] returns, all of that has ended.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use mcpmqtt_config::{Policy, Refusal};
+
+use super::denied::Denied;
+use crate::local::notify::Notify;
+
+/// Cheap to clone; clones are the same policy.
+#[derive(Debug, Clone)]
+pub(super) struct LivePolicy(Rc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    policy: RefCell<Rc<Policy>>,
+    /// How often the policy was replaced.
+    version: Cell<u64>,
+    last_hold: Cell<u64>,
+    holds: RefCell<BTreeMap<u64, Rc<Seen>>>,
+    /// A hold has seen the policy in force, or is gone.
+    seen: Notify,
+}
+
+/// What one piece of work has seen of the policy.
+#[derive(Debug)]
+struct Seen {
+    version: Cell<u64>,
+    replaced: Notify,
+}
+
+/// One piece of work under the policy, until dropped.
+#[derive(Debug)]
+pub(super) struct Hold {
+    shared: Rc<Shared>,
+    number: u64,
+    seen: Rc<Seen>,
+}
+
+impl LivePolicy {
+    pub(super) fn new(policy: Policy) -> LivePolicy {
+        LivePolicy(Rc::new(Shared {
+            policy: RefCell::new(Rc::new(policy)),
+            version: Cell::new(0),
+            last_hold: Cell::new(0),
+            holds: RefCell::default(),
+            seen: Notify::default(),
+        }))
+    }
+
+    /// The policy at this moment: to be asked for again after every wait.
+    pub(super) fn current(&self) -> Rc<Policy> {
+        Rc::clone(&self.0.policy.borrow())
+    }
+
+    /// Puts another policy in force.
+    pub(super) fn replace(&self, policy: Policy) {
+        self.0.policy.replace(Rc::new(policy));
+        self.0.version.set(self.0.version.get() + 1);
+        for seen in self.0.holds.borrow().values() {
+            seen.replaced.notify();
+        }
+    }
+
+    /// Waits until everything that went on under the policies before was judged by the one in force, and has ended if
+    /// it had to.
+    pub(super) async fn settled(&self) {
+        let shared = &self.0;
+        let is_settled = || {
+            let version = shared.version.get();
+            let holds = shared.holds.borrow();
+            holds.values().all(|seen| seen.version.get() == version)
+        };
+        shared.seen.until(is_settled).await;
+    }
+
+    /// Begins work under the policy in force.
+    pub(super) fn hold(&self) -> Hold {
+        let shared = &self.0;
+        let number = shared.last_hold.get() + 1;
+        shared.last_hold.set(number);
+        let seen = Rc::new(Seen {
+            version: Cell::new(shared.version.get()),
+            replaced: Notify::default(),
+        });
+        shared.holds.borrow_mut().insert(number, Rc::clone(&seen));
+        Hold {
+            shared: Rc::clone(shared),
+            number,
+            seen,
+        }
+    }
+
+    /// Does `work` as long as it is permitted.
+    ///
+    /// # Errors
+    /// When it is not, from the start or by a change of the policy, which drops it.
+    pub(super) async fn while_permitted<T>(
+        &self,
+        permitted: impl Fn(&Policy) -> Result<(), Refusal>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Denied> {
+        permitted(&self.0.policy.borrow()).map_err(Denied::Policy)?;
+        // Dropped after the work: whoever waits for the hold to go finds nothing of the work left.
+        let hold = self.hold();
+        hold.run(permitted, work).await
+    }
+}
+
+impl Hold {
+    /// Does `work` as long as the policy permits it.
+    ///
+    /// # Errors
+    /// When the policy was replaced and does not permit it any more; the work is dropped.
+    pub(super) async fn run<T>(
+        &self,
+        permitted: impl Fn(&Policy) -> Result<(), Refusal>,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Denied> {
+        let mut work = pin!(work);
+        poll_fn(|context| {
+            if let Err(refusal) = self.judge(&permitted) {
+                return Poll::Ready(Err(Denied::Withdrawn(refusal)));
+            }
+            let ended = work.as_mut().poll(context);
+            if ended.is_pending() {
+                self.seen.replaced.register(context);
+            }
+            ended.map(Ok)
+        })
+        .await
+    }
+
+    fn judge(&self, permitted: impl Fn(&Policy) -> Result<(), Refusal>) -> Result<(), Refusal> {
+        let version = self.shared.version.get();
+        if self.seen.version.get() != version {
+            permitted(&self.shared.policy.borrow())?;
+            self.seen.version.set(version);
+            self.shared.seen.notify();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        self.shared.holds.borrow_mut().remove(&self.number);
+        self.shared.seen.notify();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use mcpmqtt_config::{Config, Policy};
+    use mcpmqtt_protocol::topic::TopicName;
+    use smol::future::{block_on, pending, poll_once};
+
+    use super::*;
+
+    fn policy(pattern: &str) -> Policy {
+        let text =
+            format!(r#"{{"topics": [{{"pattern": "{pattern}", "permissions": ["write"]}}]}}"#);
+        Config::parse(&text).unwrap().0.policy
+    }
+
+    fn may_write(topic: &str) -> impl Fn(&Policy) -> Result<(), Refusal> + use<> {
+        let topic = TopicName::parse(topic).unwrap();
+        move |policy| policy.may_publish(&topic, false)
+    }
+
+    #[test]
+    fn work_goes_on_under_new_rules_that_permit_it_and_ends_under_others() {
+        let live = LivePolicy::new(policy("a/+"));
+        let mut kept = pin!(live.while_permitted(may_write("a/1"), pending::<()>()));
+        let mut lost = pin!(live.while_permitted(may_write("a/2"), pending::<()>()));
+        assert!(block_on(poll_once(&mut kept)).is_none());
+        assert!(block_on(poll_once(&mut lost)).is_none());
+        assert!(block_on(poll_once(live.settled())).is_some());
+        live.replace(policy("a/1"));
+        assert!(block_on(poll_once(live.settled())).is_none());
+        assert!(block_on(poll_once(&mut kept)).is_none());
+        assert!(
+            block_on(poll_once(live.settled())).is_none(),
+            "one has not read"
+        );
+        let ended = block_on(&mut lost);
+        assert!(matches!(ended, Err(Denied::Withdrawn(_))), "{ended:?}");
+    }
+
+    #[test]
+    fn it_is_settled_when_what_had_to_end_is_gone() {
+        let live = LivePolicy::new(policy("a"));
+        let dropped = Rc::new(Cell::new(false));
+        struct Tell(Rc<Cell<bool>>);
+        impl Drop for Tell {
+            fn drop(&mut self) {
+                self.0.set(true);
+            }
+        }
+        let tell = Tell(Rc::clone(&dropped));
+        let work = async move {
+            let _tell = tell;
+            pending::<()>().await;
+        };
+        let executor = smol::LocalExecutor::new();
+        let own = live.clone();
+        let task =
+            executor.spawn(async move { own.while_permitted(may_write("a"), work).await.is_err() });
+        block_on(executor.run(async {
+            smol::future::yield_now().await;
+            live.replace(policy("b"));
+            assert!(!dropped.get());
+            live.settled().await;
+            assert!(dropped.get());
+            assert!(task.await);
+        }));
+        assert!(live.0.holds.borrow().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_permitted_is_not_begun() {
+        let live = LivePolicy::new(policy("a"));
+        let work = async { unreachable!() };
+        let ended: Result<(), _> = block_on(live.while_permitted(may_write("b"), work));
+        assert!(matches!(ended, Err(Denied::Policy(_))));
+    }
+}
