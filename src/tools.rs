@@ -27,7 +27,9 @@ use smol::future::{self, FutureExt as _};
 
 use self::access::Access;
 use self::query_queue::QueryQueue;
-use crate::mcp::catalog::{Catalog, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult};
+use crate::mcp::catalog::{
+    Catalog, Instructions, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult,
+};
 use crate::mcp::{Notifier, Places};
 use crate::metrics::Metrics;
 use crate::mqtt;
@@ -92,7 +94,7 @@ impl Context {
     pub async fn replace_policy(&self, policy: Policy) {
         self.access.replace_policy(policy);
         self.notifier
-            .withdraw(|uri| resources::is_withdrawn(&self.access, uri));
+            .withdraw(|uri, _| resources::is_withdrawn(&self.access, uri));
         for uri in resources::ABOUT_TOPICS {
             self.notifier.resource_updated(uri);
         }
@@ -151,19 +153,14 @@ pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
 
 /// Who the server is, and what a model should know before it reads anything else.
 #[must_use]
-pub fn server_info(policy: &Policy) -> ServerInfo {
+pub fn server_info(context: &Rc<Context>) -> ServerInfo {
+    let context = Rc::clone(context);
     ServerInfo {
         name: env!("CARGO_PKG_NAME").into(),
         title: "MQTT broker access".into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        instructions: instructions(policy),
+        instructions: Instructions::new(move |_| describe::instructions(&context.access.policy())),
     }
-}
-
-/// The part of [`server_info`] that depends on the policy.
-#[must_use]
-pub fn instructions(policy: &Policy) -> String {
-    describe::instructions(policy)
 }
 
 fn tool<F>(context: &Rc<Context>, tool: Tool, call: fn(Rc<Context>, ToolCall) -> F) -> Tool
@@ -172,7 +169,7 @@ where
 {
     let context = Rc::clone(context);
     let calls = context.metrics.tool(&tool.name);
-    let handler: ToolHandler = Box::new(move |arguments| {
+    let handler: ToolHandler = Rc::new(move |arguments| {
         let called = call(Rc::clone(&context), arguments);
         let counted = calls.begin();
         async move {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use mcpmqtt::http::Limits;
+use mcpmqtt::mcp::catalog::Watcher;
 use mcpmqtt::mcp::catalog::{Body, Catalog, ToolCall, ToolResult};
 use mcpmqtt::mcp::{Question, Watch};
 use serde_json::{Value, json};
@@ -66,7 +67,7 @@ fn catalog(catalog: &mut Catalog) {
     let mut watched = resource("test://watched", |uri| {
         Ok(vec![contents(uri, Body::Text("now".into()))])
     });
-    watched.watcher = Some(Box::new(|_| Box::pin(async { Ok(Watch::new(())) })));
+    watched.watcher = Some(Watcher::new(|_| Box::pin(async { Ok(Watch::new(())) })));
     catalog.resources.push(watched);
     catalog.lists_change = true;
 }

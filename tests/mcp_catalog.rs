@@ -162,7 +162,7 @@ fn a_catalog_with_a_mistake_is_refused_at_the_start() {
         name: "x".into(),
         title: String::new(),
         version: "0".into(),
-        instructions: String::new(),
+        instructions: "".into(),
     };
     let broken = |change: fn(&mut mcpmqtt::mcp::catalog::Catalog)| {
         let (_gate, gate) = async_channel::unbounded();

@@ -6,7 +6,7 @@
 mod support;
 
 use mcpmqtt::mcp::catalog::{Catalog, Completing, Tool, ToolResult};
-use mcpmqtt::mcp::{ClientSink, Kind, Level, Question, Received, Session};
+use mcpmqtt::mcp::{ClientSink, Kind, Level, Principal, Question, Received, Session};
 use serde_json::{Value, json};
 use smol::future::block_on;
 use smol::{LocalExecutor, Task};
@@ -129,6 +129,13 @@ fn structured(answer: &Value) -> &Value {
     &answer["result"]["structuredContent"]
 }
 
+fn somebody_else() -> std::rc::Rc<Principal> {
+    std::rc::Rc::new(Principal {
+        name: "somebody else".into(),
+        proof: [1].as_slice().into(),
+    })
+}
+
 #[test]
 fn a_handler_written_once_asks_in_rounds_that_need_no_session() {
     let peer = peer();
@@ -213,7 +220,7 @@ fn a_state_is_good_for_its_request_and_its_principal_only() {
     assert_eq!(peer.ask(&number)["error"]["code"], -32602);
 
     let stranger = Peer {
-        session: Session::of(b"somebody else"),
+        session: Session::of(somebody_else()),
         ..peer
     };
     assert_eq!(stranger.ask(&with(state))["error"]["code"], -32602);

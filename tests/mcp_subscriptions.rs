@@ -7,7 +7,7 @@ mod support;
 use std::cell::Cell;
 use std::rc::Rc;
 
-use mcpmqtt::mcp::catalog::{Body, Catalog, ReadError};
+use mcpmqtt::mcp::catalog::{Body, Catalog, ReadError, Watcher};
 use mcpmqtt::mcp::{ClientSink, Notifier, Received, Reply, Session, Watch};
 use serde_json::{Value, json};
 use smol::future::{block_on, poll_once};
@@ -39,14 +39,14 @@ fn watched(catalog: &mut Catalog, watching: &Rc<Cell<usize>>) {
         Ok(vec![contents(uri, Body::Text("now".into()))])
     });
     let count = watching.clone();
-    watched.watcher = Some(Box::new(move |uri| {
+    watched.watcher = Some(Watcher::new(move |uri| {
         assert_eq!(uri, "test://watched");
         count.set(count.get() + 1);
         let guard = Watch::new(Count(count.clone()));
         Box::pin(async { Ok(guard) })
     }));
     let mut secret = resource("test://secret", |_| Err(ReadError::Refused("no".into())));
-    secret.watcher = Some(Box::new(|_| {
+    secret.watcher = Some(Watcher::new(|_| {
         Box::pin(async { Err(ReadError::Refused("you may not".into())) })
     }));
     catalog.resources.extend([watched, secret]);
@@ -405,7 +405,8 @@ fn a_session_that_begins_anew_still_hears_everything_once() {
 #[test]
 fn a_session_has_a_bounded_number_of_subscriptions() {
     let peer = Peer::of(engine_with(|catalog| {
-        catalog.templates[0].watcher = Some(Box::new(|_| Box::pin(async { Ok(Watch::new(())) })));
+        catalog.templates[0].watcher =
+            Some(Watcher::new(|_| Box::pin(async { Ok(Watch::new(())) })));
     }));
     peer.shake_hands("2025-11-25", json!({}));
     let subscribe = |n: usize| {

@@ -132,7 +132,6 @@ impl App {
             requires_auth: config.mqtt.credentials.is_some(),
         };
         let policy = std::mem::take(&mut config.policy);
-        let server_info = tools::server_info(&policy);
         let metrics = Metrics::default();
         let bounds = Bounds {
             result_bytes: config.limits.result_bytes,
@@ -141,7 +140,7 @@ impl App {
             watches: places(config.limits.watches),
         };
         let context = Context::new(broker.clone(), policy, bounds, &metrics, executor);
-        let engine = Engine::new(tools::catalog(&context, info), server_info)
+        let engine = Engine::new(tools::catalog(&context, info), tools::server_info(&context))
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(App {
             broker,

@@ -22,7 +22,7 @@ mod client;
 mod server;
 mod version;
 
-pub use self::client::caller::CallerId;
+pub use self::client::caller::{Caller, CallerId, ClientInfo, Principal};
 pub use self::client::peer::{AskError, Peer};
 pub use self::client::places::{NoPlace, Place, Places};
 pub use self::client::progress::Progress;

@@ -24,7 +24,7 @@ use self::live_policy::LivePolicy;
 use self::rate::Rates;
 pub(super) use self::reader::Reader;
 use self::recent_topics::RecentTopics;
-use crate::mcp::{CallerId, Places};
+use crate::mcp::{Caller, Places};
 use crate::mqtt::{self, ListenFailure};
 
 /// Access to the broker within the policy. Cheap to clone; clones are the same access.
@@ -67,11 +67,11 @@ impl Access {
     /// [`Denied::Policy`], or [`Denied::Rate`]: then nothing is counted.
     pub(super) fn admit<'a>(
         &'a self,
-        caller: &CallerId,
+        caller: &Caller,
         message: &'a Message,
     ) -> Result<Admitted<'a>, Denied> {
         may_publish(&self.policy.current(), message).map_err(Denied::Policy)?;
-        let counted = self.rates.take(caller, Instant::now());
+        let counted = self.rates.take(caller.id(), Instant::now());
         counted.map_err(Denied::Rate)?;
         Ok(Admitted {
             access: self,
@@ -85,12 +85,15 @@ impl Access {
     /// [`Denied::Policy`], [`Denied::Withdrawn`], [`Denied::Listeners`] or [`Denied::Broker`].
     pub(super) async fn subscribe(
         &self,
-        caller: &CallerId,
+        caller: &Caller,
         listen: Listen,
     ) -> Result<Reader, Denied> {
         let may_subscribe = |policy: &Policy| policy.may_subscribe(&listen.filter);
         may_subscribe(&self.policy.current()).map_err(Denied::Policy)?;
-        let place = self.listeners.enter(caller).map_err(Denied::Listeners)?;
+        let place = self
+            .listeners
+            .enter(caller.id())
+            .map_err(Denied::Listeners)?;
         let listening = self.client.listen(listen.clone());
         let listening = self.policy.while_permitted(may_subscribe, listening);
         let inbox = listening.await?;

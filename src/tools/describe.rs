@@ -1,6 +1,7 @@
 //! How the tools are described to a model: short, since every conversation carries it.
 
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::topic::Shown;
@@ -159,7 +160,7 @@ fn tool(
         judges_itself: false,
         output_schema: Some(output_schema),
         renamed: Vec::new(),
-        handler: Box::new(|_| Box::pin(async { ToolResult::Error("not ready".into()) })),
+        handler: Rc::new(|_| Box::pin(async { ToolResult::Error("not ready".into()) })),
     }
 }
 

@@ -18,7 +18,7 @@ use super::message::{Budget, Fit, Received};
 use super::subscribe::{missed, shown};
 use super::wait::{Wait, Waited};
 use crate::mcp::catalog::{ToolCall, ToolResult};
-use crate::mcp::{CallerId, Room};
+use crate::mcp::{Caller, Room};
 
 #[derive(Serialize)]
 struct Reply {
@@ -33,7 +33,7 @@ struct Query {
     request: Message,
     response: SubscribeFilter,
     wait: Wait,
-    caller: CallerId,
+    caller: Caller,
     room: Room,
 }
 

@@ -67,7 +67,7 @@ fn resource(
         title: title.into(),
         description: description.into(),
         mime_type: JSON.into(),
-        reader: Box::new(move |_| {
+        reader: Rc::new(move |_| {
             let contents = Contents {
                 uri: uri.into(),
                 mime_type: JSON.into(),

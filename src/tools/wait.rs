@@ -9,7 +9,7 @@ use mcpmqtt_protocol::message::Message;
 use smol::future;
 
 use super::access::{Access, Denied, Reader};
-use crate::mcp::{CallerId, Peer, Progress};
+use crate::mcp::{Caller, Peer, Progress};
 use crate::mqtt::{Arrival, TooLarge};
 
 /// The time a call has, and whom to tell how it goes.
@@ -17,7 +17,7 @@ pub(super) struct Wait {
     start: Instant,
     timeout: Duration,
     progress: Progress,
-    caller: CallerId,
+    caller: Caller,
 }
 
 /// What a wait for a message ended with.

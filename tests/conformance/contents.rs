@@ -7,6 +7,7 @@ use base64::prelude::BASE64_STANDARD;
 use mcpmqtt::mcp::Watch;
 use mcpmqtt::mcp::catalog::{
     Body, Completing, Contents, Prompt, PromptArgument, PromptCall, ReadError, Resource, Template,
+    Watcher,
 };
 use serde_json::{Value, json};
 
@@ -19,7 +20,7 @@ pub fn resources() -> Vec<Resource> {
     let mut watched = resource("test://watched-resource", "text/plain", || {
         Body::Text("This is watched.".into())
     });
-    watched.watcher = Some(Box::new(|_| Box::pin(async { Ok(Watch::new(())) })));
+    watched.watcher = Some(Watcher::new(|_| Box::pin(async { Ok(Watch::new(())) })));
     vec![
         resource("test://static-text", "text/plain", move || {
             Body::Text(static_text.into())
@@ -42,7 +43,7 @@ fn resource(
         title: String::new(),
         description: "For the suite to read.".into(),
         mime_type: mime_type.into(),
-        reader: Box::new(move |call| {
+        reader: Rc::new(move |call| {
             let contents = Contents {
                 uri: call.uri,
                 mime_type: mime_type.into(),
@@ -62,7 +63,7 @@ pub fn templates() -> Vec<Template> {
         description: "Data by id.".into(),
         mime_type: "application/json".into(),
         accepts: Box::new(|uri| id(uri).is_some()),
-        reader: Box::new(|call| {
+        reader: Rc::new(|call| {
             Box::pin(async move {
                 let id = id(&call.uri).ok_or(ReadError::NotFound)?;
                 let data = format!("Data for ID: {id}");
@@ -128,7 +129,7 @@ where
         title: String::new(),
         description: "For the suite to get.".into(),
         arguments: arguments.collect(),
-        handler: Box::new(move |call| Box::pin(handler(call))),
+        handler: Rc::new(move |call| Box::pin(handler(call))),
         completer: None,
     }
 }

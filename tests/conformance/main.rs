@@ -59,6 +59,7 @@ fn catalog() -> Catalog {
         prompts: contents::prompts(),
         notifier,
         lists_change: true,
+        asks: true,
         logging: true,
     }
 }

@@ -35,7 +35,7 @@ where
         judges_itself: false,
         output_schema: None,
         renamed: Vec::new(),
-        handler: Box::new(move |call| Box::pin(handler(call))),
+        handler: Rc::new(move |call| Box::pin(handler(call))),
     }
 }
 

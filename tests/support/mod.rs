@@ -45,6 +45,7 @@ pub fn catalog(gate: async_channel::Receiver<()>) -> Catalog {
         ],
         templates: vec![template()],
         prompts: vec![prompt()],
+        asks: true,
         ..Catalog::default()
     }
 }
@@ -280,7 +281,7 @@ pub fn tool(
         judges_itself: false,
         output_schema: None,
         renamed: vec![],
-        handler: Box::new(handler),
+        handler: Rc::new(handler),
     }
 }
 
@@ -393,7 +394,7 @@ pub fn resource(
         title: "A resource".into(),
         description: "Something to read.".into(),
         mime_type: "text/plain".into(),
-        reader: Box::new(move |call| {
+        reader: Rc::new(move |call| {
             let contents = read(call.uri);
             Box::pin(async move { contents })
         }),
@@ -409,7 +410,7 @@ fn template() -> Template {
         description: "One of many.".into(),
         mime_type: "text/plain".into(),
         accepts: Box::new(|uri| uri.starts_with("test://item/")),
-        reader: Box::new(|call| {
+        reader: Rc::new(|call| {
             Box::pin(async move {
                 if call.uri.ends_with("/none") {
                     return Err(ReadError::NotFound);
@@ -432,7 +433,7 @@ fn prompt() -> Prompt {
             description: "Whom to greet.".into(),
             required: true,
         }],
-        handler: Box::new(|call| {
+        handler: Rc::new(|call| {
             Box::pin(async move {
                 let text = format!("Hello, {}", call.arguments["whom"].as_str().unwrap());
                 Ok(vec![

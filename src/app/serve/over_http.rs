@@ -69,7 +69,6 @@ async fn serve(
     let reload = Reload {
         running: config,
         settings: settings.clone(),
-        engine: app.engine.clone(),
         context: Rc::clone(&app.context),
         reload_handle: server.reload_handle(),
         service: Rc::clone(&service),

@@ -16,15 +16,13 @@ use crate::app::startup;
 use crate::app::startup::Loaded;
 use crate::http::ReloadHandle;
 use crate::logger;
-use crate::mcp::Engine;
-use crate::tools::{self, Context};
+use crate::tools::Context;
 
 /// All that can be changed while agents are served over HTTP.
 pub(super) struct Reload {
     /// The configuration that the program was started with, and of its changes those that are in force.
     pub(super) running: Config,
     pub(super) settings: Settings,
-    pub(super) engine: Engine,
     pub(super) context: Rc<Context>,
     pub(super) reload_handle: ReloadHandle,
     pub(super) service: Rc<Service>,
@@ -69,7 +67,6 @@ impl Reload {
             .admit_by(admission(server, tls))
             .map_err(|error| error.to_string())?;
         let policy = std::mem::take(&mut config.policy);
-        self.engine.set_instructions(tools::instructions(&policy));
         self.context.replace_policy(policy).await;
         logger::restart(
             self.settings.log_level.unwrap_or(config.logging.level),

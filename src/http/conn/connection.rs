@@ -17,7 +17,7 @@ use super::server_state::ServerState;
 use super::slots::{Interrupted, Slot, Stage};
 use super::upload;
 use crate::http::guard::accept::Accepts;
-use crate::http::guard::auth::{self, Gate, Principal};
+use crate::http::guard::auth::{self, Gate};
 use crate::http::guard::budget::Share;
 use crate::http::guard::cors::{self, Reader};
 use crate::http::guard::routes::{self, Aim, Route, Side};
@@ -27,6 +27,7 @@ use crate::http::net::io::{Buffer, Stream};
 use crate::http::net::remote_addr::RemoteAddr;
 use crate::http::streamable::endpoint::Served;
 use crate::logger;
+use crate::mcp::Principal;
 
 /// A client and what is asked of it.
 pub(in crate::http) struct Connection {
@@ -47,7 +48,7 @@ enum Admitted {
 /// A client's request for MCP, let in.
 struct Caller {
     gate: Rc<Gate>,
-    principal: Principal,
+    principal: Rc<Principal>,
     accepts: Accepts,
 }
 
@@ -309,7 +310,7 @@ impl Connection {
     }
 
     /// Who shows a key, if it is the right one.
-    async fn prove(&mut self, gate: &Gate, head: &Head) -> Result<Principal, Refusal> {
+    async fn prove(&mut self, gate: &Gate, head: &Head) -> Result<Rc<Principal>, Refusal> {
         match gate.recognize(head) {
             Some(principal) => Ok(principal),
             // Boxed, as is the rest of a body: requests that need it are few, and the others are smaller.
@@ -317,7 +318,7 @@ impl Connection {
         }
     }
 
-    async fn prove_anew(&mut self, gate: &Gate, head: &Head) -> Result<Principal, Refusal> {
+    async fn prove_anew(&mut self, gate: &Gate, head: &Head) -> Result<Rc<Principal>, Refusal> {
         let Exchange {
             stream,
             buffer,

@@ -6,7 +6,7 @@
 //! Does not: keep, log or show a key.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
@@ -25,12 +25,13 @@ use super::wrong_keys::WrongKeys;
 use crate::http::h1::head::Head;
 use crate::http::h1::refusal::Refusal;
 use crate::http::net::remote_addr::RemoteAddr;
+use crate::mcp::Principal;
 use crate::metrics::{Failure, Metrics};
 
 /// Judges keys.
 pub(in crate::http) struct Gate {
-    /// The digest of the right key, once it is known.
-    proven: Cell<Option<KeyDigest>>,
+    /// The right key, once it is known.
+    proven: RefCell<Option<Proven>>,
     /// As configured.
     key: ApiKey,
     /// How a key is proven while no digest is known; `None` when it was known from the start.
@@ -44,17 +45,6 @@ pub(in crate::http) struct Gate {
     line: ProofQueue,
 }
 
-/// Who has come in: all that sessions and streams are bound to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) struct Principal(KeyDigest);
-
-impl Principal {
-    /// The same for the same key, and nothing that leaves the process.
-    pub(in crate::http) fn bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
 /// Why there can be no gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {
@@ -64,9 +54,28 @@ pub enum KeyError {
     Unusable(String),
 }
 
+/// The right key, and whoever shows it: all that sessions and streams are bound to.
+struct Proven {
+    digest: KeyDigest,
+    principal: Rc<Principal>,
+}
+
+impl Proven {
+    fn by(digest: KeyDigest) -> Proven {
+        let principal = Principal {
+            name: Principal::DEFAULT_KEY.into(),
+            proof: digest.as_bytes().as_slice().into(),
+        };
+        Proven {
+            digest,
+            principal: Rc::new(principal),
+        }
+    }
+}
+
 /// What a key proved to be.
 enum Verdict {
-    Right(Principal),
+    Right(Rc<Principal>),
     Wrong,
     /// From a peer of whom that is known; what to answer.
     WrongAgain(Refusal),
@@ -92,7 +101,7 @@ impl Gate {
             },
         };
         Ok(Gate {
-            proven: Cell::new(known),
+            proven: RefCell::new(known.map(Proven::by)),
             key: key.clone(),
             record,
             wrong: RefCell::default(),
@@ -111,7 +120,7 @@ impl Gate {
     }
 
     /// Who sent this head, if its key was proven before.
-    pub(in crate::http) fn recognize(&self, head: &Head) -> Option<Principal> {
+    pub(in crate::http) fn recognize(&self, head: &Head) -> Option<Rc<Principal>> {
         self.known(&credential(head)?)
     }
 
@@ -124,7 +133,7 @@ impl Gate {
         peer: RemoteAddr,
         head: &Head,
         gone: impl Future<Output = ()>,
-    ) -> Result<Principal, Refusal> {
+    ) -> Result<Rc<Principal>, Refusal> {
         let Some(key) = credential(head) else {
             self.metrics.refused(Failure::NoKey);
             return Err(unauthorized(
@@ -161,14 +170,15 @@ impl Gate {
     }
 
     /// Costs microseconds, and the same for a wrong key as for the right one.
-    fn known(&self, key: &str) -> Option<Principal> {
-        let proven = self.proven.get()?;
-        (KeyDigest::of(key) == proven).then_some(Principal(proven))
+    fn known(&self, key: &str) -> Option<Rc<Principal>> {
+        let proven = self.proven.borrow();
+        let proven = proven.as_ref()?;
+        (KeyDigest::of(key) == proven.digest).then(|| Rc::clone(&proven.principal))
     }
 
     /// Whether the slow hash of this key is known to be, or need not be computed to be, another's.
     fn is_wrong(&self, key: &str) -> bool {
-        self.proven.get().is_some()
+        self.proven.borrow().is_some()
             || key.len() > KEY_BYTES
             || self.wrong.borrow().contains(KeyDigest::of(key).as_bytes())
     }
@@ -205,7 +215,9 @@ impl Gate {
             waited.begins();
             self.metrics.key_hashed();
             match prove(record, Secret::new(key), turn).await? {
-                true => self.proven.set(Some(KeyDigest::of(key))),
+                true => {
+                    self.proven.replace(Some(Proven::by(KeyDigest::of(key))));
+                }
                 false => self.keep_wrong(key),
             }
         }
@@ -328,14 +340,8 @@ fn unauthorized(sentence: &'static str, challenge: &'static str) -> Refusal {
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate")
-            .field("proven", &self.proven.get().is_some())
+            .field("proven", &self.proven.borrow().is_some())
             .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Principal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Principal(…)")
     }
 }
 

@@ -18,14 +18,14 @@ use super::sessions::{HttpSession, Sessions};
 use super::sse::sink;
 use super::sse::{self, Outgoing};
 use crate::http::guard::accept::Accepts;
-use crate::http::guard::auth::Principal;
+
 use crate::http::h1::head::Head;
 use crate::http::h1::head::mcp_fields::{self, McpFields};
 use crate::http::h1::refusal::Refusal;
 use crate::http::net::remote_addr::RemoteAddr;
 use crate::mcp::jsonrpc::message::{self, INVALID_REQUEST, Id, Message, Request, RpcError};
 use crate::mcp::{
-    Call, ClientSink, Engine, NoPlace, Place, Places, Received, Reply, Session, Version,
+    Call, ClientSink, Engine, NoPlace, Place, Places, Principal, Received, Reply, Session, Version,
 };
 
 /// The engine and the sessions it serves.
@@ -96,7 +96,7 @@ impl Endpoint {
         &self,
         head: &Head,
         body: &[u8],
-        principal: Principal,
+        principal: Rc<Principal>,
         peer: RemoteAddr,
         accepts: Accepts,
     ) -> Served {
@@ -120,7 +120,7 @@ impl Endpoint {
 struct RequestContext<'a> {
     endpoint: &'a Endpoint,
     fields: &'a McpFields,
-    principal: Principal,
+    principal: Rc<Principal>,
     peer: RemoteAddr,
     accepts: Accepts,
 }
@@ -185,15 +185,16 @@ impl RequestContext<'_> {
             return Ok(fault(&request.id, &RpcError::new(INVALID_REQUEST, text)));
         }
         // A caller of its own, from wherever its requests come.
-        let session = Session::of(self.principal.bytes());
+        let session = Session::of(Rc::clone(&self.principal));
         let message = Message::Request(request);
         let mut served = self.hand_in(&session, message, Era::Handshake);
         if session.version().is_some() {
             if let Served::Answer(response) = &mut served {
-                let id = self
-                    .endpoint
-                    .sessions
-                    .keep(session, self.principal, Instant::now())?;
+                let id = self.endpoint.sessions.keep(
+                    session,
+                    Rc::clone(&self.principal),
+                    Instant::now(),
+                )?;
                 response.insert_header(mcp_fields::SESSION, id);
             }
         }
@@ -224,7 +225,7 @@ impl RequestContext<'_> {
 
     /// A client that is known by nothing but its key and its place.
     fn stranger(&self) -> Rc<Session> {
-        Session::for_request(self.principal.bytes(), &self.peer.bytes())
+        Session::for_request(Rc::clone(&self.principal), &self.peer.bytes())
     }
 
     /// The session that the request names.
@@ -236,7 +237,7 @@ impl RequestContext<'_> {
         };
         let sessions = &self.endpoint.sessions;
         sessions
-            .find(id, self.principal, Instant::now())
+            .find(id, &self.principal, Instant::now())
             // By this status clients know to begin again.
             .ok_or_else(|| {
                 Refusal::new(
@@ -291,7 +292,7 @@ impl RequestContext<'_> {
             Received::Call(call) => {
                 let place = match call.ender().is_empty() {
                     true => Ok(None),
-                    false => self.endpoint.at_work.enter(session.caller()).map(Some),
+                    false => self.endpoint.at_work.enter(session.caller_id()).map(Some),
                 };
                 match place {
                     Ok(place) => Served::Call(RunningCall {

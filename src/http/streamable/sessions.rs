@@ -15,11 +15,11 @@ use super::event_store::{Bounds, EventStore, OWN, SessionEvents};
 use super::resume::{ResumedStream, SessionStream, SseSource};
 use super::sse::Outgoing;
 use super::sse::sink_or;
-use crate::http::guard::auth::Principal;
+
 use crate::http::h1::refusal::Refusal;
 use crate::local::watch::Watch;
 use crate::logger;
-use crate::mcp::{ClientSink, Session, Version};
+use crate::mcp::{ClientSink, Principal, Session, Version};
 
 /// All of them.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(in crate::http) struct HttpSession {
     pub(in crate::http) memory: Rc<SessionEvents>,
     /// For the log, which must not have the id.
     pub(in crate::http) number: u64,
-    principal: Principal,
+    principal: Rc<Principal>,
     used: Cell<Instant>,
     /// What its stream still has to send; closed by whoever ends it.
     stream: RefCell<Option<Rc<Outgoing>>>,
@@ -73,7 +73,7 @@ impl Sessions {
     pub(in crate::http) fn keep(
         &self,
         session: Rc<Session>,
-        principal: Principal,
+        principal: Rc<Principal>,
         now: Instant,
     ) -> Result<String, Refusal> {
         self.make_room(now)?;
@@ -110,11 +110,11 @@ impl Sessions {
     pub(in crate::http) fn find(
         &self,
         id: &str,
-        principal: Principal,
+        principal: &Rc<Principal>,
         now: Instant,
     ) -> Option<Rc<HttpSession>> {
         let found = self.table.borrow().get(id).cloned()?;
-        if found.principal != principal {
+        if found.principal != *principal {
             return None;
         }
         if found.is_expired(self.idle, now) {

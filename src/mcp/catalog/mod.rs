@@ -9,12 +9,14 @@ pub(in crate::mcp) mod items;
 pub(in crate::mcp) mod results;
 
 use std::fmt;
+use std::rc::Rc;
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use smol::future::BoxedLocal;
 
+use super::client::caller::Caller;
 use super::client::peer::Peer;
 use super::client::progress::Progress;
 use super::client::sink::Room;
@@ -22,7 +24,7 @@ use super::client::subscriptions::Notifier;
 pub use super::client::subscriptions::{ReadError, Watcher};
 
 /// Everything the server offers. Lists may be empty; they are answered all the same.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Catalog {
     /// For `tools/list` and `tools/call`.
     pub tools: Vec<Tool>,
@@ -38,7 +40,18 @@ pub struct Catalog {
     pub lists_change: bool,
     /// Whether handlers log to the client (`logging`).
     pub logging: bool,
+    /// Whether handlers ask the client.
+    pub asks: bool,
+    /// Which tools each caller is offered, by name; `None`: all of them. A tool that is not offered is not there.
+    pub offers: Option<Offers>,
 }
+
+/// Whether a caller is offered the tool of this name.
+pub type Offers = Box<dyn Fn(&Caller, &str) -> bool>;
+
+/// Advice to the model of one caller that no single tool's description can give; empty for none. Cheap to clone.
+#[derive(Clone)]
+pub struct Instructions(Rc<dyn Fn(&Caller) -> String>);
 
 /// Who the server says it is.
 #[derive(Clone, Debug)]
@@ -49,8 +62,8 @@ pub struct ServerInfo {
     pub title: String,
     /// The program's version.
     pub version: String,
-    /// Advice to the model that no single tool's description can give; empty for none.
-    pub instructions: String,
+    /// What a model should know before it reads anything else.
+    pub instructions: Instructions,
 }
 
 /// One tool.
@@ -72,12 +85,12 @@ pub struct Tool {
     pub output_schema: Option<Value>,
     /// Names that agents try, and the name to use instead.
     pub renamed: Vec<(&'static str, &'static str)>,
-    /// Does it.
+    /// The tool's function.
     pub handler: ToolHandler,
 }
 
 /// A tool's function. Its future is dropped when the client cancels.
-pub type ToolHandler = Box<dyn Fn(ToolCall) -> BoxedLocal<ToolResult>>;
+pub type ToolHandler = Rc<dyn Fn(ToolCall) -> BoxedLocal<ToolResult>>;
 
 /// The four hints, all of them said, since their defaults are alarming.
 #[derive(Clone, Copy, Debug)]
@@ -158,7 +171,7 @@ pub struct Template {
 }
 
 /// A resource's function.
-pub type Reader = Box<dyn Fn(ReadCall) -> BoxedLocal<Result<Vec<Contents>, ReadError>>>;
+pub type Reader = Rc<dyn Fn(ReadCall) -> BoxedLocal<Result<Vec<Contents>, ReadError>>>;
 
 /// Suggests values for an argument, best first; the engine sends the first hundred.
 pub type Completer = Box<dyn Fn(&Completing) -> Vec<String>>;
@@ -172,6 +185,8 @@ pub struct Completing {
     pub value: String,
     /// Other arguments that are settled already.
     pub settled: Map<String, Value>,
+    /// Who asks.
+    pub caller: Caller,
 }
 
 /// One read of a resource.
@@ -242,7 +257,7 @@ pub struct PromptArgument {
 }
 
 /// A prompt's function: from its arguments, the messages, each `{role, content}`; or why not.
-pub type PromptHandler = Box<dyn Fn(PromptCall) -> BoxedLocal<Result<Vec<Value>, String>>>;
+pub type PromptHandler = Rc<dyn Fn(PromptCall) -> BoxedLocal<Result<Vec<Value>, String>>>;
 
 impl ToolResult {
     /// Success with an object, in the shape of the tool's output schema.
@@ -251,6 +266,62 @@ impl ToolResult {
             Ok(json) => ToolResult::Structured(json),
             Err(why) => ToolResult::Error(format!("the result cannot be written as JSON: {why}")),
         }
+    }
+}
+
+impl Instructions {
+    /// Advice that is made for each caller, when it is asked for.
+    #[must_use]
+    pub fn new(make: impl Fn(&Caller) -> String + 'static) -> Instructions {
+        Instructions(Rc::new(make))
+    }
+
+    pub(in crate::mcp) fn of(&self, caller: &Caller) -> String {
+        (self.0)(caller)
+    }
+}
+
+/// The same for every caller.
+impl From<&str> for Instructions {
+    fn from(text: &str) -> Instructions {
+        let text = text.to_owned();
+        Instructions::new(move |_| text.clone())
+    }
+}
+
+impl Catalog {
+    /// The tool of this name, if this caller is offered it.
+    pub(in crate::mcp) fn tool(&self, caller: &Caller, name: &str) -> Option<(usize, &Tool)> {
+        let mut tools = self.tools.iter().enumerate();
+        let found = tools.find(|(_, tool)| tool.name == name)?;
+        let is_offered = |offers: &Offers| offers(caller, name);
+        self.offers.as_ref().is_none_or(is_offered).then_some(found)
+    }
+
+    /// The tools that this caller is offered.
+    pub(in crate::mcp) fn tools_for(&self, caller: &Caller) -> impl Iterator<Item = &Tool> {
+        let is_offered = |tool: &&Tool| {
+            let offers = self.offers.as_ref();
+            offers.is_none_or(|offers| offers(caller, &tool.name))
+        };
+        self.tools.iter().filter(is_offered)
+    }
+}
+
+impl fmt::Debug for Catalog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Catalog")
+            .field("tools", &self.tools)
+            .field("resources", &self.resources)
+            .field("templates", &self.templates)
+            .field("prompts", &self.prompts)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Instructions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Instructions")
     }
 }
 

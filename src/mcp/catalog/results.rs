@@ -4,7 +4,7 @@
 //! out, never null; lists are made once per version and kept.
 //! Does not: decide anything.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::OnceCell;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::capabilities::Capabilities;
 use super::items;
 use super::{Catalog, Contents, ServerInfo, ToolResult};
+use crate::mcp::client::caller::Caller;
 use crate::mcp::client::subscriptions::SUBSCRIPTION_ID;
 use crate::mcp::jsonrpc::message::Id;
 use crate::mcp::jsonrpc::response;
@@ -24,7 +25,6 @@ use crate::mcp::version::{ALL, Version};
 #[derive(Debug)]
 pub(in crate::mcp) struct Results {
     info: ServerInfo,
-    instructions: RefCell<String>,
     meta: Value,
     capabilities: Capabilities,
     lists: [[OnceCell<Vec<u8>>; ALL.len()]; 4],
@@ -72,7 +72,6 @@ impl Results {
             items::implementation(&info, Version::MODERN.shape()),
         );
         Results {
-            instructions: RefCell::new(info.instructions.clone()),
             info,
             meta: Value::Object(meta),
             capabilities,
@@ -80,23 +79,18 @@ impl Results {
         }
     }
 
-    /// From now on this is the advice.
-    pub(in crate::mcp) fn set_instructions(&self, text: String) {
-        self.instructions.replace(text);
-    }
-
     /// The result of `server/discover`.
-    pub(in crate::mcp) fn discover(&self) -> Value {
+    pub(in crate::mcp) fn discover(&self, caller: &Caller) -> Value {
         let mut result = Map::new();
         result.insert("supportedVersions".into(), json!([Version::MODERN.name()]));
         let capabilities = self.capabilities.capabilities(Version::MODERN.shape());
         result.insert("capabilities".into(), capabilities);
-        self.add_instructions(&mut result);
+        self.add_instructions(&mut result, caller);
         self.finish(result, Version::MODERN, Some(STATIC_TTL_MS))
     }
 
     /// The result of `initialize`.
-    pub(in crate::mcp) fn initialize(&self, version: Version) -> Value {
+    pub(in crate::mcp) fn initialize(&self, version: Version, caller: &Caller) -> Value {
         let mut result = Map::new();
         result.insert("protocolVersion".into(), version.name().into());
         let capabilities = self.capabilities.capabilities(version.shape());
@@ -105,7 +99,7 @@ impl Results {
             "serverInfo".into(),
             items::implementation(&self.info, version.shape()),
         );
-        self.add_instructions(&mut result);
+        self.add_instructions(&mut result, caller);
         Value::Object(result)
     }
 
@@ -116,16 +110,23 @@ impl Results {
         which: List,
         version: Version,
         all: &Catalog,
+        caller: &Caller,
     ) -> Vec<u8> {
+        // What depends on the caller is not kept.
+        let keeps = !matches!(which, List::Tools) || all.offers.is_none();
         let slot = self
             .lists
             .get(which as usize)
-            .and_then(|row| row.get(version as usize));
+            .and_then(|row| row.get(version as usize))
+            .filter(|_| keeps);
         let Some(slot) = slot else {
-            return response::success(id, &self.make_list(which, version, all));
+            return response::success(id, &self.make_list(which, version, all, caller));
         };
-        let text =
-            slot.get_or_init(|| self.make_list(which, version, all).to_string().into_bytes());
+        let text = slot.get_or_init(|| {
+            self.make_list(which, version, all, caller)
+                .to_string()
+                .into_bytes()
+        });
         response::success_text(id, text)
     }
 
@@ -234,13 +235,12 @@ impl Results {
         response::success_text(id, text.as_bytes())
     }
 
-    fn make_list(&self, which: List, version: Version, all: &Catalog) -> Value {
+    fn make_list(&self, which: List, version: Version, all: &Catalog, caller: &Caller) -> Value {
         let shape = version.shape();
         let (key, items): (_, Vec<Value>) = match which {
             List::Tools => (
                 "tools",
-                all.tools
-                    .iter()
+                all.tools_for(caller)
                     .map(|it| items::tool_item(it, shape))
                     .collect(),
             ),
@@ -285,10 +285,10 @@ impl Results {
         Value::Object(result)
     }
 
-    fn add_instructions(&self, result: &mut Map<String, Value>) {
-        let instructions = self.instructions.borrow();
+    fn add_instructions(&self, result: &mut Map<String, Value>, caller: &Caller) {
+        let instructions = self.info.instructions.of(caller);
         if !instructions.is_empty() {
-            result.insert("instructions".into(), instructions.as_str().into());
+            result.insert("instructions".into(), instructions.into());
         }
     }
 }

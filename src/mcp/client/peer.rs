@@ -17,7 +17,7 @@ use async_io::Timer;
 use serde_json::{Map, Value, json};
 use smol::future::{self, BoxedLocal};
 
-use super::caller::CallerId;
+use super::caller::Caller;
 use super::join;
 use super::session::Session;
 use super::sink::ClientSink;
@@ -25,7 +25,7 @@ use crate::mcp::version::Version;
 use crate::mcp::version::log_level::Level;
 use crate::mcp::version::question::{Abilities, Answers, Kind, Question};
 
-/// Who called. Cheap to clone.
+/// The client of one call. Cheap to clone.
 #[derive(Clone)]
 pub struct Peer(Rc<Inner>);
 
@@ -46,6 +46,7 @@ pub enum AskError {
 
 pub(in crate::mcp) struct Inner {
     pub(in crate::mcp) version: Version,
+    pub(in crate::mcp) caller: Caller,
     pub(in crate::mcp) abilities: Abilities,
     pub(in crate::mcp) sink: ClientSink,
     pub(in crate::mcp) session: Rc<Session>,
@@ -84,10 +85,10 @@ impl Peer {
         self.0.version
     }
 
-    /// Whose share of a budget the call uses.
+    /// Who calls.
     #[must_use]
-    pub fn caller(&self) -> &CallerId {
-        self.0.session.caller()
+    pub fn caller(&self) -> &Caller {
+        &self.0.caller
     }
 
     /// Whether the client said that it can answer this kind of question.
@@ -104,6 +105,8 @@ impl Peer {
     pub async fn ask(&self, questions: Vec<Question>) -> Result<Answers, AskError> {
         match &self.0.rounds {
             Some(rounds) => Ok(self.ask_in_rounds(rounds, questions).await),
+            // Its catalog does not say that it asks.
+            None if self.0.version.shape().stateless => Err(AskError::Unreachable),
             None => self.ask_at_once(questions).await,
         }
     }

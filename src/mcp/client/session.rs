@@ -16,7 +16,7 @@ use std::task::{Poll, Waker};
 use async_channel::{Receiver, Sender};
 use serde_json::Value;
 
-use super::caller::CallerId;
+use super::caller::{Caller, CallerId, ClientInfo, Principal};
 use super::sink::ClientSink;
 use super::subscriptions::Subscriber;
 use crate::mcp::jsonrpc::message::{Id, Response};
@@ -29,8 +29,10 @@ use crate::mcp::version::question::Abilities;
 pub struct Session {
     negotiated: Cell<Option<Version>>,
     calls: RefCell<HashMap<Id, Rc<Cancel>>>,
-    principal: Vec<u8>,
+    principal: Rc<Principal>,
     caller: CallerId,
+    /// What the client said of itself in its handshake.
+    client: RefCell<Option<Rc<ClientInfo>>>,
     abilities: Cell<Abilities>,
     /// The least level the client wants logged, once it said so.
     log_level: Cell<Option<Level>>,
@@ -94,12 +96,12 @@ impl Session {
         session
     }
 
-    /// A peer that the front door knows as this principal. What the client keeps for us between
+    /// A client that the transport knows as this principal. What the client keeps for us between
     /// two requests (`requestState`) is good only for the same one.
     #[must_use]
-    pub fn of(principal: &[u8]) -> Rc<Session> {
+    pub fn of(principal: Rc<Principal>) -> Rc<Session> {
         Rc::new(Session {
-            principal: principal.to_vec(),
+            principal,
             ..Session::default()
         })
     }
@@ -107,18 +109,28 @@ impl Session {
     /// The same for one request of the era without sessions, from that peer: all requests with the same key from
     /// there are one caller's.
     #[must_use]
-    pub fn for_request(principal: &[u8], peer: &[u8]) -> Rc<Session> {
+    pub fn for_request(principal: Rc<Principal>, peer: &[u8]) -> Rc<Session> {
         Rc::new(Session {
-            principal: principal.to_vec(),
-            caller: CallerId::at(principal, peer),
+            caller: CallerId::at(&principal, peer),
+            principal,
             ..Session::default()
         })
     }
 
     /// Whose share of a budget its requests use.
     #[must_use]
-    pub fn caller(&self) -> &CallerId {
+    pub fn caller_id(&self) -> &CallerId {
         &self.caller
+    }
+
+    /// Who makes a request of this session. `client` is what the request itself says of its client, if it has to.
+    pub(in crate::mcp) fn caller(&self, client: Option<Rc<ClientInfo>>) -> Caller {
+        let client = client.or_else(|| self.client.borrow().clone());
+        Caller::new(Rc::clone(&self.principal), self.caller.clone(), client)
+    }
+
+    pub(in crate::mcp) fn set_client(&self, client: Option<Rc<ClientInfo>>) {
+        self.client.replace(client);
     }
 
     /// Gives the session a way to its client for what belongs to no request; it replaces the one
@@ -151,7 +163,7 @@ impl Session {
         self.negotiated.set(Some(version));
     }
 
-    pub(in crate::mcp) fn principal(&self) -> &[u8] {
+    pub(in crate::mcp) fn principal(&self) -> &Rc<Principal> {
         &self.principal
     }
 

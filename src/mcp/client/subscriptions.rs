@@ -20,7 +20,7 @@ use smol::lock::OnceCell;
 
 pub use self::read_error::ReadError;
 pub(in crate::mcp) use self::subscriber::{Lists, SUBSCRIPTION_ID, Subscriber};
-use super::caller::CallerId;
+use super::caller::Caller;
 use super::places::{Place, Places};
 
 /// Through this handlers tell that something changed. Cheap to clone; the clone in the
@@ -31,10 +31,19 @@ pub struct Notifier(Rc<Hub>);
 /// Keeps a resource watched until it is dropped.
 pub struct Watch(#[expect(dead_code, reason = "held, not read")] Box<dyn Any>);
 
-/// A resource's other function: has it watched until the [`Watch`] is dropped, and meanwhile
-/// [`Notifier::resource_updated`] called for each change. Called with the URI as the client wrote
-/// it. It should be in place when this returns; what takes long goes on in the background.
-pub type Watcher = Box<dyn Fn(String) -> BoxedLocal<Result<Watch, ReadError>>>;
+/// How a resource is watched.
+pub struct Watcher {
+    /// Whether this caller may watch this URI: asked for each one who subscribes.
+    permits: Permits,
+    /// Starts to watch, once for all who subscribe.
+    start: Start,
+}
+
+/// Whether this caller may watch this URI.
+type Permits = Box<dyn Fn(&str, &Caller) -> Result<(), ReadError>>;
+
+/// Starts to watch the resource of this URI; what it yields is kept for as long as somebody listens.
+type Start = Box<dyn Fn(String) -> BoxedLocal<Result<Watch, ReadError>>>;
 
 /// A resource that somebody listens to.
 pub(in crate::mcp) struct WatchedResource {
@@ -45,13 +54,13 @@ pub(in crate::mcp) struct WatchedResource {
     /// Of the first of those who listen; a resource that never changes needs none.
     place: RefCell<Option<Place>>,
     /// Who listens, in the order in which they came.
-    listeners: RefCell<Vec<CallerId>>,
+    listeners: RefCell<Vec<Caller>>,
 }
 
 /// That a caller listens to a resource, until dropped.
 pub(in crate::mcp) struct Listening {
     watched: Rc<WatchedResource>,
-    caller: CallerId,
+    caller: Caller,
 }
 
 #[derive(Debug)]
@@ -97,19 +106,25 @@ impl Notifier {
         self.tell(wants, "notifications/resources/updated", Some(uri));
     }
 
-    /// Lets nobody hear of these resources any more, until they subscribe anew and their watcher agrees. A
-    /// `subscriptions/listen` stream that loses one ends, so that its client can ask what is left to it.
-    pub fn withdraw(&self, is_withdrawn: impl Fn(&str) -> bool) {
+    /// Lets callers hear no more of the resources that are withdrawn from them, until they subscribe anew and their
+    /// watcher permits it. A `subscriptions/listen` stream that loses one ends, so that its client can ask what is left
+    /// to it.
+    pub fn withdraw(&self, is_withdrawn: impl Fn(&str, &Caller) -> bool) {
         let mut gone = Vec::new();
         self.0.watched.borrow_mut().retain(|uri, watched| {
-            let withdrawn = is_withdrawn(uri);
-            if withdrawn {
-                gone.extend(watched.upgrade());
+            let Some(watched) = watched.upgrade() else {
+                return false;
+            };
+            let mut left = watched.listeners.borrow().clone();
+            left.retain(|caller| !is_withdrawn(uri, caller));
+            if left.is_empty() {
+                gone.push(Rc::clone(&watched));
             }
-            !withdrawn
+            !left.is_empty()
         });
         let text = "it may not be read any more";
         self.end_watches(&gone, &ReadError::Refused(text.into()));
+        self.end_those_without(|listening| is_withdrawn(&listening.watched.uri, &listening.caller));
     }
 
     /// This resource cannot be watched any more, for this reason. Whoever listens to it is told of a change, as the
@@ -126,8 +141,12 @@ impl Notifier {
         for watched in gone {
             watched.over.replace(Some(why.clone()));
         }
+        self.end_those_without(|listening| listening.watched.over.borrow().is_some());
+    }
+
+    fn end_those_without(&self, is_lost: impl Fn(&Listening) -> bool) {
         for subscriber in self.subscribers() {
-            if subscriber.drop_ended() {
+            if subscriber.drop_those(&is_lost) {
                 subscriber.end();
             }
         }
@@ -167,8 +186,11 @@ impl Notifier {
         &self,
         uri: &str,
         watcher: Option<&Watcher>,
-        caller: &CallerId,
+        caller: &Caller,
     ) -> Result<Listening, ReadError> {
+        if let Some(watcher) = watcher {
+            (watcher.permits)(uri, caller)?;
+        }
         let known = self.0.watched.borrow().get(uri).and_then(Weak::upgrade);
         let watched = match known {
             Some(known) => known,
@@ -178,19 +200,17 @@ impl Notifier {
         if let Some(watcher) = watcher {
             watched
                 .watch
-                .get_or_try_init(|| watcher(uri.to_owned()))
+                .get_or_try_init(|| (watcher.start)(uri.to_owned()))
                 .await?;
+            // The permission may have been withdrawn while the watch was set up.
+            (watcher.permits)(uri, caller)?;
         }
         let over = watched.over.borrow().clone();
         over.map_or(Ok(listening), Err)
     }
 
     /// What others can join from now on.
-    fn begin(
-        &self,
-        uri: &str,
-        caller: Option<&CallerId>,
-    ) -> Result<Rc<WatchedResource>, ReadError> {
+    fn begin(&self, uri: &str, caller: Option<&Caller>) -> Result<Rc<WatchedResource>, ReadError> {
         if uri.len() > MAX_URI_BYTES {
             let text = format!(
                 "no watch was set up: the URI has {} bytes, and one that is watched at most {MAX_URI_BYTES}; \
@@ -199,7 +219,9 @@ impl Notifier {
             );
             return Err(ReadError::Refused(text));
         }
-        let place = caller.map(|caller| self.0.places.enter(caller)).transpose();
+        let place = caller
+            .map(|caller| self.0.places.enter(caller.id()))
+            .transpose();
         let place = place.map_err(|full| {
             let text = format!(
                 "no watch was set up: of the resources that can be watched at the same time (`limits.watches`), {full}; \
@@ -244,7 +266,7 @@ impl Notifier {
 }
 
 impl WatchedResource {
-    fn listened_to_by(self: &Rc<Self>, caller: &CallerId) -> Listening {
+    fn listened_to_by(self: &Rc<Self>, caller: &Caller) -> Listening {
         self.listeners.borrow_mut().push(caller.clone());
         Listening {
             watched: Rc::clone(self),
@@ -260,16 +282,40 @@ impl Drop for Listening {
             place, listeners, ..
         } = &*self.watched;
         let mut listeners = listeners.borrow_mut();
-        if let Some(at) = listeners.iter().position(|it| *it == self.caller) {
+        let own = self.caller.id();
+        let is_own = |it: &Caller| it.id() == own;
+        if let Some(at) = listeners.iter().position(is_own) {
             listeners.remove(at);
         }
         let mut place = place.borrow_mut();
-        let paid = place.as_mut().filter(|it| *it.caller() == self.caller);
+        let paid = place.as_mut().filter(|it| it.caller() == own);
         if let (Some(place), Some(next)) = (paid, listeners.first()) {
-            if !listeners.contains(&self.caller) {
-                place.pass_to(next);
+            if !listeners.iter().any(is_own) {
+                place.pass_to(next.id());
             }
         }
+    }
+}
+
+impl Watcher {
+    /// A watcher of what everybody may watch.
+    pub fn new(
+        start: impl Fn(String) -> BoxedLocal<Result<Watch, ReadError>> + 'static,
+    ) -> Watcher {
+        Watcher {
+            permits: Box::new(|_, _| Ok(())),
+            start: Box::new(start),
+        }
+    }
+
+    /// Has `permits` decide who may watch which URI: for each one who subscribes, before and after the watch is set up.
+    #[must_use]
+    pub fn permitting(
+        self,
+        permits: impl Fn(&str, &Caller) -> Result<(), ReadError> + 'static,
+    ) -> Watcher {
+        let permits = Box::new(permits);
+        Watcher { permits, ..self }
     }
 }
 
@@ -284,6 +330,12 @@ impl Watch {
 impl Default for Notifier {
     fn default() -> Notifier {
         Notifier::new(Places::alone(WATCHES))
+    }
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watcher")
     }
 }
 

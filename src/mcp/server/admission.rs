@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::call::{Outcome, Part, Pending};
 use crate::mcp::catalog::capabilities::Capabilities;
 use crate::mcp::catalog::results::List;
+use crate::mcp::client::caller::{Caller, ClientInfo};
 use crate::mcp::client::peer::{Inner, InputRounds, Peer};
 use crate::mcp::client::progress::Progress;
 use crate::mcp::client::session::Session;
@@ -23,11 +24,13 @@ use crate::mcp::jsonrpc::strict::cut;
 use crate::mcp::version::Version;
 use crate::mcp::version::log_level::Level;
 use crate::mcp::version::question::Abilities;
+use crate::mcp::version::stateless::CLIENT_INFO;
 use crate::mcp::version::{handshake, stateless};
 
 /// A request that passed every check before its handler.
 pub(in crate::mcp) struct AdmittedRequest<'a> {
     pub(in crate::mcp) session: &'a Rc<Session>,
+    pub(in crate::mcp) caller: Caller,
     pub(in crate::mcp) id: Id,
     pub(in crate::mcp) method: Method,
     pub(in crate::mcp) version: Version,
@@ -52,8 +55,13 @@ impl<'a> AdmittedRequest<'a> {
     ) -> Result<AdmittedRequest<'a>, RpcError> {
         let meta = take_meta(params)?;
         let modern = stateless::claims(method, meta.as_ref());
+        let mut client = None;
         let (method, version, abilities, log_level) = if modern {
             let envelope = stateless::envelope(meta.as_ref())?;
+            client = ClientInfo::read(
+                meta.as_ref()
+                    .and_then(|meta| meta.get(CLIENT_INFO)?.as_object()),
+            );
             let method = find_method(method, Era::Modern, capabilities)?;
             let stateless::Envelope {
                 version,
@@ -70,6 +78,7 @@ impl<'a> AdmittedRequest<'a> {
         let token = progress_token(meta.as_ref())?;
         Ok(AdmittedRequest {
             session,
+            caller: session.caller(client),
             id: id.clone(),
             method,
             version,
@@ -84,6 +93,7 @@ impl<'a> AdmittedRequest<'a> {
     pub(in crate::mcp) fn client(&self, rounds: Option<InputRounds>) -> Peer {
         Peer::new(Inner {
             version: self.version,
+            caller: self.caller.clone(),
             abilities: self.abilities,
             sink: self.sink.clone(),
             session: self.session.clone(),

@@ -25,6 +25,7 @@ impl Methods {
                 Some(Value::Object(settled)) => settled,
                 _ => Map::new(),
             },
+            caller: caller.caller.clone(),
         };
         let values = completer.map(|suggest| suggest(&completing));
         let values = values.unwrap_or_default();

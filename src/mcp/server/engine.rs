@@ -71,11 +71,6 @@ impl Engine {
         refusal(session, &error.about(None))
     }
 
-    /// Replaces [`ServerInfo::instructions`] for clients that ask from now on.
-    pub fn set_instructions(&self, text: String) {
-        self.0.results.set_instructions(text);
-    }
-
     /// Ends every `subscriptions/listen` request with its result; for when the program is to stop.
     pub fn end_listening(&self) {
         self.0.catalog.notifier.close();

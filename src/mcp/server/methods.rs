@@ -19,6 +19,7 @@ use crate::mcp::catalog::results::Results;
 use crate::mcp::catalog::{
     Catalog, PromptCall, ReadCall, ReadError, Reader, ServerInfo, ToolCall, ToolResult, Watcher,
 };
+use crate::mcp::client::caller::ClientInfo;
 use crate::mcp::client::sink::Room;
 use crate::mcp::client::subscriptions::Lists;
 use crate::mcp::jsonrpc::message::{INTERNAL_ERROR, INVALID_PARAMS, Params, RpcError};
@@ -90,16 +91,18 @@ impl Methods {
     ) -> Result<Part, RpcError> {
         let id = &caller.id;
         let text = match caller.method {
-            Method::Discover => response::success(id, &self.results.discover()),
+            Method::Discover => response::success(id, &self.results.discover(&caller.caller)),
             Method::Initialize => {
                 let version = handshake::negotiate(&params)?;
                 self.begin(&caller, version, &params);
-                response::success(id, &self.results.initialize(version))
+                let caller = &caller.session.caller(None);
+                response::success(id, &self.results.initialize(version, caller))
             }
             Method::Ping => response::success(id, &json!({})),
             Method::List(which) => {
                 first_page(&params)?;
-                self.results.list(id, which, caller.version, &self.catalog)
+                let (catalog, by) = (&self.catalog, &caller.caller);
+                self.results.list(id, which, caller.version, catalog, by)
             }
             Method::CallTool => return self.call_tool(caller, params),
             Method::ReadResource => return self.read_resource(caller, params),
@@ -129,6 +132,8 @@ impl Methods {
         let session = caller.session;
         session.negotiate(version);
         session.set_abilities(Abilities::read(params.get("capabilities")));
+        let client = params.get("clientInfo").and_then(Value::as_object);
+        session.set_client(ClientInfo::read(client));
         let changes = self.capabilities.lists_change;
         session.subscriber().set_lists(Lists {
             tools: changes,
@@ -143,12 +148,12 @@ impl Methods {
         caller: AdmittedRequest<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
-        let round = Round::take(&self.request_state, &caller, "tools/call", &mut params)?;
+        let round = Round::take(self, &caller, "tools/call", &mut params)?;
         let name = take_text(&mut params, "name")?;
-        let mut tools = self.catalog.tools.iter().zip(&self.schemas).enumerate();
-        let Some((index, (tool, schema))) = tools.find(|(_, (tool, _))| tool.name == name) else {
+        let Some((index, tool)) = self.catalog.tool(&caller.caller, &name) else {
             return Err(unknown("tool", &name));
         };
+        let schema = self.schemas.get(index).and_then(Option::as_ref);
         let mut arguments = take_arguments(&mut params)?;
         if let Some(schema) = schema {
             // MCP 2025-11-25 (SEP-1303): the model can repair wrong arguments, so it sees them.
@@ -168,12 +173,9 @@ impl Methods {
             room: Room::of(&caller.sink, &caller.id),
             client: caller.client(round.client),
         };
-        let rest = round.rest;
+        let (rest, handler) = (round.rest, Rc::clone(&tool.handler));
         Ok(caller.wait(async move {
-            let Some(tool) = methods.catalog.tools.get(index) else {
-                return Err(RpcError::new(INTERNAL_ERROR, "the tool is gone"));
-            };
-            match rest.run((tool.handler)(call)).await {
+            match rest.run(handler(call)).await {
                 Ok(result) => Ok(methods.results.tool(&id, version, &result)),
                 Err(demand) => methods.demand(&id, rest, demand),
             }
@@ -185,22 +187,19 @@ impl Methods {
         caller: AdmittedRequest<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
-        let round = Round::take(&self.request_state, &caller, "resources/read", &mut params)?;
+        let round = Round::take(self, &caller, "resources/read", &mut params)?;
         let uri = take_text(&mut params, "uri")?;
-        if self.source(&uri).is_none() {
+        let Some((reader, _)) = self.source(&uri) else {
             return Err(no_resource(caller.version, &uri));
-        }
+        };
         let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
         let call = ReadCall {
             uri: uri.clone(),
             progress: caller.progress.clone(),
             client: caller.client(round.client),
         };
-        let rest = round.rest;
+        let (rest, reader) = (round.rest, Rc::clone(reader));
         Ok(caller.wait(async move {
-            let Some((reader, _)) = methods.source(&uri) else {
-                return Err(no_resource(version, &uri));
-            };
             match rest.run(reader(call)).await {
                 Ok(Ok(contents)) => Ok(methods.results.read(&id, version, contents)),
                 Ok(Err(error)) => Err(read_error(version, &uri, error)),
@@ -214,11 +213,11 @@ impl Methods {
         caller: AdmittedRequest<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
-        let round = Round::take(&self.request_state, &caller, "prompts/get", &mut params)?;
+        let round = Round::take(self, &caller, "prompts/get", &mut params)?;
         let name = take_text(&mut params, "name")?;
         let arguments = take_arguments(&mut params)?;
-        let mut prompts = self.catalog.prompts.iter().enumerate();
-        let Some((index, prompt)) = prompts.find(|(_, prompt)| prompt.name == name) else {
+        let mut prompts = self.catalog.prompts.iter();
+        let Some(prompt) = prompts.find(|prompt| prompt.name == name) else {
             return Err(unknown("prompt", &name));
         };
         for argument in prompt.arguments.iter().filter(|argument| argument.required) {
@@ -230,12 +229,9 @@ impl Methods {
         let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
         let client = caller.client(round.client);
         let call = PromptCall { arguments, client };
-        let rest = round.rest;
+        let (rest, handler) = (round.rest, Rc::clone(&prompt.handler));
         Ok(caller.wait(async move {
-            let Some(prompt) = methods.catalog.prompts.get(index) else {
-                return Err(RpcError::new(INTERNAL_ERROR, "the prompt is gone"));
-            };
-            match rest.run((prompt.handler)(call)).await {
+            match rest.run(handler(call)).await {
                 Ok(Ok(messages)) => Ok(methods.results.prompt(&id, version, messages)),
                 Ok(Err(why)) => Err(RpcError::new(INVALID_PARAMS, why)),
                 Err(demand) => methods.demand(&id, rest, demand),

@@ -13,7 +13,7 @@ use smol::future;
 
 use super::admission::AdmittedRequest;
 use super::methods::Methods;
-use super::request_state::{Binding, RequestStateCodec};
+use super::request_state::Binding;
 use crate::mcp::client::peer::{InputRequest, InputRounds};
 use crate::mcp::jsonrpc::message::{
     INVALID_PARAMS, Id, MISSING_CLIENT_CAPABILITY, Params, RpcError,
@@ -27,7 +27,7 @@ pub(in crate::mcp) struct Round {
     pub(in crate::mcp) rest: Rest,
 }
 
-/// What the engine keeps of a round; empty in versions with a handshake.
+/// What the engine keeps of a round; empty in versions with a handshake, and where no handler asks.
 pub(in crate::mcp) struct Rest(Option<(Receiver<InputRequest>, Binding)>);
 
 impl Round {
@@ -36,18 +36,19 @@ impl Round {
     /// # Errors
     /// -32602 when a share is not what it should be.
     pub(in crate::mcp) fn take(
-        request_state: &RequestStateCodec,
+        methods: &Methods,
         caller: &AdmittedRequest<'_>,
         method: &str,
         params: &mut Params,
     ) -> Result<Round, RpcError> {
-        if !caller.version.shape().stateless {
+        let has_share = params.contains_key(RESPONSES) || params.contains_key(STATE);
+        if !caller.version.shape().stateless || !(methods.catalog.asks || has_share) {
             return Ok(Round {
                 client: None,
                 rest: Rest(None),
             });
         }
-        let given = match params.remove("inputResponses") {
+        let given = match params.remove(RESPONSES) {
             None => Map::new(),
             Some(Value::Object(given)) if count(&given) > MAX_GIVEN => {
                 let text = format!("`params.inputResponses` has more than {MAX_GIVEN} values");
@@ -56,11 +57,11 @@ impl Round {
             Some(Value::Object(given)) => given,
             Some(_) => return Err(wrong("`params.inputResponses` must be an object")),
         };
-        let state = params.remove("requestState");
+        let state = params.remove(STATE);
         let purpose = Binding::new(caller.session.principal(), method, params);
         let settled = match state {
             None => Map::new(),
-            Some(Value::String(state)) => request_state.open(&purpose, &state)?,
+            Some(Value::String(state)) => methods.request_state.open(&purpose, &state)?,
             Some(_) => return Err(wrong("`params.requestState` must be a string")),
         };
         let (client, demands) = InputRounds::new(settled, given);
@@ -144,5 +145,8 @@ fn wrong(text: &str) -> RpcError {
     RpcError::new(INVALID_PARAMS, text)
 }
 
+/// The members of a request that belong to its round.
+const RESPONSES: &str = "inputResponses";
+const STATE: &str = "requestState";
 /// Values of all answers that a client brings along: they are kept for as long as the call takes.
 const MAX_GIVEN: usize = 1000;

@@ -6,6 +6,7 @@
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -15,6 +16,7 @@ use blake2::digest::consts::U32;
 use blake2::digest::{KeyInit, Mac};
 use serde_json::{Map, Value};
 
+use crate::mcp::client::caller::Principal;
 use crate::mcp::jsonrpc::message::{INTERNAL_ERROR, INVALID_PARAMS, RpcError};
 
 /// Seals with a key that is drawn at the first use and never leaves the process.
@@ -26,8 +28,8 @@ pub(in crate::mcp) struct RequestStateCodec {
 /// What a sealed state is good for.
 #[derive(Clone, Debug)]
 pub(in crate::mcp) struct Binding {
-    /// The caller, as the front door knows it.
-    pub(in crate::mcp) principal: Vec<u8>,
+    /// The caller, as the transport knows it.
+    pub(in crate::mcp) principal: Rc<Principal>,
     /// The method and its parameters, in one form whatever the order of their members.
     pub(in crate::mcp) request: String,
 }
@@ -100,7 +102,13 @@ impl RequestStateCodec {
             }
         };
         let mut tagger = Tagger::new(key.into());
-        for part in [&to.principal, to.request.as_bytes(), state.as_bytes()] {
+        let Principal { name, proof } = &*to.principal;
+        for part in [
+            name.as_bytes(),
+            proof,
+            to.request.as_bytes(),
+            state.as_bytes(),
+        ] {
             // With its length before it, no part can pass for a piece of its neighbour.
             tagger.update(&(part.len() as u64).to_le_bytes());
             tagger.update(part);
@@ -112,14 +120,14 @@ impl RequestStateCodec {
 impl Binding {
     /// A request with these parameters, as far as they stay the same from round to round.
     pub(in crate::mcp) fn new(
-        principal: &[u8],
+        principal: &Rc<Principal>,
         method: &str,
         params: &Map<String, Value>,
     ) -> Binding {
         let mut request = format!("{method} ");
         write_sorted(params, &mut request);
         Binding {
-            principal: principal.to_vec(),
+            principal: Rc::clone(principal),
             request,
         }
     }

@@ -12,7 +12,7 @@ use smol::future::BoxedLocal;
 use super::admission::AdmittedRequest;
 use super::call::{Outcome, Part};
 use super::methods::{self, Methods, take_object, take_text};
-use crate::mcp::client::caller::CallerId;
+use crate::mcp::client::caller::Caller;
 use crate::mcp::client::join;
 use crate::mcp::client::subscriptions::{Lists, Subscriber};
 use crate::mcp::jsonrpc::message::{
@@ -38,7 +38,7 @@ impl Methods {
         }
         let (methods, id) = (self.clone(), caller.id.clone());
         let sink = caller.sink.clone();
-        let by = caller.session.caller().clone();
+        let by = caller.caller.clone();
         let part = caller.wait(async move {
             let lists = methods.honoured(wishes.lists);
             let subscriber = Rc::new(Subscriber::new(id.clone(), &sink, lists));
@@ -65,13 +65,13 @@ impl Methods {
     ) -> Result<Part, RpcError> {
         let uri = take_text(&mut params, "uri")?;
         let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
-        let session = caller.session.clone();
+        let (session, by) = (caller.session.clone(), caller.caller.clone());
         Ok(caller.wait(async move {
             let Some((_, watcher)) = methods.source(&uri) else {
                 return Err(methods::no_resource(version, &uri));
             };
             let notifier = &methods.catalog.notifier;
-            let watched = notifier.watch(&uri, watcher, session.caller()).await;
+            let watched = notifier.watch(&uri, watcher, &by).await;
             let watched = watched.map_err(|why| methods::read_error(version, &uri, why))?;
             // Counted now, since others may have come while this one waited.
             if !session.subscriber().keep_within(MAX_RESOURCES, watched) {
@@ -95,7 +95,7 @@ impl Methods {
         self: &Rc<Self>,
         subscriber: &Rc<Subscriber>,
         uris: Vec<String>,
-        by: &CallerId,
+        by: &Caller,
     ) {
         let watching = uris.into_iter().map(|uri| {
             let (methods, subscriber, by) = (self.clone(), subscriber.clone(), by.clone());

@@ -15,15 +15,15 @@ use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::future::FutureExt as _;
 
 use super::{uri, watcher};
-use crate::mcp::catalog::{Body, Completing, Contents, ReadCall, ReadError, Template};
+use crate::mcp::catalog::{Body, Completing, Contents, ReadCall, ReadError, Template, Watcher};
 use crate::tools::Context;
 use crate::tools::access::{Access, Denied};
 use crate::tools::subscribe::{NOT_READ, missed, shown};
 use crate::tools::wait::{Wait, Waited};
 
 pub(super) fn template(context: &Rc<Context>) -> Template {
-    let (reading, watching, completing) =
-        (Rc::clone(context), Rc::clone(context), Rc::clone(context));
+    let (reading, watching) = (Rc::clone(context), Rc::clone(context));
+    let (permitting, completing) = (Rc::clone(context), Rc::clone(context));
     Template {
         uri_template: uri::TEMPLATE.into(),
         name: "topic".into(),
@@ -33,10 +33,11 @@ pub(super) fn template(context: &Rc<Context>) -> Template {
             .into(),
         mime_type: String::new(),
         accepts: Box::new(uri::belongs),
-        reader: Box::new(move |call| read(Rc::clone(&reading), call).boxed_local()),
-        watcher: Some(Box::new(move |uri| {
-            watcher::start(Rc::clone(&watching), uri).boxed_local()
-        })),
+        reader: Rc::new(move |call| read(Rc::clone(&reading), call).boxed_local()),
+        watcher: Some(
+            Watcher::new(move |uri| watcher::start(Rc::clone(&watching), uri).boxed_local())
+                .permitting(move |uri, _| may_read(&permitting.access, uri).map(drop)),
+        ),
         completer: Some(Box::new(move |asked| complete(&completing.access, asked))),
     }
 }

@@ -23,10 +23,9 @@ fuzz_target!(|input: &[u8]| {
     let target = Target::new("127.0.0.1", 1);
     let (broker, _driver) = mqtt::connect(Options::new("fuzz"), target, InboxLimits::default(), 1);
     let info = BrokerInfo { host: "localhost".into(), port: 1883, requires_auth: false };
-    let server = tools::server_info(&policy);
     let metrics = mcpmqtt::metrics::Metrics::default();
     let tools = Tools::new(broker, policy, Bounds::default(), &metrics, &executor);
-    let engine = Engine::new(tools::catalog(&tools, info), server).unwrap();
+    let engine = Engine::new(tools::catalog(&tools, info), tools::server_info(&tools)).unwrap();
     let session = Rc::new(Session::default());
     let told = Rc::new(RefCell::new(Vec::new()));
     let outlet = {

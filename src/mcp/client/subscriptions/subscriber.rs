@@ -75,13 +75,12 @@ impl Subscriber {
         drop(forgotten);
     }
 
-    /// Forgets what is not watched any more; whether there was something.
-    pub(super) fn drop_ended(&self) -> bool {
+    /// Forgets these resources; whether there was one.
+    pub(super) fn drop_those(&self, is_lost: impl Fn(&Listening) -> bool) -> bool {
         let mut kept = HashMap::new();
         let mut gone = Vec::new();
         for (uri, listening) in self.resources.take() {
-            let over = listening.watched.over.borrow().is_some();
-            match over {
+            match is_lost(&listening) {
                 true => gone.push(listening),
                 false => drop(kept.insert(uri, listening)),
             }
@@ -93,7 +92,7 @@ impl Subscriber {
     /// The first notification: which wishes are honoured.
     pub(in crate::mcp) fn acknowledge(&self) -> bool {
         // Between the watcher's consent and this others were waited for.
-        self.drop_ended();
+        self.drop_those(|listening| listening.watched.over.borrow().is_some());
         let lists = self.lists.get();
         let mut honoured = Map::new();
         let flags = [
