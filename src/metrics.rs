@@ -34,7 +34,7 @@ struct Numbers {
     requests: Histogram,
     failures: [Cell<u64>; FAILURES.len()],
     key_hashes: Cell<u64>,
-    tools: RefCell<Vec<Rc<Tool>>>,
+    tools: RefCell<Vec<Rc<ToolCounter>>>,
 }
 
 /// Why somebody was not let in.
@@ -54,7 +54,7 @@ pub struct OpenConnection(Metrics);
 
 /// The calls of one tool.
 #[derive(Debug)]
-pub struct Tool {
+pub struct ToolCounter {
     name: String,
     calls: [Cell<u64>; OUTCOMES.len()],
     in_flight: Cell<u64>,
@@ -63,8 +63,8 @@ pub struct Tool {
 
 /// A call that is under way; dropped before its end it counts as cancelled.
 #[derive(Debug)]
-pub struct ToolCall {
-    tool: Rc<Tool>,
+pub struct CountedCall {
+    tool: Rc<ToolCounter>,
     start: Instant,
     outcome: usize,
 }
@@ -126,8 +126,8 @@ impl Metrics {
 
     /// Where calls of this tool are counted.
     #[must_use]
-    pub fn tool(&self, name: &str) -> Rc<Tool> {
-        let tool = Rc::new(Tool {
+    pub fn tool(&self, name: &str) -> Rc<ToolCounter> {
+        let tool = Rc::new(ToolCounter {
             name: name.to_owned(),
             calls: Default::default(),
             in_flight: Cell::default(),
@@ -221,12 +221,12 @@ impl Metrics {
     }
 }
 
-impl Tool {
+impl ToolCounter {
     /// A call begins.
     #[must_use]
-    pub fn begin(self: &Rc<Self>) -> ToolCall {
+    pub fn begin(self: &Rc<Self>) -> CountedCall {
         add(&self.in_flight);
-        ToolCall {
+        CountedCall {
             tool: Rc::clone(self),
             start: Instant::now(),
             outcome: CANCELLED,
@@ -234,16 +234,16 @@ impl Tool {
     }
 }
 
-impl ToolCall {
+impl CountedCall {
     /// It ended with a result, which is an error or none.
     pub fn end(mut self, is_error: bool) {
         self.outcome = if is_error { ERROR } else { OK };
     }
 }
 
-impl Drop for ToolCall {
+impl Drop for CountedCall {
     fn drop(&mut self) {
-        let Tool {
+        let ToolCounter {
             calls,
             in_flight,
             seconds,
@@ -295,9 +295,9 @@ fn mqtt(text: &mut Text, broker: &mqtt::Client) {
     ] {
         text.counter(name, help, value);
     }
-    type Value = fn(&Count) -> u64;
-    let messages: Value = |count| count.messages;
-    let bytes: Value = |count| count.bytes;
+    type Reading = fn(&Count) -> u64;
+    let messages: Reading = |count| count.messages;
+    let bytes: Reading = |count| count.bytes;
     let traffic = counts.traffic;
     for (name, help, by_qos, value) in [
         (

@@ -30,7 +30,7 @@ use crate::mcp::{Call, ClientSink, Ender, Engine, Received, Session};
 pub use failed_start::{tell_client, tell_client_on};
 
 use descriptor::{Input, Output};
-use lines::{Line, Lines};
+use lines::{InputLine, Lines};
 use load::Load;
 use outbox::Outbox;
 
@@ -160,20 +160,20 @@ struct Desk {
     sink: ClientSink,
     outbox: Rc<Outbox>,
     load: Rc<Load>,
-    calls: Rc<Calls>,
+    calls: Rc<RunningCalls>,
     /// The last wait for room was in vain: do not wait again until there is some.
     impatient: Cell<bool>,
 }
 
 /// The tasks of calls in flight; a task takes itself out when it is done.
 #[derive(Default)]
-struct Calls {
+struct RunningCalls {
     tasks: RefCell<HashMap<u64, (Task<()>, Ender)>>,
     next: Cell<u64>,
 }
 
 /// Cancels what is still in flight, however [`serve_on`] ends.
-struct DropCalls(Rc<Calls>);
+struct DropCalls(Rc<RunningCalls>);
 
 impl Desk {
     fn new(engine: Engine, executor: Rc<LocalExecutor<'static>>, limits: Limits) -> Desk {
@@ -217,11 +217,11 @@ impl Desk {
         Ending::EndOfInput
     }
 
-    async fn take(&self, line: Line<'_>) {
+    async fn take(&self, line: InputLine<'_>) {
         self.outbox.below(self.limits.output_bytes).await;
         let bytes = match line {
-            Line::Whole(bytes) => bytes,
-            Line::TooLong => {
+            InputLine::Whole(bytes) => bytes,
+            InputLine::TooLong => {
                 let cap = self.limits.line_bytes;
                 let text = format!("the line is longer than {cap} bytes and was skipped");
                 let error = RpcError::new(INVALID_REQUEST, text);
@@ -241,7 +241,7 @@ impl Desk {
         let requests = call.requests();
         let room = || self.load.has_room(requests, bytes, &self.limits);
         if !room() {
-            // Calls that were cancelled a line ago get the chance to leave.
+            // RunningCalls that were cancelled a line ago get the chance to leave.
             yield_now().await;
         }
         if !room() && !self.impatient.get() {
@@ -283,7 +283,7 @@ impl Desk {
     }
 }
 
-impl Calls {
+impl RunningCalls {
     /// Has those that are left answered with an error.
     fn give_up(&self) {
         for (_, ender) in self.tasks.borrow().values() {

@@ -49,9 +49,9 @@ pub struct Context {
     executor: Weak<LocalExecutor<'static>>,
 }
 
-/// Bounds of what callers may use.
+/// ToolLimits of what callers may use.
 #[derive(Clone, Debug)]
-pub struct Bounds {
+pub struct ToolLimits {
     /// Bytes of topics and payloads in one result.
     pub result_bytes: usize,
     /// Publishes of each caller in a second; 0 for any number.
@@ -69,11 +69,11 @@ impl Context {
     pub fn new(
         client: mqtt::Client,
         policy: Policy,
-        bounds: Bounds,
+        bounds: ToolLimits,
         metrics: &Metrics,
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Rc<Self> {
-        let Bounds {
+        let ToolLimits {
             result_bytes,
             publishes_per_second,
             listeners,
@@ -112,7 +112,7 @@ impl Context {
 }
 
 /// For a program with one caller.
-impl Default for Bounds {
+impl Default for ToolLimits {
     fn default() -> Self {
         Self {
             result_bytes: 1 << 20,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use mcpmqtt::http::Limits;
 use mcpmqtt::mcp::catalog::Watcher;
 use mcpmqtt::mcp::catalog::{Body, Catalog, ToolCall, ToolResult};
-use mcpmqtt::mcp::{Question, Watch};
+use mcpmqtt::mcp::{Question, WatchGuard};
 use serde_json::{Value, json};
 use support::http::{Client, Frame, KEY, Server, Wanted, post};
 use support::{
@@ -67,7 +67,9 @@ fn catalog(catalog: &mut Catalog) {
     let mut watched = resource("test://watched", |uri| {
         Ok(vec![contents(uri, Body::Text("now".into()))])
     });
-    watched.watcher = Some(Watcher::new(|_| Box::pin(async { Ok(Watch::new(())) })));
+    watched.watcher = Some(Watcher::new(|_| {
+        Box::pin(async { Ok(WatchGuard::new(())) })
+    }));
     catalog.resources.push(watched);
     catalog.lists_change = true;
 }

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use mcpmqtt::mcp::catalog::{Body, Catalog, Instructions, ReadError, Watcher};
-use mcpmqtt::mcp::{Caller, Engine, Notifier, Principal, Session, Watch};
+use mcpmqtt::mcp::{Caller, Engine, Notifier, Principal, Session, WatchGuard};
 use serde_json::{Value, json};
 
 use support::{Peer, catalog, contents, modern, request, resource};
@@ -152,7 +152,7 @@ fn guarded(closed: &Rc<Cell<bool>>, started: &Rc<Cell<usize>>) -> impl FnOnce(&m
         });
         let watcher = Watcher::new(move |_| {
             started.set(started.get() + 1);
-            Box::pin(async { Ok(Watch::new(())) })
+            Box::pin(async { Ok(WatchGuard::new(())) })
         });
         guarded.watcher = Some(watcher.permitting(move |_, caller| {
             match closed.get() && caller.name() == "stranger" {

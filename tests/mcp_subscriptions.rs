@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use mcpmqtt::mcp::catalog::{Body, Catalog, ReadError, Watcher};
-use mcpmqtt::mcp::{ClientSink, Notifier, Received, Reply, Session, Watch};
+use mcpmqtt::mcp::{ClientSink, Notifier, Received, Reply, Session, WatchGuard};
 use serde_json::{Value, json};
 use smol::future::{block_on, poll_once};
 use smol::{LocalExecutor, Task};
@@ -42,7 +42,7 @@ fn watched(catalog: &mut Catalog, watching: &Rc<Cell<usize>>) {
     watched.watcher = Some(Watcher::new(move |uri| {
         assert_eq!(uri, "test://watched");
         count.set(count.get() + 1);
-        let guard = Watch::new(Count(count.clone()));
+        let guard = WatchGuard::new(Count(count.clone()));
         Box::pin(async { Ok(guard) })
     }));
     let mut secret = resource("test://secret", |_| Err(ReadError::Refused("no".into())));
@@ -405,8 +405,9 @@ fn a_session_that_begins_anew_still_hears_everything_once() {
 #[test]
 fn a_session_has_a_bounded_number_of_subscriptions() {
     let peer = Peer::of(engine_with(|catalog| {
-        catalog.templates[0].watcher =
-            Some(Watcher::new(|_| Box::pin(async { Ok(Watch::new(())) })));
+        catalog.templates[0].watcher = Some(Watcher::new(|_| {
+            Box::pin(async { Ok(WatchGuard::new(())) })
+        }));
     }));
     peer.shake_hands("2025-11-25", json!({}));
     let subscribe = |n: usize| {

@@ -34,7 +34,7 @@ pub(super) enum CallError {
 
 /// A call whose arguments fit the tool.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(super) struct CallRequest {
     tool: String,
     /// The JSON-RPC message.
     body: Vec<u8>,
@@ -46,7 +46,7 @@ pub(super) struct Request {
 ///
 /// # Errors
 /// What is wrong with them, all at once.
-pub(super) fn request(name: &str, words: &[String]) -> Result<Request, CallError> {
+pub(super) fn request(name: &str, words: &[String]) -> Result<CallRequest, CallError> {
     let known = tools::described();
     let Some(tool) = known.iter().find(|tool| tool.name == name) else {
         let names: Vec<_> = known
@@ -77,7 +77,7 @@ pub(super) fn request(name: &str, words: &[String]) -> Result<Request, CallError
             "_meta": {PROTOCOL_VERSION: Version::MODERN.name(), CLIENT_CAPABILITIES: {}},
         },
     });
-    Ok(Request {
+    Ok(CallRequest {
         tool: name.to_owned(),
         body: message.to_string().into_bytes(),
         fields,
@@ -89,7 +89,7 @@ pub(super) fn request(name: &str, words: &[String]) -> Result<Request, CallError
 /// # Errors
 /// Why it came to nothing.
 pub(super) fn run(
-    request: &Request,
+    request: &CallRequest,
     config: Config,
     key: Option<&OsStr>,
     json: bool,
@@ -118,7 +118,11 @@ pub(super) fn run(
 }
 
 /// The answer to the message, from wherever it can be had.
-fn answer(request: &Request, config: Config, key: Option<&OsStr>) -> Result<Vec<u8>, CallError> {
+fn answer(
+    request: &CallRequest,
+    config: Config,
+    key: Option<&OsStr>,
+) -> Result<Vec<u8>, CallError> {
     match server(&config, key) {
         Ok(Some(server)) => match http::call(&server, request) {
             Ok(answer) => return Ok(answer),
@@ -139,7 +143,7 @@ fn answer(request: &Request, config: Config, key: Option<&OsStr>) -> Result<Vec<
 ///
 /// # Errors
 /// Why it cannot be used from here.
-fn server(config: &Config, key: Option<&OsStr>) -> Result<Option<http::Server>, String> {
+fn server(config: &Config, key: Option<&OsStr>) -> Result<Option<http::RunningServer>, String> {
     let Some(remote) = &config.remote_server else {
         return Ok(None);
     };
@@ -155,7 +159,7 @@ fn server(config: &Config, key: Option<&OsStr>) -> Result<Option<http::Server>, 
     if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err("the API key has characters that no key has".into());
     }
-    Ok(Some(http::Server {
+    Ok(Some(http::RunningServer {
         listen: remote.listen.clone(),
         host: remote.allowed_hosts.first().map(ToString::to_string),
         key,

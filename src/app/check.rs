@@ -12,7 +12,7 @@ mod text;
 
 use mcpmqtt_config::{Config, Finding};
 
-use self::outcome::Connection;
+use self::outcome::ConnectionReport;
 use super::cli::{Connect, Settings, Transport};
 use super::startup::{self, Loaded, Unusable};
 use super::{console, descriptors, serve};
@@ -29,7 +29,7 @@ struct Report {
     /// What the log of the start would say of a configuration that cannot be used.
     unusable: Option<Unusable>,
     warnings: Vec<Finding>,
-    connection: Option<Connection>,
+    connection: Option<ConnectionReport>,
 }
 
 /// Checks and prints. Whether all is well.
@@ -176,7 +176,7 @@ impl Report {
 
     fn is_well(&self) -> bool {
         let connection = self.connection.as_ref();
-        self.would_start() && connection.is_none_or(Connection::is_well)
+        self.would_start() && connection.is_none_or(ConnectionReport::is_well)
     }
 
     /// `ready` or `not ready`, and why.

@@ -114,18 +114,18 @@ pub fn locate_in(
     let mut others = String::new();
     if let Some(own) = &own {
         match look_at(own) {
-            Found::File => return Ok(Location::Usual(own.clone())),
-            Found::Nothing => absent.push(own.as_path()),
+            Lookup::File => return Ok(Location::Usual(own.clone())),
+            Lookup::Nothing => absent.push(own.as_path()),
             // HOME may be another user's, as under `sudo -u`, or `/dev/null`.
-            Found::Hidden(why) => {
+            Lookup::Hidden(why) => {
                 others = format!("; {} cannot be looked for: {why}", ShownPath(own));
             }
         }
     }
     match look_at(system) {
         // One that cannot be looked for is read all the same, so that the reason is told.
-        Found::File | Found::Hidden(_) => return Ok(Location::Usual(system.to_owned())),
-        Found::Nothing => absent.push(system),
+        Lookup::File | Lookup::Hidden(_) => return Ok(Location::Usual(system.to_owned())),
+        Lookup::Nothing => absent.push(system),
     }
     let absent: Vec<_> = absent
         .into_iter()
@@ -141,7 +141,7 @@ pub fn locate_in(
     })
 }
 
-enum Found {
+enum Lookup {
     File,
     Nothing,
     /// It may be there, but this user cannot look; why.
@@ -149,15 +149,15 @@ enum Found {
 }
 
 /// A symlink that leads nowhere counts: somebody put it there.
-fn look_at(path: &Path) -> Found {
+fn look_at(path: &Path) -> Lookup {
     match path.symlink_metadata() {
-        Ok(_) => Found::File,
+        Ok(_) => Lookup::File,
         Err(error) => match error.kind() {
-            ErrorKind::NotFound => Found::Nothing,
+            ErrorKind::NotFound => Lookup::Nothing,
             ErrorKind::NotADirectory | ErrorKind::PermissionDenied => {
-                Found::Hidden(io_error::describe(&error))
+                Lookup::Hidden(io_error::describe(&error))
             }
-            _ => Found::File,
+            _ => Lookup::File,
         },
     }
 }

@@ -18,7 +18,7 @@ use super::cli::{self, Command, Settings, Transport};
 use super::console::{complain, print};
 use super::keyfile::Change;
 use super::location::Location;
-use super::serve::Served;
+use super::serve::ServeEnd;
 use super::startup::{self, Loaded};
 use super::{check, descriptors, home, keyfile, location, serve};
 use crate::logger;
@@ -61,8 +61,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             demo,
             settings,
         } => match serve(transport, demo, &settings) {
-            Ok(Served::ToTheEnd) => Ok(()),
-            Ok(Served::InVain) => {
+            Ok(ServeEnd::ToTheEnd) => Ok(()),
+            Ok(ServeEnd::InVain) => {
                 logger::flush();
                 return ExitCode::from(FAILED);
             }
@@ -101,7 +101,7 @@ fn expand_option(path: &mut Option<PathBuf>, option: &str) -> Result<(), String>
     Ok(())
 }
 
-fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<Served, String> {
+fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<ServeEnd, String> {
     descriptors::require()?;
     if demo && transport == Transport::RemoteHttp {
         return Err(NO_REMOTE_DEMO.into());
@@ -126,7 +126,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<Served
                 config: loaded.file,
                 ..settings.clone()
             };
-            serve::over_http(loaded.config, &settings).map(|()| Served::ToTheEnd)
+            serve::over_http(loaded.config, &settings).map(|()| ServeEnd::ToTheEnd)
         }
     }
 }

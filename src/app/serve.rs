@@ -23,7 +23,7 @@ use super::startup;
 use crate::mcp::{Engine, Places};
 use crate::metrics::Metrics;
 use crate::mqtt;
-use crate::tools::{self, Bounds, BrokerInfo, Context};
+use crate::tools::{self, BrokerInfo, Context, ToolLimits};
 use crate::{demo, logger, stdio};
 
 pub use self::admission::has_key;
@@ -34,7 +34,7 @@ pub use self::over_http::over_http;
 
 /// What a start that succeeded came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Served {
+pub enum ServeEnd {
     /// Until the client left or a signal came.
     ToTheEnd,
     /// Until standard input or output broke; the log says how.
@@ -46,7 +46,7 @@ pub enum Served {
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<Served, String> {
+pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<ServeEnd, String> {
     let executor = Rc::new(LocalExecutor::new());
     // Boxed, as wherever one is run: on its way to the executor it would be copied over 70 KiB of the stack, which stay
     // resident.
@@ -57,7 +57,7 @@ pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<Served, Str
 ///
 /// # Errors
 /// What kept it from starting.
-pub fn demo_over_stdio(drain: Option<Duration>) -> Result<Served, String> {
+pub fn demo_over_stdio(drain: Option<Duration>) -> Result<ServeEnd, String> {
     let executor = Rc::new(LocalExecutor::new());
     async_io::block_on(executor.run(async {
         let running = demo::start(&executor).await;
@@ -79,7 +79,7 @@ async fn serve_stdio(
     executor: &Rc<LocalExecutor<'static>>,
     mut config: Config,
     drain: Option<Duration>,
-) -> Result<Served, String> {
+) -> Result<ServeEnd, String> {
     if output::is_closed() {
         return Ok(output::say_that_it_is_closed());
     }
@@ -133,7 +133,7 @@ impl App {
         };
         let policy = std::mem::take(&mut config.policy);
         let metrics = Metrics::default();
-        let bounds = Bounds {
+        let bounds = ToolLimits {
             result_bytes: config.limits.result_bytes,
             publishes_per_second: config.limits.publishes_per_second,
             listeners: places(config.limits.listeners),

@@ -55,7 +55,7 @@ async fn serve(plant: Plant, arrivals: Receiver<TcpStream>) {
     for filter in Plant::filters() {
         broker.subscribe_local(&filter);
     }
-    let mut server = Server {
+    let mut server = DemoServer {
         broker,
         wait: None,
         plant,
@@ -68,7 +68,7 @@ async fn serve(plant: Plant, arrivals: Receiver<TcpStream>) {
     poll_fn(|cx| server.turn(cx)).await;
 }
 
-struct Server {
+struct DemoServer {
     broker: Broker,
     /// When the broker wants to be looked at again.
     wait: Option<Instant>,
@@ -81,7 +81,7 @@ struct Server {
     buffer: Box<[u8]>,
 }
 
-impl Server {
+impl DemoServer {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             let now = Instant::now();

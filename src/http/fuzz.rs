@@ -1,7 +1,7 @@
 //! The guard without its sockets, for the fuzz target `http` alone.
 
 use super::guard::routes::{self, Side};
-use super::h1::body::Body;
+use super::h1::body::BodyReader;
 use super::h1::head::{Finder, Head};
 use super::h1::refusal::Refusal;
 
@@ -28,7 +28,7 @@ fn judge(input: &[u8], piece: usize) -> Result<Option<String>, Refusal> {
     let end = found.end;
     let head = Head::parse(input.get(found).unwrap_or_default())?;
     routes::find(&head, Side::Agents)?;
-    let mut body = Body::new(head.framing, BODY_BYTES)?;
+    let mut body = BodyReader::new(head.framing, BODY_BYTES)?;
     for piece in input.get(end..).unwrap_or_default().chunks(piece) {
         let used = body.take(piece)?;
         assert!(used == piece.len() || body.is_complete());

@@ -41,7 +41,7 @@ mod h1;
 mod net;
 mod streamable;
 
-pub use self::conn::server_state::{Admission, Deadlines, Limits, Settings};
+pub use self::conn::server_state::{Admission, Deadlines, Limits, ServerSettings};
 pub use self::guard::auth::KeyError;
 pub use self::net::listener::{ListenError, Listener};
 pub use self::net::tls::Tls;
@@ -82,7 +82,7 @@ impl Server {
     ///
     /// # Errors
     /// Without a usable key the door stays shut.
-    pub fn new(listener: Listener, settings: Settings) -> Result<Server, KeyError> {
+    pub fn new(listener: Listener, settings: ServerSettings) -> Result<Server, KeyError> {
         let server_state = Rc::new(ServerState::new(settings, listener.reach())?);
         let slots = ConnectionSlots::new(server_state.limits.connections);
         Ok(Server {
@@ -123,7 +123,7 @@ impl Server {
             listener,
             operators,
         } = self;
-        let _ending = Ending(Rc::clone(&slots), Some(Rc::clone(&server_state)));
+        let _ending = ShutdownGuard(Rc::clone(&slots), Some(Rc::clone(&server_state)));
         let open = opener(&server_state, executor);
         let tick = server_state.deadlines.tick();
         // Tasks of their own, which are woken for nothing else: an attempt to accept is a system call.
@@ -135,7 +135,7 @@ impl Server {
         let operators = operators.map(|listener| {
             // Agents in any number must not keep the operator out.
             let slots = ConnectionSlots::new(OPERATORS);
-            let ending = Ending(Rc::clone(&slots), None);
+            let ending = ShutdownGuard(Rc::clone(&slots), None);
             let open = move |stream, peer, slot| open(Side::Operator, stream, peer, slot);
             (executor.spawn(accept(listener, slots, tick, open)), ending)
         });
@@ -165,9 +165,9 @@ impl Server {
 }
 
 /// Ends the connections of these slots when it is dropped, and the calls of clients that left.
-struct Ending(Rc<ConnectionSlots>, Option<Rc<ServerState>>);
+struct ShutdownGuard(Rc<ConnectionSlots>, Option<Rc<ServerState>>);
 
-impl Drop for Ending {
+impl Drop for ShutdownGuard {
     fn drop(&mut self) {
         self.0.clear();
         if let Some(server_state) = &self.1 {

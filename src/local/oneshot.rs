@@ -8,17 +8,17 @@ use std::rc::Rc;
 use super::notify::Notify;
 
 /// Sends the value. Dropping it unused tells the receiver that there will be none.
-pub(crate) struct Sender<T>(Rc<Shared<T>>);
+pub(crate) struct Sender<T>(Rc<OneshotState<T>>);
 
 /// Receives the value.
-pub(crate) struct Receiver<T>(Rc<Shared<T>>);
+pub(crate) struct Receiver<T>(Rc<OneshotState<T>>);
 
-struct Shared<T> {
-    value: RefCell<Value<T>>,
+struct OneshotState<T> {
+    value: RefCell<OneshotValue<T>>,
     changed: Notify,
 }
 
-enum Value<T> {
+enum OneshotValue<T> {
     /// Not sent yet.
     Open,
     Sent(T),
@@ -28,8 +28,8 @@ enum Value<T> {
 
 /// Both ends.
 pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Rc::new(Shared {
-        value: RefCell::new(Value::Open),
+    let shared = Rc::new(OneshotState {
+        value: RefCell::new(OneshotValue::Open),
         changed: Notify::default(),
     });
     (Sender(Rc::clone(&shared)), Receiver(shared))
@@ -43,15 +43,15 @@ impl<T> Sender<T> {
 
     /// Sends the value.
     pub(crate) fn send(self, value: T) {
-        self.0.value.replace(Value::Sent(value));
+        self.0.value.replace(OneshotValue::Sent(value));
     }
 }
 
 impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         let mut value = self.0.value.borrow_mut();
-        if matches!(*value, Value::Open) {
-            *value = Value::Closed;
+        if matches!(*value, OneshotValue::Open) {
+            *value = OneshotValue::Closed;
         }
         drop(value);
         self.0.changed.notify();
@@ -61,13 +61,13 @@ impl<T> Drop for Sender<T> {
 impl<T> Receiver<T> {
     /// Waits for the value; `None` when there will be none.
     pub(crate) async fn recv(self) -> Option<T> {
-        let take = || match self.0.value.replace(Value::Closed) {
-            Value::Open => {
-                self.0.value.replace(Value::Open);
+        let take = || match self.0.value.replace(OneshotValue::Closed) {
+            OneshotValue::Open => {
+                self.0.value.replace(OneshotValue::Open);
                 None
             }
-            Value::Sent(value) => Some(Some(value)),
-            Value::Closed => Some(None),
+            OneshotValue::Sent(value) => Some(Some(value)),
+            OneshotValue::Closed => Some(None),
         };
         self.0.changed.find(take).await
     }

@@ -12,14 +12,14 @@ use super::notify::Notify;
 
 /// The end that messages go in at. When it is dropped, no more will come.
 #[derive(Debug)]
-pub(crate) struct Sender<T>(Rc<Queue<T>>);
+pub(crate) struct Sender<T>(Rc<QueueState<T>>);
 
 /// The end that messages come out at. When it is dropped, nobody receives them any more.
 #[derive(Debug)]
-pub(crate) struct Receiver<T>(Rc<Queue<T>>);
+pub(crate) struct Receiver<T>(Rc<QueueState<T>>);
 
 #[derive(Debug)]
-struct Queue<T> {
+struct QueueState<T> {
     messages: RefCell<VecDeque<T>>,
     changed: Notify,
     closed: Cell<bool>,
@@ -27,7 +27,7 @@ struct Queue<T> {
 
 /// Both ends.
 pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
-    let queue = Rc::new(Queue {
+    let queue = Rc::new(QueueState {
         messages: RefCell::default(),
         changed: Notify::default(),
         closed: Cell::new(false),
@@ -88,7 +88,7 @@ impl<T> Receiver<T> {
     }
 }
 
-impl<T> Queue<T> {
+impl<T> QueueState<T> {
     fn close(&self) {
         self.closed.set(true);
         self.changed.notify();

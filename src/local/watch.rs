@@ -11,10 +11,10 @@ use std::task::{Context, Poll, Waker};
 
 /// Cheap to clone; clones share one value.
 #[derive(Clone, Default)]
-pub struct Watch<T>(Rc<Shared<T>>);
+pub struct Watch<T>(Rc<WatchState<T>>);
 
 #[derive(Default)]
-struct Shared<T> {
+struct WatchState<T> {
     value: RefCell<T>,
     /// How often it was set.
     version: Cell<u64>,
@@ -25,7 +25,7 @@ impl<T: Clone> Watch<T> {
     /// A value to begin with.
     #[must_use]
     pub fn new(value: T) -> Self {
-        Self(Rc::new(Shared {
+        Self(Rc::new(WatchState {
             value: RefCell::new(value),
             version: Cell::new(0),
             wakers: RefCell::default(),

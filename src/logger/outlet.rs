@@ -35,12 +35,12 @@ pub(super) struct Log(Arc<Mutex<Writer>>);
 /// A descriptor that takes lines.
 #[derive(Debug, Clone)]
 pub(super) struct Sink {
-    target: Target,
+    target: LogTarget,
     stamp: Stamp,
 }
 
 #[derive(Debug, Clone)]
-enum Target {
+enum LogTarget {
     Stderr,
     File(Arc<File>),
 }
@@ -48,7 +48,7 @@ enum Target {
 #[derive(Debug)]
 struct Writer {
     sink: Sink,
-    waiting: VecDeque<Line>,
+    waiting: VecDeque<QueuedLine>,
     waiting_bytes: usize,
     /// How much of the first waiting line is written.
     written: usize,
@@ -59,7 +59,7 @@ struct Writer {
 }
 
 #[derive(Debug)]
-struct Line {
+struct QueuedLine {
     text: String,
     /// How many records are lost with it: 1, or for a line that tells of lost ones, theirs.
     stands_for: u64,
@@ -156,7 +156,7 @@ impl Writer {
         if self.dropped > 0 || !self.has_room(text.len()) {
             self.dropped += 1;
         } else {
-            self.wait(Line {
+            self.wait(QueuedLine {
                 text,
                 stands_for: 1,
             });
@@ -177,7 +177,7 @@ impl Writer {
                 self.dropped
             ),
         );
-        self.wait(Line {
+        self.wait(QueuedLine {
             text,
             stands_for: self.dropped,
         });
@@ -188,7 +188,7 @@ impl Writer {
         self.waiting.len() < WAITING_RECORDS && self.waiting_bytes + bytes <= WAITING_BYTES
     }
 
-    fn wait(&mut self, line: Line) {
+    fn wait(&mut self, line: QueuedLine) {
         self.waiting_bytes += line.text.len();
         self.waiting.push_back(line);
     }
@@ -228,7 +228,7 @@ impl Sink {
             Stamp::Time
         };
         Self {
-            target: Target::Stderr,
+            target: LogTarget::Stderr,
             stamp,
         }
     }
@@ -261,13 +261,13 @@ impl Sink {
 
     fn file(file: File) -> Self {
         Self {
-            target: Target::File(Arc::new(file)),
+            target: LogTarget::File(Arc::new(file)),
             stamp: Stamp::Time,
         }
     }
 
     fn is_file(&self) -> bool {
-        matches!(self.target, Target::File(_))
+        matches!(self.target, LogTarget::File(_))
     }
 
     /// Writes one line if it is taken at this moment.
@@ -301,8 +301,8 @@ impl Sink {
 impl AsFd for Sink {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.target {
-            Target::Stderr => rustix::stdio::stderr(),
-            Target::File(file) => file.as_fd(),
+            LogTarget::Stderr => rustix::stdio::stderr(),
+            LogTarget::File(file) => file.as_fd(),
         }
     }
 }

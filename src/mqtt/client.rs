@@ -15,13 +15,13 @@ use mcpmqtt_protocol::message::Message;
 
 use super::failure::ListenFailure;
 use super::inbox::{Inbox, InboxLimits, InboxSender};
-use super::state::{State, StateReceiver};
+use super::state::{ConnectionState, StateReceiver};
 use crate::local::oneshot;
 
 /// A cheap handle; clones share the connection.
 #[derive(Clone)]
 pub struct Client {
-    requests: Sender<Request>,
+    requests: Sender<ClientRequest>,
     shared: Rc<Shared>,
 }
 
@@ -44,7 +44,7 @@ pub struct Counts {
 pub(super) type CallId = u64;
 
 /// What the driver is asked for.
-pub(super) enum Request {
+pub(super) enum ClientRequest {
     Publish {
         id: CallId,
         message: Message,
@@ -61,7 +61,7 @@ pub(super) enum Request {
 
 /// The driver's ends of the channels.
 pub(super) struct DriverEnd {
-    pub(super) requests: Receiver<Request>,
+    pub(super) requests: Receiver<ClientRequest>,
     pub(super) cancelled: Receiver<CallId>,
     pub(super) shared: Rc<Shared>,
 }
@@ -70,7 +70,7 @@ pub(super) struct DriverEnd {
 pub(super) struct Shared {
     pub(super) limits: InboxLimits,
     pub(super) counts: Cell<Counts>,
-    pub(super) state: State,
+    pub(super) state: ConnectionState,
     /// Bytes waiting in all inboxes.
     pub(super) waiting_bytes: Cell<usize>,
     last_id: Cell<CallId>,
@@ -95,7 +95,7 @@ impl Client {
         let shared = Rc::new(Shared {
             limits,
             counts: Cell::default(),
-            state: State::new(),
+            state: ConnectionState::new(),
             waiting_bytes: Cell::new(0),
             last_id: Cell::new(0),
             cancelled,
@@ -124,7 +124,7 @@ impl Client {
     ) -> Result<Outcome, PublishError> {
         let mut guard = self.guard();
         let (reply, answer) = oneshot::channel();
-        let request = Request::Publish {
+        let request = ClientRequest::Publish {
             id: guard.id,
             message,
             deadline,
@@ -151,7 +151,7 @@ impl Client {
         let guard = self.guard();
         let inbox = Rc::new(InboxSender::default());
         let (reply, answer) = oneshot::channel();
-        let request = Request::Listen {
+        let request = ClientRequest::Listen {
             id: guard.id,
             listen,
             inbox: Rc::clone(&inbox),

@@ -20,16 +20,16 @@ use async_channel::Receiver;
 use async_io::{Async, Timer};
 use mcpmqtt_protocol::client::{self as protocol, Event, Options, Output};
 use smol::future::{self, BoxedLocal};
-use smol::stream::Stream;
+use smol::stream::Stream as _;
 
 use self::calls::Calls;
 use self::coalesce::ReadCoalescer;
 use self::connection_log::ConnectionLog;
-use super::client::{CallId, Client, DriverEnd, Request, Shared};
+use super::client::{CallId, Client, ClientRequest, DriverEnd, Shared};
 use super::inbox::InboxLimits;
 use super::state::Status;
 use super::too_large::TooLarge;
-use super::transport::{self, Stream as Socket, Target};
+use super::transport::{self, Stream, Target};
 
 /// A handle to the broker at `target`, and the future that does the work: it connects, reconnects,
 /// and ends when the handle is shut down. `seed` spreads reconnects.
@@ -52,7 +52,7 @@ async fn run(options: Options, target: Target, end: DriverEnd, seed: u64) {
         shared: end.shared,
         requests: Box::pin(end.requests),
         cancelled: Box::pin(end.cancelled),
-        wire: Wire::None,
+        socket: Socket::None,
         timer: None,
         wait: None,
         calls: Calls::default(),
@@ -85,9 +85,9 @@ struct Driver {
     packet_bytes: usize,
     target: Target,
     shared: Rc<Shared>,
-    requests: Pin<Box<Receiver<Request>>>,
+    requests: Pin<Box<Receiver<ClientRequest>>>,
     cancelled: Pin<Box<Receiver<CallId>>>,
-    wire: Wire,
+    socket: Socket,
     /// Fires at its time or earlier than `wait`; a later deadline does not re-arm it.
     timer: Option<(Instant, Timer)>,
     wait: Option<Instant>,
@@ -103,10 +103,10 @@ struct Driver {
     leaving: Option<Async<TcpStream>>,
 }
 
-enum Wire {
+enum Socket {
     None,
-    Opening(BoxedLocal<Result<Socket, String>>),
-    Open(Socket),
+    Opening(BoxedLocal<Result<Stream, String>>),
+    Open(Stream),
 }
 
 impl Driver {
@@ -168,30 +168,30 @@ impl Driver {
     }
 
     fn open_or_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        match &mut self.wire {
-            Wire::None => false,
-            Wire::Opening(opening) => {
+        match &mut self.socket {
+            Socket::None => false,
+            Socket::Opening(opening) => {
                 let Poll::Ready(opened) = opening.as_mut().poll(cx) else {
                     return false;
                 };
                 match opened {
                     Ok(stream) => {
-                        self.wire = Wire::Open(stream);
+                        self.socket = Socket::Open(stream);
                         self.client.handle_connected(now);
                     }
                     Err(words) => {
-                        self.wire = Wire::None;
+                        self.socket = Socket::None;
                         self.client.handle_connect_failed(now, words);
                     }
                 }
                 true
             }
-            Wire::Open(_) => self.read(now, cx),
+            Socket::Open(_) => self.read(now, cx),
         }
     }
 
     fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Wire::Open(socket) = &mut self.wire else {
+        let Socket::Open(socket) = &mut self.socket else {
             return false;
         };
         if !self.client.wants_bytes() || self.coalescer.holds(cx) {
@@ -219,20 +219,20 @@ impl Driver {
     /// What was read is acknowledged to the other system, unless something written has done that.
     fn acknowledge(&mut self) {
         if std::mem::take(&mut self.owes_acknowledgement) {
-            if let Wire::Open(socket) = &self.wire {
+            if let Socket::Open(socket) = &self.socket {
                 socket.acknowledge_now();
             }
         }
     }
 
     fn closed(&mut self, now: Instant, words: String) {
-        self.wire = Wire::None;
+        self.socket = Socket::None;
         self.client.handle_closed(now, words);
     }
 
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        while let Wire::Open(socket) = &mut self.wire {
+        while let Socket::Open(socket) = &mut self.socket {
             let outgoing = self.client.outgoing();
             if outgoing.is_empty() && !socket.wants_write() {
                 break;
@@ -260,11 +260,12 @@ impl Driver {
                 Output::Connect => {
                     self.leaving = None;
                     let opening = transport::open(self.target.clone());
-                    self.wire = Wire::Opening(Box::pin(opening));
+                    self.socket = Socket::Opening(Box::pin(opening));
                     moved = true;
                 }
                 Output::Close => {
-                    if let Wire::Open(socket) = std::mem::replace(&mut self.wire, Wire::None) {
+                    if let Socket::Open(socket) = std::mem::replace(&mut self.socket, Socket::None)
+                    {
                         self.leaving = Some(socket.close());
                     }
                 }
@@ -307,7 +308,7 @@ impl Driver {
             Event::Listening { ticket, .. } => self.calls.listening_now(ticket),
             Event::ListenRefused { ticket, reason } => self.calls.refused(ticket, reason),
             Event::Connected { session_present } => {
-                if let Wire::Open(socket) = &self.wire {
+                if let Socket::Open(socket) = &self.socket {
                     let protocol = socket.protocol();
                     self.log.up(&self.target, protocol, session_present);
                 }

@@ -47,12 +47,12 @@ pub struct Inbox {
 /// Where the driver puts what comes for one listener.
 #[derive(Default)]
 pub(super) struct InboxSender {
-    state: RefCell<State>,
+    state: RefCell<InboxState>,
     changed: Notify,
 }
 
 #[derive(Default)]
-struct State {
+struct InboxState {
     queue: VecDeque<Arrival>,
     bytes: usize,
     lost: u64,

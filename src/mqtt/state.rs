@@ -37,7 +37,7 @@ pub struct StateReceiver {
 }
 
 /// What the driver writes and everybody reads.
-pub(super) struct State {
+pub(super) struct ConnectionState {
     status: Watch<Status>,
     /// Why there is no connection, or was none before this one.
     last_reason: RefCell<Reason>,
@@ -89,7 +89,7 @@ impl fmt::Debug for StateReceiver {
     }
 }
 
-impl State {
+impl ConnectionState {
     pub(super) fn new() -> Self {
         Self {
             status: Watch::new(Status::Disconnected {

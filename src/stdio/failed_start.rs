@@ -13,7 +13,7 @@ use async_io::Timer;
 use smol::future;
 
 use super::descriptor::{Input, Output};
-use super::lines::{Line, Lines};
+use super::lines::{InputLine, Lines};
 use crate::mcp::{Told, Unready};
 
 /// Tells the client on standard input and output why the program did not start, for at most `patience`. At a
@@ -66,10 +66,10 @@ async fn tell(input: OwnedFd, output: OwnedFd, unready: &Unready) -> io::Result<
     Ok(())
 }
 
-fn answer(unready: &Unready, line: Line<'_>) -> Told {
+fn answer(unready: &Unready, line: InputLine<'_>) -> Told {
     match line {
-        Line::Whole(bytes) => unready.answer(bytes),
-        Line::TooLong => unready.too_long(LINE_BYTES),
+        InputLine::Whole(bytes) => unready.answer(bytes),
+        InputLine::TooLong => unready.too_long(LINE_BYTES),
     }
 }
 

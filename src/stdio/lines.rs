@@ -18,7 +18,7 @@ pub(super) struct Lines {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Line<'a> {
+pub(super) enum InputLine<'a> {
     /// Without its end.
     Whole(&'a [u8]),
     /// More than the cap.
@@ -38,7 +38,7 @@ impl Lines {
 
     /// The next line that ends in (or grows too long with) the bytes of `rest`, which are taken
     /// off it; `None` when they are used up.
-    pub(super) fn next(&mut self, rest: &mut &[u8]) -> Option<Line<'_>> {
+    pub(super) fn next(&mut self, rest: &mut &[u8]) -> Option<InputLine<'_>> {
         while !rest.is_empty() {
             self.recycle();
             // Reading from a slice into memory cannot fail.
@@ -50,7 +50,7 @@ impl Lines {
             } else if self.kept.len() - usize::from(ended) > self.cap {
                 self.skipping = !ended;
                 self.used = true;
-                return Some(Line::TooLong);
+                return Some(InputLine::TooLong);
             } else if ended && !self.text().is_empty() {
                 return Some(self.give());
             } else {
@@ -63,21 +63,21 @@ impl Lines {
     }
 
     /// At the end of input: the line that was not ended, if any.
-    pub(super) fn last(&mut self) -> Option<Line<'_>> {
+    pub(super) fn last(&mut self) -> Option<InputLine<'_>> {
         if self.used || self.skipping || self.text().is_empty() {
             return None;
         }
         Some(self.give())
     }
 
-    fn give(&mut self) -> Line<'_> {
+    fn give(&mut self) -> InputLine<'_> {
         self.used = true;
         let start = if std::mem::take(&mut self.first) {
             self.bom()
         } else {
             0
         };
-        Line::Whole(self.kept.get(start..).unwrap_or_default().trim_ascii())
+        InputLine::Whole(self.kept.get(start..).unwrap_or_default().trim_ascii())
     }
 
     /// What is kept, if it is not blank.
@@ -114,9 +114,9 @@ mod tests {
     fn cut(cap: usize, chunks: &[&[u8]]) -> Vec<String> {
         let mut lines = Lines::new(cap);
         let mut found = Vec::new();
-        let mut note = |line: Line<'_>| match line {
-            Line::Whole(bytes) => found.push(String::from_utf8_lossy(bytes).into_owned()),
-            Line::TooLong => found.push("TOO LONG".into()),
+        let mut note = |line: InputLine<'_>| match line {
+            InputLine::Whole(bytes) => found.push(String::from_utf8_lossy(bytes).into_owned()),
+            InputLine::TooLong => found.push("TOO LONG".into()),
         };
         for chunk in chunks {
             let mut rest = *chunk;

@@ -11,7 +11,7 @@ use crate::clock;
 
 /// One received message, as JSON.
 #[derive(Debug, Serialize)]
-pub(super) struct Received {
+pub(super) struct ReceivedMessage {
     topic: String,
     payload: String,
     encoding: Encoding,
@@ -36,7 +36,7 @@ pub(super) enum Encoding {
 
 /// Bytes of topics and payloads that one result may still take.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct ResultBudget {
     left: usize,
     empty: bool,
 }
@@ -44,13 +44,13 @@ pub(super) struct Budget {
 /// Whether a message found room in a result.
 #[derive(Debug)]
 pub(super) enum Fit {
-    Whole(Received),
+    Whole(ReceivedMessage),
     /// Only its beginning: it is the first, and larger than a whole result may be.
-    Cut(Received),
+    Cut(ReceivedMessage),
     No,
 }
 
-impl Budget {
+impl ResultBudget {
     pub(super) fn new(bytes: usize) -> Self {
         Self {
             left: bytes,
@@ -67,7 +67,7 @@ impl Budget {
             self.left -= cost;
             self.empty = false;
             let text = encode(&message.payload, encoding);
-            return Fit::Whole(Received::new(message, text, encoding, None));
+            return Fit::Whole(ReceivedMessage::new(message, text, encoding, None));
         }
         if !self.empty {
             return Fit::No;
@@ -77,11 +77,11 @@ impl Budget {
         self.left = 0;
         self.empty = false;
         let whole = Some(message.payload.len());
-        Fit::Cut(Received::new(message, text, encoding, whole))
+        Fit::Cut(ReceivedMessage::new(message, text, encoding, whole))
     }
 }
 
-impl Received {
+impl ReceivedMessage {
     fn new(
         message: &Message,
         payload: String,
@@ -100,7 +100,7 @@ impl Received {
     }
 }
 
-impl Received {
+impl ReceivedMessage {
     /// Bytes that it takes in an answer at most, which has it twice: as JSON, and as the text of that JSON.
     fn written_len(&self) -> usize {
         let texts = self.topic.chars().chain(self.payload.chars());
@@ -137,7 +137,7 @@ impl Received {
 
 /// Cuts messages to what an answer has room for, in bytes: whole ones from the end, and the first one's payload. How
 /// many were left out, when something was cut.
-pub(super) fn fit(messages: &mut Vec<Received>, room: Option<usize>) -> Option<usize> {
+pub(super) fn fit(messages: &mut Vec<ReceivedMessage>, room: Option<usize>) -> Option<usize> {
     let room = room?;
     let (mut used, mut fit) = (0, 0);
     for message in messages.iter() {
@@ -254,7 +254,7 @@ mod tests {
 
     #[test]
     fn what_is_not_utf8_comes_as_base64_and_says_so() {
-        let Fit::Whole(received) = Budget::new(100).take(&message(&[0xFF, 0xFE, 0])) else {
+        let Fit::Whole(received) = ResultBudget::new(100).take(&message(&[0xFF, 0xFE, 0])) else {
             panic!("there is room");
         };
         assert_eq!(
@@ -265,7 +265,7 @@ mod tests {
 
     #[test]
     fn the_first_message_is_cut_between_characters_and_later_ones_are_left_out() {
-        let mut budget = Budget::new(6);
+        let mut budget = ResultBudget::new(6);
         let Fit::Cut(received) = budget.take(&message("ééé".as_bytes())) else {
             panic!("six bytes and the topic do not fit in six");
         };
@@ -274,7 +274,7 @@ mod tests {
             ("éé", Some(6))
         );
         assert!(matches!(budget.take(&message(b"")), Fit::No));
-        let mut budget = Budget::new(6);
+        let mut budget = ResultBudget::new(6);
         assert!(matches!(budget.take(&message(b"abc")), Fit::Whole(_)));
         assert!(matches!(budget.take(&message(b"abc")), Fit::No));
         assert!(matches!(budget.take(&message(b"a")), Fit::Whole(_)));
@@ -283,7 +283,7 @@ mod tests {
     #[test]
     fn control_characters_cost_what_json_makes_of_them() {
         let payload = [1_u8; 1000];
-        let Fit::Cut(received) = Budget::new(1001).take(&message(&payload)) else {
+        let Fit::Cut(received) = ResultBudget::new(1001).take(&message(&payload)) else {
             panic!("a thousand of them become six thousand");
         };
         assert_eq!(received.payload.len(), 333);

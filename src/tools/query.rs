@@ -14,16 +14,16 @@ use smol::future;
 use super::Context;
 use super::access::{Admitted, Denied, Published, Reader, Wording};
 use super::arguments::Arguments;
-use super::message::{Budget, Fit, Received};
+use super::message::{Fit, ReceivedMessage, ResultBudget};
 use super::subscribe::{missed, shown};
 use super::wait::{Wait, Waited};
 use crate::mcp::catalog::{ToolCall, ToolResult};
-use crate::mcp::{Caller, Room};
+use crate::mcp::{AnswerRoom, Caller};
 
 #[derive(Serialize)]
-struct Reply {
+struct QueryResult {
     #[serde(flatten)]
-    message: Received,
+    message: ReceivedMessage,
     latency_ms: f64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
@@ -34,11 +34,11 @@ struct Query {
     response: SubscribeFilter,
     wait: Wait,
     caller: Caller,
-    room: Room,
+    room: AnswerRoom,
 }
 
 /// What happened to the request, as far as it is known.
-enum Request {
+enum RequestFate {
     UnderWay,
     Published(Published),
     Unknown(String),
@@ -103,13 +103,13 @@ impl Query {
         reader: &mut Reader,
     ) -> Result<ToolResult, String> {
         let start = Instant::now();
-        let mut request = Request::UnderWay;
+        let mut request = RequestFate::UnderWay;
         let publish = admitted.publish(self.wait.deadline());
         let sending = async {
             match publish.await {
-                Ok(published) => request = Request::Published(published),
+                Ok(published) => request = RequestFate::Published(published),
                 // It may be out, so a reply may come.
-                Err(Denied::Unknown(why)) => request = Request::Unknown(why),
+                Err(Denied::Unknown(why)) => request = RequestFate::Unknown(why),
                 Err(denied) => return Err(denied),
             }
             future::pending().await
@@ -130,7 +130,7 @@ impl Query {
         }
     }
 
-    fn no_reply(&self, request: &Request, reader: &Reader) -> String {
+    fn no_reply(&self, request: &RequestFate, reader: &Reader) -> String {
         let mut text = format!(
             "no reply on {} within {} s; {}",
             shown(&self.response),
@@ -142,7 +142,7 @@ impl Query {
     }
 }
 
-impl Request {
+impl RequestFate {
     fn tell(&self) -> String {
         match self {
             Self::UnderWay => "the request may have reached the broker".into(),
@@ -157,16 +157,16 @@ fn reply(
     context: &Context,
     message: &Message,
     latency_ms: f64,
-    room: &Room,
+    room: &AnswerRoom,
 ) -> Result<ToolResult, String> {
-    let (mut message, truncated) = match Budget::new(context.result_bytes).take(message) {
+    let (mut message, truncated) = match ResultBudget::new(context.result_bytes).take(message) {
         Fit::Whole(message) => (message, false),
         Fit::Cut(message) => (message, true),
         Fit::No => return Err("the reply does not fit a result".into()),
     };
     let truncated = message.fit(room.bytes()) || truncated;
     let latency_ms = (latency_ms * 1000.0).round() / 1000.0;
-    Ok(ToolResult::structured(&Reply {
+    Ok(ToolResult::structured(&QueryResult {
         message,
         latency_ms,
         truncated,

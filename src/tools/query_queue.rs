@@ -14,16 +14,16 @@ use crate::local::notify::Notify;
 
 /// All queries under way and in line, oldest first. Cheap to clone; clones are the same queue.
 #[derive(Debug, Clone, Default)]
-pub(super) struct QueryQueue(Rc<Queue>);
+pub(super) struct QueryQueue(Rc<Queries>);
 
 #[derive(Debug, Default)]
-struct Queue {
-    queries: RefCell<VecDeque<Rc<Query>>>,
+struct Queries {
+    queries: RefCell<VecDeque<Rc<QueuedQuery>>>,
     last: Cell<u64>,
 }
 
 #[derive(Debug)]
-struct Query {
+struct QueuedQuery {
     number: u64,
     filter: TopicFilter,
     /// An earlier query has ended.
@@ -32,7 +32,7 @@ struct Query {
 
 /// A query's place in the queue, given up when dropped.
 pub(super) struct QueryTurn {
-    query: Rc<Query>,
+    query: Rc<QueuedQuery>,
     queue: QueryQueue,
 }
 
@@ -41,7 +41,7 @@ impl QueryQueue {
     pub(super) fn line_up(&self, filter: TopicFilter) -> QueryTurn {
         let number = self.0.last.get() + 1;
         self.0.last.set(number);
-        let query = Rc::new(Query {
+        let query = Rc::new(QueuedQuery {
             number,
             filter,
             changed: Notify::default(),

@@ -10,9 +10,9 @@ use serde::Serialize;
 use super::Context;
 use super::access::{Denied, Reader, Wording};
 use super::arguments::Arguments;
-use super::message::{self, Budget, Fit, Received};
+use super::message::{self, Fit, ReceivedMessage, ResultBudget};
 use super::wait::{Wait, Waited};
-use crate::mcp::Room;
+use crate::mcp::AnswerRoom;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mqtt::Inbox;
 
@@ -20,7 +20,7 @@ use crate::mqtt::Inbox;
 struct Collected<'a> {
     topic: &'a str,
     messages_received: usize,
-    messages: Vec<Received>,
+    messages: Vec<ReceivedMessage>,
     ended_by: &'static str,
     /// Why no more messages can come, when that ended it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,7 +42,7 @@ struct Large {
 #[derive(Serialize)]
 struct First {
     #[serde(flatten)]
-    message: Received,
+    message: ReceivedMessage,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
 }
@@ -81,7 +81,7 @@ async fn collect<'a>(
     reader: &mut Reader,
     most: usize,
 ) -> Result<Collected<'a>, Denied> {
-    let mut budget = Budget::new(context.result_bytes);
+    let mut budget = ResultBudget::new(context.result_bytes);
     let mut collected = Collected {
         topic: "",
         messages_received: 0,
@@ -158,7 +158,7 @@ pub(super) async fn read(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
         }
     };
     match next {
-        Waited::Message(message) => match Budget::new(context.result_bytes).take(&message) {
+        Waited::Message(message) => match ResultBudget::new(context.result_bytes).take(&message) {
             Fit::Whole(message) => Ok(first(message, false, &call.room)),
             Fit::Cut(message) => Ok(first(message, true, &call.room)),
             Fit::No => Err("not read: the message does not fit a result".into()),
@@ -172,7 +172,7 @@ pub(super) async fn read(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     }
 }
 
-fn first(mut message: Received, truncated: bool, room: &Room) -> ToolResult {
+fn first(mut message: ReceivedMessage, truncated: bool, room: &AnswerRoom) -> ToolResult {
     let truncated = message.fit(room.bytes()) || truncated;
     ToolResult::structured(&First { message, truncated })
 }

@@ -20,7 +20,9 @@ pub fn resources() -> Vec<Resource> {
     let mut watched = resource("test://watched-resource", "text/plain", || {
         Body::Text("This is watched.".into())
     });
-    watched.watcher = Some(Watcher::new(|_| Box::pin(async { Ok(Watch::new(())) })));
+    watched.watcher = Some(Watcher::new(|_| {
+        Box::pin(async { Ok(WatchGuard::new(())) })
+    }));
     vec![
         resource("test://static-text", "text/plain", move || {
             Body::Text(static_text.into())

@@ -19,7 +19,7 @@ mod tools;
 use std::future::pending;
 use std::rc::Rc;
 
-use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server, Settings};
+use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server, ServerSettings};
 use mcpmqtt::mcp::catalog::{Catalog, ServerInfo};
 use mcpmqtt::mcp::{Engine, Notifier};
 use mcpmqtt_config::{ApiKey, Secret};
@@ -28,7 +28,7 @@ use smol::LocalExecutor;
 fn main() {
     let listener = smol::block_on(Listener::tcp("127.0.0.1", 0)).unwrap();
     let port = listener.place().rsplit(':').next().unwrap().to_owned();
-    let settings = Settings {
+    let settings = ServerSettings {
         engine: Engine::new(catalog(), info()).unwrap(),
         mqtt_connected: Box::new(|| false),
         admission: Admission {

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server as HttpServer, Settings};
+use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server as HttpServer, ServerSettings};
 use mcpmqtt::mcp::catalog::Catalog;
 use mcpmqtt::metrics::Metrics;
 use mcpmqtt_config::{ApiKey, Config, Host, Origin, Secret};
@@ -114,7 +114,7 @@ impl Server {
             let metrics = Metrics::default();
             let counted = metrics.clone();
             ready.send((listener.place().to_owned(), gate)).unwrap();
-            let settings = Settings {
+            let settings = ServerSettings {
                 engine,
                 mqtt_connected: Box::new(move || connected.load(Ordering::Relaxed)),
                 admission: Admission {

@@ -19,12 +19,12 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::Value;
 
-use super::Request;
+use super::CallRequest;
 use crate::io_error::describe;
 use crate::mcp::Version;
 
 /// Where the server is and what it wants to see.
-pub(super) struct Server {
+pub(super) struct RunningServer {
     pub(super) listen: Listen,
     /// The name it wants to be called by, if it has a list.
     pub(super) host: Option<String>,
@@ -40,11 +40,11 @@ pub(super) enum Failed {
     Said(String),
 }
 
-trait Wire: Read + Write {}
-impl<T: Read + Write> Wire for T {}
+trait ServerStream: Read + Write {}
+impl<T: Read + Write> ServerStream for T {}
 
 /// Asks and waits for the answer: the text of a JSON-RPC message.
-pub(super) fn call(server: &Server, request: &Request) -> Result<Vec<u8>, Failed> {
+pub(super) fn call(server: &RunningServer, request: &CallRequest) -> Result<Vec<u8>, Failed> {
     let (place, mut wire) = connect(&server.listen)?;
     let broken = |error: &io::Error| {
         Failed::Said(format!(
@@ -80,7 +80,7 @@ pub(super) fn field_text(text: &str) -> String {
     format!("=?base64?{}?=", STANDARD.encode(text))
 }
 
-fn connect(listen: &Listen) -> Result<(String, Box<dyn Wire>), Failed> {
+fn connect(listen: &Listen) -> Result<(String, Box<dyn ServerStream>), Failed> {
     match listen {
         Listen::Unix(path) => {
             let place = path.display().to_string();
@@ -136,7 +136,7 @@ fn absent(place: &str, error: &io::Error) -> Failed {
     Failed::NotThere(format!("`{place}`: {}", describe(error)))
 }
 
-fn head(server: &Server, request: &Request, place: &str) -> String {
+fn head(server: &RunningServer, request: &CallRequest, place: &str) -> String {
     let host = match (&server.host, &server.listen) {
         (Some(host), _) => host,
         (None, Listen::Unix(_)) => "localhost",

@@ -17,7 +17,7 @@ use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter, TopicName};
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
-use super::outcome::{Connection, Heard, Outcome, Publish, Tried};
+use super::outcome::{ConnectOutcome, ConnectionReport, Heard, Publish, Tried};
 use crate::app::cli::Connect;
 use crate::app::{serve, startup};
 use crate::mqtt::{self, Arrival, Inbox, ListenFailure, StateReceiver, Status};
@@ -33,7 +33,7 @@ pub(super) fn attempt(
     config: &mut Config,
     wanted: &Connect,
     tell: &mut Tell<'_>,
-) -> Result<Connection, String> {
+) -> Result<ConnectionReport, String> {
     serve::as_visitor(config);
     let executor = Rc::new(LocalExecutor::new());
     block_on(executor.run(visit(&executor, config, wanted, tell).boxed_local()))
@@ -44,7 +44,7 @@ async fn visit(
     config: &Config,
     wanted: &Connect,
     tell: &mut Tell<'_>,
-) -> Result<Connection, String> {
+) -> Result<ConnectionReport, String> {
     let mut options = startup::client_options(config)?;
     options.backoff = BACKOFF;
     let client_id = options.client_id.clone();
@@ -61,7 +61,7 @@ async fn visit(
     if let (Err(words), true, Some(_)) = (&mut reached, is_silent, &config.mqtt.credentials) {
         words.push_str(SILENT_REFUSAL);
     }
-    let mut connection = Connection {
+    let mut connection = ConnectionReport {
         place: format!("{}:{}", config.mqtt.host, config.mqtt.port),
         client_id,
         reached,
@@ -113,7 +113,7 @@ async fn listen_to_all(
     broker: &mqtt::Client,
     config: &Config,
     wanted: &Connect,
-    connection: &mut Connection,
+    connection: &mut ConnectionReport,
     tell: &mut Tell<'_>,
 ) -> Result<(), String> {
     let readable = config.policy.grants().filter(|it| it.permissions.read);
@@ -130,7 +130,7 @@ async fn listen_to_all(
     for pattern in patterns.into_iter().take(count) {
         let left = deadline.saturating_duration_since(Instant::now());
         let outcome = match left.is_zero() {
-            true => Outcome::Failed("not tried: the time for all patterns is over".into()),
+            true => ConnectOutcome::Failed("not tried: the time for all patterns is over".into()),
             false => listen_to(broker, &mut changes, pattern, window, left).await,
         };
         let tried = Tried {
@@ -155,12 +155,12 @@ async fn listen_to(
     pattern: &TopicFilter,
     window: Duration,
     left: Duration,
-) -> Outcome {
+) -> ConnectOutcome {
     // The pattern before may have cost the connection.
     let limit = left.min(SUBSCRIBING);
     if within(limit, changes.connected()).await != Some(true) {
         let reason = broker.last_reason();
-        return Outcome::Failed(format!(
+        return ConnectOutcome::Failed(format!(
             "not tried, the connection did not come back: {reason}"
         ));
     }
@@ -171,12 +171,12 @@ async fn listen_to(
     };
     match within(limit, broker.listen(listen)).await {
         Some(Ok(inbox)) => hear(inbox, window).await,
-        Some(Err(failure)) => Outcome::from(failure),
-        None => Outcome::Failed(format!("no answer in {} s", limit.as_secs())),
+        Some(Err(failure)) => ConnectOutcome::from(failure),
+        None => ConnectOutcome::Failed(format!("no answer in {} s", limit.as_secs())),
     }
 }
 
-async fn hear(mut inbox: Inbox, window: Duration) -> Outcome {
+async fn hear(mut inbox: Inbox, window: Duration) -> ConnectOutcome {
     let mut heard = Heard {
         retained: 0,
         messages: 0,
@@ -195,7 +195,9 @@ async fn hear(mut inbox: Inbox, window: Duration) -> Outcome {
             None => break,
             Some(Arrival::Message(message)) => message.retain,
             Some(Arrival::TooLarge(large)) => large.retain,
-            Some(Arrival::Ended(reason)) => return Outcome::from(ListenFailure::Broker(reason)),
+            Some(Arrival::Ended(reason)) => {
+                return ConnectOutcome::from(ListenFailure::Broker(reason));
+            }
         };
         match is_retained {
             true => heard.retained += 1,
@@ -204,8 +206,8 @@ async fn hear(mut inbox: Inbox, window: Duration) -> Outcome {
     }
     heard.lost = inbox.lost();
     match inbox.interruptions() {
-        0 => Outcome::Granted(heard),
-        times => Outcome::Failed(format!(
+        0 => ConnectOutcome::Granted(heard),
+        times => ConnectOutcome::Failed(format!(
             "the broker granted it, and the connection was lost {times} times while listening"
         )),
     }

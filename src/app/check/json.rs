@@ -3,7 +3,7 @@
 use mcpmqtt_config::{Finding, Refused};
 use serde_json::{Value, json};
 
-use super::outcome::{Connection, Outcome, Tried};
+use super::outcome::{ConnectOutcome, ConnectionReport, Tried};
 use super::{Report, Unusable};
 use crate::app::cli::Transport;
 use crate::app::startup::Loaded;
@@ -55,7 +55,7 @@ fn finding(Finding { path, text }: &Finding, severity: &str) -> Value {
     json!({"path": path, "text": text, "severity": severity})
 }
 
-fn of_connection(connection: &Connection) -> Value {
+fn of_connection(connection: &ConnectionReport) -> Value {
     let publish = connection.publish.as_ref().map(|published| {
         let (outcome, text) = match &published.outcome {
             Ok(words) => ("delivered", words),
@@ -76,7 +76,7 @@ fn of_connection(connection: &Connection) -> Value {
 
 fn pattern(Tried { pattern, outcome }: &Tried) -> Value {
     let reason = match outcome {
-        Outcome::Granted(heard) => {
+        ConnectOutcome::Granted(heard) => {
             return json!({
                 "pattern": pattern,
                 "outcome": outcome.name(),
@@ -86,7 +86,9 @@ fn pattern(Tried { pattern, outcome }: &Tried) -> Value {
                 "seconds": heard.window.as_secs_f64(),
             });
         }
-        Outcome::Refused(reason) | Outcome::Cuts(reason) | Outcome::Failed(reason) => reason,
+        ConnectOutcome::Refused(reason)
+        | ConnectOutcome::Cuts(reason)
+        | ConnectOutcome::Failed(reason) => reason,
     };
     json!({"pattern": pattern, "outcome": outcome.name(), "reason": reason})
 }

@@ -9,7 +9,7 @@ use mcpmqtt_protocol::topic::Shown;
 use crate::mqtt::ListenFailure;
 
 /// What came of it.
-pub(super) struct Connection {
+pub(super) struct ConnectionReport {
     /// The broker.
     pub(super) place: String,
     pub(super) client_id: String,
@@ -24,11 +24,11 @@ pub(super) struct Connection {
 /// One pattern.
 pub(super) struct Tried {
     pub(super) pattern: String,
-    pub(super) outcome: Outcome,
+    pub(super) outcome: ConnectOutcome,
 }
 
 /// What the broker made of a pattern.
-pub(super) enum Outcome {
+pub(super) enum ConnectOutcome {
     Granted(Heard),
     /// Its access list does not let us.
     Refused(String),
@@ -52,7 +52,7 @@ pub(super) struct Publish {
     pub(super) outcome: Result<String, String>,
 }
 
-impl Connection {
+impl ConnectionReport {
     pub(super) fn is_well(&self) -> bool {
         let published = self.publish.as_ref();
         self.reached.is_ok()
@@ -100,15 +100,15 @@ impl Tried {
     pub(super) fn line(&self) -> String {
         let pattern = Shown(&self.pattern);
         match &self.outcome {
-            Outcome::Granted(heard) => format!("{pattern}: granted; {}", heard.line()),
-            Outcome::Refused(reason) => format!("{pattern}: refused: {reason}"),
-            Outcome::Cuts(reason) => format!("{pattern}: ends the connection: {reason}"),
-            Outcome::Failed(reason) => format!("{pattern}: {reason}"),
+            ConnectOutcome::Granted(heard) => format!("{pattern}: granted; {}", heard.line()),
+            ConnectOutcome::Refused(reason) => format!("{pattern}: refused: {reason}"),
+            ConnectOutcome::Cuts(reason) => format!("{pattern}: ends the connection: {reason}"),
+            ConnectOutcome::Failed(reason) => format!("{pattern}: {reason}"),
         }
     }
 }
 
-impl Outcome {
+impl ConnectOutcome {
     pub(super) fn is_granted(&self) -> bool {
         matches!(self, Self::Granted(_))
     }
@@ -123,7 +123,7 @@ impl Outcome {
     }
 }
 
-impl From<ListenFailure> for Outcome {
+impl From<ListenFailure> for ConnectOutcome {
     fn from(failure: ListenFailure) -> Self {
         let reason = failure.to_string();
         match failure {

@@ -4,7 +4,7 @@ use std::io;
 
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat, major, minor};
 
-use super::Served;
+use super::ServeEnd;
 use crate::logger;
 use crate::stdio::Ending;
 
@@ -20,26 +20,26 @@ pub(super) fn is_closed() -> bool {
 }
 
 /// Logs that nobody can be answered.
-pub(super) fn say_that_it_is_closed() -> Served {
+pub(super) fn say_that_it_is_closed() -> ServeEnd {
     logger::critical(format_args!(
         "standard output is closed, so no client can be answered"
     ));
-    Served::InVain
+    ServeEnd::InVain
 }
 
 /// What serving came to. A client that closes its end has left; all else that breaks is a fault.
-pub(super) fn judge(ending: Ending) -> Served {
+pub(super) fn judge(ending: Ending) -> ServeEnd {
     let (what, why) = match ending {
-        Ending::EndOfInput | Ending::Stopped => return Served::ToTheEnd,
+        Ending::EndOfInput | Ending::Stopped => return ServeEnd::ToTheEnd,
         Ending::OutputBroken(why) => ("cannot write to standard output", why),
         Ending::Failed(why) => ("cannot use standard input or output", why),
     };
     if has_left(&why) {
-        return Served::ToTheEnd;
+        return ServeEnd::ToTheEnd;
     }
     let why = crate::io_error::describe(&why);
     logger::critical(format_args!("{what}: {why}"));
-    Served::InVain
+    ServeEnd::InVain
 }
 
 fn has_left(why: &io::Error) -> bool {

@@ -106,10 +106,10 @@ fn http_settings(
     server: RemoteServer,
     tls: Option<Tls>,
     limits: &Limits,
-) -> http::Settings {
+) -> http::ServerSettings {
     let (broker, metrics) = (app.broker.clone(), app.metrics.clone());
     let (reported, counted) = (broker.clone(), metrics.clone());
-    http::Settings {
+    http::ServerSettings {
         engine: app.engine.clone(),
         mqtt_connected: Box::new(move || broker.is_connected()),
         admission: admission(server, tls),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt_config::LogLevel;
 
-use super::exchange::Outcome;
+use super::exchange::ExchangeOutcome;
 use crate::http::guard::routes;
 use crate::http::h1::head::Head;
 use crate::http::net::remote_addr::RemoteAddr;
@@ -38,7 +38,7 @@ impl LogEntry {
     }
 
     /// Tells what came of it.
-    pub(in crate::http) fn tell(self, peer: RemoteAddr, outcome: &Outcome) {
+    pub(in crate::http) fn tell(self, peer: RemoteAddr, outcome: &ExchangeOutcome) {
         let ms = self.time().as_secs_f64() * 1e3;
         let Some(asked) = self.asked else { return };
         let end = match (outcome.status, &outcome.why) {

@@ -11,7 +11,7 @@ use http_types::{Method, StatusCode};
 use smol::future;
 
 use super::access_log::LogEntry;
-use super::exchange::{Broken, Exchange, Next, Outcome, late};
+use super::exchange::{Broken, Exchange, ExchangeOutcome, Next, late};
 use super::respond::{self, Begun};
 use super::server_state::ServerState;
 use super::slots::{Interrupted, Slot, Stage};
@@ -19,7 +19,7 @@ use super::upload;
 use crate::http::guard::accept::Accepts;
 use crate::http::guard::auth::{self, Gate};
 use crate::http::guard::budget::Share;
-use crate::http::guard::cors::{self, Reader};
+use crate::http::guard::cors::{self, AnswerReader};
 use crate::http::guard::routes::{self, Aim, Route, Side};
 use crate::http::h1::head::{Finder, Head};
 use crate::http::h1::refusal::Refusal;
@@ -39,14 +39,14 @@ pub(in crate::http) struct Connection {
 /// Who was let in.
 // Made and taken apart once per request: a box would cost more than the move.
 #[allow(clippy::large_enum_variant)]
-enum Admitted {
+enum AdmittedClient {
     /// Gets this, by its head alone.
     Visitor(Served),
-    Caller(Caller),
+    KeyHolder(KeyHolder),
 }
 
 /// A client's request for MCP, let in.
-struct Caller {
+struct KeyHolder {
     gate: Rc<Gate>,
     principal: Rc<Principal>,
     accepts: Accepts,
@@ -76,8 +76,8 @@ impl Connection {
             slot,
             server_state,
             http_1_0: false,
-            reader: Reader::default(),
-            outcome: Outcome::default(),
+            reader: AnswerReader::default(),
+            outcome: ExchangeOutcome::default(),
         };
         Connection {
             exchange,
@@ -236,8 +236,8 @@ impl Connection {
         // A body that is not read would be taken for the next request.
         let unread = last || head.has_body();
         let caller = match self.admit(&head).await {
-            Ok(Admitted::Caller(caller)) => caller,
-            Ok(Admitted::Visitor(served)) => {
+            Ok(AdmittedClient::KeyHolder(caller)) => caller,
+            Ok(AdmittedClient::Visitor(served)) => {
                 return Some(Judged {
                     method,
                     served,
@@ -273,14 +273,14 @@ impl Connection {
     }
 
     /// All that is decided by the head alone.
-    async fn admit(&mut self, head: &Head) -> Result<Admitted, Refusal> {
+    async fn admit(&mut self, head: &Head) -> Result<AdmittedClient, Refusal> {
         let aim = routes::find(head, self.side)?;
         self.exchange.server_state.judge_place(self.side, head)?;
         let place = match aim {
             Aim::Route(place) => place,
             Aim::Leave(allow) => {
                 let leave = Served::Leave(cors::leave(head, allow));
-                return Ok(Admitted::Visitor(leave));
+                return Ok(AdmittedClient::Visitor(leave));
             }
         };
         let is_open = match place {
@@ -298,15 +298,15 @@ impl Connection {
         }
         self.exchange.slot.has_shown_the_key();
         let accepts = Accepts::of(head)?;
-        Ok(Admitted::Caller(Caller {
+        Ok(AdmittedClient::KeyHolder(KeyHolder {
             gate,
             principal,
             accepts,
         }))
     }
 
-    fn visitor(&self, place: Route) -> Admitted {
-        Admitted::Visitor(Served::Answer(self.exchange.server_state.page(place)))
+    fn visitor(&self, place: Route) -> AdmittedClient {
+        AdmittedClient::Visitor(Served::Answer(self.exchange.server_state.page(place)))
     }
 
     /// Who shows a key, if it is the right one.

@@ -13,7 +13,7 @@ use http_types::{Method, Response, StatusCode};
 use super::left_calls::LeftCall;
 use super::server_state::ServerState;
 use super::slots::{Slot, Stage};
-use crate::http::guard::cors::Reader;
+use crate::http::guard::cors::AnswerReader;
 use crate::http::h1::encode;
 use crate::http::h1::refusal::Refusal;
 use crate::http::net::io::{Buffer, Stream, gather};
@@ -28,14 +28,14 @@ pub(in crate::http) struct Exchange {
     /// Whether an answer that is not the last one has to say so: HTTP/1.0 closes otherwise (RFC 9112 §C.2.2).
     pub(in crate::http) http_1_0: bool,
     /// Who reads the next answer.
-    pub(in crate::http) reader: Reader,
+    pub(in crate::http) reader: AnswerReader,
     /// Of the exchange in course, for the log.
-    pub(in crate::http) outcome: Outcome,
+    pub(in crate::http) outcome: ExchangeOutcome,
 }
 
 /// What an exchange came to.
 #[derive(Debug, Default)]
-pub(in crate::http) struct Outcome {
+pub(in crate::http) struct ExchangeOutcome {
     /// None: the client left before an answer.
     pub(in crate::http) status: Option<StatusCode>,
     /// Why it was refused; never anything that the client sent.

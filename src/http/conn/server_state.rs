@@ -11,8 +11,8 @@ use mcpmqtt_config::{ApiKey, Host, Origin};
 use super::left_calls::LeftCalls;
 use super::unread::Unread;
 use crate::http::guard::auth::{Gate, KeyError};
-use crate::http::guard::budget::Budget;
-use crate::http::guard::cors::Reader;
+use crate::http::guard::budget::ByteBudget;
+use crate::http::guard::cors::AnswerReader;
 use crate::http::guard::front;
 use crate::http::guard::routes::{HostPolicy, Route, Side};
 use crate::http::guard::wrong_keys::WrongKeys;
@@ -21,14 +21,14 @@ use crate::http::h1::refusal::Refusal;
 use crate::http::net::listener::Reach;
 use crate::http::net::tls::Tls;
 use crate::http::streamable::endpoint::Endpoint;
-use crate::http::streamable::event_store::Bounds;
+use crate::http::streamable::event_store::ReplayBounds;
 use crate::http::streamable::response;
 use crate::http::streamable::sessions::Sessions;
 use crate::mcp::Engine;
 use crate::metrics::Metrics;
 
 /// What the server is to be.
-pub struct Settings {
+pub struct ServerSettings {
     /// Answers MCP.
     pub engine: Engine,
     /// Whether the broker connection is up, for `/status`.
@@ -39,9 +39,9 @@ pub struct Settings {
     pub metrics: Metrics,
     /// What `/metrics` shows.
     pub report: Box<dyn Fn() -> String>,
-    /// Bounds of memory and work.
+    /// ReplayBounds of memory and work.
     pub limits: Limits,
-    /// Bounds of waiting.
+    /// ReplayBounds of waiting.
     pub deadlines: Deadlines,
 }
 
@@ -58,7 +58,7 @@ pub struct Admission {
     pub tls: Option<Tls>,
 }
 
-/// Bounds of memory and work.
+/// ReplayBounds of memory and work.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections at one time. A newcomer takes the slot of a connection that is owed nothing.
@@ -83,7 +83,7 @@ pub struct Limits {
     pub replay_bytes: usize,
 }
 
-/// Bounds of waiting.
+/// ReplayBounds of waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
     /// Between two requests.
@@ -116,7 +116,7 @@ pub(in crate::http) struct ServerState {
     pub(in crate::http) metrics: Metrics,
     pub(in crate::http) wrong_keys: Rc<WrongKeys>,
     report: Box<dyn Fn() -> String>,
-    pub(in crate::http) bodies: Rc<Budget>,
+    pub(in crate::http) bodies: Rc<ByteBudget>,
     pub(in crate::http) unread: Rc<Unread>,
     pub(in crate::http) left: LeftCalls,
     pub(in crate::http) limits: Limits,
@@ -126,8 +126,11 @@ pub(in crate::http) struct ServerState {
 }
 
 impl ServerState {
-    pub(in crate::http) fn new(settings: Settings, reach: Reach) -> Result<ServerState, KeyError> {
-        let Settings {
+    pub(in crate::http) fn new(
+        settings: ServerSettings,
+        reach: Reach,
+    ) -> Result<ServerState, KeyError> {
+        let ServerSettings {
             engine,
             mqtt_connected,
             admission,
@@ -161,7 +164,7 @@ impl ServerState {
             metrics,
             wrong_keys,
             report,
-            bodies: Budget::new(limits.bodies_bytes),
+            bodies: ByteBudget::new(limits.bodies_bytes),
             unread: Unread::new(limits.answers_bytes),
             left: LeftCalls::default(),
             limits,
@@ -193,10 +196,10 @@ impl ServerState {
     }
 
     /// Who reads the answer to a head. Pages are for agents' side alone.
-    pub(in crate::http) fn reader(&self, side: Side, head: &Head) -> Reader {
+    pub(in crate::http) fn reader(&self, side: Side, head: &Head) -> AnswerReader {
         match side {
             Side::Agents => self.host_policy.borrow().reader(head),
-            Side::Operator => Reader::Program,
+            Side::Operator => AnswerReader::Program,
         }
     }
 
@@ -271,8 +274,8 @@ impl Default for Limits {
 }
 
 impl Limits {
-    fn replay(&self) -> Bounds {
-        Bounds {
+    fn replay(&self) -> ReplayBounds {
+        ReplayBounds {
             session_events: self.session_replay_events,
             session_bytes: self.session_replay_bytes,
             events: self.replay_events,
@@ -322,9 +325,9 @@ impl fmt::Debug for ServerState {
     }
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for ServerSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("ServerSettings")
             .field("limits", &self.limits)
             .field("deadlines", &self.deadlines)
             .finish_non_exhaustive()

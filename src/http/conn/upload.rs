@@ -6,7 +6,7 @@
 use super::exchange::{Broken, Exchange, late};
 use super::slots::{Interrupted, Stage};
 use crate::http::guard::budget::Share;
-use crate::http::h1::body::Body;
+use crate::http::h1::body::BodyReader;
 use crate::http::h1::head::Head;
 use crate::http::h1::refusal::Refusal;
 use crate::http::net::io::Buffer;
@@ -21,7 +21,7 @@ pub(in crate::http) async fn read(
         server_state,
         ..
     } = exchange;
-    let mut body = Body::new(head.framing, server_state.limits.body_bytes)?;
+    let mut body = BodyReader::new(head.framing, server_state.limits.body_bytes)?;
     let mut share = server_state.bodies.share();
     let waits_for_go = head.expects_continue && head.has_body() && buffer.is_empty();
     // Mostly it comes with its head.
@@ -34,7 +34,7 @@ pub(in crate::http) async fn read(
 /// Reads what is still to come of a body.
 async fn rest(
     exchange: &mut Exchange,
-    body: &mut Body,
+    body: &mut BodyReader,
     share: &mut Share,
     waits_for_go: bool,
 ) -> Result<(), Broken> {
@@ -76,7 +76,7 @@ async fn rest(
 }
 
 /// Takes what has come of a body; whether that was the end of it.
-fn take(buffer: &mut Buffer, body: &mut Body, share: &mut Share) -> Result<bool, Refusal> {
+fn take(buffer: &mut Buffer, body: &mut BodyReader, share: &mut Share) -> Result<bool, Refusal> {
     let before = body.len();
     let used = body.take(buffer.bytes())?;
     buffer.consume(used);

@@ -9,21 +9,21 @@ use crate::http::h1::refusal::Refusal;
 
 /// What is left.
 #[derive(Debug)]
-pub(in crate::http) struct Budget {
+pub(in crate::http) struct ByteBudget {
     left: Cell<usize>,
 }
 
 /// One holder's part; dropping it gives it back.
 #[derive(Debug)]
 pub(in crate::http) struct Share {
-    budget: Rc<Budget>,
+    budget: Rc<ByteBudget>,
     held: usize,
 }
 
-impl Budget {
-    pub(in crate::http) fn new(bytes: usize) -> Rc<Budget> {
+impl ByteBudget {
+    pub(in crate::http) fn new(bytes: usize) -> Rc<ByteBudget> {
         let left = Cell::new(bytes);
-        Rc::new(Budget { left })
+        Rc::new(ByteBudget { left })
     }
 
     pub(in crate::http) fn share(self: &Rc<Self>) -> Share {

@@ -12,7 +12,7 @@ use crate::http::h1::head::Head;
 
 /// Who reads an answer, as far as its request says.
 #[derive(Debug, Default)]
-pub(in crate::http) enum Reader {
+pub(in crate::http) enum AnswerReader {
     /// Nobody of whom a browser tells.
     #[default]
     Program,
@@ -22,16 +22,16 @@ pub(in crate::http) enum Reader {
     Foreign,
 }
 
-impl Reader {
+impl AnswerReader {
     /// Puts in what the reader's browser looks for.
     pub(in crate::http) fn mark(self, response: &mut Response) {
         match self {
-            Reader::Program => return,
-            Reader::Page(origin) => {
+            AnswerReader::Program => return,
+            AnswerReader::Page(origin) => {
                 response.insert_header("access-control-allow-origin", origin);
                 response.insert_header("access-control-expose-headers", EXPOSED);
             }
-            Reader::Foreign => {}
+            AnswerReader::Foreign => {}
         }
         // RFC 9110 §12.5.5: what is kept for one origin is not for another.
         response.insert_header("vary", "origin");

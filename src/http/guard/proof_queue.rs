@@ -18,10 +18,10 @@ use crate::http::net::remote_addr::RemoteAddr;
 
 /// Those who wait, and one whose turn it is. Clones are the same queue.
 #[derive(Clone, Debug, Default)]
-pub(in crate::http) struct ProofQueue(Rc<RefCell<Queue>>);
+pub(in crate::http) struct ProofQueue(Rc<RefCell<WaitingProofs>>);
 
 #[derive(Debug, Default)]
-struct Queue {
+struct WaitingProofs {
     waiting: Vec<Rc<Waiter>>,
     last: u64,
     /// Somebody has the turn.

@@ -7,7 +7,7 @@
 use http_types::{Method, StatusCode};
 use mcpmqtt_config::{Host, Origin};
 
-use super::cors::{self, Reader};
+use super::cors::{self, AnswerReader};
 use super::front;
 use crate::http::h1::head::Head;
 use crate::http::h1::refusal::Refusal;
@@ -122,11 +122,11 @@ impl HostPolicy {
     }
 
     /// Who reads the answer to this head.
-    pub(in crate::http) fn reader(&self, head: &Head) -> Reader {
+    pub(in crate::http) fn reader(&self, head: &Head) -> AnswerReader {
         match &head.origin {
-            None => Reader::Program,
-            Some(origin) if self.admit(head).is_ok() => Reader::Page(origin.clone()),
-            Some(_) => Reader::Foreign,
+            None => AnswerReader::Program,
+            Some(origin) if self.admit(head).is_ok() => AnswerReader::Page(origin.clone()),
+            Some(_) => AnswerReader::Foreign,
         }
     }
 

@@ -11,14 +11,14 @@ use super::refusal::Refusal;
 
 /// A body while it arrives.
 #[derive(Debug)]
-pub(in crate::http) struct Body {
+pub(in crate::http) struct BodyReader {
     data: Vec<u8>,
     limit: usize,
-    state: Progress,
+    state: BodyState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Progress {
+enum BodyState {
     /// So many bytes are still to come.
     Length(usize),
     Chunk(Chunk),
@@ -55,22 +55,22 @@ enum Chunk {
     },
 }
 
-impl Body {
+impl BodyReader {
     /// A body to come.
     ///
     /// # Errors
     /// 413 when it announces more than `limit` bytes.
-    pub(in crate::http) fn new(framing: Framing, limit: usize) -> Result<Body, Refusal> {
+    pub(in crate::http) fn new(framing: Framing, limit: usize) -> Result<BodyReader, Refusal> {
         let state = match framing {
-            Framing::None | Framing::Length(0) => Progress::Complete,
+            Framing::None | Framing::Length(0) => BodyState::Complete,
             Framing::Length(length) => match usize::try_from(length) {
-                Ok(length) if length <= limit => Progress::Length(length),
+                Ok(length) if length <= limit => BodyState::Length(length),
                 _ => return Err(too_large(limit)),
             },
-            Framing::Chunked => Progress::Chunk(START),
+            Framing::Chunked => BodyState::Chunk(START),
         };
         let data = Vec::new();
-        Ok(Body { data, limit, state })
+        Ok(BodyReader { data, limit, state })
     }
 
     /// Takes what belongs to the body from the front of `input`; says how much that was.
@@ -81,24 +81,24 @@ impl Body {
         let mut used = 0;
         while let Some(rest) = input.get(used..).filter(|rest| !rest.is_empty()) {
             used += match self.state {
-                Progress::Complete => break,
-                Progress::Length(left) => {
+                BodyState::Complete => break,
+                BodyState::Length(left) => {
                     let part = self.append(rest, left);
                     self.state = match left - part {
-                        0 => Progress::Complete,
-                        left => Progress::Length(left),
+                        0 => BodyState::Complete,
+                        left => BodyState::Length(left),
                     };
                     part
                 }
-                Progress::Chunk(Chunk::Data { left }) => {
+                BodyState::Chunk(Chunk::Data { left }) => {
                     let part = self.append(rest, left);
-                    self.state = Progress::Chunk(match left - part {
+                    self.state = BodyState::Chunk(match left - part {
                         0 => Chunk::DataCr,
                         left => Chunk::Data { left },
                     });
                     part
                 }
-                Progress::Chunk(chunk) => {
+                BodyState::Chunk(chunk) => {
                     let byte = rest.first().copied().unwrap_or_default();
                     self.state = self.framing_byte(chunk, byte)?;
                     1
@@ -109,7 +109,7 @@ impl Body {
     }
 
     pub(in crate::http) fn is_complete(&self) -> bool {
-        self.state == Progress::Complete
+        self.state == BodyState::Complete
     }
 
     /// Bytes of content so far.
@@ -128,8 +128,8 @@ impl Body {
         part
     }
 
-    fn framing_byte(&self, chunk: Chunk, byte: u8) -> Result<Progress, Refusal> {
-        Ok(Progress::Chunk(match (chunk, byte) {
+    fn framing_byte(&self, chunk: Chunk, byte: u8) -> Result<BodyState, Refusal> {
+        Ok(BodyState::Chunk(match (chunk, byte) {
             (Chunk::Size { size, line }, _) if byte.is_ascii_hexdigit() => {
                 self.size_digit(size, line, byte)?
             }
@@ -158,7 +158,7 @@ impl Body {
                 line: line + 1,
                 total: counted(total, TRAILER_BYTES)?,
             },
-            (Chunk::TrailerEnd { empty: true, .. }, b'\n') => return Ok(Progress::Complete),
+            (Chunk::TrailerEnd { empty: true, .. }, b'\n') => return Ok(BodyState::Complete),
             (Chunk::TrailerEnd { total, .. }, b'\n') => Chunk::Trailer { line: 0, total },
             (Chunk::DataCr | Chunk::DataLf, _) => {
                 return Err(broken("a chunk is longer than its size says"));

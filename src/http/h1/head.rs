@@ -12,7 +12,7 @@ use mcpmqtt_config::{Host, Secret};
 
 use self::mcp_fields::PARAMETERS;
 use super::refusal::Refusal;
-use super::target::Target;
+use super::target::RequestTarget;
 
 pub(in crate::http) use self::finder::Finder;
 pub(in crate::http) use self::mcp_fields::McpFields;
@@ -71,7 +71,7 @@ impl Head {
             Err(error) => return Err(refused_by_parser(error, bytes)),
         }
         let method = method(request.method.unwrap_or_default())?;
-        let target = Target::parse(request.path.unwrap_or_default())?;
+        let target = RequestTarget::parse(request.path.unwrap_or_default())?;
         let mut draft = Draft {
             http_1_0: request.version == Some(0),
             ..Draft::default()

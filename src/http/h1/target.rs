@@ -9,7 +9,7 @@ use super::refusal::Refusal;
 
 /// A request target, taken apart.
 #[derive(Debug)]
-pub(in crate::http) struct Target {
+pub(in crate::http) struct RequestTarget {
     /// Of the absolute form alone; it counts instead of the `Host` field.
     pub(in crate::http) authority: Option<Host>,
     /// Nothing is decoded or normalised, so that no two parts of the program see two paths.
@@ -18,17 +18,17 @@ pub(in crate::http) struct Target {
     pub(in crate::http) query: Option<Secret>,
 }
 
-impl Target {
+impl RequestTarget {
     /// Reads the origin form (`/mcp`) or the absolute form (`http://host/mcp`), RFC 9112 §3.2.
     ///
     /// # Errors
     /// 400 for anything else.
-    pub(in crate::http) fn parse(text: &str) -> Result<Target, Refusal> {
+    pub(in crate::http) fn parse(text: &str) -> Result<RequestTarget, Refusal> {
         if text.contains('#') {
             return Err(malformed());
         }
         if text.starts_with('/') {
-            return Ok(Target::of(None, text));
+            return Ok(RequestTarget::of(None, text));
         }
         let (scheme, rest) = text.split_once("://").ok_or_else(malformed)?;
         // `https` comes through a proxy that ends TLS in front of us.
@@ -46,17 +46,17 @@ impl Target {
             .ok_or_else(|| {
                 Refusal::bad("the authority in the request target is no host and port")
             })?;
-        Ok(Target::of(Some(authority), rest))
+        Ok(RequestTarget::of(Some(authority), rest))
     }
 
-    fn of(authority: Option<Host>, rest: &str) -> Target {
+    fn of(authority: Option<Host>, rest: &str) -> RequestTarget {
         let (path, query) = match rest.split_once('?') {
             Some((path, query)) => (path, Some(Secret::new(query))),
             None => (rest, None),
         };
         // RFC 9110 §4.2.3: the two are equivalent.
         let path = if path.is_empty() { "/" } else { path }.to_owned();
-        Target {
+        RequestTarget {
             authority,
             path,
             query,

@@ -16,7 +16,7 @@ use crate::http::h1::refusal::Refusal;
 
 /// How much may be remembered.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::http) struct Bounds {
+pub(in crate::http) struct ReplayBounds {
     pub(in crate::http) session_events: usize,
     pub(in crate::http) session_bytes: usize,
     pub(in crate::http) events: usize,
@@ -26,7 +26,7 @@ pub(in crate::http) struct Bounds {
 /// What is remembered of all sessions.
 #[derive(Debug)]
 pub(in crate::http) struct EventStore {
-    bounds: Bounds,
+    bounds: ReplayBounds,
     events: Cell<usize>,
     bytes: Cell<usize>,
     clock: Cell<u64>,
@@ -80,7 +80,7 @@ pub(in crate::http) struct EventId {
 }
 
 impl EventStore {
-    pub(in crate::http) fn new(bounds: Bounds) -> Rc<EventStore> {
+    pub(in crate::http) fn new(bounds: ReplayBounds) -> Rc<EventStore> {
         Rc::new(EventStore {
             bounds,
             events: Cell::new(0),
@@ -374,7 +374,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const BOUNDS: Bounds = Bounds {
+    const BOUNDS: ReplayBounds = ReplayBounds {
         session_events: 4,
         session_bytes: 1000,
         events: 6,

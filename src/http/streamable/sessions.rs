@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::event_store::{Bounds, EventStore, OWN, SessionEvents};
+use super::event_store::{EventStore, OWN, ReplayBounds, SessionEvents};
 use super::resume::{ResumedStream, SessionStream, SseSource};
 use super::sse::Outgoing;
 use super::sse::sink_or;
@@ -52,7 +52,7 @@ impl Sessions {
     pub(in crate::http) fn new(
         limit: usize,
         idle: Duration,
-        replay: Bounds,
+        replay: ReplayBounds,
         count: Watch<usize>,
     ) -> Sessions {
         Sessions {

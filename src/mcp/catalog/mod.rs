@@ -19,7 +19,7 @@ use smol::future::BoxedLocal;
 use super::client::caller::Caller;
 use super::client::peer::Peer;
 use super::client::progress::Progress;
-use super::client::sink::Room;
+use super::client::sink::AnswerRoom;
 use super::client::subscriptions::Notifier;
 pub use super::client::subscriptions::{ReadError, Watcher};
 
@@ -113,7 +113,7 @@ pub struct ToolCall {
     /// For a call that takes its time.
     pub progress: Progress,
     /// For a result that may be large.
-    pub room: Room,
+    pub room: AnswerRoom,
     /// Who calls.
     pub client: Peer,
 }
@@ -143,7 +143,7 @@ pub struct Resource {
     /// Of the contents.
     pub mime_type: String,
     /// Reads it.
-    pub reader: Reader,
+    pub reader: ResourceReader,
     /// Watches it for those who subscribe; `None` when it never changes.
     pub watcher: Option<Watcher>,
 }
@@ -163,7 +163,7 @@ pub struct Template {
     /// Whether the URI belongs to the family.
     pub accepts: Box<dyn Fn(&str) -> bool>,
     /// Reads one of them.
-    pub reader: Reader,
+    pub reader: ResourceReader,
     /// Watches one of them for those who subscribe; `None` when they never change.
     pub watcher: Option<Watcher>,
     /// Completes the template's variables.
@@ -171,7 +171,7 @@ pub struct Template {
 }
 
 /// A resource's function.
-pub type Reader = Rc<dyn Fn(ReadCall) -> BoxedLocal<Result<Vec<Contents>, ReadError>>>;
+pub type ResourceReader = Rc<dyn Fn(ReadCall) -> BoxedLocal<Result<Vec<Contents>, ReadError>>>;
 
 /// Suggests values for an argument, best first; the engine sends the first hundred.
 pub type Completer = Box<dyn Fn(&Completing) -> Vec<String>>;

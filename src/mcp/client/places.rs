@@ -13,10 +13,10 @@ use super::caller::CallerId;
 
 /// Cheap to clone; clones share the places.
 #[derive(Clone, Debug)]
-pub struct Places(Rc<Room>);
+pub struct Places(Rc<PlacesState>);
 
 #[derive(Debug)]
-struct Room {
+struct PlacesState {
     limit: usize,
     /// There is one caller only, who may have them all.
     alone: bool,
@@ -27,7 +27,7 @@ struct Room {
 /// One place, until dropped.
 #[derive(Debug)]
 pub struct Place {
-    room: Rc<Room>,
+    room: Rc<PlacesState>,
     caller: CallerId,
 }
 
@@ -56,7 +56,7 @@ impl Places {
     }
 
     fn new(limit: usize, alone: bool) -> Places {
-        Places(Rc::new(Room {
+        Places(Rc::new(PlacesState {
             limit,
             alone,
             taken: Cell::new(0),
@@ -69,7 +69,7 @@ impl Places {
     /// # Errors
     /// When none is free, or the caller has its share.
     pub fn enter(&self, caller: &CallerId) -> Result<Place, NoPlace> {
-        let Room {
+        let PlacesState {
             limit,
             alone,
             taken,
@@ -109,7 +109,7 @@ impl Place {
     }
 }
 
-impl Room {
+impl PlacesState {
     /// One that the caller held is held no longer.
     fn release(&self, caller: &CallerId) {
         let mut held = self.held.borrow_mut();
@@ -124,7 +124,7 @@ impl Room {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let Room { taken, .. } = &*self.room;
+        let PlacesState { taken, .. } = &*self.room;
         taken.set(taken.get().saturating_sub(1));
         self.room.release(&self.caller);
     }

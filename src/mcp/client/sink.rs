@@ -24,15 +24,15 @@ type Offer = Rc<dyn Fn(Vec<u8>) -> bool>;
 
 /// How long the answer of one request may be: known for certain only when it is made. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Room {
+pub struct AnswerRoom {
     sink: ClientSink,
     envelope: usize,
 }
 
-impl Room {
-    /// Room for the answer to the request of this id.
-    pub(in crate::mcp) fn of(sink: &ClientSink, id: &Id) -> Room {
-        Room {
+impl AnswerRoom {
+    /// AnswerRoom for the answer to the request of this id.
+    pub(in crate::mcp) fn of(sink: &ClientSink, id: &Id) -> AnswerRoom {
+        AnswerRoom {
             sink: sink.clone(),
             envelope: id.as_json().len() + ENVELOPE,
         }

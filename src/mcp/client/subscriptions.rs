@@ -29,7 +29,7 @@ use super::places::{Place, Places};
 pub struct Notifier(Rc<Hub>);
 
 /// Keeps a resource watched until it is dropped.
-pub struct Watch(#[expect(dead_code, reason = "held, not read")] Box<dyn Any>);
+pub struct WatchGuard(#[expect(dead_code, reason = "held, not read")] Box<dyn Any>);
 
 /// How a resource is watched.
 pub struct Watcher {
@@ -43,12 +43,12 @@ pub struct Watcher {
 type Permits = Box<dyn Fn(&str, &Caller) -> Result<(), ReadError>>;
 
 /// Starts to watch the resource of this URI; what it yields is kept for as long as somebody listens.
-type Start = Box<dyn Fn(String) -> BoxedLocal<Result<Watch, ReadError>>>;
+type Start = Box<dyn Fn(String) -> BoxedLocal<Result<WatchGuard, ReadError>>>;
 
 /// A resource that somebody listens to.
 pub(in crate::mcp) struct WatchedResource {
     uri: Rc<str>,
-    watch: OnceCell<Watch>,
+    watch: OnceCell<WatchGuard>,
     /// Why nobody can listen to it any more.
     over: RefCell<Option<ReadError>>,
     /// Of the first of those who listen; a resource that never changes needs none.
@@ -300,7 +300,7 @@ impl Drop for Listening {
 impl Watcher {
     /// A watcher of what everybody may watch.
     pub fn new(
-        start: impl Fn(String) -> BoxedLocal<Result<Watch, ReadError>> + 'static,
+        start: impl Fn(String) -> BoxedLocal<Result<WatchGuard, ReadError>> + 'static,
     ) -> Watcher {
         Watcher {
             permits: Box::new(|_, _| Ok(())),
@@ -319,10 +319,10 @@ impl Watcher {
     }
 }
 
-impl Watch {
+impl WatchGuard {
     /// Holds whatever does the watching, such as a task; it is dropped when nobody listens any more.
-    pub fn new(guard: impl Any) -> Watch {
-        Watch(Box::new(guard))
+    pub fn new(guard: impl Any) -> WatchGuard {
+        WatchGuard(Box::new(guard))
     }
 }
 
@@ -339,9 +339,9 @@ impl fmt::Debug for Watcher {
     }
 }
 
-impl fmt::Debug for Watch {
+impl fmt::Debug for WatchGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Watch")
+        f.write_str("WatchGuard")
     }
 }
 

@@ -15,7 +15,7 @@ use std::fmt;
 use mcpmqtt_protocol::topic::Printable;
 use serde_json::{Map, Value};
 
-use self::rule::{ANNOTATIONS, Found, Rule, unknown};
+use self::rule::{ANNOTATIONS, FaultyValue, Rule, unknown};
 use super::jsonrpc::strict::cut;
 
 /// A compiled input schema.
@@ -45,11 +45,11 @@ struct Property {
     required: bool,
     default: Option<Value>,
     description: String,
-    kind: Kind,
+    kind: SchemaErrorKind,
 }
 
 #[derive(Debug)]
-enum Kind {
+enum SchemaErrorKind {
     Object(Object),
     Value(Rule),
 }
@@ -98,8 +98,8 @@ struct Faults<'a> {
 impl Faults<'_> {
     fn wrong(&mut self, path: &str, property: &Property, value: &Value) {
         let allowed = &property.kind;
-        let text = matches!(allowed, Kind::Value(Rule::Text { .. }));
-        let found = Found {
+        let text = matches!(allowed, SchemaErrorKind::Value(Rule::Text { .. }));
+        let found = FaultyValue {
             value,
             by_length: text,
         };
@@ -228,7 +228,7 @@ impl Object {
 impl Property {
     fn compile(name: &str, schema: &Value, path: &str) -> Result<Property, SchemaError> {
         let members = members(schema, path)?;
-        let kind = Kind::compile(schema, path)?;
+        let kind = SchemaErrorKind::compile(schema, path)?;
         let description = members.get("description").and_then(Value::as_str);
         let mut property = Property {
             name: name.to_owned(),
@@ -249,12 +249,12 @@ impl Property {
 
     fn check(&self, value: &mut Value, path: impl FnOnce() -> String, faults: &mut Faults<'_>) {
         let good = match (&self.kind, &mut *value) {
-            (Kind::Object(object), Value::Object(given)) => {
+            (SchemaErrorKind::Object(object), Value::Object(given)) => {
                 object.check(given, &path(), faults);
                 return;
             }
-            (Kind::Object(_), _) => false,
-            (Kind::Value(rule), value) => rule.accept(value),
+            (SchemaErrorKind::Object(_), _) => false,
+            (SchemaErrorKind::Value(rule), value) => rule.accept(value),
         };
         if !good {
             faults.wrong(&path(), self, value);
@@ -262,34 +262,34 @@ impl Property {
     }
 }
 
-impl Kind {
-    fn compile(schema: &Value, path: &str) -> Result<Kind, SchemaError> {
+impl SchemaErrorKind {
+    fn compile(schema: &Value, path: &str) -> Result<SchemaErrorKind, SchemaError> {
         let members = members(schema, path)?;
         if members.get("type").is_some_and(|kind| kind == "object") {
-            return Object::compile(schema, path).map(Kind::Object);
+            return Object::compile(schema, path).map(SchemaErrorKind::Object);
         }
         let rule = Rule::compile(members).map_err(|reason| fault(path, &reason))?;
-        Ok(Kind::Value(rule))
+        Ok(SchemaErrorKind::Value(rule))
     }
 
     /// Whether a default obeys, without any help.
     fn is_written_as(&self, default: &mut Value) -> bool {
         match self {
-            Kind::Object(object) => default.as_object_mut().is_some_and(|given| {
+            SchemaErrorKind::Object(object) => default.as_object_mut().is_some_and(|given| {
                 let mut faults = Faults::default();
                 object.check(given, "", &mut faults);
                 faults.found.is_empty()
             }),
-            Kind::Value(rule) => rule.obeys(default),
+            SchemaErrorKind::Value(rule) => rule.obeys(default),
         }
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for SchemaErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Kind::Object(_) => f.write_str("an object"),
-            Kind::Value(rule) => rule.fmt(f),
+            SchemaErrorKind::Object(_) => f.write_str("an object"),
+            SchemaErrorKind::Value(rule) => rule.fmt(f),
         }
     }
 }

@@ -28,7 +28,7 @@ pub(in crate::mcp) struct Range {
 }
 
 /// What was found, short; for a string of the wrong length, just the length.
-pub(in crate::mcp) struct Found<'a> {
+pub(in crate::mcp) struct FaultyValue<'a> {
     pub(in crate::mcp) value: &'a Value,
     pub(in crate::mcp) by_length: bool,
 }
@@ -187,7 +187,7 @@ impl fmt::Display for Range {
     }
 }
 
-impl fmt::Display for Found<'_> {
+impl fmt::Display for FaultyValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.value {
             Value::Null => f.write_str("null"),

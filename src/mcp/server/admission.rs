@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use serde_json::{Map, Value};
 
-use super::call::{Outcome, Part, Pending};
+use super::call::{Part, Pending, RequestOutcome};
 use crate::mcp::catalog::capabilities::Capabilities;
 use crate::mcp::catalog::results::List;
 use crate::mcp::client::caller::{Caller, ClientInfo};
@@ -62,7 +62,7 @@ impl<'a> AdmittedRequest<'a> {
                 meta.as_ref()
                     .and_then(|meta| meta.get(CLIENT_INFO)?.as_object()),
             );
-            let method = find_method(method, Era::Modern, capabilities)?;
+            let method = find_method(method, Eras::Modern, capabilities)?;
             let stateless::Envelope {
                 version,
                 abilities,
@@ -70,7 +70,7 @@ impl<'a> AdmittedRequest<'a> {
             } = envelope;
             (method, version, abilities, log_level)
         } else {
-            let method = find_method(method, Era::Legacy, capabilities)?;
+            let method = find_method(method, Eras::Legacy, capabilities)?;
             let version = legacy_version(session, method)?;
             let level = session.log_level().unwrap_or(handshake::DEFAULT_LOG_LEVEL);
             (method, version, session.abilities(), Some(level))
@@ -106,7 +106,7 @@ impl<'a> AdmittedRequest<'a> {
     pub(in crate::mcp) fn wait<F, T>(self, work: F) -> Part
     where
         F: Future<Output = Result<T, RpcError>> + 'static,
-        T: Into<Outcome>,
+        T: Into<RequestOutcome>,
     {
         let AdmittedRequest {
             session,
@@ -118,7 +118,7 @@ impl<'a> AdmittedRequest<'a> {
         let work = Box::pin(async move {
             match work.await {
                 Ok(outcome) => outcome.into(),
-                Err(error) => Outcome {
+                Err(error) => RequestOutcome {
                     text: response::failure(Some(&id), &error, false),
                     // MCP 2026-07-28 basic: over HTTP its status is 400, whoever found it out.
                     refused: Some(error.code).filter(|code| *code == MISSING_CLIENT_CAPABILITY),
@@ -160,7 +160,7 @@ impl Method {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Era {
+enum Eras {
     Legacy,
     Modern,
     Both,
@@ -175,11 +175,11 @@ fn legacy_version(session: &Session, method: Method) -> Result<Version, RpcError
     }
 }
 
-fn find_method(name: &str, era: Era, capabilities: &Capabilities) -> Result<Method, RpcError> {
+fn find_method(name: &str, era: Eras, capabilities: &Capabilities) -> Result<Method, RpcError> {
     let found = METHODS.iter().find(|(known, ..)| *known == name);
     match found {
         Some((_, eras, method))
-            if (*eras == era || *eras == Era::Both) && method.is_offered(capabilities) =>
+            if (*eras == era || *eras == Eras::Both) && method.is_offered(capabilities) =>
         {
             Ok(*method)
         }
@@ -217,24 +217,24 @@ fn progress_token(meta: Option<&Map<String, Value>>) -> Result<Option<Id>, RpcEr
 }
 
 /// The one table of methods. `notifications/…` are not here: they are never answered.
-const METHODS: [(&str, Era, Method); 15] = [
-    ("tools/call", Era::Both, Method::CallTool),
-    ("tools/list", Era::Both, Method::List(List::Tools)),
-    ("resources/read", Era::Both, Method::ReadResource),
-    ("resources/list", Era::Both, Method::List(List::Resources)),
+const METHODS: [(&str, Eras, Method); 15] = [
+    ("tools/call", Eras::Both, Method::CallTool),
+    ("tools/list", Eras::Both, Method::List(List::Tools)),
+    ("resources/read", Eras::Both, Method::ReadResource),
+    ("resources/list", Eras::Both, Method::List(List::Resources)),
     (
         "resources/templates/list",
-        Era::Both,
+        Eras::Both,
         Method::List(List::Templates),
     ),
-    ("prompts/get", Era::Both, Method::GetPrompt),
-    ("prompts/list", Era::Both, Method::List(List::Prompts)),
-    ("completion/complete", Era::Both, Method::Complete),
-    ("subscriptions/listen", Era::Modern, Method::Listen),
-    ("resources/subscribe", Era::Legacy, Method::Subscribe),
-    ("resources/unsubscribe", Era::Legacy, Method::Unsubscribe),
-    ("logging/setLevel", Era::Legacy, Method::SetLogLevel),
-    ("ping", Era::Legacy, Method::Ping),
-    ("initialize", Era::Legacy, Method::Initialize),
-    ("server/discover", Era::Modern, Method::Discover),
+    ("prompts/get", Eras::Both, Method::GetPrompt),
+    ("prompts/list", Eras::Both, Method::List(List::Prompts)),
+    ("completion/complete", Eras::Both, Method::Complete),
+    ("subscriptions/listen", Eras::Modern, Method::Listen),
+    ("resources/subscribe", Eras::Legacy, Method::Subscribe),
+    ("resources/unsubscribe", Eras::Legacy, Method::Unsubscribe),
+    ("logging/setLevel", Eras::Legacy, Method::SetLogLevel),
+    ("ping", Eras::Legacy, Method::Ping),
+    ("initialize", Eras::Legacy, Method::Initialize),
+    ("server/discover", Eras::Modern, Method::Discover),
 ];

@@ -56,7 +56,7 @@ pub(in crate::mcp) enum Part {
 pub(in crate::mcp) struct Pending {
     ticket: Ticket,
     progress: Progress,
-    work: BoxedLocal<Outcome>,
+    work: BoxedLocal<RequestOutcome>,
     /// It has no end but the client's or ours, however long it takes.
     endless: bool,
 }
@@ -67,7 +67,7 @@ pub struct Ender(Vec<Rc<Cancel>>);
 
 /// What one request came to.
 #[derive(Debug, Default)]
-pub(in crate::mcp) struct Outcome {
+pub(in crate::mcp) struct RequestOutcome {
     pub(in crate::mcp) text: Vec<u8>,
     pub(in crate::mcp) refused: Option<i64>,
     pub(in crate::mcp) after: Option<Vec<u8>>,
@@ -104,7 +104,7 @@ impl Call {
     /// side.
     pub async fn run(self) -> Option<Reply> {
         let Call(parts, form) = self;
-        let mut open: Vec<BoxedLocal<Option<(Outcome, Ticket)>>> = Vec::new();
+        let mut open: Vec<BoxedLocal<Option<(RequestOutcome, Ticket)>>> = Vec::new();
         let mut texts = Vec::new();
         let room = Rc::new(BatchRoom::default());
         for part in parts {
@@ -212,7 +212,7 @@ impl Pending {
     pub(in crate::mcp) fn new(
         ticket: Ticket,
         progress: Progress,
-        work: BoxedLocal<Outcome>,
+        work: BoxedLocal<RequestOutcome>,
     ) -> Pending {
         Pending {
             ticket,
@@ -222,7 +222,7 @@ impl Pending {
         }
     }
 
-    async fn run(self) -> Option<(Outcome, Ticket)> {
+    async fn run(self) -> Option<(RequestOutcome, Ticket)> {
         let Pending {
             ticket,
             progress,
@@ -279,11 +279,11 @@ impl Reply {
     }
 }
 
-impl From<Vec<u8>> for Outcome {
-    fn from(text: Vec<u8>) -> Outcome {
-        Outcome {
+impl From<Vec<u8>> for RequestOutcome {
+    fn from(text: Vec<u8>) -> RequestOutcome {
+        RequestOutcome {
             text,
-            ..Outcome::default()
+            ..RequestOutcome::default()
         }
     }
 }

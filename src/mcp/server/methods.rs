@@ -17,10 +17,11 @@ use super::request_state::RequestStateCodec;
 use crate::mcp::catalog::capabilities::Capabilities;
 use crate::mcp::catalog::results::Results;
 use crate::mcp::catalog::{
-    Catalog, PromptCall, ReadCall, ReadError, Reader, ServerInfo, ToolCall, ToolResult, Watcher,
+    Catalog, PromptCall, ReadCall, ReadError, ResourceReader, ServerInfo, ToolCall, ToolResult,
+    Watcher,
 };
 use crate::mcp::client::caller::ClientInfo;
-use crate::mcp::client::sink::Room;
+use crate::mcp::client::sink::AnswerRoom;
 use crate::mcp::client::subscriptions::Lists;
 use crate::mcp::jsonrpc::message::{INTERNAL_ERROR, INVALID_PARAMS, Params, RpcError};
 use crate::mcp::jsonrpc::response;
@@ -170,7 +171,7 @@ impl Methods {
         let call = ToolCall {
             arguments,
             progress: caller.progress.clone(),
-            room: Room::of(&caller.sink, &caller.id),
+            room: AnswerRoom::of(&caller.sink, &caller.id),
             client: caller.client(round.client),
         };
         let (rest, handler) = (round.rest, Rc::clone(&tool.handler));
@@ -240,7 +241,7 @@ impl Methods {
     }
 
     /// The functions of the resource with that URI, a fixed one first.
-    pub(in crate::mcp) fn source(&self, uri: &str) -> Option<(&Reader, Option<&Watcher>)> {
+    pub(in crate::mcp) fn source(&self, uri: &str) -> Option<(&ResourceReader, Option<&Watcher>)> {
         let fixed = self.catalog.resources.iter().find(|it| it.uri == uri);
         if let Some(fixed) = fixed {
             return Some((&fixed.reader, fixed.watcher.as_ref()));

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use smol::future::BoxedLocal;
 
 use super::admission::AdmittedRequest;
-use super::call::{Outcome, Part};
+use super::call::{Part, RequestOutcome};
 use super::methods::{self, Methods, take_object, take_text};
 use crate::mcp::client::caller::Caller;
 use crate::mcp::client::join;
@@ -49,7 +49,7 @@ impl Methods {
             }
             methods.catalog.notifier.add(&subscriber);
             subscriber.ended().await;
-            Ok(Outcome {
+            Ok(RequestOutcome {
                 text: methods.results.listened(&id),
                 refused: None,
                 after: sink.is_shared().then(|| cancelled(&id)),

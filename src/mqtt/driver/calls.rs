@@ -8,7 +8,7 @@ use mcpmqtt_protocol::client::{Client, Outcome, PublishError, Reason, Ticket};
 use mcpmqtt_protocol::message::Message;
 
 use crate::local::oneshot;
-use crate::mqtt::client::{CallId, Request, Shared};
+use crate::mqtt::client::{CallId, ClientRequest, Shared};
 use crate::mqtt::failure::ListenFailure;
 use crate::mqtt::inbox::InboxSender;
 use crate::mqtt::too_large::TooLarge;
@@ -18,10 +18,10 @@ use crate::mqtt::too_large::TooLarge;
 #[derive(Default)]
 pub(super) struct Calls {
     publishes: HashMap<Ticket, (CallId, oneshot::Sender<Result<Outcome, PublishError>>)>,
-    listeners: HashMap<Ticket, Listener>,
+    listeners: HashMap<Ticket, Listening>,
 }
 
-struct Listener {
+struct Listening {
     id: CallId,
     inbox: Rc<InboxSender>,
     /// Until the broker has granted the filter.
@@ -35,11 +35,11 @@ impl Calls {
     }
 
     /// Hands a request to the client. A caller that has left meanwhile wants nothing any more.
-    pub(super) fn take(&mut self, client: &mut Client, now: Instant, request: Request) {
+    pub(super) fn take(&mut self, client: &mut Client, now: Instant, request: ClientRequest) {
         match request {
-            Request::Publish { reply, .. } if reply.is_closed() => {}
-            Request::Listen { reply, .. } if reply.is_closed() => {}
-            Request::Publish {
+            ClientRequest::Publish { reply, .. } if reply.is_closed() => {}
+            ClientRequest::Listen { reply, .. } if reply.is_closed() => {}
+            ClientRequest::Publish {
                 id,
                 message,
                 deadline,
@@ -50,7 +50,7 @@ impl Calls {
                 }
                 Err(error) => reply.send(Err(error)),
             },
-            Request::Listen {
+            ClientRequest::Listen {
                 id,
                 listen,
                 inbox,
@@ -58,7 +58,8 @@ impl Calls {
             } => match client.listen(now, listen) {
                 Ok(ticket) => {
                     let reply = Some(reply);
-                    self.listeners.insert(ticket, Listener { id, inbox, reply });
+                    self.listeners
+                        .insert(ticket, Listening { id, inbox, reply });
                 }
                 Err(error) => reply.send(Err(ListenFailure::Refused(error))),
             },

@@ -17,10 +17,10 @@ use crate::local::notify::Notify;
 
 /// Cheap to clone; clones are the same policy.
 #[derive(Debug, Clone)]
-pub(super) struct LivePolicy(Rc<Shared>);
+pub(super) struct LivePolicy(Rc<PolicyState>);
 
 #[derive(Debug)]
-struct Shared {
+struct PolicyState {
     policy: RefCell<Rc<Policy>>,
     /// How often the policy was replaced.
     version: Cell<u64>,
@@ -40,14 +40,14 @@ struct Seen {
 /// One piece of work under the policy, until dropped.
 #[derive(Debug)]
 pub(super) struct Hold {
-    shared: Rc<Shared>,
+    shared: Rc<PolicyState>,
     number: u64,
     seen: Rc<Seen>,
 }
 
 impl LivePolicy {
     pub(super) fn new(policy: Policy) -> LivePolicy {
-        LivePolicy(Rc::new(Shared {
+        LivePolicy(Rc::new(PolicyState {
             policy: RefCell::new(Rc::new(policy)),
             version: Cell::new(0),
             last_hold: Cell::new(0),

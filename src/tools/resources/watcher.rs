@@ -17,7 +17,7 @@ use smol::future;
 
 use super::topic::may_read;
 use crate::logger;
-use crate::mcp::Watch;
+use crate::mcp::WatchGuard;
 use crate::mcp::catalog::ReadError;
 use crate::mqtt::Arrival;
 use crate::tools::Context;
@@ -28,7 +28,7 @@ use crate::tools::subscribe::shown;
 ///
 /// # Errors
 /// When the topic may not be read, the URI names none, or the broker refuses the subscription.
-pub(super) async fn start(context: Rc<Context>, uri: String) -> Result<Watch, ReadError> {
+pub(super) async fn start(context: Rc<Context>, uri: String) -> Result<WatchGuard, ReadError> {
     let filter = may_read(&context.access, &uri)?;
     let Some(executor) = context.executor.upgrade() else {
         return Err(ReadError::Failed("the program is about to end".into()));
@@ -45,11 +45,16 @@ pub(super) async fn start(context: Rc<Context>, uri: String) -> Result<Watch, Re
         let begins = async { begins.recv().await.unwrap_or(Ok(())) };
         future::or(begins, late).await.map_err(ReadError::Failed)?;
     }
-    Ok(Watch::new(task))
+    Ok(WatchGuard::new(task))
 }
 
 /// Watches as long as that is permitted.
-async fn follow(context: Rc<Context>, filter: SubscribeFilter, uri: String, begun: Sender<Begun>) {
+async fn follow(
+    context: Rc<Context>,
+    filter: SubscribeFilter,
+    uri: String,
+    begun: Sender<WatchBegun>,
+) {
     let why = match watch(&context, &filter, &uri, &begun).await {
         Ok(reason) => reason.to_string(),
         // Those who subscribed to what is withdrawn are told by the notifier, or not at all.
@@ -71,7 +76,7 @@ async fn watch(
     context: &Context,
     filter: &SubscribeFilter,
     uri: &str,
-    begun: &Sender<Begun>,
+    begun: &Sender<WatchBegun>,
 ) -> Result<Reason, Denied> {
     let listen = Listen {
         filter: filter.clone(),
@@ -124,7 +129,7 @@ fn is_change(reader: &Reader, arrival: &Arrival) -> bool {
 }
 
 /// Whether the broker agreed.
-type Begun = Result<(), String>;
+type WatchBegun = Result<(), String>;
 
 /// Four times a second.
 const TOGETHER: Duration = Duration::from_millis(250);

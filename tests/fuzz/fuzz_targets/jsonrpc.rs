@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use mcpmqtt::mqtt::{self, InboxLimits};
 use mcpmqtt::mcp::{Engine, ClientSink, Received, Session};
 use mcpmqtt::protocol::client::Options;
-use mcpmqtt::tools::{self, Bounds, BrokerInfo, Context as Tools};
+use mcpmqtt::tools::{self, BrokerInfo, Context as Tools, ToolLimits};
 use mcpmqtt::mqtt::Target;
 use mcpmqtt_config::Config;
 use serde_json::Value;
@@ -24,7 +24,7 @@ fuzz_target!(|input: &[u8]| {
     let (broker, _driver) = mqtt::connect(Options::new("fuzz"), target, InboxLimits::default(), 1);
     let info = BrokerInfo { host: "localhost".into(), port: 1883, requires_auth: false };
     let metrics = mcpmqtt::metrics::Metrics::default();
-    let tools = Tools::new(broker, policy, Bounds::default(), &metrics, &executor);
+    let tools = Tools::new(broker, policy, ToolLimits::default(), &metrics, &executor);
     let engine = Engine::new(tools::catalog(&tools, info), tools::server_info(&tools)).unwrap();
     let session = Rc::new(Session::default());
     let told = Rc::new(RefCell::new(Vec::new()));
