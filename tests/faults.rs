@@ -5,7 +5,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-mod harness;
+#[path = "common"]
+#[allow(dead_code, unreachable_pub)]
+mod common {
+    pub mod mosquitto;
+    pub mod ports;
+    pub mod proxy;
+    pub mod scratch;
+    pub mod size;
+    pub mod waiting;
+}
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,15 +22,16 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use harness::mosquitto::{Mosquitto, eventually};
-use harness::proxy::{Flow, Proxy};
-use harness::{PATIENCE, full_size};
-use mcpmqtt::mqtt::Target;
-use mcpmqtt::mqtt::{self, Arrival, Client, InboxLimits, Status};
+use mcpmqtt::mqtt::{self, Arrival, Client, InboxLimits, Status, Target};
 use mcpmqtt::protocol::QoS;
 use mcpmqtt::protocol::client::{BackoffOptions, Listen, Options, Outcome, PublishError, Reason};
 use mcpmqtt::protocol::message::Message;
 use mcpmqtt::protocol::topic::{SubscribeFilter, TopicName};
+
+use common::mosquitto::Mosquitto;
+use common::proxy::{Flow, Proxy};
+use common::size::full_size;
+use common::waiting::{PATIENCE, eventually};
 
 /// Publishes of one direction under way at once.
 const WINDOW: usize = 64;
