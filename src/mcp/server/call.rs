@@ -4,15 +4,14 @@
 //! handler is dropped with it; no progress follows the answer.
 //! Does not: run anything by itself; the front door does.
 
-use std::cell::Cell;
 use std::rc::Rc;
 
 use smol::future::{self, BoxedLocal};
 
-use crate::mcp::client::join;
+use super::batch;
 use crate::mcp::client::progress::Progress;
 use crate::mcp::client::session::{Cancel, End, Ticket};
-use crate::mcp::jsonrpc::message::{self, INTERNAL_ERROR, Id, RpcError};
+use crate::mcp::jsonrpc::message::{self, INTERNAL_ERROR, RpcError};
 use crate::mcp::jsonrpc::response;
 
 /// What to do about a message.
@@ -43,7 +42,13 @@ pub struct Reply {
 
 /// One request, or the requests of one batch, on the way.
 #[derive(Debug)]
-pub struct Call(Vec<Part>, Form);
+pub struct Call(Work);
+
+#[derive(Debug)]
+enum Work {
+    One(Pending),
+    Batch(Vec<Part>),
+}
 
 /// One message's share of a call.
 #[derive(Debug)]
@@ -73,93 +78,68 @@ pub(in crate::mcp) struct RequestOutcome {
     pub(in crate::mcp) after: Option<Vec<u8>>,
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Form {
-    Single,
-    Array,
-}
-
 impl Call {
-    pub(in crate::mcp) fn single(pending: Pending) -> Call {
-        Call(vec![Part::Wait(pending)], Form::Single)
+    pub(super) fn single(pending: Pending) -> Call {
+        Call(Work::One(pending))
+    }
+
+    pub(super) fn batch(parts: Vec<Part>) -> Call {
+        Call(Work::Batch(parts))
     }
 
     /// How many requests it is.
     #[must_use]
     pub fn requests(&self) -> usize {
-        self.0.len()
+        match &self.0 {
+            Work::One(_) => 1,
+            Work::Batch(parts) => parts.len(),
+        }
     }
 
     /// To be kept while it runs.
     #[must_use]
     pub fn ender(&self) -> Ender {
-        let pending = self.0.iter().filter_map(|part| match part {
-            Part::Wait(pending) if !pending.endless => Some(pending.ticket.cancel().clone()),
-            _ => None,
-        });
-        Ender(pending.collect())
+        match &self.0 {
+            Work::One(pending) => Ender(pending.cancel().into_iter().collect()),
+            Work::Batch(parts) => {
+                let pending = parts.iter().filter_map(|part| match part {
+                    Part::Wait(pending) => pending.cancel(),
+                    Part::Done(_) => None,
+                });
+                Ender(pending.collect())
+            }
+        }
     }
 
     /// Runs it to its answer; `None` when all of it was cancelled. Requests of a batch run side by
     /// side.
     pub async fn run(self) -> Option<Reply> {
-        let Call(parts, form) = self;
-        let mut open: Vec<BoxedLocal<Option<(RequestOutcome, Ticket)>>> = Vec::new();
-        let mut texts = Vec::new();
-        let room = Rc::new(BatchRoom::default());
-        for part in parts {
-            match part {
-                Part::Done(text) => texts.push(text),
-                Part::Wait(pending) => {
-                    let (room, alone) = (Rc::clone(&room), matches!(form, Form::Single));
-                    open.push(Box::pin(async move {
-                        let (mut outcome, ticket) = pending.run().await?;
-                        if !alone {
-                            room.take(&mut outcome.text, ticket.id());
-                        }
-                        Some((outcome, ticket))
-                    }));
-                }
+        match self.0 {
+            Work::One(pending) => {
+                let (outcome, ticket) = pending.run().await?;
+                Some(Reply {
+                    text: outcome.text,
+                    refused: outcome.refused,
+                    after: outcome.after,
+                    _tickets: vec![ticket],
+                })
             }
+            // Boxed, since one request must not pay for what a batch needs.
+            Work::Batch(parts) => Box::pin(batch::run(parts)).await,
         }
-        let (mut tickets, mut refused, mut after) = (Vec::new(), None, None);
-        let ended = match (open.pop(), open.is_empty()) {
-            (Some(only), true) => vec![only.await],
-            (one, _) => {
-                open.extend(one);
-                join::all(open).await
-            }
-        };
-        for (outcome, ticket) in ended.into_iter().flatten() {
-            texts.push(outcome.text);
-            tickets.push(ticket);
-            // Of a single request; in a batch there is neither.
-            refused = outcome.refused;
-            after = outcome.after;
-        }
-        form.join(texts).map(|text| Reply {
-            text,
-            refused,
-            after,
-            _tickets: tickets,
-        })
     }
 
     /// Answers it with an error instead of running it.
     #[must_use]
     pub fn refuse(self, reason: &str) -> Reply {
-        let Call(parts, form) = self;
         let error = RpcError::new(INTERNAL_ERROR, reason);
-        let mut tickets = Vec::new();
-        let texts = parts.into_iter().map(|part| match part {
-            Part::Done(text) => text,
-            Part::Wait(pending) => {
-                let text = response::failure(Some(pending.ticket.id()), &error, false);
-                tickets.push(pending.ticket);
-                text
+        let (text, tickets) = match self.0 {
+            Work::One(pending) => {
+                let (text, ticket) = pending.refuse(&error);
+                (text, vec![ticket])
             }
-        });
-        let text = form.join(texts.collect()).unwrap_or_default();
+            Work::Batch(parts) => batch::refuse(parts, &error),
+        };
         Reply {
             text,
             refused: Some(INTERNAL_ERROR),
@@ -222,7 +202,18 @@ impl Pending {
         }
     }
 
-    async fn run(self) -> Option<(RequestOutcome, Ticket)> {
+    /// What ends it from outside; `None` when it has no end but the client's or ours.
+    fn cancel(&self) -> Option<Rc<Cancel>> {
+        (!self.endless).then(|| Rc::clone(self.ticket.cancel()))
+    }
+
+    /// Its answer when it is not run.
+    pub(super) fn refuse(self, error: &RpcError) -> (Vec<u8>, Ticket) {
+        let text = response::failure(Some(self.ticket.id()), error, false);
+        (text, self.ticket)
+    }
+
+    pub(super) async fn run(self) -> Option<(RequestOutcome, Ticket)> {
         let Pending {
             ticket,
             progress,
@@ -260,6 +251,14 @@ impl Reply {
             .collect()
     }
 
+    /// The answers of a batch, whose requests are in flight until this is dropped.
+    pub(super) fn of_batch(text: Vec<u8>, tickets: Vec<Ticket>) -> Reply {
+        Reply {
+            _tickets: tickets,
+            ..Reply::now(text)
+        }
+    }
+
     pub(in crate::mcp) fn now(text: Vec<u8>) -> Reply {
         Reply {
             text,
@@ -288,69 +287,6 @@ impl From<Vec<u8>> for RequestOutcome {
     }
 }
 
-/// A batch's parts as one thing to do.
-pub(in crate::mcp) fn batch(parts: Vec<Part>) -> Received {
-    if parts.iter().any(|part| matches!(part, Part::Wait(_))) {
-        return Received::Call(Call(parts, Form::Array));
-    }
-    let texts = parts.into_iter().filter_map(|part| match part {
-        Part::Done(text) => Some(text),
-        Part::Wait(_) => None,
-    });
-    match Form::Array.join(texts.collect()) {
-        Some(text) => Received::Answer(Reply::now(text)),
-        None => Received::Nothing,
-    }
-}
-
-impl Form {
-    /// No texts make no answer at all, not even an empty array.
-    fn join(self, mut texts: Vec<Vec<u8>>) -> Option<Vec<u8>> {
-        match self {
-            Form::Single => texts.pop(),
-            Form::Array if texts.is_empty() => None,
-            Form::Array => {
-                let bytes = texts.iter().map(|text| text.len() + 1).sum::<usize>();
-                let mut whole = Vec::with_capacity(bytes + 1);
-                for text in texts {
-                    whole.push(if whole.is_empty() { b'[' } else { b',' });
-                    // Freed one by one: together they may be large.
-                    whole.extend(text);
-                }
-                whole.push(b']');
-                Some(whole)
-            }
-        }
-    }
-}
-
-/// What is left for the answers of a batch.
-struct BatchRoom(Cell<usize>);
-
-impl BatchRoom {
-    /// Puts an error in the place of a text for which there is no room. What is short always has some: it may be the
-    /// outcome of a write, which nobody can ask for a second time.
-    fn take(&self, text: &mut Vec<u8>, id: &Id) {
-        let left = self.0.get();
-        if text.len() <= left || text.len() <= SHORT_BYTES {
-            self.0.set(left.saturating_sub(text.len()));
-            return;
-        }
-        let why = format!(
-            "this was done, but its answer of {} bytes does not fit: the answers of one batch have at most {BATCH_BYTES} bytes; send it alone",
-            text.len()
-        );
-        let error = RpcError::new(INTERNAL_ERROR, why);
-        *text = response::failure(Some(id), &error, false);
-    }
-}
-
-impl Default for BatchRoom {
-    fn default() -> BatchRoom {
-        BatchRoom(Cell::new(BATCH_BYTES))
-    }
-}
-
 /// However a call ends, its progress ends with it.
 struct Closing(Progress);
 
@@ -365,8 +301,3 @@ impl std::fmt::Debug for Pending {
         write!(f, "Pending({:?})", self.ticket)
     }
 }
-
-/// The answers of one batch together, those that are short aside: as many as one usual answer may have.
-const BATCH_BYTES: usize = 4 << 20;
-/// An answer that takes no room of a batch.
-const SHORT_BYTES: usize = 16 << 10;

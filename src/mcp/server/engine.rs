@@ -7,7 +7,8 @@
 use std::rc::Rc;
 
 use super::admission::AdmittedRequest;
-use super::call::{self, Call, Part, Received, Reply};
+use super::batch;
+use super::call::{Call, Part, Received, Reply};
 use super::methods::{CatalogError, Methods};
 use crate::mcp::catalog::{Catalog, ServerInfo};
 use crate::mcp::client::session::Session;
@@ -115,7 +116,7 @@ impl Engine {
                 Err(fault) => parts.push(Part::Done(refusal(session, &fault).text)),
             }
         }
-        call::batch(parts)
+        batch::received(parts)
     }
 
     fn batched(

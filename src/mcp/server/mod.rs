@@ -6,6 +6,7 @@ pub(in crate::mcp) mod methods;
 pub(in crate::mcp) mod unready;
 
 mod admission;
+mod batch;
 mod complete;
 mod mrtr;
 mod request_state;
