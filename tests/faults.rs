@@ -5,7 +5,16 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-mod harness;
+#[path = "common"]
+#[allow(dead_code, unreachable_pub)]
+mod common {
+    pub mod mosquitto;
+    pub mod ports;
+    pub mod proxy;
+    pub mod scratch;
+    pub mod size;
+    pub mod waiting;
+}
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,9 +22,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use harness::mosquitto::{Mosquitto, eventually};
-use harness::proxy::{Flow, Proxy};
-use harness::{PATIENCE, full_size};
 use mcpmqtt::broker::{Arrival, Broker, InboxLimits, Status};
 use mcpmqtt::link;
 use mcpmqtt::protocol::QoS;
@@ -23,6 +29,11 @@ use mcpmqtt::protocol::client::{BackoffOptions, Listen, Options, Outcome, Publis
 use mcpmqtt::protocol::message::Message;
 use mcpmqtt::protocol::topic::{SubscribeFilter, TopicName};
 use mcpmqtt::transport::Target;
+
+use common::mosquitto::Mosquitto;
+use common::proxy::{Flow, Proxy};
+use common::size::full_size;
+use common::waiting::{PATIENCE, eventually};
 
 /// Publishes of one direction under way at once.
 const WINDOW: usize = 64;

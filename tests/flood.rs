@@ -5,7 +5,19 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-mod harness;
+#[path = "common"]
+#[allow(dead_code, unreachable_pub)]
+mod common {
+    pub mod agent;
+    pub mod config;
+    pub mod messages;
+    pub mod mosquitto;
+    pub mod ports;
+    pub mod process;
+    pub mod scratch;
+    pub mod size;
+    pub mod waiting;
+}
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,9 +25,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use harness::agent::Agent;
-use harness::mosquitto::Mosquitto;
-use harness::{PATIENCE, full_size, open_config};
 use mcpmqtt::broker::{Arrival, Broker, Inbox, InboxLimits};
 use mcpmqtt::link;
 use mcpmqtt::protocol::client::{Listen, Options, Outcome};
@@ -24,7 +33,15 @@ use mcpmqtt::protocol::message::Message;
 use mcpmqtt::protocol::topic::{SubscribeFilter, TopicName};
 use mcpmqtt::protocol::{Packet, QoS, QosPid, SubscribeReturnCodes, encode};
 use mcpmqtt::transport::Target;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+
+use common::agent::Agent;
+use common::config::open_config;
+use common::mosquitto::Mosquitto;
+use common::process::status_kb;
+use common::size::full_size;
+use common::waiting::PATIENCE;
 
 /// One flood at a time: each alone fills the processors, and two would judge the machine.
 fn turn() -> MutexGuard<'static, ()> {
@@ -194,8 +211,18 @@ fn publish(out: &mut Vec<u8>, topic: &str, payload: &[u8]) {
     encode::publish(out, false, QosPid::AtMostOnce, false, topic, payload).unwrap();
 }
 
+/// What of the resident memory of a program is not its own file, in kB.
+fn data_kb(pid: u32) -> u64 {
+    status_kb(pid, "VmRSS:") - status_kb(pid, "RssFile:")
+}
+
+fn signal(agent: &Agent, signal: Signal) {
+    let pid = Pid::from_raw(agent.pid().try_into().unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
 fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
-    harness::mosquitto::eventually(what, is_so);
+    common::waiting::eventually(what, is_so);
 }
 
 async fn listen(broker: &Broker, filter: &str) -> Inbox {
@@ -304,7 +331,7 @@ fn serve_under_flood(agent: &mut Agent, command: &Value, mut pinged: impl FnMut(
         assert_eq!(quiet.structured()["messages_received"], 1);
         assert_eq!(flooded.structured()["messages_received"], 1000);
         pinged();
-        data = data.max(agent.data_kb());
+        data = data.max(data_kb(agent.pid()));
         rounds += 1;
     }
     (data, rounds)
@@ -328,7 +355,7 @@ fn the_program_under_a_flood_stays_small_and_serves_its_calls() {
     let sent = flooder.sent().unwrap();
     println!(
         "{sent} messages, {rounds} rounds of calls, at most {data} kB beside its code, {} in all",
-        agent.rss_kb()
+        status_kb(agent.pid(), "VmRSS:")
     );
     assert!(sent > 10_000 && rounds > 1);
     assert!(data <= MOST_DATA_KB, "{data} kB");
@@ -354,12 +381,12 @@ fn a_program_that_was_held_up_does_not_take_its_own_delay_for_the_brokers() {
         let before = flooder.pings();
         wait_until("a ping", || flooder.pings() > before);
         let pinged = Instant::now();
-        agent.signal("STOP");
+        signal(&agent, Signal::STOP);
         let is_fair = pinged.elapsed() < Duration::from_millis(200);
         flooder.state.holding.store(false, Ordering::SeqCst);
         // Longer than an answer may take.
         std::thread::sleep(Duration::from_millis(900));
-        agent.signal("CONT");
+        signal(&agent, Signal::CONT);
         agent.tool("mqtt_publish", command.clone()).structured();
         if is_fair {
             assert_eq!(connections(), connected);
@@ -412,7 +439,7 @@ fn the_program_behind_a_flooded_mosquitto_stays_small_and_serves_its_calls() {
     let sent = flood.join().unwrap();
     println!(
         "{sent} messages to mosquitto, {rounds} rounds of calls, at most {data} kB beside its code, {} in all",
-        agent.rss_kb()
+        status_kb(agent.pid(), "VmRSS:")
     );
     assert!(sent > 10_000 && rounds > 1);
     assert!(data <= MOST_DATA_KB, "{data} kB");

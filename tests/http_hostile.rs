@@ -1,8 +1,19 @@
 //! Clients that mean harm, or are broken: whatever they send, the server goes on and gives back what it took.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
-mod harness;
-mod support;
+#[path = "common"]
+#[allow(dead_code, unreachable_pub)]
+mod common {
+    pub mod addresses;
+    pub mod engine;
+    pub mod http_client;
+    pub mod http_server;
+    pub mod messages;
+    pub mod requests;
+    pub mod scratch;
+    pub mod size;
+    pub mod waiting;
+}
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,8 +21,10 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt::http::Limits;
 use serde_json::json;
-use support::http::{KEY, Server, Wanted, post};
-use support::{initialize, modern, request};
+
+use common::http_server::{Server, Wanted};
+use common::messages::{initialize, modern, request};
+use common::requests::{KEY, post, session_delete};
 
 const STATUS: &[u8] = b"GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
@@ -51,11 +64,22 @@ fn valid_requests() -> Vec<Vec<u8>> {
     vec![
         STATUS.to_vec(),
         stateless("tools/list", "", json!({})),
-        stateless("tools/call", "echo", json!({"name": "echo", "arguments": {"text": "hi"}})),
-        stateless("subscriptions/listen", "", json!({"notifications": {"toolsListChanged": true}})),
-        post("", &request(0, "initialize", initialize("2025-11-25")).to_string()),
+        stateless(
+            "tools/call",
+            "echo",
+            json!({"name": "echo", "arguments": {"text": "hi"}}),
+        ),
+        stateless(
+            "subscriptions/listen",
+            "",
+            json!({"notifications": {"toolsListChanged": true}}),
+        ),
+        post(
+            "",
+            &request(0, "initialize", initialize("2025-11-25")).to_string(),
+        ),
         chunked.into_bytes(),
-        format!("DELETE /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: {KEY}\r\nmcp-session-id: x\r\n\r\n").into_bytes(),
+        session_delete(KEY, "x"),
     ]
 }
 
@@ -103,7 +127,7 @@ fn mutate(random: &mut fastrand::Rng, from: &[Vec<u8>]) -> Vec<u8> {
 #[test]
 fn mutated_requests_are_answered_or_closed_and_the_status_throughout() {
     let _turn = alone();
-    let seconds = if harness::full_size() { 120 } else { 20 };
+    let seconds = if common::size::full_size() { 120 } else { 20 };
     let seed = std::env::var("HTTP_MUTATION_SEED")
         .map_or_else(|_| fastrand::u64(..), |it| it.parse().unwrap());
     println!("HTTP_MUTATION_SEED={seed}");

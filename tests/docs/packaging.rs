@@ -1,0 +1,209 @@
+//! What surrounds the program in its packages says what the program does: the manual page, the
+//! completions, the units, the first configuration and the manifests.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use mcpmqtt::cli;
+use mcpmqtt_config::Config;
+use serde_json::Value;
+
+fn packaged(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/package");
+    fs::read_to_string(path.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"))
+}
+
+/// The words of a text that are options.
+fn options_in(text: &str) -> BTreeSet<String> {
+    let end = |c: char| !c.is_ascii_alphanumeric() && c != '-';
+    text.split(end)
+        .filter(|word| word.trim_start_matches('-').len() < word.len())
+        .filter(|word| word.len() > 1 && word.starts_with('-') && !word.ends_with('-'))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The options that `--help` lists.
+fn options() -> BTreeSet<String> {
+    let listed = cli::HELP.lines().filter(|line| line.starts_with("  -"));
+    let found = options_in(&listed.collect::<Vec<_>>().join("\n"));
+    assert!(found.len() > 8, "{found:?}");
+    found
+}
+
+/// The values that the program takes for an option, as its refusal names them.
+fn values_of(option: &str) -> Vec<String> {
+    let refusal = cli::parse([OsString::from(format!("{option}=?"))]).unwrap_err();
+    let text = refusal.to_string();
+    let (_, allowed) = text.split_once("allowed: ").unwrap();
+    let (allowed, _) = allowed.split_once(';').unwrap();
+    let found: Vec<_> = allowed
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty() && *word != "or")
+        .map(str::to_owned)
+        .collect();
+    assert!(found.len() > 1, "{text}");
+    found
+}
+
+#[test]
+fn the_manual_page_has_every_option_and_no_other() {
+    let page = packaged("mcpmqtt.1").replace("\\-", "-");
+    let (_, section) = page.split_once(".SH OPTIONS").unwrap();
+    let (section, _) = section.split_once(".SH").unwrap();
+    assert_eq!(options_in(section), options());
+    for option in ["--transport", "--log-level"] {
+        for value in values_of(option) {
+            assert!(section.contains(&value), "{option} {value}");
+        }
+    }
+}
+
+#[test]
+fn bash_completes_every_option_and_value() {
+    let complete = |words: &str| -> BTreeSet<String> {
+        let script = "source scripts/package/completions/mcpmqtt.bash; COMP_WORDS=(mcpmqtt $1 '') \
+                      COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _mcpmqtt; printf '%s\\n' \"${COMPREPLY[@]}\"";
+        let output = Command::new("bash")
+            .args(["-c", script, "bash", words])
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        lines.lines().map(str::to_owned).collect()
+    };
+    assert_eq!(complete(""), options());
+    for option in ["--transport", "--log-level"] {
+        let wanted: BTreeSet<_> = values_of(option).into_iter().collect();
+        assert_eq!(complete(option), wanted);
+    }
+}
+
+#[test]
+fn zsh_completes_every_option_and_value() {
+    let text = packaged("completions/_mcpmqtt");
+    let (_, specs) = text.split_once("_arguments -S").unwrap();
+    let without_help: String = specs
+        .split('[')
+        .map(|part| part.rsplit(']').next().unwrap())
+        .collect();
+    assert_eq!(options_in(&without_help), options());
+    for option in ["--transport", "--log-level"] {
+        let values = format!("({})", values_of(option).join(" "));
+        assert!(text.contains(&values), "{option} {values}");
+    }
+}
+
+#[test]
+fn fish_completes_every_option_and_value() {
+    let text = packaged("completions/mcpmqtt.fish");
+    let mut found = BTreeSet::new();
+    for line in text
+        .lines()
+        .filter(|line| line.contains("complete -c $command -"))
+    {
+        let words: Vec<_> = line.split_whitespace().collect();
+        for pair in words.windows(2) {
+            match pair[0] {
+                "-l" => found.insert(format!("--{}", pair[1])),
+                "-s" => found.insert(format!("-{}", pair[1])),
+                _ => continue,
+            };
+        }
+    }
+    assert_eq!(found, options());
+    for option in ["--transport", "--log-level"] {
+        let values = format!("'{}'", values_of(option).join(" "));
+        assert!(text.contains(&values), "{option} {values}");
+    }
+}
+
+#[test]
+fn the_first_configuration_has_no_fault_and_nothing_to_warn_of() {
+    let (_, warnings) = Config::parse(&packaged("config.json")).unwrap();
+    assert_eq!(format!("{warnings:?}"), "[]");
+}
+
+#[test]
+fn the_service_starts_the_program_with_arguments_that_it_understands() {
+    let unit = packaged("systemd/mcpmqtt.service");
+    let line = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart="))
+        .unwrap();
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(words[0], "/usr/bin/mcpmqtt");
+    cli::parse(words[1..].iter().map(OsString::from)).unwrap();
+}
+
+/// tests/program/service.rs has the program tell all this.
+#[test]
+fn the_service_waits_for_what_the_program_tells() {
+    let unit = packaged("systemd/mcpmqtt.service");
+    for line in ["Type=notify", "NotifyAccess=main", "WatchdogSec=30"] {
+        assert!(unit.lines().any(|found| found == line), "{line}");
+    }
+    // `$$` is a `$` for the shell, to which systemd hands the variable over.
+    assert!(unit.contains("\nExecReload=/bin/sh -c 'kill -HUP $$MAINPID'\n"));
+    assert!(unit.contains("RestrictAddressFamilies=") && unit.contains("AF_UNIX"));
+}
+
+#[test]
+fn the_bundle_names_the_tools_that_there_are_and_starts_the_program() {
+    let manifest: Value = serde_json::from_str(&packaged("manifest.json")).unwrap();
+    let names = |tools: &Value| -> BTreeSet<String> {
+        let tools = tools.as_array().unwrap();
+        let name = |tool: &Value| tool["name"].as_str().unwrap().to_owned();
+        tools.iter().map(name).collect()
+    };
+    let real: Value = serde_json::from_str(include_str!("../data/tools_list.json")).unwrap();
+    assert_eq!(names(&manifest["tools"]), names(&real["tools"]));
+
+    let arguments = manifest["server"]["mcp_config"]["args"].as_array().unwrap();
+    let words = arguments.iter().map(|word| word.as_str().unwrap().into());
+    cli::parse(words.collect::<Vec<OsString>>()).unwrap();
+}
+
+#[test]
+fn the_container_holds_the_program_alone_and_starts_it_with_arguments_that_it_understands() {
+    let text = packaged("Containerfile");
+    let value = |word: &str| {
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(word));
+        let first = lines.next().unwrap_or_else(|| panic!("no {word}"));
+        assert_eq!(lines.next(), None, "{word} twice");
+        first.trim().to_owned()
+    };
+    assert_eq!(value("FROM "), "scratch");
+    assert_eq!(value("COPY "), "mcpmqtt /mcpmqtt");
+    assert_eq!(value("USER "), "65534:65534");
+    assert_eq!(value("ENTRYPOINT "), r#"["/mcpmqtt"]"#);
+    let words: Vec<String> = serde_json::from_str(&value("CMD ")).unwrap();
+    cli::parse(words.iter().map(OsString::from)).unwrap();
+}
+
+#[test]
+fn the_manifests_fit_their_schemas() {
+    let parsed = |file: &str| serde_json::from_str::<Value>(&packaged(file)).unwrap();
+    for (file, schema) in [
+        ("manifest.json", "schemas/mcpb-manifest-0.3.json"),
+        ("server.json", "schemas/server-2025-12-11.json"),
+    ] {
+        let validator = jsonschema::validator_for(&parsed(schema)).unwrap();
+        let mut document = parsed(file);
+        if file == "server.json" {
+            // Only its publisher knows it: scripts/package/build takes it from the environment.
+            assert_eq!(document.get("name"), None);
+            document["name"] = "invalid.test/mcpmqtt".into();
+        }
+        let faults: Vec<_> = validator
+            .iter_errors(&document)
+            .map(|e| e.to_string())
+            .collect();
+        assert!(faults.is_empty(), "{file}: {faults:?}");
+        assert!(!validator.is_valid(&Value::from(1)), "{schema}");
+    }
+}

@@ -1,0 +1,60 @@
+//! The real program: its command line, its start, its tools over stdio and HTTP, real brokers and broken ones.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, unreachable_pub)]
+
+#[path = "../common"]
+mod common {
+    pub mod addresses;
+    pub mod agent;
+    pub mod config;
+    pub mod device;
+    /// It is made for tests of the server, which look closer.
+    #[allow(dead_code)]
+    pub mod http_client;
+    pub mod messages;
+    pub mod mosquitto;
+    pub mod pipes;
+    pub mod ports;
+    pub mod process;
+    pub mod program;
+    pub mod requests;
+    pub mod scratch;
+    pub mod size;
+    pub mod waiting;
+}
+
+mod broker_limits;
+mod call;
+mod calls;
+mod check;
+mod check_connect;
+mod cli;
+mod demo;
+mod end_of_input;
+mod escapes;
+mod failed_start;
+mod hostile_brokers;
+mod house;
+mod http_program;
+mod http_results;
+mod http_strangers;
+#[cfg(feature = "tls")]
+mod https;
+mod keyfile;
+mod large_messages;
+mod memory;
+mod metrics;
+mod mosquitto;
+#[cfg(not(feature = "tls"))]
+mod no_tls;
+mod outages;
+mod presence;
+mod reload;
+mod service;
+mod stalls;
+mod startup;
+#[cfg(feature = "tls")]
+mod tls;
+mod tools;
+mod topic_resources;
+mod watches;
