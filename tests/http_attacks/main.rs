@@ -333,12 +333,12 @@ fn with_key(key: &str) -> Vec<u8> {
     format!("GET /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: {key}\r\n\r\n").into_bytes()
 }
 
-/// Tries another wrong key from each address, again and again, while `meanwhile` goes on.
-fn while_wrong_keys_come<T>(server: &Server, meanwhile: impl FnOnce() -> T) -> T {
+/// Tries another wrong key from each of so many addresses, again and again, while `meanwhile` goes on.
+fn while_wrong_keys_come<T>(server: &Server, addresses: u32, meanwhile: impl FnOnce() -> T) -> T {
     let done = AtomicBool::new(false);
     let tried = AtomicUsize::new(0);
     std::thread::scope(|scope| {
-        for number in 0..addresses() {
+        for number in 0..addresses {
             let (done, tried) = (&done, &tried);
             scope.spawn(move || {
                 for attempt in 0.. {
@@ -354,7 +354,7 @@ fn while_wrong_keys_come<T>(server: &Server, meanwhile: impl FnOnce() -> T) -> T
             });
         }
         eventually("strangers have tried", || {
-            tried.load(Ordering::Relaxed) >= addresses() as usize / 4
+            tried.load(Ordering::Relaxed) >= addresses as usize / 4
         });
         let result = meanwhile();
         done.store(true, Ordering::Relaxed);
@@ -367,7 +367,7 @@ fn while_wrong_keys_come<T>(server: &Server, meanwhile: impl FnOnce() -> T) -> T
 fn wrong_keys_from_many_addresses_cost_a_generated_key_nothing() {
     let (record, key) = generated(64 * 1024);
     on_both_places(&record, |server, place| {
-        let report = while_wrong_keys_come(server, || {
+        let report = while_wrong_keys_come(server, addresses(), || {
             let bystander = Bystander::start(place, &key);
             std::thread::sleep(Duration::from_secs(seconds()));
             bystander.after(5);
@@ -386,7 +386,7 @@ fn wrong_keys_from_many_addresses_cost_a_proven_key_nothing() {
         // No request that is served, but the key is right.
         let proven = server.ask(&with_key(&key)).status;
         assert!(![401, 429, 503].contains(&proven), "{proven}");
-        let report = while_wrong_keys_come(server, || {
+        let report = while_wrong_keys_come(server, addresses(), || {
             let bystander = Bystander::start(place, &key);
             std::thread::sleep(Duration::from_secs(seconds()));
             bystander.after(5);
@@ -402,8 +402,11 @@ fn wrong_keys_from_many_addresses_cost_a_proven_key_nothing() {
 #[test]
 fn an_older_key_comes_in_while_wrong_ones_come_from_many_addresses() {
     let (record, key) = hashed(8 * 1024);
+    // As in the field, no more than there are connections for: with more of them, when the key is in hangs on who is
+    // quicker on this machine, the hash of the key or those that take its connection away.
+    let addresses = addresses().min(limits().connections as u32 - 2);
     on_both_places(&record, |server, place| {
-        let (tries, took) = while_wrong_keys_come(server, || {
+        let (tries, took) = while_wrong_keys_come(server, addresses, || {
             let start = Instant::now();
             let tries = (1..1000).find(|_| {
                 let mut client = server.connect_from(1000);
