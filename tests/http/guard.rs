@@ -87,8 +87,13 @@ fn an_idle_connection_is_closed_without_a_word() {
     let server = hurried(|it| it.idle = SHORT);
     let mut client = server.connect();
     assert!(client.rest().is_empty());
-    let mut client = server.connect();
-    client.send(STATUS);
+    // A busy machine may hold this test up for longer than that before it asks.
+    let mut served = (0..100).filter_map(|_| {
+        let mut client = server.connect();
+        client.send(STATUS);
+        client.status().is_some().then_some(client)
+    });
+    let mut client = served.next().expect("it asks in time");
     assert_eq!(client.answer().status, 200);
     assert!(client.rest().is_empty());
 }
@@ -335,21 +340,17 @@ fn strangers_who_hammer_do_not_keep_a_proven_key_waiting_nor_the_status() {
         ..Wanted::default()
     });
     assert_eq!(server.ask(&note(&key)).status, 202);
+    let start = Instant::now();
     let mut strangers: Vec<_> = (0..50).map(|_| server.connect()).collect();
     for (n, stranger) in strangers.iter_mut().enumerate() {
         stranger.send(&note(&format!("guess-{n}")));
     }
-    // The hashes of the strangers are at work or wait for each other.
-    let before = server.key_hashes(&key);
     let mut client = server.connect();
     for _ in 0..40 {
         client.send(&note(&key));
         assert_eq!(client.answer().status, 202);
         assert!(client.is_served());
     }
-    // Behind one of the strangers' hashes each, forty would have been made meanwhile.
-    let meanwhile = server.key_hashes(&key) - before;
-    assert!(meanwhile < 20, "{meanwhile}");
     let mut counts = [0, 0];
     for stranger in &mut strangers {
         match stranger.answer().status {
@@ -358,8 +359,11 @@ fn strangers_who_hammer_do_not_keep_a_proven_key_waiting_nor_the_status() {
             other => panic!("{other}"),
         }
     }
-    // Five at first, and more as time passes; the others had their turn, and were wrong too.
-    assert!(counts[0] <= 8 && counts[1] >= 42, "{counts:?}");
+    // Five at first, and one more for each two seconds.
+    let most = 6 + start.elapsed().as_secs() / 2;
+    assert!(counts[0] <= most, "{counts:?}");
+    // That of the right key: there was none that anybody could have waited behind.
+    assert_eq!(server.key_hashes(&key), 1);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -43,6 +44,25 @@ fn ask(mut socket: &TcpStream, request: &[u8]) -> String {
 
 #[test]
 fn heads_that_never_end_hold_little_memory_on_all_places_together() {
+    // A busy machine may hold this test up until the server gives the heads up; that is no fair round.
+    let held = (0..5).find_map(|_| {
+        let start = Instant::now();
+        let held = held_by_heads();
+        held.or_else(|| {
+            assert!(start.elapsed() > HEAD, "a head was let go");
+            None
+        })
+    });
+    let held = held.expect("the machine is too busy: no round was fair");
+    println!("{held} kB held by 255 heads");
+    assert!(held < 16 << 10, "{held} kB");
+}
+
+/// How long a head may take.
+const HEAD: Duration = Duration::from_secs(10);
+
+/// The most memory in kB that heads on all places hold; `None` when they were not all held.
+fn held_by_heads() -> Option<u64> {
     let folder = Scratch::new();
     let (program, port) = program(&folder);
     let status = b"GET /status HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -57,7 +77,7 @@ fn heads_that_never_end_hold_little_memory_on_all_places_together() {
     let mut head = b"GET /status HTTP/1.1\r\nhost: localhost\r\ncookie: ".to_vec();
     head.resize(32 * 1024 - 4, b'a');
     for mut connection in &connections {
-        connection.write_all(&head).unwrap();
+        connection.write_all(&head).ok()?;
     }
     // With each answer the server has read more of them.
     let asked = connect_from(another_address(255), port);
@@ -66,12 +86,12 @@ fn heads_that_never_end_hold_little_memory_on_all_places_together() {
         status_kb(program.pid(), "VmRSS:")
     });
     let held = most.max().unwrap().saturating_sub(before);
-    println!("{held} kB held by 255 heads");
-    assert!(held < 16 << 10, "{held} kB");
-    // They were all held, none was let go.
-    for connection in &connections {
-        assert!(ask(connection, b"\r\n\r\n").starts_with("HTTP/1.1 200"));
-    }
+    let mut answers = connections
+        .iter()
+        .map(|connection| ask(connection, b"\r\n\r\n"));
+    answers
+        .all(|answer| answer.starts_with("HTTP/1.1 200"))
+        .then_some(held)
 }
 
 /// From 250 addresses 1,250 wrong keys; 37,500 with `MCPMQTT_TEST_FULL` set.
@@ -82,6 +102,7 @@ fn wrong_keys_from_many_addresses_are_few_lines_in_the_log() {
     let rounds = if full_size() { 30 } else { 1 };
     let wrong = b"GET /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: wrong\r\n\r\n";
     let mut refused = 0;
+    let start = Instant::now();
     for number in 0..250 * rounds {
         let connection = connect_from(another_address(number), port);
         for _ in 0..5 {
@@ -96,6 +117,7 @@ fn wrong_keys_from_many_addresses_are_few_lines_in_the_log() {
         }
     }
     let (log, status) = program.end();
+    let took = start.elapsed();
     assert!(status.success(), "{log}");
     let lines: Vec<_> = log
         .lines()
@@ -105,8 +127,8 @@ fn wrong_keys_from_many_addresses_are_few_lines_in_the_log() {
     println!("{} lines for {refused} wrong keys", lines.len());
     // A line at once, one at the end, and one for each ten seconds in between.
     assert!(
-        (2..=2 + rounds as usize).contains(&lines.len()),
-        "{} lines",
+        (2..=2 + took.as_secs() / 10).contains(&(lines.len() as u64)),
+        "{} lines in {took:?}",
         lines.len()
     );
     let told: usize = lines.iter().map(|line| told(line)).sum();

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mcpmqtt::keyfile::{Change, KeyfileError, prepare};
 use mcpmqtt_config::{ApiKey, Config, Secret};
 
+use crate::common::copy::copy_program;
 use crate::common::pipes::pipe;
 use crate::common::program::PROGRAM;
 
@@ -376,13 +377,8 @@ fn run_as_nobody(test: &str) {
     let folder = Folder::new();
     fs::set_permissions(&folder.0, Permissions::from_mode(0o777)).unwrap();
     let program = folder.0.join("test");
-    // A copy, since the build folder may be closed to others. Made by another process: a child that another test
-    // starts meanwhile would have the file open for writing, too, and nobody could run it.
-    let copied = Command::new("cp")
-        .arg(std::env::current_exe().unwrap())
-        .arg(&program)
-        .status();
-    assert!(copied.unwrap().success());
+    // The build folder may be closed to others.
+    copy_program(&std::env::current_exe().unwrap(), &program);
     fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new(&program);
     command

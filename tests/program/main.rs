@@ -7,6 +7,7 @@ mod common {
     pub mod addresses;
     pub mod agent;
     pub mod config;
+    pub mod copy;
     pub mod device;
     /// It is made for tests of the server, which look closer.
     #[allow(dead_code)]

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use crate::common::agent::{Agent, refusal};
 use crate::common::config::open_config;
+use crate::common::copy::copy_program;
 use crate::common::mosquitto::Mosquitto;
 use crate::common::program::{PROGRAM, Program};
 use crate::common::scratch::Scratch;
@@ -178,7 +179,7 @@ impl Other {
     fn new() -> Self {
         let scratch = Scratch::new();
         let program = scratch.path("mcpmqtt");
-        std::fs::copy(PROGRAM, &program).unwrap();
+        copy_program(Path::new(PROGRAM), &program);
         folder(&scratch, "home");
         if rustix::process::geteuid().is_root() {
             chown(scratch.path("home"), Some(OTHER), Some(OTHER)).unwrap();
