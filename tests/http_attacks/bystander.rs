@@ -117,6 +117,13 @@ impl Bystander {
         }
     }
 
+    /// Whether each caller has made so many calls, successful or not.
+    pub fn has_made(&self, calls: usize) -> bool {
+        self.done
+            .iter()
+            .all(|it| it.load(Ordering::Relaxed) >= calls)
+    }
+
     /// What the calls came to so far.
     pub fn report(&self) -> Report {
         let tally = |number: usize| self.tallies[number].lock().unwrap().clone();
