@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_channel::{Receiver, Sender};
 use http_types::{StatusCode, Url};
 use mcpmqtt_config::{ApiKey, KeyDigest, KeyRecord, Secret};
 use smol::future;
@@ -39,6 +40,8 @@ pub(in crate::http) struct Gate {
     /// Keys that were proven wrong: agents with an old key try it again and again.
     wrong: RefCell<HashSet<[u8; 32]>>,
     turn: Arc<Semaphore>,
+    /// What hashes came to whose connection did not last until then: the work was done, and counts.
+    verdicts: (Sender<HashVerdict>, Receiver<HashVerdict>),
     throttle: RefCell<Throttle>,
     metrics: Metrics,
     wrong_keys: Rc<WrongKeys>,
@@ -72,6 +75,9 @@ impl Proven {
         }
     }
 }
+
+/// Whether the key with this digest is the right one.
+type HashVerdict = (KeyDigest, bool);
 
 /// What a key proved to be.
 enum Verdict {
@@ -107,6 +113,8 @@ impl Gate {
             wrong: RefCell::default(),
             // Room for one: a hash takes 64 MiB by default.
             turn: Arc::new(Semaphore::new(1)),
+            // One hash is computed at a time, and what it came to is looked at before the next begins.
+            verdicts: async_channel::bounded(1),
             throttle: RefCell::default(),
             metrics: metrics.clone(),
             wrong_keys: Rc::clone(wrong_keys),
@@ -171,6 +179,7 @@ impl Gate {
 
     /// Costs microseconds, and the same for a wrong key as for the right one.
     fn known(&self, key: &str) -> Option<Rc<Principal>> {
+        self.settle();
         let proven = self.proven.borrow();
         let proven = proven.as_ref()?;
         (KeyDigest::of(key) == proven.digest).then(|| Rc::clone(&proven.principal))
@@ -178,17 +187,28 @@ impl Gate {
 
     /// Whether the slow hash of this key is known to be, or need not be computed to be, another's.
     fn is_wrong(&self, key: &str) -> bool {
+        self.settle();
         self.proven.borrow().is_some()
             || key.len() > KEY_BYTES
             || self.wrong.borrow().contains(KeyDigest::of(key).as_bytes())
     }
 
-    fn keep_wrong(&self, key: &str) {
-        let mut wrong = self.wrong.borrow_mut();
-        if wrong.len() >= WRONG_KEYS {
-            wrong.clear();
+    /// Takes note of what the last hash came to.
+    fn settle(&self) {
+        if self.record.is_none() {
+            return;
         }
-        wrong.insert(*KeyDigest::of(key).as_bytes());
+        while let Ok((digest, is_right)) = self.verdicts.1.try_recv() {
+            if is_right {
+                self.proven.replace(Some(Proven::by(digest)));
+                continue;
+            }
+            let mut wrong = self.wrong.borrow_mut();
+            if wrong.len() >= WRONG_KEYS {
+                wrong.clear();
+            }
+            wrong.insert(*digest.as_bytes());
+        }
     }
 
     /// Who has failed too often waits in the line, and a wrong key from there is not counted again.
@@ -214,12 +234,7 @@ impl Gate {
         if !self.is_wrong(key) {
             waited.begins();
             self.metrics.key_hashed();
-            match prove(record, Secret::new(key), turn).await? {
-                true => {
-                    self.proven.replace(Some(Proven::by(KeyDigest::of(key))));
-                }
-                false => self.keep_wrong(key),
-            }
+            prove(record, Secret::new(key), turn, self.verdicts.0.clone()).await?;
         }
         if let Some(charge) = charge {
             charge.stands();
@@ -294,20 +309,31 @@ pub(in crate::http) fn replaced() -> Refusal {
     )
 }
 
-/// Computes the slow hash. The turn is held until that is done, even when nobody waits for it any more.
+/// Computes the slow hash. The turn is held until that is done and the verdict is given, even when nobody waits for it any
+/// more.
 async fn prove(
     record: Arc<KeyRecord>,
     key: Secret,
     turn: SemaphoreGuardArc,
-) -> Result<bool, Refusal> {
-    let verdict = smol::unblock(move || {
+    verdicts: Sender<HashVerdict>,
+) -> Result<(), Refusal> {
+    let (done, ended) = async_channel::bounded(1);
+    let hashing = smol::unblock(move || {
         let _turn = turn;
-        record.verify(key.expose())
-    })
-    .await;
-    verdict.map_err(|error| {
-        Refusal::new(StatusCode::ServiceUnavailable, error.to_string()).with("retry-after", "5")
-    })
+        let hashed = record.verify(key.expose()).map(|is_right| {
+            // There is room: the one before was taken out before this hash began.
+            let _ = verdicts.try_send((KeyDigest::of(key.expose()), is_right));
+        });
+        // Nobody may wait for it any more.
+        let _ = done.try_send(hashed);
+    });
+    hashing.detach();
+    let failed =
+        |why: String| Refusal::new(StatusCode::ServiceUnavailable, why).with("retry-after", "5");
+    match ended.recv().await {
+        Ok(hashed) => hashed.map_err(|error| failed(error.to_string())),
+        Err(_) => Err(failed("the key could not be checked".into())),
+    }
 }
 
 /// The key that a head shows: the first place that has one decides, as in the original.
@@ -365,3 +391,44 @@ impl std::error::Error for KeyError {}
 const KEY_BYTES: usize = 1024;
 /// More than there are agents with an old key; each takes 32 bytes.
 const WRONG_KEYS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use mcpmqtt_config::Config;
+    use smol::future::{block_on, pending, poll_once};
+
+    use super::*;
+
+    /// A connection that makes room for another one while its key is hashed.
+    #[test]
+    fn what_a_hash_came_to_counts_when_its_connection_is_gone() {
+        let before = r#"{"remote_server": {"api_key_kdf": {"memory_cost": 8192, "time_cost": 1}}}"#;
+        let rotation = mcpmqtt_config::rotate(before, [7; 48]).unwrap();
+        let mut file: serde_json::Value = serde_json::from_str(&rotation.text).unwrap();
+        // As an older version made it: with a slow hash and nothing else.
+        let section = file["remote_server"].as_object_mut().unwrap();
+        section.remove("api_key_check").unwrap();
+        let (config, _) = Config::parse(&file.to_string()).unwrap();
+        let metrics = Metrics::default();
+        let key = config.remote_server.unwrap().api_key;
+        let gate = Gate::new(&key, &metrics, &Rc::default()).unwrap();
+        let head = |key: &str| {
+            let text = format!("GET /mcp HTTP/1.1\r\nhost: a\r\nx-api-key: {key}\r\n\r\n");
+            Head::parse(text.as_bytes()).unwrap()
+        };
+        let (right, wrong) = (head(rotation.key.expose()), head("guess"));
+        block_on(async {
+            for head in [&wrong, &right] {
+                let admitting = gate.admit(RemoteAddr::Unknown, head, pending());
+                // The hash begins, and its connection goes.
+                assert!(poll_once(admitting).await.is_none());
+                // The turn is free again when the hash has ended.
+                drop(gate.turn.acquire_arc().await);
+            }
+            assert!(gate.is_wrong("guess"));
+            assert!(gate.recognize(&right).is_some());
+            assert!(gate.recognize(&wrong).is_none());
+        });
+    }
+}
