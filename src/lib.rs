@@ -1,19 +1,64 @@
 //! The runtime of mcpmqtt: an MCP server that gives AI agents safe access to an MQTT broker.
 //!
-//! # Layout
+//! # The modules
 //!
-//! * [`app`]: the program from its arguments to its exit code: command line, configuration in force, serving.
-//! * [`stdio`]: MCP on standard input and output.
-//! * [`http`]: MCP over HTTP, for remote agents.
-//! * [`mcp`]: the dispatcher of both MCP eras, over a catalog such as `tools` makes.
-//! * [`tools`]: four tools and two resources on an MQTT client, within the policy.
-//! * [`mqtt`]: the MQTT client: a handle that everything else uses, and the driver of the connection.
+//! ```text
+//!                    app                   arguments → configuration → serving → exit code
+//!               ┌─────┴─────┐
+//!             stdio       http             bytes ↔ messages; over HTTP: connections, guard, sessions, event streams
+//!               └─────┬─────┘
+//!         tools ────► mcp                  what agents may call  ►  five versions of MCP, one table of methods
+//!           │
+//!         mqtt                             the MQTT client: a handle, and the driver that alone owns the socket
+//!           │
+//!   mcpmqtt_protocol, mcpmqtt_config       MQTT 3.1.1; configuration, permissions, keys: without I/O, clock or randomness
+//! ```
+//!
+//! * [`app`]: the program from its arguments to its exit code.
+//! * [`stdio`], [`http`]: the two transports. `http` has five rooms: `net`, `h1`, `guard`, `streamable`, `conn`.
+//! * [`mcp`]: the MCP engine over a catalog. Its rooms: `jsonrpc`, `version`, `schema`, `client`, `catalog`, `server`. It
+//!   imports nothing from the rest of the crate.
+//! * [`tools`]: four tools, two resources and every readable topic. Only `tools::access` has the MQTT client: it judges each
+//!   attempt by the policy from its beginning to its end, so that no tool can forget to.
+//! * [`mqtt`]: the MQTT client.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
-//! * [`metrics`], [`logger`]: what is counted; the log.
-//! * [`local`], [`clock`], `io_error`, `file`, `pem`: what tasks on one thread hand to each other; the time of day as text; I/O
-//!   errors in words; files, read without waiting for anybody; certificates and keys.
+//! * [`metrics`], [`logger`], [`clock`], [`local`] (what tasks on one thread hand to each other), `io_error`, `file`, `pem`.
 //!
-//! Dependencies go one way: `app` → `stdio`, `http` → `mcp` ← `tools` → `mqtt` → `mcpmqtt_protocol`.
+//! An arrow means "imports". None runs back up: a test (`tests/docs/layers.rs`) holds the order of the modules, and of the
+//! rooms of `mcp` and `http`. One thread, one executor; no lock on the way of a message.
+//!
+//! # One publish, station by station
+//!
+//! Over stdio:
+//!
+//! 1. `stdio::descriptor` reads bytes, `stdio::lines` cuts a line.
+//! 2. `mcp::server::engine` has `mcp::jsonrpc::message` make a request of it.
+//! 3. `mcp::server::admission` judges envelope, version and method, and says who calls (`mcp::client::caller`).
+//! 4. `mcp::server::methods` finds the tool; `mcp::schema` holds the arguments against its schema. From here on the call is
+//!    in flight (`mcp::client::session`).
+//! 5. `stdio` spawns a task, which runs the call (`mcp::server::call`) to its end or its cancellation.
+//! 6. `tools::publish` makes types of the arguments.
+//! 7. `tools::access` admits the message (policy, rate) and publishes it as long as that is permitted.
+//! 8. `mqtt::client` hands a request to the driver; a `local::oneshot` waits for the outcome.
+//! 9. `mqtt::driver` gives the request to the state machine (`mcpmqtt_protocol::client`), which encodes the packet, and writes
+//!    the bytes (`mqtt::transport`).
+//! 10. Back the same way: the acknowledgement makes an outcome, the outcome a result of the tool, `mcp::catalog::results` its
+//!     shape in the version spoken, and `stdio::outbox` a line.
+//!
+//! Over HTTP steps 1 and 5 are these:
+//!
+//! 1. `http::net::listener` takes a connection in, `http::conn::slots` gives it a slot, `http::net::tls` shakes hands.
+//!    `http::conn::connection` reads the head (`http::net::io`, `http::h1::head`), has `http::guard` judge route, host, origin,
+//!    key and content type, reads the body within its budget (`http::conn::upload`), and hands both to
+//!    `http::streamable::endpoint`, which finds the session and asks the engine.
+//! 2. `http::conn::respond` runs the call. The answer is JSON (`http::streamable::response`), or an event stream if something
+//!    is to be told before it (`http::conn::streamed_call`, `http::streamable::sse`); `http::h1::encode` has async-h1 make
+//!    bytes of both.
+//!
+//! # Why `mcp` is no crate of its own
+//!
+//! It could be: it imports nothing from here, and a test holds that. It has one user, and as a crate it would have to
+//! publish what is private now, take its clock and its randomness from outside, and gain nothing that the test does not give.
 //!
 //! # An MQTT client without MCP
 //!

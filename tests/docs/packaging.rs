@@ -207,3 +207,26 @@ fn the_manifests_fit_their_schemas() {
         assert!(!validator.is_valid(&Value::from(1)), "{schema}");
     }
 }
+
+#[test]
+fn the_manual_says_what_every_dependency_is_for() {
+    let manual = include_str!("../../README.md");
+    let (_, section) = manual.split_once("### What it is made of").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    for manifest in [
+        include_str!("../../Cargo.toml"),
+        include_str!("../../protocol/Cargo.toml"),
+        include_str!("../../config/Cargo.toml"),
+    ] {
+        let (_, dependencies) = manifest.split_once("\n[dependencies]\n").unwrap();
+        let names = dependencies
+            .lines()
+            .take_while(|line| !line.starts_with('['))
+            .filter_map(|line| line.split_once([' ', '.', '=']))
+            .map(|(name, _)| name)
+            .filter(|name| !name.is_empty() && !name.starts_with('#'));
+        for name in names.filter(|name| !name.starts_with("mcpmqtt")) {
+            assert!(section.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+}
