@@ -127,3 +127,27 @@ impl fmt::Display for Host {
 fn is_reg_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
 }
+
+/// What would be right, if `host` is neither a host name nor an address.
+pub(crate) fn rule(host: &str) -> Option<&'static str> {
+    if host.is_empty() {
+        Some("the name or address of the broker")
+    } else if host.contains("://") {
+        Some("the host alone, without `://`; the port has its own key")
+    } else if host.contains('@') {
+        Some("the host alone; the user name and the password have their own keys")
+    } else if host.starts_with('[') {
+        Some("an IPv6 address without brackets")
+    } else if host.matches(':').count() == 1 {
+        Some("the host alone; the port has its own key")
+    } else if host.len() > MAX_HOST_BYTES
+        || host.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/')
+    {
+        Some("a host name or IP address")
+    } else {
+        None
+    }
+}
+
+/// The longest name DNS can carry, in its text form.
+const MAX_HOST_BYTES: usize = 253;

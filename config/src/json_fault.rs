@@ -2,9 +2,8 @@
 //!
 //! Promises: no word of a library, the line of the fault is shown with a caret under it, and nothing of a secret.
 
-use mcpmqtt_protocol::topic::Shown;
-
 use crate::json_scan::{self, Expect, Kind, MAX_DEPTH, Open, Stop, TextFault};
+use crate::json_token::{in_quotes, shown};
 use crate::{json_token, secret_spans, source_line};
 
 /// What is wrong with `text`, which `serde_json` refused at `line` and `column`.
@@ -305,16 +304,6 @@ impl Words<'_> {
 
 fn trailing_comma(closer: &str) -> String {
     format!("trailing comma; remove it, since `{closer}` follows")
-}
-
-/// A character as a message names it.
-pub(crate) fn shown(c: char) -> String {
-    Shown(c.encode_utf8(&mut [0; 4])).to_string()
-}
-
-/// Text from the file as a JSON string in backticks.
-pub(crate) fn in_quotes(text: &str) -> String {
-    Shown(&format!("\"{text}\"")).to_string()
 }
 
 const QUOTE_INSIDE: &str =

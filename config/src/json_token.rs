@@ -1,6 +1,7 @@
 //! What people write in place of JSON, one token or one format at a time, and what to write instead.
 
-use crate::json_fault::{in_quotes, shown};
+use mcpmqtt_protocol::topic::Shown;
+
 use crate::json_scan::{self, Expect, is_number};
 
 /// The place and the reason, if the text as a whole is another format than JSON.
@@ -204,3 +205,13 @@ const COMMENT: &str = "JSON has no comments; remove this one";
 const DOTS: &str = "dots do not stand for what is left out; write it or remove them";
 const LITERALS: [&str; 3] = ["true", "false", "null"];
 const MAX_TOKEN: usize = 40;
+
+/// A character as a message names it.
+pub(crate) fn shown(c: char) -> String {
+    Shown(c.encode_utf8(&mut [0; 4])).to_string()
+}
+
+/// Text from the file as a JSON string in backticks.
+pub(crate) fn in_quotes(text: &str) -> String {
+    Shown(&format!("\"{text}\"")).to_string()
+}

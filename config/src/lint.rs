@@ -8,8 +8,7 @@ use serde_json::Value;
 
 use crate::finding::Report;
 use crate::lint_text;
-use crate::policy::Permissions;
-use crate::topics::Entry;
+use crate::policy::{Grant, Permissions};
 
 /// What is wrong if the file is that of an MCP client, which names the servers to start.
 pub(crate) fn client_file(file: &Value) -> Option<String> {
@@ -55,6 +54,13 @@ pub(crate) fn values(file: &Value, report: &Report) {
             "is not used, because `port` means TCP; remove one of them",
         );
     }
+}
+
+/// A grant and where it was read.
+pub(crate) struct Entry {
+    /// Of the pattern, as in `topics[2].pattern`.
+    pub(crate) path: String,
+    pub(crate) grant: Grant,
 }
 
 /// Doubts about the rules, of which no two have the same pattern.

@@ -7,10 +7,10 @@ use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::unsendable;
 use serde_json::Value;
 
-use crate::notice;
 use crate::secret::Secret;
 use crate::section::Section;
 use crate::tls::{Asked, Tls};
+use crate::{host, notice};
 
 /// How to reach the broker and how to behave there.
 #[derive(Clone, Debug)]
@@ -142,34 +142,13 @@ fn host(section: &Section<'_>) -> String {
 
 /// Reports a `host` that is neither a host name nor an address.
 pub(crate) fn judge_host(section: &Section<'_>, host: &str) {
-    if let Some(allowed) = host_rule(host) {
+    if let Some(allowed) = host::rule(host) {
         // What stands before `@` in an address is a login.
         let shown = match host.rsplit_once('@') {
             Some((_, host)) => format!("…@{host}"),
             None => host.to_owned(),
         };
         section.refuse("host", &Value::from(shown), allowed);
-    }
-}
-
-/// What would be right, if `host` is neither a host name nor an address.
-pub(crate) fn host_rule(host: &str) -> Option<&'static str> {
-    if host.is_empty() {
-        Some("the name or address of the broker")
-    } else if host.contains("://") {
-        Some("the host alone, without `://`; the port has its own key")
-    } else if host.contains('@') {
-        Some("the host alone; the user name and the password have their own keys")
-    } else if host.starts_with('[') {
-        Some("an IPv6 address without brackets")
-    } else if host.matches(':').count() == 1 {
-        Some("the host alone; the port has its own key")
-    } else if host.len() > MAX_HOST_BYTES
-        || host.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/')
-    {
-        Some("a host name or IP address")
-    } else {
-        None
     }
 }
 
@@ -270,9 +249,6 @@ fn wire_text<'a>(section: &Section<'a>, key: &'static str) -> Option<&'a str> {
 }
 
 const DEFAULT_HOST: &str = "localhost";
-
-/// The longest name DNS can carry, in its text form.
-const MAX_HOST_BYTES: usize = 253;
 
 const MAX_WIRE_BYTES: usize = 65_535;
 

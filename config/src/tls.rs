@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::mqtt::host_rule;
+use crate::host;
 use crate::section::Section;
 
 /// TLS to the broker.
@@ -145,7 +145,7 @@ fn server_name(section: &Section<'_>) -> Option<String> {
     let name = section
         .text("server_name")
         .filter(|name| !name.is_empty())?;
-    if let Some(allowed) = host_rule(name) {
+    if let Some(allowed) = host::rule(name) {
         section.refuse("server_name", &Value::from(name), allowed);
     }
     Some(name.to_owned())

@@ -6,9 +6,10 @@ use mcpmqtt_protocol::topic::{Shown, TopicFault, TopicFilter};
 use serde_json::Value;
 
 use crate::finding::Report;
+use crate::hint;
+use crate::lint::{self, Entry};
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
-use crate::{hint, lint};
 
 /// Reads the list under `topics`. Entries of the same pattern become one grant.
 pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
@@ -35,13 +36,6 @@ pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
     let rules = merge(entries, root.report());
     lint::rules(&rules, root.report());
     rules.into_iter().map(|rule| rule.grant).collect()
-}
-
-/// A grant and where it was read.
-pub(crate) struct Entry {
-    /// Of the pattern, as in `topics[2].pattern`.
-    pub(crate) path: String,
-    pub(crate) grant: Grant,
 }
 
 fn read_entry(section: Section<'_>) -> Option<Entry> {

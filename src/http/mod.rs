@@ -212,10 +212,14 @@ async fn secure(
     slot: &Slot,
     server_state: &ServerState,
 ) -> Option<Stream> {
+    let Stream::Tcp(socket) = stream else {
+        return Some(stream);
+    };
     let deadlines = &server_state.deadlines;
-    match slot.within(deadlines.head, tls.handshake(stream)).await {
-        Ok(Ok(Handshake::Secure(stream))) => Some(stream),
-        Ok(Ok(Handshake::PlainHttp(stream))) => {
+    match slot.within(deadlines.head, tls.handshake(socket)).await {
+        Ok(Ok(Handshake::Secure(session))) => Some(Stream::Tls(session)),
+        Ok(Ok(Handshake::PlainHttp(socket))) => {
+            let stream = Stream::Tcp(socket);
             logger::debug(format_args!("{peer}: plain HTTP where HTTPS is spoken"));
             let limit = deadlines.linger;
             let _ = slot.within(limit, stream.write_all(PLAIN_HTTP)).await;

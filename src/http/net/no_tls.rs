@@ -1,11 +1,11 @@
 //! What stands in for HTTPS in a build without the feature `tls`: there never is a connection of it.
 
 use std::io;
+use std::net::TcpStream;
 use std::task::{Context, Poll};
 
+use async_io::Async;
 use mcpmqtt_config::ServerTls;
-
-use super::io::Stream;
 
 /// Cannot be had in this build.
 #[derive(Clone, Debug)]
@@ -31,16 +31,16 @@ impl Tls {
         )
     }
 
-    pub(in crate::http) async fn handshake(&self, _: Stream) -> io::Result<Handshake> {
-        Ok(Handshake::Secure(Stream::Tls(Box::new(self.never))))
+    pub(in crate::http) async fn handshake(&self, _: Async<TcpStream>) -> io::Result<Handshake> {
+        Ok(Handshake::Secure(Box::new(self.never)))
     }
 }
 
 /// As in a build with TLS.
 pub(in crate::http) enum Handshake {
-    Secure(Stream),
+    Secure(Box<TlsSession>),
     #[allow(dead_code)]
-    PlainHttp(Stream),
+    PlainHttp(Async<TcpStream>),
 }
 
 impl TlsSession {

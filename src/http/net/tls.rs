@@ -8,11 +8,11 @@ mod session;
 
 use std::future::poll_fn;
 use std::io;
+use std::net::TcpStream;
 use std::sync::Arc;
 
+use async_io::Async;
 use rustls::ServerConfig;
-
-use super::io::Stream;
 
 pub(in crate::http) use self::session::TlsSession;
 
@@ -26,31 +26,31 @@ pub struct Tls {
 
 /// What a client speaks.
 pub(in crate::http) enum Handshake {
-    /// The stream is what it was, or in TLS now.
-    Secure(Stream),
+    /// TLS.
+    Secure(Box<TlsSession>),
     /// Plain HTTP where TLS is wanted.
-    PlainHttp(Stream),
+    PlainHttp(Async<TcpStream>),
 }
 
 impl Tls {
-    /// Shakes hands on a connection over TCP; others have no need of it.
+    /// Shakes hands on a connection.
     ///
     /// # Errors
     /// The handshake failed, or the connection.
-    pub(in crate::http) async fn handshake(&self, stream: Stream) -> io::Result<Handshake> {
-        let Stream::Tcp(socket) = stream else {
-            return Ok(Handshake::Secure(stream));
-        };
+    pub(in crate::http) async fn handshake(
+        &self,
+        socket: Async<TcpStream>,
+    ) -> io::Result<Handshake> {
         let mut first = [0];
         socket.peek(&mut first).await?;
         // A handshake begins with 22 (RFC 8446 §5.1), a request with the letters of its method.
         if first.iter().all(u8::is_ascii_uppercase) {
-            return Ok(Handshake::PlainHttp(Stream::Tcp(socket)));
+            return Ok(Handshake::PlainHttp(socket));
         }
         let config = Arc::clone(&self.config);
         let session = TlsSession::new(socket, config).map_err(io::Error::other)?;
         poll_fn(|context| session.poll_handshake(context)).await?;
-        Ok(Handshake::Secure(Stream::Tls(Box::new(session))))
+        Ok(Handshake::Secure(Box::new(session)))
     }
 }
 
