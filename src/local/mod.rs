@@ -3,6 +3,7 @@
 //! | | carries | wakes |
 //! |---|---|---|
 //! | [`Notify`](notify::Notify) | nothing: a condition may have changed | the one that waits |
+//! | [`NotifyAll`](notify::NotifyAll) | the same | everybody who waits |
 //! | [`oneshot`] | one value, given once | its receiver |
 //! | [`queue`] | messages, unbounded; the sender can ask how many wait | its receiver |
 //! | [`Watch`](watch::Watch) | the latest value | everybody who waits |

@@ -1,9 +1,9 @@
-//! Wakes the one task that waits for a condition to change.
+//! Wakes tasks that wait for a condition to change: one task ([`Notify`]), or all that wait ([`NotifyAll`]).
 //!
 //! Promises: a notification after the condition was found false is never missed.
-//! Does not: serve several tasks; the last one that waits is woken.
+//! Does not: keep several tasks in a [`Notify`]; the last one that waits is woken.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
@@ -50,5 +50,32 @@ impl Notify {
 impl fmt::Debug for Notify {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Notify").finish_non_exhaustive()
+    }
+}
+
+/// Where any number of tasks wait, and others notify them all.
+#[derive(Default)]
+pub(crate) struct NotifyAll(RefCell<Vec<Waker>>);
+
+impl NotifyAll {
+    /// The condition may have changed.
+    pub(crate) fn notify_all(&self) {
+        for waker in self.0.take() {
+            waker.wake();
+        }
+    }
+
+    /// The task of `context` waits from now on: the next notification wakes it.
+    pub(crate) fn register(&self, context: &Context<'_>) {
+        let mut wakers = self.0.borrow_mut();
+        if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            wakers.push(context.waker().clone());
+        }
+    }
+}
+
+impl fmt::Debug for NotifyAll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotifyAll").finish_non_exhaustive()
     }
 }

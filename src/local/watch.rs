@@ -7,7 +7,9 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
+
+use super::notify::NotifyAll;
 
 /// Cheap to clone; clones share one value.
 #[derive(Clone, Default)]
@@ -18,7 +20,7 @@ struct WatchState<T> {
     value: RefCell<T>,
     /// How often it was set.
     version: Cell<u64>,
-    wakers: RefCell<Vec<Waker>>,
+    changed: NotifyAll,
 }
 
 impl<T: Clone> Watch<T> {
@@ -28,7 +30,7 @@ impl<T: Clone> Watch<T> {
         Self(Rc::new(WatchState {
             value: RefCell::new(value),
             version: Cell::new(0),
-            wakers: RefCell::default(),
+            changed: NotifyAll::default(),
         }))
     }
 
@@ -47,9 +49,7 @@ impl<T: Clone> Watch<T> {
     pub fn set(&self, value: T) {
         self.0.value.replace(value);
         self.0.version.set(self.version() + 1);
-        for waker in self.0.wakers.take() {
-            waker.wake();
-        }
+        self.0.changed.notify_all();
     }
 
     /// Waits until the value fulfils the condition.
@@ -71,10 +71,7 @@ impl<T: Clone> Watch<T> {
 
     /// The task of `context` is woken when the value is set next.
     pub(crate) fn register(&self, context: &Context<'_>) {
-        let mut wakers = self.0.wakers.borrow_mut();
-        if !wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            wakers.push(context.waker().clone());
-        }
+        self.0.changed.register(context);
     }
 }
 

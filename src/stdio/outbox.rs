@@ -10,13 +10,13 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
 use smol::future::yield_now;
 
 use super::descriptor::Output;
 use super::load::Permit;
-use crate::local::notify::Notify;
+use crate::local::notify::{Notify, NotifyAll};
 use crate::mcp::Reply;
 
 #[derive(Default)]
@@ -29,7 +29,7 @@ pub(super) struct Outbox {
     filled: Notify,
     drained: Notify,
     /// Calls that are held back until less waits.
-    held: RefCell<Vec<Waker>>,
+    room: NotifyAll,
 }
 
 struct Entry {
@@ -70,7 +70,7 @@ impl Outbox {
         let mut has_begun = false;
         poll_fn(|context| {
             if has_begun && self.pending.get() > max {
-                self.held.borrow_mut().push(context.waker().clone());
+                self.room.register(context);
                 return Poll::Pending;
             }
             has_begun = true;
@@ -143,9 +143,7 @@ impl Outbox {
         }
         self.done.set(done);
         self.drained.notify();
-        for waker in self.held.take() {
-            waker.wake();
-        }
+        self.room.notify_all();
     }
 }
 

@@ -10,21 +10,23 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
-/// All of them.
+use crate::local::notify::{Notify, NotifyAll};
+
+/// The unread answers of all connections, with their common bound.
 #[derive(Debug)]
 pub(in crate::http) struct Unread {
     limit: usize,
     bytes: Cell<usize>,
-    /// Of those that hold some; by the numbers of their slots.
+    /// The connections with unread bytes, by the numbers of their slots.
     readers: RefCell<BTreeMap<u64, Rc<SlowReader>>>,
-    /// Those parted from that are still to go.
+    /// The number of evicted connections that have not ended yet.
     leaving: Cell<usize>,
-    /// Grows with all that is taken.
+    /// A logical clock, which advances with every read.
     clock: Cell<u64>,
-    /// Calls that are held back.
-    held: RefCell<Vec<Waker>>,
+    /// Calls that are held back until there is room.
+    room: NotifyAll,
 }
 
 /// What one connection has not read yet; dropping it gives the bytes back.
@@ -38,12 +40,12 @@ pub(in crate::http) struct Unsent {
 #[derive(Debug, Default)]
 struct SlowReader {
     bytes: Cell<usize>,
-    /// What it takes is freed at once, not with the last byte.
+    /// Whether bytes are freed when the client reads them, not with the last byte.
     frees: Cell<bool>,
-    /// When it took something last.
+    /// The logical time of the client's last read.
     taken: Cell<u64>,
     parted: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    changed: Notify,
 }
 
 impl Unread {
@@ -54,7 +56,7 @@ impl Unread {
             readers: RefCell::default(),
             leaving: Cell::new(0),
             clock: Cell::new(0),
-            held: RefCell::default(),
+            room: NotifyAll::default(),
         })
     }
 
@@ -97,7 +99,7 @@ impl Unread {
         let mut has_begun = false;
         poll_fn(|context| {
             if has_begun && self.leaving.get() > 0 && self.bytes.get() > self.limit {
-                self.held.borrow_mut().push(context.waker().clone());
+                self.room.register(context);
                 return Poll::Pending;
             }
             has_begun = true;
@@ -157,38 +159,27 @@ impl Unsent {
         }
     }
 
-    /// Waits until this client is parted from.
+    /// Waits until this connection is evicted.
     pub(in crate::http) async fn parting(&self) {
-        poll_fn(|context| {
-            if self.reader.parted.get() {
-                return Poll::Ready(());
-            }
-            self.reader.waker.replace(Some(context.waker().clone()));
-            Poll::Pending
-        })
-        .await;
+        self.reader.changed.until(|| self.reader.parted.get()).await;
     }
 }
 
 impl SlowReader {
     fn part(&self) {
         self.parted.set(true);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.changed.notify();
     }
 }
 
 impl Drop for Unsent {
     fn drop(&mut self) {
         self.hold(0);
-        let Unread { leaving, held, .. } = &*self.unread;
+        let Unread { leaving, room, .. } = &*self.unread;
         if self.reader.parted.get() {
             leaving.set(leaving.get().saturating_sub(1));
         }
-        for waker in held.take() {
-            waker.wake();
-        }
+        room.notify_all();
     }
 }
 

@@ -1,4 +1,4 @@
-//! Where those wait whose keys only a slow hash can prove.
+//! Queue for keys that only a slow hash can prove.
 //!
 //! Promises: one has its turn at a time; a peer that has shown fewer wrong keys comes before one that has shown more,
 //! and otherwise whoever came first; the queue is bounded, for each peer and for all, and whoever has shown most wrong
@@ -7,16 +7,15 @@
 //! Does not: know keys.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
 
 use crate::http::net::remote_addr::RemoteAddr;
+use crate::local::notify::Notify;
 
-/// Those who wait, and one whose turn it is. Clones are the same queue.
+/// The waiting proofs and the one that runs. Clones are the same queue.
 #[derive(Clone, Debug, Default)]
 pub(in crate::http) struct ProofQueue(Rc<RefCell<WaitingProofs>>);
 
@@ -24,7 +23,7 @@ pub(in crate::http) struct ProofQueue(Rc<RefCell<WaitingProofs>>);
 struct WaitingProofs {
     waiting: Vec<Rc<Waiter>>,
     last: u64,
-    /// Somebody has the turn.
+    /// Whether a proof runs.
     taken: bool,
     /// When the rest after the last turn is over.
     rested: Option<Instant>,
@@ -37,19 +36,19 @@ struct Waiter {
     debt: Duration,
     number: u64,
     state: Cell<WaiterState>,
-    waker: RefCell<Option<Waker>>,
+    changed: Notify,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WaiterState {
     Waiting,
-    /// It has the turn.
-    Interrupted,
-    /// Somebody else needed its place.
+    /// The proof has its turn.
+    HasTurn,
+    /// Another proof needed the place in the queue.
     Dropped,
 }
 
-/// The turn of one of them, until it is dropped.
+/// The permit to compute one proof, until it is dropped.
 pub(in crate::http) struct ProofPermit {
     line: ProofQueue,
     began: Cell<Instant>,
@@ -72,15 +71,9 @@ impl ProofQueue {
         let place = self.enter(peer, debt)?;
         self.call_next();
         let waiter = &place.waiter;
-        let called = poll_fn(|context| match waiter.state.get() {
-            WaiterState::Interrupted => Poll::Ready(true),
-            WaiterState::Dropped => Poll::Ready(false),
-            WaiterState::Waiting => {
-                waiter.waker.replace(Some(context.waker().clone()));
-                Poll::Pending
-            }
-        });
-        if !called.await {
+        let is_over = || waiter.state.get() != WaiterState::Waiting;
+        waiter.changed.until(is_over).await;
+        if waiter.state.get() == WaiterState::Dropped {
             return None;
         }
         let rested = self.0.borrow().rested;
@@ -117,7 +110,7 @@ impl ProofQueue {
             debt,
             number: queue.last,
             state: Cell::new(WaiterState::Waiting),
-            waker: RefCell::default(),
+            changed: Notify::default(),
         });
         queue.waiting.push(Rc::clone(&waiter));
         let line = self.clone();
@@ -132,10 +125,7 @@ impl ProofQueue {
         });
         if let Some(first) = first.filter(|_| !queue.taken) {
             queue.taken = true;
-            queue
-                .waiting
-                .swap_remove(first)
-                .end(WaiterState::Interrupted);
+            queue.waiting.swap_remove(first).end(WaiterState::HasTurn);
         }
     }
 
@@ -148,9 +138,7 @@ impl ProofQueue {
 impl Waiter {
     fn end(&self, state: WaiterState) {
         self.state.set(state);
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        self.changed.notify();
     }
 }
 
@@ -173,7 +161,7 @@ impl Drop for QueuedProof {
     fn drop(&mut self) {
         match self.waiter.state.get() {
             WaiterState::Dropped => {}
-            WaiterState::Interrupted => self.line.is_over(),
+            WaiterState::HasTurn => self.line.is_over(),
             WaiterState::Waiting => {
                 let number = self.waiter.number;
                 let mut queue = self.line.0.borrow_mut();
@@ -183,9 +171,9 @@ impl Drop for QueuedProof {
     }
 }
 
-/// Of one peer; each of them holds a connection.
+/// The most waiting proofs of one peer; each holds a connection.
 const WAITING_OF_PEER: usize = 64;
-/// Of all: half of the connections there are by default.
+/// The most waiting proofs of all peers: half of the default number of connections.
 const WAITING: usize = 128;
 const LONGEST_REST: Duration = Duration::from_secs(2);
 
