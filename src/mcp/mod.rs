@@ -9,10 +9,10 @@
 //!
 //! * `jsonrpc`: JSON-RPC messages from bytes, responses to bytes.
 //! * `version`: what differs between the five revisions, and the envelopes of the two eras.
-//! `schema`: a tool's input schema, and the validation of arguments against it.
-//! `client`: the connected client: its session, its share of the limits, its notifications and its answers.
-//! `catalog`: the tools, resources and prompts of a server, and their shape in each version.
-//! `server`: from a message to its response.
+//! * `schema`: a tool's input schema, and the validation of arguments against it.
+//! * `client`: the connected client: its session, its share of the limits, its notifications and its answers.
+//! * `catalog`: the tools, resources and prompts of a server, and their shape in each version.
+//! * `server`: from a message to its response.
 
 pub mod catalog;
 pub mod jsonrpc;
