@@ -1,4 +1,4 @@
-//! The `topics` list: patterns, what is permitted on them, and what an agent is told about them.
+//! The `topics` list: patterns, their permissions, and their descriptions for agents.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
 use crate::{hint, lint};
 
-/// Reads the list under `topics`. Entries of the same pattern become one grant.
+/// Reads the list under `topics`. Entries with the same pattern become one grant.
 pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
     let mut entries = Vec::new();
     let value = root.value("topics");
@@ -37,9 +37,9 @@ pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
     rules.into_iter().map(|rule| rule.grant).collect()
 }
 
-/// A grant and where it was read.
+/// A grant and its place in the file.
 pub(crate) struct Entry {
-    /// Of the pattern, as in `topics[2].pattern`.
+    /// The path of the pattern, as in `topics[2].pattern`.
     pub(crate) path: String,
     pub(crate) grant: Grant,
 }
@@ -127,7 +127,7 @@ fn permissions(section: &Section<'_>) -> Permissions {
     permissions
 }
 
-/// What to write instead of a permission that does not exist.
+/// The hint for an unknown permission.
 fn instead_of_entry(entry: &str) -> String {
     match hint::of_permission(entry, names()).as_slice() {
         [] => String::new(),
@@ -139,7 +139,7 @@ fn instead_of_entry(entry: &str) -> String {
     }
 }
 
-/// What to write instead of a text that should be a list.
+/// The hint for a string in the place of a list.
 fn instead_of_text(text: &str) -> String {
     let words = text
         .split([',', ' ', ';', '|', '+'])
@@ -154,7 +154,7 @@ fn instead_of_text(text: &str) -> String {
     }
 }
 
-/// The permissions that exist.
+/// The names of all permissions.
 fn names() -> impl Iterator<Item = &'static str> {
     ALLOWED.split('`').skip(1).step_by(2)
 }
