@@ -40,8 +40,8 @@ pub fn rotate(text: &str, entropy: [u8; 48]) -> Result<Rotation, GenkeyError> {
     rotate_bytes(text.as_bytes(), entropy, None)
 }
 
-/// Like [`rotate`], for what was read from a file: bytes that are no UTF-8 text are refused with their place. Where the
-/// section `remote_server` is new, it listens on `socket`, if there is one, and not on the default.
+/// Like [`rotate`], for the bytes of a file: bytes that are not UTF-8 are refused with their place. A new section
+/// `remote_server` listens on `socket`, if given, instead of the default.
 pub fn rotate_bytes(
     bytes: &[u8],
     entropy: [u8; 48],
