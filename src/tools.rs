@@ -1,9 +1,9 @@
-//! What the program offers to agents: four tools, two resources and every readable topic as a
-//! resource, over one broker connection.
+//! The tools and resources that agents use: four tools, two fixed resources and every readable topic as a resource,
+//! over one broker connection.
 //!
-//! It promises: every filter and topic passes the policy before it reaches the broker, and every
-//! message that comes passes it again; whatever goes wrong is told in a sentence that says what
-//! happened to the caller's message. It does not know who calls, or over what.
+//! Promises: every filter and topic is checked against the policy before it reaches the broker, and every received
+//! message is checked again; every error message says what happened to the caller's message. Does not: know the
+//! transport.
 
 mod access;
 mod arguments;
@@ -36,34 +36,34 @@ use crate::mqtt;
 
 pub use self::resources::BrokerInfo;
 
-/// Everything the tools need.
+/// The shared state of all tools.
 #[derive(Debug)]
 pub struct Context {
     access: Access,
-    /// Bytes of topics and payloads in one result.
+    /// The limit on topic and payload bytes in one result.
     result_bytes: usize,
     queries: QueryQueue,
     notifier: Notifier,
     metrics: Metrics,
-    /// Runs what watches topics. Weak: its tasks hold this.
+    /// Runs the tasks that watch topics. Weak, because those tasks hold this context.
     executor: Weak<LocalExecutor<'static>>,
 }
 
-/// ToolLimits of what callers may use.
+/// The limits on what callers may use.
 #[derive(Clone, Debug)]
 pub struct ToolLimits {
-    /// Bytes of topics and payloads in one result.
+    /// The limit on topic and payload bytes in one result.
     pub result_bytes: usize,
-    /// Publishes of each caller in a second; 0 for any number.
+    /// The publishes allowed to each caller in a second; 0 for no limit.
     pub publishes_per_second: usize,
-    /// Places of calls that wait for messages.
+    /// The places of calls that wait for messages.
     pub listeners: Places,
-    /// Places of topics that are watched for subscribers.
+    /// The places of topics that are watched for subscribers.
     pub watches: Places,
 }
 
 impl Context {
-    /// Has the tools use `client` within `policy`. Calls are counted in `metrics`; what goes on between calls runs on
+    /// Creates the tools' state over `client` and `policy`. Calls are counted in `metrics`; background tasks run on
     /// `executor`.
     #[must_use]
     pub fn new(
@@ -89,8 +89,8 @@ impl Context {
         })
     }
 
-    /// Puts another policy in force, for what is under way too. When this returns, nothing goes on that it does not
-    /// permit.
+    /// Replaces the policy, also for calls in progress. When this returns, no work continues that the new policy does
+    /// not permit.
     pub async fn replace_policy(&self, policy: Policy) {
         self.access.replace_policy(policy);
         self.notifier
@@ -100,10 +100,10 @@ impl Context {
         }
         let settled = async {
             self.access.settled().await;
-            // The driver is awake by now, and takes back what was given up and not sent.
+            // The driver is awake by now and takes back publishes that were cancelled before they were sent.
             future::yield_now().await;
         };
-        // Work that does not get its turn, because its client takes nothing, does nothing either.
+        // Work that gets no turn, because its client does not read, has no effect either.
         let late = async {
             Timer::after(SETTLING).await;
         };
@@ -111,7 +111,7 @@ impl Context {
     }
 }
 
-/// For a program with one caller.
+/// The limits of a program with a single caller.
 impl Default for ToolLimits {
     fn default() -> Self {
         Self {
@@ -123,7 +123,7 @@ impl Default for ToolLimits {
     }
 }
 
-/// The tools as they are described, without anything that could do their work.
+/// The tools' descriptions, with handlers that do nothing.
 #[must_use]
 pub fn described() -> Vec<Tool> {
     vec![
@@ -134,7 +134,7 @@ pub fn described() -> Vec<Tool> {
     ]
 }
 
-/// The catalog that the dispatcher serves.
+/// Builds the catalog that the engine serves.
 #[must_use]
 pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
     Catalog {
@@ -151,7 +151,7 @@ pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
     }
 }
 
-/// Who the server is, and what a model should know before it reads anything else.
+/// The server's identity and its instructions to the model.
 #[must_use]
 pub fn server_info(context: &Rc<Context>) -> ServerInfo {
     let context = Rc::clone(context);
@@ -182,5 +182,5 @@ where
     Tool { handler, ..tool }
 }
 
-/// For calls to be judged by new rules.
+/// The time that calls get to be checked against a new policy.
 const SETTLING: Duration = Duration::from_secs(1);

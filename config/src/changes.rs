@@ -1,12 +1,12 @@
-//! What differs between two configurations and takes effect at a restart only.
+//! The differences between two configurations that take effect only after a restart.
 
 use crate::mqtt::{Credentials, Mqtt, Password};
 use crate::remote::{ApiKey, RemoteServer};
 use crate::settings::Config;
 
 impl Config {
-    /// The keys that `new` has other values for and that a running program cannot change: all but topics, logging,
-    /// and the remote server's key, hosts and origins.
+    /// The keys that differ in `new` and that a running program cannot change: all keys except topics, logging, and the
+    /// remote server's key, hosts and origins.
     pub fn fixed_changes(&self, new: &Self) -> Vec<String> {
         let mut changed = mqtt(&self.mqtt, &new.mqtt);
         match (&self.remote_server, &new.remote_server) {
@@ -25,7 +25,7 @@ impl Config {
 }
 
 impl ApiKey {
-    /// Whether both let the same keys in.
+    /// Whether both accept the same API keys.
     pub fn is_same(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::None, Self::None) | (Self::Unusable(_), Self::Unusable(_)) => true,

@@ -1,4 +1,4 @@
-//! The configuration in words: every rule as it was understood, no secret. For `--check`.
+//! Describes the configuration for `--check`: every setting as understood, without secrets.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -15,7 +15,8 @@ use crate::settings::Config;
 use crate::tls::{TLS_PORT, Tls, Trust};
 
 impl Config {
-    /// What this configuration means, one statement a line; what is as without a configuration is marked as default.
+    /// Describes the configuration with one statement a line; settings equal to the built-in default are marked as
+    /// default.
     pub fn describe(&self) -> String {
         let default = Self::without_file();
         let mut lines = broker(&self.mqtt, &default.mqtt);
@@ -42,7 +43,7 @@ impl Config {
     }
 }
 
-/// The limits that are not at their default.
+/// The limits that differ from their default.
 fn limits(limits: &Limits) -> Vec<String> {
     let changed = limits
         .iter()
@@ -61,14 +62,14 @@ fn limits(limits: &Limits) -> Vec<String> {
     lines
 }
 
-/// A setting, said to be the default if it is.
+/// Marks a setting that is the default.
 fn marked(setting: impl std::fmt::Display, is_default: bool) -> String {
     let mark = if is_default { " (default)" } else { "" };
     format!("{setting}{mark}")
 }
 
 fn broker(mqtt: &Mqtt, default: &Mqtt) -> Vec<String> {
-    // That of TLS may be the default, or the reason for TLS.
+    // Port 8883 may be the default of TLS, or the reason for TLS.
     let is_default_port = mqtt.port == default.port && mqtt.tls.is_none();
     let is_default = (mqtt.host == default.host, is_default_port);
     let address = marked_address(&mqtt.host, mqtt.port, is_default);
@@ -159,7 +160,7 @@ fn address(host: &str, port: u16) -> String {
     }
 }
 
-/// An address of which the host, the port or both are defaults.
+/// An address whose host, port or both are defaults.
 fn marked_address(host: &str, port: u16, is_default: (bool, bool)) -> String {
     let mark = match is_default {
         (true, true) => " (default)",

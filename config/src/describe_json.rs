@@ -1,4 +1,4 @@
-//! The configuration as JSON: what [`Config::describe`] says, for programs. No secret.
+//! The configuration as JSON: the content of [`Config::describe`] for programs, without secrets.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,8 +15,8 @@ use crate::settings::Config;
 use crate::tls::{Identity, Tls, Trust};
 
 impl Config {
-    /// What this configuration means, with the warnings that [`parse`](Self::parse) gave beside it: an object with
-    /// `broker`, `topics`, `logging`, `remote_server`, `limits` and `findings`. Times are in seconds.
+    /// The configuration with the warnings that [`parse`](Self::parse) returned beside it: an object with `broker`,
+    /// `topics`, `logging`, `remote_server`, `limits` and `findings`. Times are in seconds.
     pub fn describe_json(&self, warnings: &[Finding]) -> Value {
         let limits = self.limits.iter().map(|(limit, value)| {
             let numbers = json!({"value": value, "default": limit.default, "unit": limit.unit});
@@ -37,7 +37,7 @@ impl Config {
 }
 
 impl Refused {
-    /// What is wrong, and doubtful beside it: an object with `findings`, each with `path`, `text` and `severity`.
+    /// The faults and warnings: an object with `findings`, each with `path`, `text` and `severity`.
     pub fn describe_json(&self) -> Value {
         json!({ "findings": findings(&self.problems, &self.warnings) })
     }
@@ -85,7 +85,7 @@ fn identity(identity: &Identity) -> Value {
     json!({"cert_file": file(&identity.cert_file), "key_file": file(&identity.key_file)})
 }
 
-/// Where the password comes from, and never the password.
+/// The source of the password, never the password.
 fn credentials(Credentials { username, password }: &Credentials) -> Value {
     let (source, name) = match password {
         Password::None => ("none", None),

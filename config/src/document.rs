@@ -1,4 +1,4 @@
-//! JSON text to a value, with what `serde_json` alone would pass over in silence: repeated keys.
+//! Parses JSON text, and detects repeated keys, which `serde_json` alone would accept silently.
 
 use std::fmt;
 
@@ -45,7 +45,7 @@ fn read(text: &str, report: &Report) -> Result<Value, String> {
         .map_err(|error| json_fault::explain(text, error.line(), error.column()))
 }
 
-/// Where in the document a value is being parsed.
+/// The position in the document during parsing.
 struct Place<'a> {
     path: String,
     report: &'a Report,

@@ -1,10 +1,10 @@
-//! Bytes of a file to text: UTF-8, and in words what else they seem to be.
+//! Decodes the bytes of a file as UTF-8, and names other encodings in the error message.
 
 use std::str::Utf8Error;
 
 use crate::source_line;
 
-/// The text of the file, without the byte order mark that some editors put before UTF-8; or what is wrong.
+/// The text of the file, without a UTF-8 byte order mark (some editors write one); or the error message.
 pub(crate) fn text(bytes: &[u8]) -> Result<&str, String> {
     if let Some(name) = wide(bytes) {
         return Err(format!("the file is {name} text; save it as UTF-8"));
@@ -21,7 +21,8 @@ pub(crate) fn text(bytes: &[u8]) -> Result<&str, String> {
     }
 }
 
-/// UTF-16 and UTF-32 by their byte order mark, or by the zero in the first character, which is ASCII in JSON.
+/// Recognises UTF-16 and UTF-32 by their byte order mark, or by the zero byte in the first character, which is ASCII in
+/// JSON.
 fn wide(bytes: &[u8]) -> Option<&'static str> {
     match bytes {
         [0xFF, 0xFE, 0, 0, ..] | [0, 0, 0xFE, 0xFF, ..] => Some("UTF-32"),
@@ -38,7 +39,7 @@ fn broken(bytes: &[u8], error: Utf8Error) -> String {
     let byte = bytes.get(at).copied().unwrap_or_default();
     let reason = match (error.error_len(), byte) {
         (None, _) => "it ends in the middle of a character; something is missing".to_owned(),
-        // The two agree from 0xA0 on, and the first has no printable characters below.
+        // Windows-1252 and ISO 8859-1 agree from 0xA0 on, and the latter has no printable characters below.
         (_, 0xA0..) => format!(
             "the byte 0x{byte:02X} begins no character (in Latin-1 it is `{}`); save the file as UTF-8",
             char::from(byte)

@@ -1,14 +1,14 @@
-//! What a reader of the file has to tell: faults and warnings, each with its place.
+//! Findings about the file: faults and warnings, each with its place.
 
 use std::cell::RefCell;
 use std::fmt;
 
-/// One remark about one place of the file.
+/// A finding about one place of the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The place, as in `topics[2].pattern`; empty for the file as a whole.
     pub path: String,
-    /// What is wrong there, and what would be right.
+    /// The fault, and how to correct it.
     pub text: String,
 }
 
@@ -21,12 +21,12 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A file that cannot be used: every fault in it, and the warnings beside them.
+/// A file that cannot be used: all its faults and warnings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// At least one.
+    /// The faults; never empty.
     pub problems: Vec<Finding>,
-    /// Doubtful, but not the reason.
+    /// Warnings, which alone would not refuse the file.
     pub warnings: Vec<Finding>,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Collects findings while the file is read. Readers hold it by shared reference and go on after a fault.
+/// Collects findings while the file is read. Readers share it by reference and continue after a fault.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     problems: RefCell<Vec<Finding>>,
@@ -69,7 +69,7 @@ impl Report {
         !self.problems.borrow().is_empty()
     }
 
-    /// `found` and its warnings, if there was no problem.
+    /// Returns `found` and the warnings, if there was no fault.
     pub(crate) fn conclude<T>(self, found: T) -> Result<(T, Vec<Finding>), Refused> {
         if self.has_problems() {
             Err(self.refuse())
@@ -78,7 +78,7 @@ impl Report {
         }
     }
 
-    /// The end of a file that cannot be used.
+    /// The findings of a file that cannot be used.
     pub(crate) fn refuse(self) -> Refused {
         Refused {
             problems: self.problems.into_inner(),

@@ -1,6 +1,7 @@
-//! A new API key, written into the text of a configuration file.
+//! Generates an API key and writes it into the text of a configuration file.
 //!
-//! Promises: everything else in the file stays as it is, to the byte; each key gets a salt of its own; the result loads.
+//! Promises: every other byte of the file stays unchanged; each key gets a salt of its own; the result is a valid
+//! configuration.
 
 use std::fmt;
 
@@ -14,16 +15,16 @@ use crate::secret::Secret;
 use crate::section::Section;
 use crate::{document, json_edit, key_check, lint};
 
-/// A new key and the file that knows its hash.
+/// A new key, and the file with the key's hash.
 #[derive(Clone)]
 pub struct Rotation {
     /// The new text of the file.
     pub text: String,
-    /// 43 characters of URL-safe base64. It is nowhere else: show it once.
+    /// 43 characters of URL-safe base64. The key is stored nowhere else, so it has to be shown once.
     pub key: Secret,
-    /// There was a key before, which ends with this one.
+    /// Whether there was a key before, which is no longer valid.
     pub replaces: bool,
-    /// The socket of a section that is new.
+    /// The socket of a new `remote_server` section.
     pub socket: Option<String>,
 }
 
@@ -33,15 +34,14 @@ impl fmt::Debug for Rotation {
     }
 }
 
-/// Makes a key and a salt of `entropy`, which must come from the operating system, and puts the hash where
-/// `remote_server.api_key_kdf` is or belongs. Costs already there are kept if they are valid; a plain `api_key` is
-/// removed.
+/// Generates a key and a salt from `entropy`, which must come from the operating system, and writes the hash to
+/// `remote_server.api_key_kdf`. Valid costs in the file are kept; a plain `api_key` is removed.
 pub fn rotate(text: &str, entropy: [u8; 48]) -> Result<Rotation, GenkeyError> {
     rotate_bytes(text.as_bytes(), entropy, None)
 }
 
-/// Like [`rotate`], for what was read from a file: bytes that are no UTF-8 text are refused with their place. Where the
-/// section `remote_server` is new, it listens on `socket`, if there is one, and not on the default.
+/// Like [`rotate`], for the bytes of a file: bytes that are not UTF-8 are refused with their place. A new section
+/// `remote_server` listens on `socket`, if given, instead of the default.
 pub fn rotate_bytes(
     bytes: &[u8],
     entropy: [u8; 48],
@@ -75,7 +75,7 @@ pub fn rotate_bytes(
         ("salt", STANDARD.encode(salt).into()),
         ("hash", STANDARD.encode(&hash).into()),
     ];
-    // What is there and can stay there is not even laid out anew.
+    // Values that stay are not even reformatted.
     let mut changes = Vec::new();
     if server.is_none() {
         changes.push((vec!["remote_server"], json!({})));
@@ -100,7 +100,7 @@ pub fn rotate_bytes(
     })
 }
 
-/// The text of `file` with these values set and the plain key gone; all else as it was.
+/// The text of `file` with these values set and the plain key removed; the rest is unchanged.
 fn changed(bytes: &[u8], file: &Map<String, Value>, changes: &[(Vec<&str>, Value)]) -> String {
     let mut meant = Value::Object(file.clone());
     if let Some(server) = meant
@@ -117,7 +117,7 @@ fn changed(bytes: &[u8], file: &Map<String, Value>, changes: &[(Vec<&str>, Value
     let is_meant = |text: &String| {
         serde_json::from_str(text.trim_start_matches(BOM)).is_ok_and(|it: Value| it == meant)
     };
-    // The layout is worth less than the meaning.
+    // When the text cannot be edited in place, the layout is lost but the values are right.
     edited
         .filter(is_meant)
         .unwrap_or_else(|| format!("{meant:#}\n"))
@@ -134,7 +134,7 @@ fn edited(bytes: &[u8], changes: &[(Vec<&str>, Value)]) -> Option<String> {
     Some(text)
 }
 
-/// Whether somebody may hold a key of this server; the placeholders of a manual are none.
+/// Whether the section has a usable key; placeholders from a manual do not count.
 fn has_key(server: &Map<String, Value>) -> bool {
     let hash = server
         .get("api_key_kdf")
@@ -144,14 +144,14 @@ fn has_key(server: &Map<String, Value>) -> bool {
     hashed || plain.is_some_and(|key| !key.is_empty())
 }
 
-/// Why no key was made. The file is as it was.
+/// Why no key was generated. The file is unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GenkeyError {
-    /// The text is not JSON, too long, or another program's.
+    /// The text is not JSON, too long, or the configuration of another program.
     NotJson(Refused),
-    /// This part is not a JSON object; it must be mended by hand.
+    /// This part is not a JSON object; a person has to correct it.
     NotAnObject(&'static str),
-    /// The key cannot be hashed here.
+    /// There is not enough memory to hash the key.
     OutOfMemory(OutOfMemory),
 }
 
@@ -167,7 +167,7 @@ impl fmt::Display for GenkeyError {
 
 impl std::error::Error for GenkeyError {}
 
-/// The costs of the block that is there; the defaults for what is missing, and for all if any is invalid.
+/// The costs in the block; the default for a missing cost, and all defaults if any cost is invalid.
 fn costs(block: Option<&Value>) -> Costs {
     let report = Report::default();
     let costs = Costs::read(&Section::new(
@@ -182,7 +182,7 @@ fn costs(block: Option<&Value>) -> Costs {
     }
 }
 
-/// What a configuration file begins with where there is none: the built-in defaults.
+/// The text of a new configuration file: the built-in defaults.
 pub const FIRST_FILE: &str = r#"{
   "mqtt": { "host": "localhost", "port": 1883 },
   "topics": [
@@ -195,5 +195,5 @@ pub const FIRST_FILE: &str = r#"{
 }
 "#;
 
-/// Some editors put it before UTF-8.
+/// The byte order mark, which some editors write before UTF-8.
 const BOM: char = '\u{feff}';

@@ -1,4 +1,4 @@
-//! What a person probably meant by a key or a word that does not exist here.
+//! Hints for unknown keys and words: their probable meaning.
 
 use crate::limits::LIMITS;
 use crate::logging::LogLevel;
@@ -25,7 +25,7 @@ pub(crate) fn of_key(key: &str, path: &str, known: &[&str]) -> String {
     }
 }
 
-/// Those of the permissions `names` that `word` stands for in other programs.
+/// The permissions among `names` that `word` stands for in other programs.
 pub(crate) fn of_permission(
     word: &str,
     names: impl Iterator<Item = &'static str>,
@@ -68,7 +68,7 @@ pub(crate) fn of_level(word: &str) -> Option<LogLevel> {
     })
 }
 
-/// The section that has `key`; of several the one nearest to `path`.
+/// The section that has `key`; of several the nearest to `path`.
 fn place_of(key: &str, path: &str) -> Option<&'static str> {
     let mut places = PLACES.iter().filter(|(_, keys)| keys.contains(&key));
     let first = places.clone().next().map(|(place, _)| *place);
@@ -82,19 +82,19 @@ fn place_of(key: &str, path: &str) -> Option<&'static str> {
     below.map(|(place, _)| *place).or(first).or_else(limit)
 }
 
-/// A key without what people write differently: case and the marks between words. Cut, so that a hostile key costs
-/// nothing.
+/// A key without the differences in spelling that people make: case and the marks between words. Cut, so that a hostile
+/// key costs nothing.
 fn bare(key: &str) -> String {
     let letters = key.chars().take(64);
     let letters = letters.filter(|c| !matches!(c, '_' | '-' | '.' | ' '));
     letters.map(|c| c.to_ascii_lowercase()).collect()
 }
 
-/// Whether an unknown key looks like a mistyped `name`: the same but for case or the order of letters, or a few
-/// letters off.
+/// Whether an unknown key looks like a mistyped `name`: equal except for case or the order of letters, or with a few
+/// different letters.
 fn near(key: &str, name: &str) -> bool {
     let allowed = if name.len() > 4 { 2 } else { 1 };
-    // First, so that a hostile key costs nothing.
+    // Checked first, so that a hostile key costs nothing.
     key.len().abs_diff(name.len()) <= allowed
         && (key.eq_ignore_ascii_case(name)
             || sorted(key) == sorted(name)
@@ -127,7 +127,7 @@ fn edits(a: &str, b: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
-/// What keys are called in other programs (without case and marks), and the keys they may stand for here.
+/// Names of keys in other programs (without case and marks), and the keys here that they may stand for.
 const ALIASES: [(&str, &[&str]); 79] = [
     ("user", &["username"]),
     ("login", &["username"]),
@@ -210,7 +210,7 @@ const ALIASES: [(&str, &[&str]); 79] = [
     ("cors", &["allowed_origins"]),
 ];
 
-/// The keys of the sections, for one that stands in the wrong place.
+/// The keys of the sections, for a key in the wrong section.
 const PLACES: [(&str, &[&str]); 6] = [
     (
         "",

@@ -1,6 +1,6 @@
-//! Hosts and origins as `Host`, `Origin` and the lists of the `remote_server` section name them.
+//! Hosts and origins, in `Host` and `Origin` header fields and in the lists of the `remote_server` section.
 //!
-//! Promises: what exists has the characters of RFC 3986 `host [":" port]` and no others; comparison ignores case.
+//! Promises: every value has only the characters of RFC 3986 `host [":" port]`; comparison ignores case.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -9,12 +9,12 @@ use std::str::FromStr as _;
 /// `host [":" port]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// In small letters; IPv6 addresses without brackets.
+    /// The name in lower case; an IPv6 address without brackets.
     name: String,
     port: Option<u16>,
 }
 
-/// `scheme "://" host [":" port]`, as browsers send it.
+/// `scheme "://" host [":" port]`, the form in which browsers send it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     scheme: String,
@@ -22,8 +22,8 @@ pub struct Origin {
 }
 
 impl Host {
-    /// Reads a host and port; the name may be empty, as in the `Host` field of a request whose target has no
-    /// authority. `None` when it is none.
+    /// Parses a host and port; `None` when the text is invalid. The name may be empty, as in the `Host` field of a
+    /// request whose target has no authority.
     #[must_use]
     pub fn parse(text: &str) -> Option<Host> {
         let (name, port) = match text.strip_prefix('[') {
@@ -41,7 +41,7 @@ impl Host {
             }
         };
         let port = match port.strip_prefix(':') {
-            // RFC 3986 §3.2.3: an empty port is the default one.
+            // RFC 3986 §3.2.3: an empty port stands for the default port.
             Some("") => None,
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 Some(digits.parse().ok()?)
@@ -52,13 +52,13 @@ impl Host {
         Some(Host { name, port })
     }
 
-    /// Whether no name is given.
+    /// Whether the name is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.name.is_empty()
     }
 
-    /// Whether it names this machine: no page of another host can be behind it.
+    /// Whether the host is this machine: no page of another host can have this name.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         let name = self.name.strip_suffix('.').unwrap_or(&self.name);
@@ -77,7 +77,7 @@ impl Host {
         }
     }
 
-    /// Whether an entry of `allowed_hosts` covers it: one without a port covers every port.
+    /// Whether an entry of `allowed_hosts` matches the host: an entry without a port matches every port.
     #[must_use]
     pub fn is_covered_by(&self, entry: &Host) -> bool {
         self.name == entry.name && (entry.port.is_none() || entry.port == self.port)
@@ -85,7 +85,7 @@ impl Host {
 }
 
 impl Origin {
-    /// Reads an origin. `None` when it is none; `null` is none.
+    /// Parses an origin; `None` when the text is invalid, and for `null`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Origin> {
         let (scheme, host) = text.split_once("://")?;
@@ -98,7 +98,7 @@ impl Origin {
         Some(Origin { scheme, host })
     }
 
-    /// Whether it is a page served by this machine.
+    /// Whether this machine serves the origin.
     #[must_use]
     pub fn is_loopback(&self) -> bool {
         matches!(self.scheme.as_str(), "http" | "https") && self.host.is_loopback()
@@ -123,7 +123,7 @@ impl fmt::Display for Host {
     }
 }
 
-/// RFC 3986 `reg-name`, of which IPv4 addresses are a part.
+/// RFC 3986 `reg-name`, which includes IPv4 addresses.
 fn is_reg_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
 }

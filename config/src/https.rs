@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use crate::section::Section;
 use crate::tls::Identity;
 
-/// HTTPS.
+/// The settings of HTTPS on the TCP listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTls {
-    /// What the server proves itself with.
+    /// The server's certificate and private key.
     pub identity: Identity,
-    /// PEM file with the authorities whose certificates clients must show; `None`: they need none.
+    /// The PEM file of the authorities for client certificates; `None` requires no client certificate.
     pub client_ca_file: Option<PathBuf>,
 }
 

@@ -1,9 +1,9 @@
-//! Changes to a JSON text that leave the rest of it as it is: layout, order, spelling.
+//! Edits a JSON text without changing the rest: layout, order, spelling.
 //!
-//! Promises: a value that is set stands where the one before it stood, or after the last member of its object, in the
-//! layout of its neighbours; no byte elsewhere changes.
-//! Does not: check the text, which has to be JSON with an object outermost; of repeated keys it takes the last, as
-//! the reader does.
+//! Promises: a new value stands in the place of the old one, or after the last member of its object, in the layout of
+//! the neighbouring members; no other byte changes.
+//! Does not: validate the text, which has to be JSON with an object outermost. Of repeated keys the last one counts, as
+//! for the reader.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use serde::Serialize as _;
 use serde_json::Value;
 use serde_json::ser::{PrettyFormatter, Serializer};
 
-/// Sets the value at `path`, of which every part but the last has to be an object already; `None` when one is not.
+/// Sets the value at `path`, whose parts except the last must be objects already; `None` otherwise.
 pub(crate) fn set(text: &str, path: &[&str], value: &Value) -> Option<String> {
     let (object, key) = Object::around(text, path)?;
     let (place, new) = match object.last(key) {
@@ -24,12 +24,12 @@ pub(crate) fn set(text: &str, path: &[&str], value: &Value) -> Option<String> {
     Some(replaced(text, place, &new))
 }
 
-/// Removes the members at `path`; `None` when there is none.
+/// Removes the members at `path`; `None` when there is no such member.
 pub(crate) fn remove(text: &str, path: &[&str]) -> Option<String> {
     let (object, key) = Object::around(text, path)?;
     let index = object.members.iter().rposition(|it| it.key == key)?;
     let member = object.members.get(index)?;
-    // With the comma before it; the first one with that behind it.
+    // With the comma before the member; the first member with the comma after it.
     let before = index.checked_sub(1).and_then(|it| object.members.get(it));
     let place = match (before, object.members.get(index + 1)) {
         (Some(before), _) => before.value.end..member.value.end,
@@ -46,11 +46,11 @@ fn replaced(text: &str, place: Range<usize>, new: &str) -> String {
     text
 }
 
-/// One object of a text.
+/// An object in the text.
 #[derive(Debug)]
 struct Object {
     members: Vec<Member>,
-    /// Behind its opening bracket.
+    /// The offset after the opening bracket.
     begin: usize,
     layout: Layout,
 }
@@ -58,24 +58,24 @@ struct Object {
 #[derive(Debug)]
 struct Member {
     key: String,
-    /// Where its key begins.
+    /// The offset of the member's key.
     begin: usize,
     value: Range<usize>,
 }
 
-/// How the members of an object are laid out.
+/// The layout of an object's members.
 #[derive(Clone, Debug)]
 struct Layout {
-    /// What stands before each of them, if each has a line of its own.
+    /// The text before each member, if each has a line of its own.
     line: Option<String>,
-    /// What stands before the closing bracket then.
+    /// The text before the closing bracket in that case.
     last_line: String,
-    /// What one level deeper adds.
+    /// The additional indentation of one level.
     indent: String,
 }
 
 impl Object {
-    /// The object that holds the last part of `path`.
+    /// The object that contains the last part of `path`.
     fn around<'a>(text: &str, path: &[&'a str]) -> Option<(Object, &'a str)> {
         let (key, outer) = path.split_last()?;
         let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
@@ -93,7 +93,7 @@ impl Object {
         Some((object, key))
     }
 
-    /// The object that begins at `open`; an empty one is laid out as `usual` says.
+    /// The object that begins at `open`; an empty object gets the layout `usual`.
     fn read(text: &str, open: usize, usual: &Layout) -> Option<Object> {
         text.get(open..)?.strip_prefix('{')?;
         let mut members = Vec::new();
@@ -128,7 +128,7 @@ impl Object {
         self.members.iter().rev().find(|member| member.key == key)
     }
 
-    /// Where a new member goes, and its text.
+    /// The place and the text of a new member.
     fn insertion(&self, key: &str, value: &Value) -> (Range<usize>, String) {
         let member = format!("{}: {}", Value::from(key), self.layout.value(value, false));
         let line = self.layout.line.as_deref();
@@ -150,7 +150,7 @@ impl Object {
 }
 
 impl Member {
-    /// It is an object or a list on one line.
+    /// Whether the member's value is an object or array on one line.
     fn is_compact(&self, text: &str) -> bool {
         let value = text.get(self.value.clone()).unwrap_or_default();
         value.len() > 2 && value.starts_with(['{', '[']) && !value.contains('\n')
@@ -158,7 +158,7 @@ impl Member {
 }
 
 impl Layout {
-    /// The layout of members of which the first has `blank` before it.
+    /// The layout of members whose first has `blank` before it.
     fn of(text: &str, blank: Range<usize>, usual: &Layout) -> Option<Layout> {
         let blank = text.get(blank)?;
         let Some(newline) = blank.rfind('\n') else {
@@ -179,7 +179,7 @@ impl Layout {
         })
     }
 
-    /// That of an object among these members.
+    /// The layout of an object that is a value among these members.
     fn deeper(&self) -> Layout {
         Layout {
             line: self.line.as_ref().map(|line| line.clone() + &self.indent),
@@ -188,7 +188,7 @@ impl Layout {
         }
     }
 
-    /// The text of a value among these members.
+    /// The text of a value in this layout.
     fn value(&self, value: &Value, compact: bool) -> String {
         let line = self.line.as_deref().filter(|_| !compact);
         let Some(line) = line else {
@@ -198,7 +198,7 @@ impl Layout {
         let pretty = PrettyFormatter::with_indent(self.indent.as_bytes());
         let written = value.serialize(&mut Serializer::with_formatter(&mut bytes, pretty));
         match (written, String::from_utf8(bytes)) {
-            // A string of JSON has no line end in it.
+            // A JSON string contains no line end.
             (Ok(()), Ok(text)) => text.replace('\n', line),
             _ => value.to_string(),
         }
@@ -211,7 +211,7 @@ fn skip_blank(text: &str, from: usize) -> usize {
     from + rest.iter().take_while(is_blank).count()
 }
 
-/// Where the value that begins at `begin` ends.
+/// The end offset of the value that begins at `begin`.
 fn end_of_value(text: &str, begin: usize) -> usize {
     let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
     for (at, byte) in text.bytes().enumerate().skip(begin) {

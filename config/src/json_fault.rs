@@ -1,12 +1,13 @@
-//! Why a text is not JSON: the place, and a reason in plain words.
+//! Explains why a text is not JSON: the place and the reason.
 //!
-//! Promises: no word of a library, the line of the fault is shown with a caret under it, and nothing of a secret.
+//! Promises: no text of the parser library is shown; the faulty line is shown with a caret under the fault; no secret
+//! is shown.
 
 use crate::json_scan::{self, Expect, Kind, MAX_DEPTH, Open, Stop, TextFault};
 use crate::json_token::{in_quotes, shown};
 use crate::{json_token, secret_spans, source_line};
 
-/// What is wrong with `text`, which `serde_json` refused at `line` and `column`.
+/// Describes the fault in `text`, which `serde_json` refused at `line` and `column`.
 pub(crate) fn explain(text: &str, line: usize, column: usize) -> String {
     if text.is_empty() {
         return "the file is empty; the least it can hold is `{}`".to_owned();
@@ -28,14 +29,14 @@ pub(crate) fn explain(text: &str, line: usize, column: usize) -> String {
     )
 }
 
-/// Puts a fault into words.
+/// Builds the message of a fault.
 struct Words<'a> {
     text: &'a str,
     stop: &'a Stop,
 }
 
 impl Words<'_> {
-    /// Where the caret belongs, and the reason.
+    /// The offset of the caret, and the reason.
     fn fault(&self) -> (usize, String) {
         let at = self.stop.at;
         match &self.stop.kind {
@@ -69,7 +70,7 @@ impl Words<'_> {
         format!("{missing}; {}", self.missing_brackets())
     }
 
-    /// The brackets that would close what is open.
+    /// The closing brackets of the open objects and arrays.
     fn missing_brackets(&self) -> String {
         let Some(inner) = self.stop.open.last() else {
             return "a value is missing".to_owned();
@@ -93,7 +94,7 @@ impl Words<'_> {
         )
     }
 
-    /// A bracket with its place.
+    /// Names an open bracket with its place.
     fn opened(&self, open: Open) -> String {
         let (line, column) = source_line::position(self.text.as_bytes(), open.at);
         format!("the `{}` of line {line}, column {column}", open.opener())
@@ -208,7 +209,7 @@ impl Words<'_> {
         (at, reason)
     }
 
-    /// What follows the outermost value.
+    /// The reason for text after the outermost value.
     fn after_the_end(&self, found: char) -> String {
         let before = self.slice(self.stop.before.start, self.stop.before.end);
         match found {
@@ -275,7 +276,7 @@ impl Words<'_> {
         }
     }
 
-    /// Whether a string seems to have ended at a quotation mark that was meant as a part of it.
+    /// Whether a string seems to end at a quotation mark that was meant as part of the text.
     fn is_quote_inside(&self, rest: &str) -> bool {
         let before = self.slice(self.stop.before.start, self.stop.before.end);
         before.starts_with('"')
@@ -283,7 +284,7 @@ impl Words<'_> {
             && json_scan::run_length(rest) > 0
     }
 
-    /// Whether the fault is in what no message may repeat.
+    /// Whether the fault lies in text that may be secret.
     fn is_secret(&self) -> bool {
         let spans = secret_spans::find(self.text.as_bytes());
         spans.iter().any(|span| span.contains(&self.stop.at))
@@ -308,5 +309,5 @@ fn trailing_comma(closer: &str) -> String {
 
 const QUOTE_INSIDE: &str =
     "a `\"` inside a string is written `\\\"`; or a comma is missing before this";
-/// Brackets named where many are missing.
+/// The limit on brackets that a message names.
 const MAX_NAMED: usize = 10;

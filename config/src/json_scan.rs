@@ -1,18 +1,19 @@
-//! Finds the first fault of a JSON text, with what was expected there and which brackets are open.
+//! Finds the first fault of a JSON text, with the expected token and the open brackets.
 //!
-//! `serde_json` decides whether a text is JSON. This scanner runs only after it said no, and knows what `serde_json`
-//! does not tell: which token came before, where the open brackets are, what kind of token is broken.
+//! `serde_json` decides whether a text is JSON. This scanner runs only after `serde_json` refused the text, and
+//! determines what `serde_json` does not report: the token before the fault, the open brackets, and the kind of the
+//! broken token.
 
 use std::ops::Range;
 
-/// The first fault.
+/// The first fault and its context.
 #[derive(Debug)]
 pub(crate) struct Stop {
     /// The byte offset of the fault; the end of the last token if the text ends too early.
     pub(crate) at: usize,
     pub(crate) expected: Expect,
     pub(crate) kind: Kind,
-    /// The brackets that are open, the innermost last.
+    /// The open brackets, the innermost last.
     pub(crate) open: Vec<Open>,
     /// The token before the fault.
     pub(crate) before: Range<usize>,
@@ -36,11 +37,11 @@ pub(crate) enum Expect {
 pub(crate) enum Kind {
     /// The text ends too early.
     Ended,
-    /// A character that cannot stand here.
+    /// A character that is not allowed here.
     Unexpected,
     /// One bracket more than [`MAX_DEPTH`] allows.
     TooDeep,
-    /// What begins like a number and is none.
+    /// An invalid number.
     Number(Range<usize>),
     /// A bare word that is not `true`, `false` or `null`.
     Word(Range<usize>),
@@ -198,7 +199,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// RFC 8259 §7.
+    /// Reads an escape sequence (RFC 8259 §7).
     fn escape(&mut self) -> Result<(), (usize, TextFault)> {
         let begin = self.at;
         self.at += 2;
@@ -233,7 +234,7 @@ impl Scan<'_> {
     fn number(&mut self) -> Result<(), Fault> {
         let range = self.run();
         let text = self.text.get(range.clone()).unwrap_or_default();
-        // `serde_json` takes no number that a double cannot hold.
+        // `serde_json` refuses a number that exceeds a double.
         let fits = text.parse().is_ok_and(|number: f64| number.is_finite());
         if is_number(text) && fits {
             self.at = range.end;
@@ -267,13 +268,13 @@ impl Scan<'_> {
     }
 }
 
-/// The length of what a person would take for one word or number at the start of `text`.
+/// The length of the word or number, as a person would read it, at the start of `text`.
 pub(crate) fn run_length(text: &str) -> usize {
     let is_part = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-".contains(&byte);
     text.bytes().take_while(|byte| is_part(*byte)).count()
 }
 
-/// RFC 8259 §6.
+/// Whether the text is a number (RFC 8259 §6).
 pub(crate) fn is_number(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let text = text.strip_prefix('-').unwrap_or(text);
@@ -292,5 +293,5 @@ pub(crate) fn is_number(text: &str) -> bool {
         && exponent.is_none_or(digits)
 }
 
-/// The depth at which `serde_json` gives up, so that its stack stays small.
+/// The nesting limit of `serde_json`, which keeps its stack small.
 pub(crate) const MAX_DEPTH: usize = 128;

@@ -1,10 +1,10 @@
-//! What people write in place of JSON, one token or one format at a time, and what to write instead.
+//! Tokens and formats that people write in place of JSON, and the hint for each.
 
 use mcpmqtt_protocol::topic::Shown;
 
 use crate::json_scan::{self, Expect, is_number};
 
-/// The place and the reason, if the text as a whole is another format than JSON.
+/// The place and the reason, when the whole text is in another format than JSON.
 pub(crate) fn other_format(text: &str) -> Option<(usize, String)> {
     let mut at = 0;
     let mut lines = text.split_inclusive('\n').map(|line| {
@@ -49,19 +49,19 @@ fn is_toml(line: &str) -> bool {
     assigned || (is_header && after_name(inner) == Some("") && !LITERALS.contains(&inner))
 }
 
-/// Words in a row, as in `listener 1883`.
+/// Whether a line consists of plain words, as in `listener 1883`.
 fn is_prose(line: &str) -> bool {
     after_name(line).is_some_and(|rest| rest.starts_with([' ', '\t']))
 }
 
-/// What follows the bare name that the line begins with.
+/// The text after the bare name at the start of the line.
 fn after_name(line: &str) -> Option<&str> {
     let is_part = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     line.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         .then(|| line.trim_start_matches(is_part))
 }
 
-/// What is JSON nowhere outside a string, whatever is expected.
+/// The hint for a token that is invalid everywhere in JSON outside of strings.
 pub(crate) fn never_json(rest: &str, expected: Expect) -> Option<String> {
     let found = rest.chars().next()?;
     let reason = match found {
@@ -105,13 +105,13 @@ fn is_variable(rest: &str) -> bool {
         .is_some_and(|c| c == '{' || c == '(' || c.is_ascii_alphabetic() || c == '_')
 }
 
-/// Characters that [`shown`] escapes although they are no control characters.
+/// Characters that [`shown`] escapes although they are not control characters.
 fn is_invisible(c: char) -> bool {
     !c.is_ascii() && shown(c).starts_with("`\\u")
 }
 
 fn quote(c: char) -> String {
-    // A backtick in backticks would not be seen.
+    // A backtick in backticks would not be visible.
     if c == '`' {
         "a backtick".to_owned()
     } else {
@@ -119,7 +119,7 @@ fn quote(c: char) -> String {
     }
 }
 
-/// What to write instead of a bare word that stands for a value.
+/// The hint for a bare word in the place of a value.
 pub(crate) fn word(word: &str) -> String {
     let literal = match word.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "tru" | "ture" => "true",
@@ -133,7 +133,7 @@ pub(crate) fn word(word: &str) -> String {
     format!("JSON has no `{word}`; write `{literal}`")
 }
 
-/// What to write instead of what begins like a number.
+/// The hint for an invalid number.
 pub(crate) fn number(text: &str) -> String {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => ("-", digits),
@@ -182,7 +182,7 @@ pub(crate) fn number(text: &str) -> String {
     }
 }
 
-/// Whether what JSON takes for no number begins one in other languages.
+/// Whether the text begins a number in other languages, but not in JSON.
 pub(crate) fn begins_number(rest: &str) -> bool {
     rest.trim_start_matches(['+', '.', '-'])
         .starts_with(|c: char| c.is_ascii_digit())
@@ -196,7 +196,7 @@ fn hexadecimal(digits: &str) -> Option<u64> {
     u64::from_str_radix(digits, 16).ok()
 }
 
-/// A token of the ASCII characters that [`json_scan::run_length`] takes, cut where nobody reads on.
+/// Cuts a token of the ASCII characters that [`json_scan::run_length`] accepts to a readable length.
 fn cut(token: &str) -> &str {
     token.get(..MAX_TOKEN).unwrap_or(token)
 }

@@ -1,6 +1,6 @@
-//! The record of an API key: an argon2id hash in place of the key.
+//! The record of an API key: an argon2id hash instead of the key.
 //!
-//! Promises: a record that exists can be computed with; its cost is bounded; comparison takes constant time.
+//! Promises: every record can be computed; its cost is bounded; comparison takes constant time.
 
 use std::fmt;
 
@@ -12,21 +12,21 @@ use ctutils::CtEq;
 use crate::key_check::{self, KeyDigest};
 use crate::section::Section;
 
-/// The costs of one derivation, within bounds and consistent.
+/// The costs of one derivation, within their bounds and consistent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Costs {
-    /// Passes over the memory.
+    /// The number of passes over the memory.
     pub(crate) time_cost: u32,
-    /// Memory in KiB.
+    /// The memory in KiB.
     pub(crate) memory_cost: u32,
-    /// Lanes.
+    /// The number of lanes.
     pub(crate) parallelism: u32,
-    /// Bytes of the hash.
+    /// The length of the hash in bytes.
     pub(crate) hash_len: u32,
 }
 
 impl Costs {
-    /// Reads the costs of an `api_key_kdf` block; a fault is reported and the default taken.
+    /// Reads the costs of an `api_key_kdf` block; a fault is reported and the default used.
     pub(crate) fn read(section: &Section<'_>) -> Self {
         let defaults = Self::default();
         let costs = Self {
@@ -48,10 +48,10 @@ impl Costs {
         costs
     }
 
-    /// The hash of `key`: over the UTF-8 text of the key as it is, not decoded.
+    /// The hash of `key`: of its UTF-8 text, not decoded.
     pub(crate) fn derive(&self, key: &str, salt: &[u8]) -> Result<Vec<u8>, OutOfMemory> {
         let mut hash = vec![0; self.hash_len as usize];
-        // The bounds above leave lack of memory as the only thing that can fail.
+        // The costs are within their bounds, so only lack of memory can fail.
         let params = Params::new(
             self.memory_cost,
             self.time_cost,
@@ -72,7 +72,7 @@ impl Costs {
 }
 
 impl Default for Costs {
-    /// The original's: 64 MiB, three passes, one lane, 32 bytes.
+    /// The costs of the original: 64 MiB, three passes, one lane, 32 bytes.
     fn default() -> Self {
         Self {
             time_cost: 3,
@@ -83,7 +83,7 @@ impl Default for Costs {
     }
 }
 
-/// A key that is known by its hash only.
+/// A key known only by its hash.
 #[derive(Clone)]
 pub struct KeyRecord {
     costs: Costs,
@@ -93,13 +93,14 @@ pub struct KeyRecord {
 }
 
 impl KeyRecord {
-    /// Whether `key` is the key. Costs what the record says, by default 64 MiB and some tenths of a second.
+    /// Whether `key` is the key. Takes the memory and time of the record, by default 64 MiB and some tenths of a
+    /// second.
     pub fn verify(&self, key: &str) -> Result<bool, OutOfMemory> {
         let hash = self.costs.derive(key, &self.salt)?;
         Ok(hash.as_slice().ct_eq(self.hash.as_slice()).into())
     }
 
-    /// Whether both are the same record, and so of the same key.
+    /// Whether both records are equal, and so belong to the same key.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.costs == other.costs
             && self.salt == other.salt
@@ -107,8 +108,8 @@ impl KeyRecord {
             && self.hash.as_slice().ct_eq(other.hash.as_slice()).into()
     }
 
-    /// The digest of the key, which makes [`verify`](Self::verify) needless; a key that `--genkey` made before there
-    /// were digests has none, nor has one that a person chose.
+    /// The digest of the key, which replaces [`verify`](Self::verify). `None` for a key that a person chose, and for a
+    /// key that `--genkey` made before digests existed.
     pub fn digest(&self) -> Option<KeyDigest> {
         self.digest
     }
@@ -118,8 +119,9 @@ impl KeyRecord {
         self.costs.memory_cost
     }
 
-    /// Reads an `api_key_kdf` block, and the `api_key_check` beside it. `Err` says why no key can be checked by it: placeholders, as the original's own
-    /// example has them, are no fault of the file. Costs out of bounds are, and are reported.
+    /// Reads an `api_key_kdf` block, and the `api_key_check` beside it. `Err` is the reason why the record cannot check
+    /// any key: placeholders, as in the original's own example, are not a fault of the file. Costs out of bounds are a
+    /// fault and are reported.
     pub(crate) fn read(section: Section<'_>, check: Option<Section<'_>>) -> Result<Self, String> {
         if let Some(value) = section.value("algorithm") {
             if value != ALGORITHM {
@@ -154,7 +156,7 @@ impl KeyRecord {
     }
 }
 
-/// Says how the hash was made, and nothing of it.
+/// Shows how the hash was made, and no part of it.
 impl fmt::Debug for KeyRecord {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyRecord")
@@ -163,7 +165,7 @@ impl fmt::Debug for KeyRecord {
     }
 }
 
-/// The memory that a record asks for is not to be had.
+/// The memory that a record requires is not available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutOfMemory;
 
@@ -176,7 +178,7 @@ impl fmt::Display for OutOfMemory {
 impl std::error::Error for OutOfMemory {}
 
 fn bytes(section: &Section<'_>, key: &'static str) -> Result<Vec<u8>, String> {
-    // Neither salt nor hash is ever shown.
+    // No message shows the salt or the hash.
     match section.value(key).map(|value| value.as_str()) {
         None => Err(format!("`{key}` is missing")),
         Some(text) => {
@@ -191,9 +193,9 @@ fn bytes(section: &Section<'_>, key: &'static str) -> Result<Vec<u8>, String> {
 /// The only algorithm of the file format.
 pub(crate) const ALGORITHM: &str = "argon2id";
 
-/// Minutes of work at the default memory: more than anyone waits for.
+/// Minutes of work at the default memory: longer than any caller waits.
 const MAX_TIME_COST: u32 = 100;
-/// 1 GiB: more than the machines this runs on can spare for a login.
+/// 1 GiB: more than the target machines can spare for one check.
 const MAX_MEMORY_COST: u32 = 1024 * 1024;
 const MAX_PARALLELISM: u32 = 64;
 const MAX_HASH_LEN: u32 = 1024;

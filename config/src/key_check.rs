@@ -1,8 +1,8 @@
-//! A digest by which a generated key is known without its slow hash.
+//! A digest that recognises a generated key without the slow hash.
 //!
-//! A slow hash protects a key that people chose, since those who steal the file must not find it by trying. A key of
-//! `--genkey` is 256 random bits, which nobody finds by trying however fast the digest is; so it can be checked fast,
-//! and a stranger's wrong key costs nothing. The digest has no salt: digests of several keys are looked up by one.
+//! A slow hash protects a key that a person chose, because an attacker with the file must not find the key by guessing.
+//! A key of `--genkey` has 256 random bits, which cannot be guessed however fast the digest is; so it can be checked
+//! fast, and a wrong key costs nothing. The digest has no salt, so that one digest finds its key among several.
 
 use std::fmt;
 
@@ -17,39 +17,39 @@ use serde_json::{Value, json};
 
 use crate::section::Section;
 
-/// BLAKE2b of a key's text, with 32 bytes of output and the key `mcpmqtt.api_key`.
+/// The BLAKE2b digest of a key's text, with 32 bytes of output and the BLAKE2b key `mcpmqtt.api_key`.
 #[derive(Clone, Copy, Eq)]
 pub struct KeyDigest([u8; 32]);
 
 impl KeyDigest {
-    /// The digest of this key. Costs about a microsecond.
+    /// Computes the digest of a key, which takes about a microsecond.
     #[must_use]
     pub fn of(key: &str) -> Self {
         Self(keyed::<Blake2bMac<U32>, 32>(&[key.as_bytes()]))
     }
 
-    /// Its bytes; two digests are compared by `==`, which takes constant time.
+    /// The bytes of the digest. `==` compares two digests in constant time.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-/// In constant time, whatever differs.
+/// Compares in constant time.
 impl PartialEq for KeyDigest {
     fn eq(&self, other: &Self) -> bool {
         self.0.as_slice().ct_eq(other.0.as_slice()).into()
     }
 }
 
-/// Shows nothing of it.
+/// Hides the digest.
 impl fmt::Debug for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KeyDigest(…)")
     }
 }
 
-/// The `api_key_check` of this key, for the record with this salt and hash.
+/// The `api_key_check` of a key, for the record with this salt and hash.
 pub(crate) fn block(key: &str, salt: &[u8], hash: &[u8]) -> Value {
     json!({
         "algorithm": ALGORITHM,
@@ -58,8 +58,8 @@ pub(crate) fn block(key: &str, salt: &[u8], hash: &[u8]) -> Value {
     })
 }
 
-/// Reads an `api_key_check` beside the record with this salt and hash. `None` when it cannot be used: it is warned of
-/// and the slow hash decides.
+/// Reads an `api_key_check` beside the record with this salt and hash. `None` when the check cannot be used: a warning
+/// is reported and the slow hash is used.
 pub(crate) fn read(section: Section<'_>, salt: &[u8], hash: &[u8]) -> Option<KeyDigest> {
     let bytes = |key| STANDARD.decode(section.value(key)?.as_str()?).ok();
     let known = section
@@ -70,7 +70,7 @@ pub(crate) fn read(section: Section<'_>, salt: &[u8], hash: &[u8]) -> Option<Key
     let remedy = "so it is not used; `--genkey` makes a new key with one that is";
     let doubt = match (known, &digest, &of) {
         (true, Some(_), Some(of)) if *of == record(salt, hash) => None,
-        // Another program, or a person, put another key's record beside it.
+        // Another program or a person replaced the record but not the check.
         (true, Some(_), Some(_)) => Some("is of another key than `api_key_kdf`"),
         _ => Some("cannot be read"),
     };
@@ -81,7 +81,7 @@ pub(crate) fn read(section: Section<'_>, salt: &[u8], hash: &[u8]) -> Option<Key
     digest.filter(|_| doubt.is_none()).map(KeyDigest)
 }
 
-/// By this a check is tied to its record.
+/// Binds a check to its record.
 fn record(salt: &[u8], hash: &[u8]) -> [u8; 16] {
     keyed::<Blake2bMac<U16>, 16>(&[salt, hash])
 }
@@ -89,7 +89,7 @@ fn record(salt: &[u8], hash: &[u8]) -> [u8; 16] {
 fn keyed<M: Mac + KeyInit + OutputSizeUser, const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     let mut out = [0; N];
     debug_assert_eq!(M::OutputSize::USIZE, N);
-    // A key of 15 bytes is none that BLAKE2b refuses.
+    // BLAKE2b accepts a key of 15 bytes, so this never fails.
     if let Ok(mut mac) = M::new_from_slice(KEY) {
         for part in parts {
             mac.update(part);
@@ -99,6 +99,6 @@ fn keyed<M: Mac + KeyInit + OutputSizeUser, const N: usize>(parts: &[&[u8]]) -> 
     out
 }
 
-/// So that no digest made for something else is taken for one of these.
+/// Separates these digests from digests made for other purposes.
 const KEY: &[u8] = b"mcpmqtt.api_key";
 const ALGORITHM: &str = "blake2b-256";

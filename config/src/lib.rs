@@ -1,26 +1,26 @@
-//! The configuration file of mcpmqtt: what it says becomes types, once, at the start.
+//! The configuration file of mcpmqtt, parsed into types once, at the start.
 //!
 //! # Layout
 //!
 //! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls` and `notice`), `topics`, `logging`, `remote` (with `https`), `limits` read one section each;
-//! * `policy`: the topic permissions that every request is judged by;
-//! * `host`: whom a request may name as its target and its origin;
-//! * `kdf`, `genkey`: API keys, how they are checked and how a new one is made;
+//! * `policy`: the topic permissions that every request is checked against;
+//! * `host`: hosts and origins that requests may name;
+//! * `kdf`, `genkey`: the check and the generation of API keys;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
-//! * `hint`: what was probably meant by a key or word that does not exist;
-//! * `lint` (with `lint_text`): what a file says and its author probably does not mean;
+//! * `hint`: the probable meaning of an unknown key or word;
+//! * `lint` (with `lint_text`): valid values that their author probably does not mean;
 //! * `encoding`, `json_fault` (with `json_scan`, `json_token`), `source_line` (with `secret_spans`): why a file is not
 //!   JSON, in words and with the line of the fault;
 //! * `describe`, `describe_json`: the configuration in words and as JSON, for `--check`; `changes`: what differs and takes a restart.
 //!
 //! # Promises
 //!
-//! All faults of a file are reported together, each with its path, what was found and what is allowed; nothing in
-//! the file is ignored without a warning; no secret appears in a message or in `Debug`.
+//! All faults of a file are reported together, each with its path, the value found and the values allowed; every
+//! ignored part of the file causes a warning; no secret appears in a message or in `Debug`.
 //!
 //! # What it does not do
 //!
-//! It reads no file, no clock and no randomness: text and entropy are arguments.
+//! This crate reads no file, no clock and no randomness: text and entropy are arguments.
 #![warn(clippy::indexing_slicing)]
 
 mod changes;

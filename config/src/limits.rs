@@ -2,27 +2,27 @@
 
 use crate::section::Section;
 
-/// What one limit is.
+/// The description of one limit.
 #[derive(Debug)]
 pub struct Limit {
-    /// Its key under `limits`.
+    /// The key under `limits`.
     pub name: &'static str,
-    /// What it is when the file says nothing.
+    /// The value when the key is absent.
     pub default: usize,
-    /// The least value allowed.
+    /// The lowest allowed value.
     pub min: usize,
-    /// The greatest value allowed.
+    /// The highest allowed value.
     pub max: usize,
-    /// What is counted.
+    /// The unit of the value, such as bytes.
     pub unit: &'static str,
-    /// What it bounds.
+    /// What the limit bounds.
     pub meaning: &'static str,
-    /// What happens when it is reached.
+    /// What happens when the limit is reached.
     pub at_limit: &'static str,
     field: fn(&mut Limits) -> &mut usize,
 }
 
-/// The limits in force. Each field is explained by its entry in [`LIMITS`].
+/// The limits in force. Each field is described by its entry in [`LIMITS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub struct Limits {
@@ -99,7 +99,7 @@ impl Default for Limits {
     }
 }
 
-/// Every limit, in the order of the manual. No maximum can be set so high that a 32-bit machine could not count it.
+/// Every limit, in the order of the manual. Each maximum fits a 32-bit `usize`.
 pub const LIMITS: [Limit; 20] = [
     Limit {
         name: "line_bytes",

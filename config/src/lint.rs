@@ -1,7 +1,7 @@
-//! What a file says and its author probably does not mean: warnings beside the readers' own.
+//! Warnings about valid values that their author probably does not mean.
 //!
-//! Promises: no secret is shown; ten thousand rules cost no more than a walk through the tree of patterns each; of
-//! one doubt that many rules share, the first are named and the rest are counted.
+//! Promises: no secret is shown; ten thousand rules cost no more than one walk through the tree of patterns each; of
+//! the warnings of one kind, the first are reported and the rest are counted.
 
 use mcpmqtt_protocol::topic::{FilterTree, MAX_LEVELS, Shown, TopicFilter};
 use serde_json::Value;
@@ -10,7 +10,7 @@ use crate::finding::Report;
 use crate::lint_text;
 use crate::policy::{Grant, Permissions};
 
-/// What is wrong if the file is that of an MCP client, which names the servers to start.
+/// The fault of a file that is the configuration of an MCP client, which lists servers to start.
 pub(crate) fn client_file(file: &Value) -> Option<String> {
     if ["mqtt", "topics"].iter().any(|key| file.get(key).is_some()) {
         return None;
@@ -26,7 +26,7 @@ pub(crate) fn client_file(file: &Value) -> Option<String> {
     ))
 }
 
-/// Doubts about single values, and keys that exclude each other.
+/// Warnings about single values, and about keys that exclude each other.
 pub(crate) fn values(file: &Value, report: &Report) {
     let given = |path: &str| {
         let pointer = format!("/{}", path.replace('.', "/"));
@@ -58,12 +58,12 @@ pub(crate) fn values(file: &Value, report: &Report) {
 
 /// A grant and where it was read.
 pub(crate) struct Entry {
-    /// Of the pattern, as in `topics[2].pattern`.
+    /// The path of the pattern, as in `topics[2].pattern`.
     pub(crate) path: String,
     pub(crate) grant: Grant,
 }
 
-/// Doubts about the rules, of which no two have the same pattern.
+/// Warnings about the rules, all of which have different patterns.
 pub(crate) fn rules(rules: &[Entry], report: &Report) {
     for (find, rest) in [
         (patterns as fn(&[Entry], &mut Few<'_>), "have odd patterns"),
@@ -80,7 +80,7 @@ pub(crate) fn rules(rules: &[Entry], report: &Report) {
     }
 }
 
-/// Reports the first findings of a kind and counts them all.
+/// Reports the first findings of a kind and counts all.
 struct Few<'a> {
     report: &'a Report,
     count: usize,
@@ -105,7 +105,7 @@ impl Entry {
         format!("{}.{key}", self.place())
     }
 
-    /// As in `topics[2]`.
+    /// The place of the rule, as in `topics[2]`.
     fn place(&self) -> &str {
         self.path.strip_suffix(".pattern").unwrap_or(&self.path)
     }
@@ -127,7 +127,7 @@ fn patterns(rules: &[Entry], few: &mut Few<'_>) {
 fn everything(rules: &[Entry], few: &mut Few<'_>) {
     for rule in rules {
         let permissions = rule.grant.permissions;
-        // `#` and `+/#`, which mean the same.
+        // `#` and `+/#` mean the same.
         if permissions.write && matches!(rule.grant.pattern.as_str(), "#" | "+/#") {
             let also = match (permissions.read, permissions.retain) {
                 (true, true) => ", to retain what they like, and to read everything",
@@ -151,7 +151,7 @@ fn descriptions(rules: &[Entry], few: &mut Few<'_>) {
     }
 }
 
-/// `retain` counts only where `write` is granted too, by the same rule or another.
+/// Warns of a `retain` without effect: it needs `write` on the same topic, from the same rule or another.
 fn retain(rules: &[Entry], few: &mut Few<'_>) {
     let mut writable = FilterTree::new();
     let (writing, retaining): (Vec<_>, Vec<_>) =
@@ -166,7 +166,7 @@ fn retain(rules: &[Entry], few: &mut Few<'_>) {
     for (index, rule) in retaining.iter().enumerate() {
         doubtful.insert(&rule.grant.pattern, index);
     }
-    // A wide `retain` over narrow rules with `write` is meant.
+    // A wide `retain` over narrow rules with `write` is intended.
     let mut is_used = vec![false; retaining.len()];
     for rule in &writing {
         doubtful.for_each_match(&witness(&rule.grant.pattern), &mut |index: &usize| {
@@ -181,7 +181,7 @@ fn retain(rules: &[Entry], few: &mut Few<'_>) {
         .filter(|(_, is_used)| !is_used)
     {
         let pattern = &rule.grant.pattern;
-        // Beyond those that are named it is not worth going through all rules for each.
+        // Beyond the reported findings it is not worth checking all rules for each.
         let overlaps = |other: &&Entry| other.grant.pattern.overlaps(pattern);
         if few.is_full() || !writing.iter().any(overlaps) {
             few.warning(&rule.path_of("permissions"), || {
@@ -191,8 +191,8 @@ fn retain(rules: &[Entry], few: &mut Few<'_>) {
     }
 }
 
-/// A rule within a wider one that permits as much: it changes nothing, whether it was meant to restrict or to add. A
-/// rule that permits the same and has a description of its own tells agents more.
+/// Warns of a rule within a wider one that permits as much: such a rule has no effect, whether it was meant to restrict
+/// or to add. A rule with a description of its own is not reported, because it informs agents.
 fn swallowed(rules: &[Entry], few: &mut Few<'_>) {
     let mut tree = FilterTree::new();
     for (index, rule) in rules.iter().enumerate() {
@@ -233,7 +233,7 @@ fn words(rule: &Entry, wide: &Entry, restricts: bool) -> String {
     }
 }
 
-/// Whether `wide` permits all that `narrow` permits.
+/// Whether `wide` has every permission of `narrow`.
 fn is_covered(narrow: &Entry, wide: &Entry) -> bool {
     contains(wide.grant.permissions, narrow.grant.permissions)
         && wide.grant.pattern.covers(&narrow.grant.pattern)
@@ -243,8 +243,8 @@ fn contains(all: Permissions, some: Permissions) -> bool {
     all.and(some) == all
 }
 
-/// A topic of the pattern that only patterns with wildcards in the same places or before them can match: its wildcards
-/// are levels that no pattern has, since none contains NUL.
+/// A topic of the pattern that only patterns with wildcards in the same places or before them match: its wildcard
+/// levels contain NUL, which no pattern has.
 fn witness(pattern: &TopicFilter) -> String {
     let mut topic = String::new();
     for level in pattern.as_str().split('/') {
@@ -262,7 +262,7 @@ fn witness(pattern: &TopicFilter) -> String {
     topic
 }
 
-/// Keys by which MCP clients list their servers.
+/// The keys under which MCP clients list their servers.
 const CLIENT_KEYS: [&str; 5] = [
     "mcpServers",
     "mcp_servers",
@@ -271,7 +271,7 @@ const CLIENT_KEYS: [&str; 5] = [
     "mcp",
 ];
 
-/// Values in which a variable was probably meant to be expanded, and what to do instead.
+/// Settings in which a variable is often meant to be expanded, and the hint for each.
 const VARIABLES: [(&str, &str); 16] = [
     ("mqtt.host", NAME),
     ("mqtt.username", NAME),
@@ -291,7 +291,7 @@ const VARIABLES: [(&str, &str); 16] = [
     ("remote_server.tls.client_ca_file", PATH),
 ];
 
-/// The same for values that are not shown.
+/// The same for settings whose values are not shown.
 const SECRETS: [(&str, &str); 2] = [
     (
         "mqtt.password",
@@ -302,5 +302,5 @@ const SECRETS: [(&str, &str); 2] = [
 
 const NAME: &str = "write the value itself";
 const PATH: &str = "write the path itself";
-/// Findings of one kind that are told one by one.
+/// The number of findings of one kind that are reported singly.
 const MAX_NAMED: usize = 10;

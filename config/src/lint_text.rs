@@ -1,8 +1,8 @@
-//! Text that looks like something it is not here: a variable, a wildcard of another program, a placeholder.
+//! Text that resembles another program's syntax: a variable, a foreign wildcard, a placeholder.
 
 use mcpmqtt_protocol::topic::Shown;
 
-/// What is odd about a valid pattern: the first thing found.
+/// The first doubt about a valid pattern.
 pub(crate) fn pattern(pattern: &str) -> Option<String> {
     let levels = || pattern.split('/').zip(1..);
     if let Some(variable) = variable(pattern) {
@@ -85,7 +85,7 @@ pub(crate) fn variable(text: &str) -> Option<&str> {
         })
 }
 
-/// In capitals, as variables are by custom: `$SYS` and others are the names of topics.
+/// Whether a name is in capitals, as variables usually are. `$SYS` and other topic names are excluded.
 fn is_loud_name(name: &str) -> bool {
     is_name(name) && is_loud(name) && !BROKER_TOPICS.contains(&name)
 }
@@ -108,7 +108,7 @@ fn is_regular_expression(pattern: &str) -> bool {
             .any(|part| pattern.contains(part))
 }
 
-/// `*` and `?` of shells, `%` of SQL.
+/// Finds `*` and `?` of shells, and `%` of SQL.
 fn foreign_wildcard(level: &str) -> Option<char> {
     let is_sql = level == "%" || (level.len() > 1 && level.starts_with('%'));
     level
@@ -117,7 +117,7 @@ fn foreign_wildcard(level: &str) -> Option<char> {
         .or(is_sql.then_some('%'))
 }
 
-/// `{room}`, `<room>`, `[room]` or `:room`, as manuals write them.
+/// Whether a level is a placeholder as in manuals: `{room}`, `<room>`, `[room]` or `:room`.
 fn is_placeholder(level: &str) -> bool {
     let inner = |open: char, close: char| level.strip_prefix(open)?.strip_suffix(close);
     let inner = inner('{', '}')
@@ -136,5 +136,5 @@ fn is_invisible(c: char) -> bool {
 
 const WILDCARDS: &str =
     "the wildcards are `+` (one level) and `#` (all levels from there on), each alone in its level";
-/// What brokers publish about themselves, and shared subscriptions.
+/// Names after `$` that brokers use for topics about themselves.
 const BROKER_TOPICS: [&str; 1] = ["SYS"];

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::hint;
 use crate::section::Section;
 
-/// What is logged, and where to.
+/// The log level and the log's destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Logging {
     /// Records of this level and above are written.
@@ -30,34 +30,34 @@ impl Logging {
                 }
             }
         }
-        // The original takes an empty string for "no file".
+        // The original treats an empty string as "no file".
         let logfile = section.path("logfile");
         section.finish();
         Self { level, logfile }
     }
 }
 
-/// How important a log record is.
+/// The level of a log record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
-    /// Every step.
+    /// Details of every step, for debugging.
     Debug,
-    /// What a user may want to follow.
+    /// Events that an operator may want to follow.
     #[default]
     Info,
-    /// Something was not as it should be; work goes on.
+    /// A problem after which work continues.
     Warning,
-    /// Something failed.
+    /// An operation failed.
     Error,
-    /// The program cannot go on.
+    /// The program cannot continue.
     Critical,
 }
 
 impl LogLevel {
-    /// The names [`parse`](Self::parse) takes, in words for a message.
+    /// The names that [`parse`](Self::parse) accepts, for error messages.
     pub const ALLOWED: &str = "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`";
 
-    /// The level of that name, upper or lower case; `WARN` is `WARNING`.
+    /// The level with this name, in upper or lower case; `WARN` is `WARNING`.
     pub fn parse(name: &str) -> Option<Self> {
         let levels = [
             ("DEBUG", Self::Debug),
@@ -73,8 +73,8 @@ impl LogLevel {
             .map(|(_, level)| level)
     }
 
-    /// The level that was probably meant by a name which [`parse`](Self::parse) does not take: a typing error, or the
-    /// name of another program.
+    /// The level that a name probably means which [`parse`](Self::parse) does not accept: a typing error, or a name
+    /// from another program.
     pub fn meant_by(name: &str) -> Option<Self> {
         hint::of_level(name)
     }

@@ -1,4 +1,4 @@
-//! The `mqtt` section: the broker, and how to introduce ourselves to it.
+//! The `mqtt` section: the broker, and this client's identity there.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,69 +12,69 @@ use crate::section::Section;
 use crate::tls::{Asked, Tls};
 use crate::{host, notice};
 
-/// How to reach the broker and how to behave there.
+/// The address of the broker and the settings of the connection.
 #[derive(Clone, Debug)]
 pub struct Mqtt {
-    /// Host name or IP address, without port and brackets.
+    /// The host name or IP address, without port and brackets.
     pub host: String,
-    /// TCP port.
+    /// The TCP port.
     pub port: u16,
-    /// How the connection is encrypted; `None`: it is not.
+    /// The TLS settings; `None` for a plain connection.
     pub tls: Option<Tls>,
-    /// What to log in with.
+    /// The user name and the password, if any.
     pub credentials: Option<Credentials>,
-    /// The client identifier to send as written; `None`: one is to be generated. Always given when `clean_session`
-    /// is false.
+    /// The client identifier as sent; `None` lets the program generate one. Always set when `clean_session` is false.
     pub client_id: Option<String>,
-    /// What the broker tells others when we vanish, and we ourselves when we leave.
+    /// The message that the broker publishes when the connection is lost, and that the client itself publishes before
+    /// DISCONNECT.
     pub will: Option<Message>,
-    /// What we tell others on every connection.
+    /// The message that the client publishes on every connection.
     pub birth: Option<Message>,
-    /// Whether the broker forgets our session when the connection ends.
+    /// Whether the broker discards the session when the connection ends.
     pub clean_session: bool,
-    /// Keep-alive in seconds as CONNECT carries it; 0 is off.
+    /// The keep alive of CONNECT in seconds; 0 turns it off.
     pub keepalive: u16,
-    /// One deadline over name resolution, TCP, TLS and CONNACK.
+    /// One deadline for name resolution, TCP, TLS and CONNACK together.
     pub connect_timeout: Duration,
-    /// How long to wait before connecting again.
+    /// The waits between connection attempts.
     pub backoff: Backoff,
 }
 
-/// A user name, and perhaps a password ([MQTT-3.1.2-22]: never a password alone).
+/// A user name with an optional password ([MQTT-3.1.2-22]: never a password alone).
 #[derive(Clone, Debug)]
 pub struct Credentials {
-    /// Sent as written.
+    /// The user name as sent.
     pub username: String,
-    /// Where the password comes from.
+    /// The source of the password.
     pub password: Password,
 }
 
-/// The password beside a user name.
+/// The source of the password.
 #[derive(Clone, Debug)]
 pub enum Password {
-    /// The user name goes alone.
+    /// There is no password.
     None,
-    /// Written in the configuration.
+    /// The password is in the configuration.
     Text(Secret),
-    /// To be read from this file at start; one final newline is not part of it.
+    /// The password is read from this file at start; one final newline is removed.
     File(PathBuf),
-    /// To be read at start from the environment variable of this name.
+    /// The password is read at start from the environment variable with this name.
     Env(String),
 }
 
-/// Waiting times of reconnection. Each wait is drawn between zero and a ceiling that doubles from the first value to
-/// the second.
+/// The waits between connection attempts. Each wait is a random time between zero and a bound that doubles from
+/// `initial` to `max`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first ceiling after a lost or failed connection.
+    /// The first bound after a lost or failed connection.
     pub initial: Duration,
-    /// The last.
+    /// The largest bound.
     pub max: Duration,
-    /// The first wait after the broker refused us in a way that repeating will hardly cure (CONNACK 1, 2, 4, 5).
+    /// The first bound after a refusal that a retry will hardly change (CONNACK 1, 2, 4, 5).
     pub refused_initial: Duration,
-    /// The last ceiling then.
+    /// The largest bound after such refusals.
     pub refused_max: Duration,
-    /// A connection that held this long starts the series anew.
+    /// A connection that lasts this long resets the bound.
     pub stable: Duration,
 }
 
@@ -153,7 +153,7 @@ pub(crate) fn judge_host(section: &Section<'_>, host: &str) {
 }
 
 fn credentials(section: &Section<'_>) -> Option<Credentials> {
-    // The original takes an empty string for "not given".
+    // The original treats an empty string as absent.
     let username = wire_text(section, "username").filter(|name| !name.is_empty());
     let (key, password) = password(section)?;
     let Some(username) = username else {
@@ -172,7 +172,7 @@ fn credentials(section: &Section<'_>) -> Option<Credentials> {
     })
 }
 
-/// The password and the key that gives it; `None` when several keys do.
+/// The password and its key; `None` when several keys give one.
 fn password(section: &Section<'_>) -> Option<(&'static str, Password)> {
     let text = section
         .secret("password")
@@ -205,7 +205,7 @@ fn password(section: &Section<'_>) -> Option<(&'static str, Password)> {
     others.is_empty().then_some(first)
 }
 
-/// The name of an environment variable (POSIX XBD 8.1). Anything else may be the password itself and is not shown.
+/// The name of an environment variable (POSIX XBD 8.1). Any other value may be the password itself and is not shown.
 fn variable(section: &Section<'_>) -> Option<String> {
     let name = section
         .text("password_env")
@@ -223,7 +223,7 @@ fn variable(section: &Section<'_>) -> Option<String> {
 fn client_id(section: &Section<'_>, clean_session: bool) -> Option<String> {
     let id = wire_text(section, "client_id").filter(|id| !id.is_empty());
     if id.is_none() && !clean_session {
-        // [MQTT-3.1.3-7], and a generated one would never find its session again.
+        // [MQTT-3.1.3-7]. A generated identifier would never find its session again.
         section.problem(
             "client_id",
             "is missing; `clean_session` false needs a client id that stays the same",
@@ -232,7 +232,7 @@ fn client_id(section: &Section<'_>, clean_session: bool) -> Option<String> {
     id.map(str::to_owned)
 }
 
-/// A string of the CONNECT packet: [MQTT-1.5.3-2] and the 16-bit length of §1.5.3.
+/// A string of the CONNECT packet: [MQTT-1.5.3-2] and the 16-bit length of MQTT 3.1.1 §1.5.3.
 fn wire_text<'a>(section: &Section<'a>, key: &'static str) -> Option<&'a str> {
     let text = section.text(key)?;
     if text.len() > MAX_WIRE_BYTES || text.contains('\0') {
@@ -252,5 +252,5 @@ const DEFAULT_HOST: &str = "localhost";
 
 const MAX_WIRE_BYTES: usize = 65_535;
 
-/// Seconds between attempts. Below, a dead broker would be hammered; above, nobody would wait.
+/// Seconds between attempts: a shorter wait would flood a broker that is down, and nobody waits longer.
 const WAIT: std::ops::RangeInclusive<f64> = 0.01..=3600.0;

@@ -1,4 +1,4 @@
-//! The keys `mqtt.will` and `mqtt.birth`: messages that tell others that we are gone, or there.
+//! The keys `mqtt.will` and `mqtt.birth`: messages that announce that this client is gone, or connected.
 
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::message::Message;
@@ -6,7 +6,7 @@ use mcpmqtt_protocol::topic::TopicName;
 
 use crate::section::Section;
 
-/// The message under `key`, if there is one.
+/// Reads the message under `key`, if there is one.
 pub(crate) fn read(mqtt: &Section<'_>, key: &'static str) -> Option<Message> {
     let is_object = mqtt.value(key)?.is_object();
     let section = mqtt.section(key);
@@ -58,5 +58,5 @@ fn topic(section: &Section<'_>) -> Option<TopicName> {
     }
 }
 
-/// What the will's 16-bit length can say (MQTT 3.1.1 §3.1.3.3).
+/// The limit of the will's 16-bit length (MQTT 3.1.1 §3.1.3.3).
 const MAX_PAYLOAD_BYTES: usize = 65_535;

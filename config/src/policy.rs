@@ -1,38 +1,38 @@
-//! What agents may do: the one object every publish, subscription and delivery is judged by.
+//! The permissions of agents: every publish, subscription and delivery is checked against one [`Policy`].
 //!
-//! Promises: a subscription is allowed only if every topic it can deliver is readable, by the exact union of the
-//! grants; what is not granted is refused; an answer costs microseconds at 10,000 patterns.
+//! Promises: a subscription is allowed only if every topic that it can deliver is readable, by the exact union of the
+//! grants; anything not granted is refused; a check takes microseconds at 10,000 patterns.
 
 use std::fmt;
 
 use mcpmqtt_protocol::topic::{FilterTree, Shown, SubscribeFilter, TopicFilter, TopicName};
 
-/// One pattern of the configuration.
+/// One pattern of the configuration with its permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
-    /// The topics meant.
+    /// The topics that the grant applies to.
     pub pattern: TopicFilter,
-    /// What may be done with them.
+    /// The permissions on these topics.
     pub permissions: Permissions,
-    /// What the operator tells agents about them.
+    /// The operator's description of these topics for agents.
     pub description: Option<String>,
 }
 
 /// A set of permissions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Permissions {
-    /// Messages may be received.
+    /// Permits receiving messages.
     pub read: bool,
-    /// Messages may be published.
+    /// Permits publishing messages.
     pub write: bool,
-    /// A message that may be published may be published as retained.
+    /// Permits publishing retained messages, together with `write`.
     pub retain: bool,
-    /// What may be received may be received in a shared subscription, which takes it away from others.
+    /// Permits receiving in a shared subscription, which takes messages from other subscribers.
     pub share: bool,
 }
 
 impl Permissions {
-    /// The names of the permissions held, as the configuration writes them.
+    /// The names of the permissions in the set, as in the configuration.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let all = [
             (self.read, "read"),
@@ -59,25 +59,25 @@ impl Permissions {
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     grants: Vec<Grant>,
-    // Each filter with the place of its grant.
+    // The filters, each with the index of its grant.
     read: FilterTree<usize>,
     write: FilterTree<usize>,
     retain: FilterTree<usize>,
     share: FilterTree<usize>,
 }
 
-/// A publish that somebody wants to make.
+/// A publish that a caller attempts.
 #[derive(Clone, Copy, Debug)]
 pub struct Attempt<'a> {
-    /// Where to.
+    /// The topic to publish to.
     pub topic: &'a TopicName,
-    /// What.
+    /// The payload to publish.
     pub payload: &'a [u8],
-    /// Whether the broker is to keep it.
+    /// Whether the message is to be retained.
     pub retain: bool,
 }
 
-/// That an attempt is permitted, and by which grants.
+/// The permission for an attempt, with the grants that give it.
 #[derive(Clone, Copy, Debug)]
 pub struct Permit<'a> {
     policy: &'a Policy,
@@ -85,8 +85,8 @@ pub struct Permit<'a> {
 }
 
 impl<'a> Permit<'a> {
-    /// The grants that permit to write to the topic, in the order of the configuration. What each of them demands of an
-    /// attempt has to be fulfilled.
+    /// The grants that permit publishing to the topic, in the order of the configuration. The attempt has to meet the
+    /// conditions of each.
     pub fn grants(&self) -> impl Iterator<Item = &'a Grant> + use<'a> {
         let mut places = Vec::new();
         let write = &self.policy.write;
@@ -98,7 +98,7 @@ impl<'a> Permit<'a> {
 }
 
 impl Policy {
-    /// The policy that grants exactly these.
+    /// Creates a policy of exactly these grants.
     pub fn new(grants: Vec<Grant>) -> Self {
         let mut policy = Self::default();
         for (place, grant) in grants.iter().enumerate() {
@@ -127,7 +127,7 @@ impl Policy {
         self.grants.iter()
     }
 
-    /// Whether a message may be published to `topic`; retained needs both `write` and `retain`.
+    /// Whether a message may be published to `topic`; a retained message needs both `write` and `retain`.
     pub fn may_publish(&self, topic: &TopicName, retain: bool) -> Result<(), Refusal> {
         if !self.write.matches(topic.as_str()) {
             return Err(self.refusal(Rule::Write, topic.as_str()));
@@ -138,10 +138,10 @@ impl Policy {
         Ok(())
     }
 
-    /// Judges an attempt to publish.
+    /// Checks an attempt to publish.
     ///
     /// # Errors
-    /// What is not permitted, and what would be.
+    /// The refusal, which says what would be permitted.
     pub fn judge<'a>(&'a self, attempt: &Attempt<'a>) -> Result<Permit<'a>, Refusal> {
         self.may_publish(attempt.topic, attempt.retain)?;
         Ok(Permit {
@@ -150,20 +150,20 @@ impl Policy {
         })
     }
 
-    /// Whether everything that `requested` can deliver is readable. A shared subscription is judged by its inner filter,
-    /// all of which must be shareable, too.
+    /// Whether every topic that `requested` can deliver is readable. For a shared subscription its inner filter counts,
+    /// and all of its topics must be shareable, too.
     pub fn may_subscribe(&self, requested: &SubscribeFilter) -> Result<(), Refusal> {
         if !self.read.covers(requested.filter()) {
             return Err(self.refusal(Rule::Read, requested.as_str()));
         }
-        // MQTT 5.0 §4.8.2: each message goes to one member of the group, so that the others go without.
+        // MQTT 5.0 §4.8.2: each message goes to one member of the group, so the other members do not get it.
         if requested.group().is_some() && !self.share.covers(requested.filter()) {
             return Err(self.refusal(Rule::Share, requested.as_str()));
         }
         Ok(())
     }
 
-    /// Whether a message that arrived on `topic` may be handed to an agent.
+    /// Whether a message on `topic` may be delivered to an agent.
     pub fn may_receive(&self, topic: &str) -> bool {
         self.read.matches(topic)
     }
@@ -207,7 +207,8 @@ impl Policy {
     }
 }
 
-/// Why something is not permitted, in words for an agent: what was asked, and what would be allowed. At most 4 KB.
+/// Why a request is not permitted, as an error message for an agent: what was requested, and what would be allowed. At
+/// most 4 KB.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal(String);
 
@@ -265,8 +266,8 @@ impl Rule {
     }
 }
 
-/// Patterns named in a refusal: enough to see what is meant, few enough for a model to read.
+/// The number of patterns that a refusal names: enough to show what is meant, few enough for a model to read.
 const MAX_NAMED: usize = 10;
-/// Where the list of patterns ends at the latest, so that a refusal stays below 4 KB whatever it names: before it
-/// comes one shown topic, and after it one count.
+/// The size limit of the list of patterns, which keeps a refusal below 4 KB: before the list comes one shown topic, and
+/// after it one count.
 const MAX_LIST_BYTES: usize = 3_800;

@@ -1,4 +1,4 @@
-//! The `remote_server` section: where the HTTP front door listens, and who may come in.
+//! The `remote_server` section: the HTTP listener and its access rules.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -13,31 +13,31 @@ use crate::mqtt::judge_host;
 use crate::secret::Secret;
 use crate::section::{Section, found};
 
-/// Settings of the HTTP front door. Stdio does not need them, and is not stopped by a key that cannot be used.
+/// Settings of the HTTP server. Stdio does not need them, and works even if the API key cannot be used.
 #[derive(Clone, Debug)]
 pub struct RemoteServer {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: Listen,
-    /// Permission bits of the socket file.
+    /// The permission bits of the socket file.
     pub uds_mode: u32,
-    /// Hosts that requests may name. None: any, but on a loopback port only this machine.
+    /// The hosts that requests may name. Empty: every host, but on a loopback port only this machine.
     pub allowed_hosts: Vec<Host>,
-    /// Origins that web pages may have, besides this machine's.
+    /// The origins that web pages may have, besides this machine's.
     pub allowed_origins: Vec<Origin>,
-    /// What clients must present.
+    /// The check of the API key that clients must send.
     pub api_key: ApiKey,
-    /// HTTPS instead of HTTP on TCP.
+    /// The settings of HTTPS on TCP; `None` for plain HTTP.
     pub tls: Option<ServerTls>,
-    /// Where metrics are shown without a key, on this machine only.
+    /// Where metrics are served without a key, on this machine only.
     pub metrics: Option<MetricsListen>,
 }
 
-/// A TCP port that only this machine can reach.
+/// A TCP port that only this machine can connect to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetricsListen {
-    /// A loopback address, or `localhost`.
+    /// The host: a loopback address, or `localhost`.
     pub host: String,
-    /// The port.
+    /// The TCP port.
     pub port: u16,
 }
 
@@ -48,23 +48,23 @@ pub enum Listen {
     Unix(PathBuf),
     /// A TCP port.
     Tcp {
-        /// Name or address of the interface.
+        /// The name or address of the interface.
         host: String,
-        /// The port.
+        /// The TCP port.
         port: u16,
     },
 }
 
-/// How API keys are checked.
+/// The check of API keys.
 #[derive(Clone, Debug)]
 pub enum ApiKey {
-    /// None is set: the HTTP front door must not open.
+    /// No key is set: the HTTP server must not start.
     None,
-    /// By its hash.
+    /// The key is checked by its hash.
     Hashed(KeyRecord),
-    /// By the key itself, written in the file: taken as the original does, and warned of.
+    /// The key itself is in the file: accepted because the original accepts it, with a warning.
     Plain(Secret),
-    /// What is there can check no key, for this reason: the HTTP front door must not open.
+    /// The record cannot check any key, for this reason: the HTTP server must not start.
     Unusable(String),
 }
 
@@ -121,7 +121,7 @@ impl MetricsListen {
     }
 }
 
-/// A port means TCP; without one it is the Unix socket.
+/// Reads the listening address: TCP when a port is given, otherwise the Unix socket.
 fn listen(section: &Section<'_>) -> Listen {
     let host = section
         .text("host")
@@ -138,7 +138,7 @@ fn listen(section: &Section<'_>) -> Listen {
             port: section.whole("port", 1..=u16::MAX, 1),
         };
     }
-    // Whoever names a socket knows what is listened on.
+    // A file that names a socket needs no hint about the missing port.
     if section.value("host").is_some() && section.value("uds").is_none() {
         let socket = Shown(uds);
         section.warn(
@@ -149,7 +149,7 @@ fn listen(section: &Section<'_>) -> Listen {
     Listen::Unix(uds.into())
 }
 
-/// In a string: JSON has no octal numbers, and 660 would mean something else.
+/// Reads the file mode from a string: JSON has no octal numbers, and the number 660 would mean another mode.
 fn mode(section: &Section<'_>) -> u32 {
     let Some(value) = section.value("uds_mode") else {
         return DEFAULT_MODE;
@@ -247,11 +247,11 @@ fn api_key(section: &Section<'_>) -> ApiKey {
     }
 }
 
-/// As the original: all interfaces, but only when a port is given.
+/// All interfaces, as in the original, but only when a port is given.
 pub(crate) const DEFAULT_HOST: &str = "0.0.0.0";
 const METRICS_HOST: &str = "127.0.0.1";
 pub(crate) const DEFAULT_SOCKET: &str = "/var/run/mcpmqtt.sock";
-/// The owner and the group.
+/// Read and write for the owner and the group.
 pub(crate) const DEFAULT_MODE: u32 = 0o660;
 const HOSTS: &str = "host names or addresses, with or without a port";
 const ORIGINS: &str = "origins as browsers send them, as in `https://app.example`";

@@ -1,4 +1,4 @@
-//! Text that must not be seen.
+//! Text that must not be shown.
 
 use std::fmt;
 
@@ -9,17 +9,17 @@ use ctutils::CtEq;
 pub struct Secret(String);
 
 impl Secret {
-    /// Takes the text out of sight.
+    /// Wraps the text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that needs it.
+    /// The text itself, for the single place that needs it.
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether `other` is the same text; the time taken tells nothing but its length.
+    /// Whether `other` is the same text; the time taken reveals only its length.
     pub fn matches(&self, other: &str) -> bool {
         self.0.as_bytes().ct_eq(other.as_bytes()).into()
     }

@@ -1,6 +1,6 @@
-//! Where in the text of a faulty file a secret may stand: what follows a key like `password`.
+//! Finds the parts of a faulty file that may be secret: the values of keys like `password`.
 //!
-//! The text need not be JSON, so this goes by looks, and rather covers too much.
+//! The text need not be JSON, so this is a heuristic, which rather hides too much.
 
 use std::ops::Range;
 
@@ -24,7 +24,7 @@ pub(crate) fn find(bytes: &[u8]) -> Vec<Range<usize>> {
     spans
 }
 
-/// The next run of the characters that keys are made of.
+/// The next run of characters that occur in keys.
 fn next_word(bytes: &[u8], from: usize) -> Option<Range<usize>> {
     let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     let rest = bytes.get(from..)?;
@@ -37,7 +37,7 @@ fn next_word(bytes: &[u8], from: usize) -> Option<Range<usize>> {
     Some(begin..begin + length)
 }
 
-/// Whether a key of this name may hold a secret; the name of a file or a variable is none.
+/// Whether a key with this name may hold a secret; the name of a file or a variable is not a secret.
 fn is_secret(name: &[u8]) -> bool {
     let name = String::from_utf8_lossy(name).to_ascii_lowercase();
     SECRETS.iter().any(|secret| name.contains(secret))
@@ -45,7 +45,7 @@ fn is_secret(name: &[u8]) -> bool {
         && !name.ends_with("env")
 }
 
-/// What follows the key that ends at `at`, with or without the `:` or `=` that belongs between them.
+/// The value after the key that ends at `at`, with or without the `:` or `=` between them.
 fn value(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let at = skip(bytes, at, |byte| {
         byte.is_ascii_whitespace() || matches!(byte, b'\'' | b'\\') || byte >= 0x80
@@ -55,7 +55,7 @@ fn value(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let begin = skip(bytes, at, |byte| {
         byte.is_ascii_whitespace() || matches!(byte, b':' | b'=')
     });
-    // An object's keys are judged by themselves.
+    // The keys of an object are checked on their own.
     if matches!(bytes.get(begin)?, b'{' | b'}' | b']' | b',') {
         return None;
     }
@@ -66,8 +66,8 @@ fn value(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     (begin < end).then_some(begin..end)
 }
 
-/// Where the string that begins at `begin` is closed, if it is closed on its line and what follows is what may follow
-/// a string: else a quotation mark may be missing, or stand inside the secret.
+/// The closing quotation mark of the string that begins at `begin`, if it is on the same line and followed by a valid
+/// character: otherwise a quotation mark may be missing, or be part of the secret.
 fn clean_string(bytes: &[u8], begin: usize) -> Option<usize> {
     bytes.get(begin).filter(|byte| **byte == b'"')?;
     let mut end = begin + 1;
@@ -101,7 +101,7 @@ fn skip(bytes: &[u8], from: usize, is_skipped: impl Fn(u8) -> bool) -> usize {
     from + rest.iter().take_while(|byte| is_skipped(**byte)).count()
 }
 
-/// Parts of the names that people give to keys with secrets.
+/// Parts of key names that people use for secrets.
 const SECRETS: [&str; 10] = [
     "pass", "pw", "secret", "key", "token", "salt", "hash", "auth", "cred", "psk",
 ];

@@ -1,8 +1,8 @@
-//! Reading one JSON object of the file.
+//! Reads one JSON object of the configuration file.
 //!
 //! Every read names its key, its rule and its default. A fault is reported and the default returned, so that reading
-//! goes on and all faults come out together. `null` is the same as absent. Numbers are taken where the original took
-//! them (`"1883"`, `1883.0`, `true`), with a warning.
+//! continues and all faults are reported together. `null` counts as absent. Numbers are accepted in the forms that the
+//! original accepts (`"1883"`, `1883.0`, `true`), with a warning.
 
 use std::cell::RefCell;
 use std::fmt::Display;
@@ -17,18 +17,18 @@ use crate::finding::Report;
 use crate::hint;
 use crate::secret::Secret;
 
-/// One object, and the keys asked of it so far: what nobody asked for is unknown.
+/// An object and the keys read from it; every other key is unknown.
 #[derive(Debug)]
 pub(crate) struct Section<'a> {
     path: String,
-    /// `None` stands for an absent object: everything in it is absent.
+    /// `None` for an absent object, in which every key is absent.
     keys: Option<&'a Map<String, Value>>,
     report: &'a Report,
     known: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Section<'a> {
-    /// The object `value` at `path`; anything else is a fault.
+    /// The object `value` at `path`; any other type is a fault.
     pub(crate) fn new(path: String, value: Option<&'a Value>, report: &'a Report) -> Self {
         let keys = match value {
             None => None,
@@ -46,7 +46,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Warns of every key that was never asked for.
+    /// Warns of every key that was not read.
     pub(crate) fn finish(self) {
         let known = self.known.borrow();
         for key in self.keys.into_iter().flat_map(Map::keys) {
@@ -59,13 +59,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// The value of a key, if it is there and not `null`.
+    /// The value of a key, if it is present and not `null`.
     pub(crate) fn value(&self, key: &'static str) -> Option<&'a Value> {
         self.known.borrow_mut().push(key);
         self.keys?.get(key).filter(|value| !value.is_null())
     }
 
-    /// The object under a key; an empty one when it is absent.
+    /// The object under a key; an empty object when the key is absent.
     pub(crate) fn section(&self, key: &'static str) -> Section<'a> {
         Section::new(self.path_of(key), self.value(key), self.report)
     }
@@ -79,7 +79,7 @@ impl<'a> Section<'a> {
         text
     }
 
-    /// Like [`text`](Self::text), but no message shows what was found.
+    /// Like [`text`](Self::text), but no message shows the value.
     pub(crate) fn secret(&self, key: &'static str) -> Option<Secret> {
         let value = self.value(key)?;
         if let Some(text) = value.as_str() {
@@ -89,7 +89,7 @@ impl<'a> Section<'a> {
         None
     }
 
-    /// A file; an empty string is as good as none.
+    /// Reads the path of a file; an empty string counts as absent.
     pub(crate) fn path(&self, key: &'static str) -> Option<PathBuf> {
         let path = self.text(key).filter(|path| !path.is_empty())?;
         if path.contains('\0') {
@@ -182,7 +182,7 @@ impl<'a> Section<'a> {
         Duration::try_from_secs_f64(seconds).unwrap_or_default()
     }
 
-    /// Reports a value that breaks its rule.
+    /// Reports a value that violates its rule.
     pub(crate) fn refuse(&self, key: &str, value: &Value, allowed: &str) {
         self.problem(key, format!("found {}; allowed: {allowed}", found(value)));
     }
@@ -208,7 +208,7 @@ impl<'a> Section<'a> {
     }
 }
 
-/// The path of a key inside the object at `path`. A key that is no plain word is shown in backticks.
+/// The path of a key inside the object at `path`. A key that is not a plain word is shown in backticks.
 pub(crate) fn join(path: &str, key: &str) -> String {
     let plain = (1..=64).contains(&key.len())
         && key
@@ -226,8 +226,8 @@ pub(crate) fn join(path: &str, key: &str) -> String {
     }
 }
 
-/// What is wrong with a value where an object is expected. A text in the place of a whole section may be an address
-/// with a login in it, a password or a key, so it is not shown.
+/// The fault of a value where an object is expected. A string in the place of a section may be an address with a login,
+/// a password or a key, so it is not shown.
 fn not_an_object(path: &str, value: &Value) -> String {
     match (path, value) {
         ("mqtt", Value::String(_)) => {
@@ -242,7 +242,7 @@ fn not_an_object(path: &str, value: &Value) -> String {
     }
 }
 
-/// A value as a message names it. What stands before the `@` of an address is a login.
+/// Shows a value in a message. The part before the `@` of an address is a login and is hidden.
 pub(crate) fn found(value: &Value) -> String {
     match value {
         Value::String(text)
@@ -260,7 +260,7 @@ pub(crate) fn found(value: &Value) -> String {
     }
 }
 
-/// The whole number a value stands for, and whether it is written as one.
+/// The whole number that a value stands for, and whether it is written as one.
 fn whole_number(value: &Value) -> Option<(i64, bool)> {
     match value {
         Value::Number(number) => match number.as_i64() {
@@ -282,6 +282,6 @@ fn whole_number(value: &Value) -> Option<(i64, bool)> {
 
 #[allow(clippy::cast_possible_truncation)]
 fn without_fraction(number: f64) -> Option<i64> {
-    // Beyond 2^53 a double no longer counts in ones, and no setting is that large.
+    // Beyond 2^53 a double does not hold every integer, and no setting is that large.
     (number.fract() == 0.0 && number.abs() < 9e15).then_some(number as i64)
 }

@@ -12,30 +12,28 @@ use crate::remote::RemoteServer;
 use crate::section::{Section, found};
 use crate::{lint, topics};
 
-/// Everything a configuration file says, defaults filled in.
+/// The complete configuration, with defaults filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The broker and our account there.
+    /// The broker and this client's account there.
     pub mqtt: Mqtt,
-    /// What agents may do.
+    /// The topic permissions of agents.
     pub policy: Policy,
-    /// What is logged.
+    /// The log settings.
     pub logging: Logging,
-    /// The HTTP front door, if the file has the section.
+    /// The HTTP server, if the file has the section.
     pub remote_server: Option<RemoteServer>,
-    /// Bounds of memory and work.
+    /// The limits on memory and work.
     pub limits: Limits,
 }
 
 impl Config {
-    /// Reads the text of a configuration file: the configuration and what is doubtful in it, or everything that is
-    /// wrong with it.
+    /// Parses the text of a configuration file: returns the configuration and its warnings, or all faults.
     pub fn parse(text: &str) -> Result<(Self, Vec<Finding>), Refused> {
         Self::parse_bytes(text.as_bytes())
     }
 
-    /// Like [`parse`](Self::parse), for what was read from a file: bytes that are no UTF-8 text are refused with their
-    /// place.
+    /// Like [`parse`](Self::parse), for the bytes of a file: bytes that are not UTF-8 are refused with their place.
     pub fn parse_bytes(bytes: &[u8]) -> Result<(Self, Vec<Finding>), Refused> {
         let report = Report::default();
         match document::parse(bytes, &report) {
@@ -53,7 +51,7 @@ impl Config {
                     format!(
                         "the file must hold one JSON object, found {}",
                         match &other {
-                            // It may be a password or a key.
+                            // The value may be a password or a key.
                             Value::String(_) => "a string".into(),
                             other => found(other),
                         }
@@ -65,7 +63,7 @@ impl Config {
         }
     }
 
-    /// What runs when there is no configuration file: the broker of this machine, and the topics `test/+`.
+    /// The configuration without a file: the broker on this machine, and the topics `test/+`.
     pub fn without_file() -> Self {
         let value = json!({ "topics": [{
             "pattern": "test/+",

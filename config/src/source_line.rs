@@ -1,7 +1,7 @@
-//! One line of a faulty file with a caret under the fault.
+//! Shows one line of a faulty file with a caret under the fault.
 //!
-//! Promises: the caret stands under the fault whatever stands before it on the line; nothing on the line moves the
-//! cursor or hides; the value of a key that names a secret is not shown.
+//! Promises: the caret stands under the fault whatever precedes it on the line; no character on the line moves the
+//! cursor or is invisible; the value of a key that names a secret is not shown.
 
 use std::ops::Range;
 
@@ -9,12 +9,12 @@ use mcpmqtt_protocol::topic::disturbs;
 
 use crate::secret_spans;
 
-/// A place in a file, as a person counts it.
+/// A place in a file, counted from 1.
 #[derive(Debug)]
 pub(crate) struct Place {
-    /// From 1.
+    /// The line, from 1.
     pub(crate) line: usize,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub(crate) column: usize,
     /// The line and the caret, each indented, each after a line break.
     pub(crate) excerpt: String,
@@ -27,7 +27,7 @@ pub(crate) fn position(bytes: &[u8], at: usize) -> (usize, usize) {
     (line, characters(before).count() + 1)
 }
 
-/// The place of the byte at `at`, shown.
+/// The place of the byte at `at`, with its excerpt.
 pub(crate) fn show(bytes: &[u8], at: usize) -> Place {
     let (line, range) = line_around(bytes, at);
     let (_, column) = position(bytes, at);
@@ -58,7 +58,7 @@ fn line_around(bytes: &[u8], at: usize) -> (usize, Range<usize>) {
     (line, begin..begin + text.len())
 }
 
-/// The characters of a line with their offsets; a byte that is no UTF-8 counts as one.
+/// The characters of a line with their offsets; an invalid UTF-8 byte counts as one character.
 fn characters(line: &[u8]) -> impl Iterator<Item = (usize, Result<char, u8>)> {
     let mut offset = 0;
     line.utf8_chunks().flat_map(move |chunk| {
@@ -72,7 +72,7 @@ fn characters(line: &[u8]) -> impl Iterator<Item = (usize, Result<char, u8>)> {
     })
 }
 
-/// What one character of the line becomes on the screen.
+/// The form of one character on the screen.
 struct Cell {
     at: usize,
     shown: String,
@@ -80,8 +80,8 @@ struct Cell {
 }
 
 impl Cell {
-    /// Its share of the columns that are shown: a character that takes none is not free, or a line of them would not
-    /// end.
+    /// The columns that the cell counts for: a character of width 0 counts as well, or a line of such characters would
+    /// have no end.
     fn room(&self) -> usize {
         self.columns.max(usize::from(!self.shown.is_empty()))
     }
@@ -94,7 +94,7 @@ fn cells(bytes: &[u8], line: Range<usize>) -> Vec<Cell> {
         let at = line.start + offset;
         let next = secrets.partition_point(|span| span.end <= at);
         let shown = match secrets.get(next).filter(|span| span.contains(&at)) {
-            // A secret that began on an earlier line is covered from the first character of this one.
+            // A secret that began on an earlier line is hidden from the first character of this line on.
             Some(span) if at == span.start.max(line.start) => MASK.to_owned(),
             Some(_) => String::new(),
             None => shown(character),
@@ -141,7 +141,7 @@ fn window(cells: &[Cell], fault: usize) -> (String, String) {
     (text, caret)
 }
 
-/// How many of the cells, from the first on, fit into `room`, and how much of it they take.
+/// The number of cells from the first on that fit into `room`, and the columns that they take.
 fn fitting<'a>(cells: impl Iterator<Item = &'a Cell>, room: usize) -> (usize, usize) {
     let (mut count, mut used) = (0, 0);
     for cell in cells {
@@ -154,7 +154,7 @@ fn fitting<'a>(cells: impl Iterator<Item = &'a Cell>, room: usize) -> (usize, us
     (count, used)
 }
 
-/// How many columns a terminal gives a character: the blocks of Unicode that are wide or combine with the character
+/// The columns of a character on a terminal: the Unicode blocks that are wide, or that combine with the character
 /// before them (UAX #11, and the general categories Mn and Me).
 fn columns(c: char) -> usize {
     match u32::from(c) {
@@ -188,9 +188,9 @@ fn columns(c: char) -> usize {
     }
 }
 
-/// Of a fixed length, so that it does not tell that of the secret.
+/// Of fixed length, so that it does not reveal the length of the secret.
 const MASK: &str = "***";
 const TAB: &str = "    ";
 const CUT: char = '…';
-/// A line of this length is shown whole.
+/// A line of up to this length is shown whole.
 const MAX_COLUMNS: usize = 100;

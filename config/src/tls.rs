@@ -1,4 +1,4 @@
-//! The key `mqtt.tls`: whether the connection to the broker is encrypted, and whom it trusts.
+//! The key `mqtt.tls`: the encryption of the broker connection, and the trusted certificates.
 
 use std::path::PathBuf;
 
@@ -7,38 +7,38 @@ use serde_json::Value;
 use crate::host;
 use crate::section::Section;
 
-/// TLS to the broker.
+/// The TLS settings of the broker connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tls {
-    /// Who vouches for the broker.
+    /// The certificates to trust.
     pub trust: Trust,
-    /// What we prove ourselves with, if the broker wants that.
+    /// The client certificate, if the broker requires one.
     pub identity: Option<Identity>,
-    /// The name in the broker's certificate, where it is not the host.
+    /// The name in the broker's certificate, when it differs from the host.
     pub server_name: Option<String>,
 }
 
-/// Whose word counts for the broker's certificate.
+/// The certificates that are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// The certificate authorities that this system trusts.
+    /// Certificates of the system's certificate authorities.
     System,
-    /// Those in this PEM file, and no others.
+    /// Certificates of the authorities in this PEM file, and no others.
     File(PathBuf),
-    /// Nobody's: any certificate will do.
+    /// Every certificate.
     Anyone,
 }
 
-/// A client certificate.
+/// A certificate and its private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// PEM file with the certificate first, then those that lead to the authority, if any.
+    /// The PEM file with the certificate first, then any intermediate certificates.
     pub cert_file: PathBuf,
-    /// PEM file with its private key, not encrypted.
+    /// The PEM file with the private key, not encrypted.
     pub key_file: PathBuf,
 }
 
-/// What the file says of TLS before the port is known.
+/// The setting of TLS in the file, before the port is known.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
     Nothing,
@@ -68,7 +68,7 @@ impl Asked {
         }
     }
 
-    /// What it comes to at this port.
+    /// The TLS settings at this port.
     pub(crate) fn decide(self, mqtt: &Section<'_>, port: u16) -> Option<Tls> {
         match self {
             Self::Yes(tls) => Some(tls),

@@ -1,4 +1,4 @@
-//! The `topics` list: patterns, what is permitted on them, and what an agent is told about them.
+//! The `topics` list: patterns, their permissions, and their descriptions for agents.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::lint::{self, Entry};
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
 
-/// Reads the list under `topics`. Entries of the same pattern become one grant.
+/// Reads the list under `topics`. Entries with the same pattern become one grant.
 pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
     let mut entries = Vec::new();
     let value = root.value("topics");
@@ -121,7 +121,7 @@ fn permissions(section: &Section<'_>) -> Permissions {
     permissions
 }
 
-/// What to write instead of a permission that does not exist.
+/// The hint for an unknown permission.
 fn instead_of_entry(entry: &str) -> String {
     match hint::of_permission(entry, names()).as_slice() {
         [] => String::new(),
@@ -133,7 +133,7 @@ fn instead_of_entry(entry: &str) -> String {
     }
 }
 
-/// What to write instead of a text that should be a list.
+/// The hint for a string in the place of a list.
 fn instead_of_text(text: &str) -> String {
     let words = text
         .split([',', ' ', ';', '|', '+'])
@@ -148,7 +148,7 @@ fn instead_of_text(text: &str) -> String {
     }
 }
 
-/// The permissions that exist.
+/// The names of all permissions.
 fn names() -> impl Iterator<Item = &'static str> {
     ALLOWED.split('`').skip(1).step_by(2)
 }

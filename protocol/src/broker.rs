@@ -1,19 +1,18 @@
-//! A small MQTT 3.1.1 broker as a state machine: bytes and time in; bytes, closes and a deadline
-//! out. It is for demonstrations and tests; real use means a real broker.
+//! A small MQTT 3.1.1 broker as a state machine, for demonstrations and tests: its inputs are bytes and time; its
+//! outputs are bytes, closed connections and a deadline. Production needs a full broker.
 //!
-//! It promises the server's side of the standard: QoS 0 to 2 both ways, retained messages,
-//! wildcards, wills, sessions that outlive their connection, takeover, keep-alive; and shared
-//! subscriptions (`$share/group/filter`) as MQTT 5 defines them. A client whose filters overlap gets
-//! one copy of a message, at the highest QoS of those filters, in the order of publication.
-//! Everything held is bounded by [`BrokerLimits`], and no byte from a client does more than end that
-//! client's connection with a [`CloseReason`].
+//! Promises: the server's side of the standard: QoS 0 to 2 in both directions, retained messages, wildcards, wills,
+//! sessions that outlive their connection, takeover and keep alive; and shared subscriptions (`$share/group/filter`) as
+//! MQTT 5 defines them. A client with overlapping filters gets one copy of a message, at the highest QoS of these
+//! filters, in the order of publication. [`BrokerLimits`] bounds all memory, and no input from a client has a worse
+//! effect than to end that client's connection with a [`CloseReason`].
 //!
 //! > After every call that changes a `Broker`, call [`Broker::poll`] until it returns
 //! > [`Output::Wait`], write what [`Broker::output`] holds for each connection as far as its socket
 //! > takes it, and only then wait: for bytes, for room to write, or for the time that `Wait` named.
 //!
-//! It knows no users: whoever connects is welcome, whatever name and password say. Sessions live as
-//! long as the process. It opens no socket and reads no clock.
+//! Does not: authenticate; every client is accepted, with any name and password. Sessions live as long as the process.
+//! The broker opens no socket and reads no clock.
 
 mod connection;
 mod core;
@@ -36,15 +35,15 @@ use crate::limits::BrokerLimits;
 use crate::message::Message;
 use crate::topic::TopicFilter;
 
-/// One broker, any number of clients. See the [module documentation](self) for how to drive it.
+/// A broker for any number of clients. See the [module documentation](self) for how to drive it.
 pub struct Broker {
-    /// Apart from the core, so that a packet borrowed from them can be handled.
+    /// Separate from the core, so that the core can handle a packet borrowed from a buffer.
     frames: BTreeMap<ConnId, FrameBuffer>,
     core: Core,
 }
 
 impl Broker {
-    /// A broker without clients and messages.
+    /// Creates a broker without clients and messages.
     #[must_use]
     pub fn new(limits: BrokerLimits) -> Self {
         Self {
@@ -53,7 +52,7 @@ impl Broker {
         }
     }
 
-    /// A client has opened a transport. The id is never used again.
+    /// Registers a new transport. Its id is never used again.
     pub fn open(&mut self, now: Instant) -> ConnId {
         let conn = self.core.open(now);
         let packet_bytes = self.core.limits.packet_bytes;
@@ -62,7 +61,7 @@ impl Broker {
         conn
     }
 
-    /// Bytes came from a client. They are ignored when the connection is ending or unknown.
+    /// Handles bytes from a client. Bytes for an ending or unknown connection are ignored.
     pub fn handle_bytes(&mut self, now: Instant, conn: ConnId, bytes: &[u8]) {
         let Some(frames) = self.frames.get_mut(&conn) else {
             return;
@@ -79,42 +78,41 @@ impl Broker {
         }
     }
 
-    /// A transport ended that the broker had not asked to close. Unless the client had said
-    /// DISCONNECT, its will is published.
+    /// Reports that a transport ended that the broker had not asked to close. The client's will is published, unless
+    /// the client had sent DISCONNECT.
     pub fn handle_closed(&mut self, _now: Instant, conn: ConnId) {
         self.frames.remove(&conn);
         self.core.handle_closed(conn);
     }
 
-    /// The time that [`Output::Wait`] named has come (earlier calls do no harm).
+    /// Reports that the time named by [`Output::Wait`] has come (earlier calls do no harm).
     pub fn handle_timeout(&mut self, now: Instant) {
         self.core.handle_timeout(now);
     }
 
-    /// Bytes for the client, oldest first.
+    /// The bytes for the client, oldest first.
     #[must_use]
     pub fn output(&self, conn: ConnId) -> &[u8] {
         self.core.output(conn)
     }
 
-    /// The client's socket took the first `n` bytes of [`output`](Self::output).
+    /// Reports that the client's socket took the first `n` bytes of [`output`](Self::output).
     pub fn wrote(&mut self, _now: Instant, conn: ConnId, n: usize) {
         self.core.wrote(conn, n);
     }
 
-    /// Publishes a message of the program's own, as if a client had; topics that begin with `$` are
-    /// allowed too.
+    /// Publishes a message of the embedding program like a client's, but also to topics that begin with `$`.
     pub fn publish_local(&mut self, _now: Instant, message: Message) {
         self.core.route(message);
     }
 
-    /// From now on messages that match `filter` come as [`Output::Local`], each once, as they were
-    /// published. Retained ones are not sent again.
+    /// Outputs messages that match `filter` as [`Output::Local`] from now on, each once, as published. Retained
+    /// messages are not sent again.
     pub fn subscribe_local(&mut self, filter: &TopicFilter) {
         self.core.subscriptions.add_local(filter);
     }
 
-    /// The next thing to do. `Wait` is the last one; until it comes, keep calling.
+    /// The next output. Call until it returns `Wait`.
     pub fn poll(&mut self, _now: Instant) -> Output {
         let output = self.core.poll();
         if let Output::Close(conn, _) = output {
@@ -123,7 +121,7 @@ impl Broker {
         output
     }
 
-    /// What is held, for budgets and metrics.
+    /// What the broker holds now, for limits and metrics.
     #[must_use]
     pub fn usage(&self) -> BrokerUsage {
         let core = &self.core;
@@ -144,30 +142,30 @@ impl Broker {
     }
 }
 
-/// What a broker holds at a moment.
+/// The items and bytes that a broker holds at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BrokerUsage {
-    /// Transports open or being closed.
+    /// Transports that are open or being closed.
     pub connections: usize,
     /// Sessions, with and without a connection.
     pub sessions: usize,
-    /// Their subscriptions.
+    /// Subscriptions of all sessions.
     pub subscriptions: usize,
     /// Retained messages.
     pub retained: usize,
-    /// Their topic and payload bytes.
+    /// Topic and payload bytes of the retained messages.
     pub retained_bytes: usize,
-    /// Messages waiting for clients or unacknowledged by them.
+    /// Messages queued for clients or not acknowledged by them.
     pub queued: usize,
-    /// Their topic and payload bytes, counted once for each client.
+    /// Topic and payload bytes of these messages, counted once for each client.
     pub queued_bytes: usize,
-    /// Bytes received and not parsed.
+    /// Bytes received and not parsed yet.
     pub incoming_bytes: usize,
-    /// Bytes that sockets have not taken.
+    /// Bytes that the sockets have not taken.
     pub output_bytes: usize,
-    /// Copies of messages dropped because a client's queue was full, since the start.
+    /// Message copies dropped because a client's queue was full, since the start.
     pub dropped: u64,
-    /// Retained messages delivered and not kept, since the start.
+    /// Retained messages delivered but not stored, since the start.
     pub not_retained: u64,
 }
 

@@ -1,15 +1,15 @@
-//! The MQTT 3.1.1 client as a state machine: bytes, time and wishes in; bytes, events and a
-//! deadline out.
+//! The MQTT 3.1.1 client as a state machine: its inputs are bytes, time and requests; its outputs are bytes, events and
+//! a deadline.
 //!
-//! It promises: every publish ends in exactly one [`Outcome`]; every listener hears of its grant or
-//! its refusal; the session outlives the socket; no call blocks, and no byte from a broker does more
-//! than end the connection with a [`Reason`].
+//! Promises: every publish ends in exactly one [`Outcome`]; every listener gets an event when it is granted or refused;
+//! the session outlives the socket; no call blocks, and no input from a broker has a worse effect than to end the
+//! connection with a [`Reason`].
 //!
 //! > After every call that changes a `Client`, call [`Client::poll`] until it returns
 //! > [`Output::Wait`], write what [`Client::outgoing`] holds as far as the socket takes it, and only
-//! > then wait: for bytes, for room to write, for a wish, or for the time that `Wait` named.
+//! > then wait: for bytes, for room to write, for a request, or for the time that `Wait` named.
 //!
-//! It opens no socket, reads no clock and draws no random number: those are the driver's.
+//! Does not: open a socket, read a clock or draw a random number; the driver does.
 
 mod backoff;
 mod blame;
@@ -46,14 +46,14 @@ use crate::frame::{Frame, FrameBuffer, Receiver};
 use crate::limits::OUTBOX_FULL;
 use crate::message::Message;
 
-/// One client, one broker. See the [module documentation](self) for how to drive it.
+/// A client of one broker. See the [module documentation](self) for how to drive it.
 pub struct Client {
     frames: FrameBuffer,
     core: Core,
 }
 
 impl Client {
-    /// A client that wants to connect at once. `seed` spreads reconnects; equal seeds behave alike.
+    /// Creates a client that connects at once. `seed` spreads reconnects over time; equal seeds behave alike.
     #[must_use]
     pub fn new(options: Options, seed: u64, now: Instant) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl Client {
         }
     }
 
-    /// The transport that `Output::Connect` asked for is open.
+    /// Reports that the transport requested by `Output::Connect` is open.
     pub fn handle_connected(&mut self, now: Instant) {
         if let State::Opening { deadline } = self.core.state {
             self.frames.clear();
@@ -70,14 +70,14 @@ impl Client {
         }
     }
 
-    /// The transport that `Output::Connect` asked for could not be opened; `words` say why.
+    /// Reports that the transport requested by `Output::Connect` could not be opened; `words` is the error message.
     pub fn handle_connect_failed(&mut self, now: Instant, words: impl Into<String>) {
         if matches!(self.core.state, State::Opening { .. }) {
             self.core.fail(now, Reason::Transport(words.into()), false);
         }
     }
 
-    /// Bytes arrived.
+    /// Handles received bytes.
     pub fn handle_bytes(&mut self, now: Instant, bytes: &[u8]) {
         if self.core.is_reading() {
             if let State::Up { keep, .. } = &mut self.core.state {
@@ -90,17 +90,17 @@ impl Client {
         }
     }
 
-    /// The socket took the first `n` bytes of [`outgoing`](Self::outgoing).
+    /// Reports that the socket took the first `n` bytes of [`outgoing`](Self::outgoing).
     pub fn handle_written(&mut self, now: Instant, n: usize) {
         self.core.handle_written(now, n);
     }
 
-    /// The transport ended. `words` are empty for an orderly end, else they say what broke.
+    /// Reports that the transport ended. `words` is the error message, empty for an orderly end.
     pub fn handle_closed(&mut self, now: Instant, words: impl Into<String>) {
         self.core.handle_closed(now, words.into());
     }
 
-    /// The time that `Output::Wait` named has come (earlier calls do no harm).
+    /// Reports that the time named by `Output::Wait` has come (earlier calls do no harm).
     pub fn handle_timeout(&mut self, now: Instant) {
         self.core.handle_timeout(now);
     }
@@ -108,7 +108,7 @@ impl Client {
     /// Publishes `message`. Its outcome comes as [`Event::Published`], at `deadline` at the latest.
     ///
     /// # Errors
-    /// When it is refused at once; then nothing was or will be sent.
+    /// When the message is refused at once; then nothing was or will be sent.
     pub fn publish(
         &mut self,
         _now: Instant,
@@ -123,16 +123,16 @@ impl Client {
         Ok(ticket)
     }
 
-    /// Gives up on a publish: if it was not sent yet it will not be. No outcome comes for it.
+    /// Cancels a publish: if it was not sent yet, it will not be. No outcome follows.
     pub fn cancel(&mut self, _now: Instant, ticket: Ticket) {
         self.core.publishes.cancel(ticket);
     }
 
-    /// Wants messages. [`Event::Listening`] or [`Event::ListenRefused`] comes when the broker
-    /// answers; messages may come before that.
+    /// Registers a listener. [`Event::Listening`] or [`Event::ListenRefused`] follows when the broker answers; messages
+    /// may come before that.
     ///
     /// # Errors
-    /// When it is refused at once.
+    /// When the listener is refused at once.
     pub fn listen(&mut self, now: Instant, listen: Listen) -> Result<Ticket, ListenError> {
         if let Some(reason) = self.core.blame.condemns(now, &listen.filter) {
             return Err(ListenError::GivenUp(reason));
@@ -145,20 +145,20 @@ impl Client {
         Ok(self.core.listen(listen))
     }
 
-    /// Wants no more messages; the last listener of a filter ends its subscription.
+    /// Removes a listener; the last listener of a filter ends its subscription.
     pub fn leave(&mut self, _now: Instant, ticket: Ticket) {
         if let Some(filter) = self.core.listeners.remove(ticket) {
             self.core.subscriptions.leave(&filter);
         }
     }
 
-    /// Sends the will, if there is one, and DISCONNECT behind what is encoded already, then closes. What was not sent ends as
-    /// `NotSent`, what is unacknowledged as `Unknown`, and each listener as `ListenRefused`.
+    /// Sends the will, if there is one, and DISCONNECT after the bytes already encoded, then closes. Unsent publishes
+    /// end as `NotSent`, unacknowledged ones as `Unknown`, and each listener as `ListenRefused`.
     pub fn disconnect(&mut self, now: Instant) {
         self.core.disconnect(now);
     }
 
-    /// The next thing to do. `Wait` is the last one; until it comes, keep calling.
+    /// The next output. Call until it returns `Wait`.
     pub fn poll(&mut self, now: Instant) -> Output {
         loop {
             if let Some(output) = self.core.outputs.pop_front() {
@@ -175,7 +175,7 @@ impl Client {
         }
     }
 
-    /// Handles the next packet that is complete; false when there is none, or none is wanted now.
+    /// Handles the next complete packet; false when there is none, or none is to be read now.
     fn read_packet(&mut self, now: Instant) -> bool {
         if !self.core.is_reading() {
             self.frames.clear();
@@ -209,31 +209,31 @@ impl Client {
         true
     }
 
-    /// Bytes for the socket, oldest first.
+    /// The bytes for the socket, oldest first.
     #[must_use]
     pub fn outgoing(&self) -> &[u8] {
         self.core.outbox.pending()
     }
 
-    /// Whether the driver should read: not while answers to what came already cannot leave.
+    /// Whether the driver should read: false while the acknowledgements of earlier packets cannot be sent.
     #[must_use]
     pub fn wants_bytes(&self) -> bool {
         self.core.is_reading() && self.core.outbox.pending().len() < OUTBOX_FULL
     }
 
-    /// Whether the broker has accepted us and the connection is up.
+    /// Whether the broker has accepted the connection and it is still up.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         matches!(self.core.state, State::Up { .. })
     }
 
-    /// Whether all is over.
+    /// Whether the client has ended.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         matches!(self.core.state, State::Closed)
     }
 
-    /// What has come and gone since the start.
+    /// The messages received and sent since the start.
     #[must_use]
     pub fn traffic(&self) -> Traffic {
         Traffic {
@@ -242,7 +242,7 @@ impl Client {
         }
     }
 
-    /// What is held, for budgets and metrics.
+    /// What the client holds now, for limits and metrics.
     #[must_use]
     pub fn usage(&self) -> Usage {
         Usage {
@@ -260,29 +260,29 @@ impl Client {
     }
 }
 
-/// What a client holds at a moment.
+/// The items and bytes that a client holds at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Usage {
-    /// Publishes without an outcome or an acknowledgement.
+    /// Publishes that have no outcome or acknowledgement yet.
     pub publishes: usize,
-    /// Their topic and payload bytes.
+    /// Topic and payload bytes of these publishes.
     pub publish_bytes: usize,
-    /// Listeners.
+    /// Registered listeners.
     pub listeners: usize,
-    /// Different filters they listen to.
+    /// Distinct filters of the listeners.
     pub subscriptions: usize,
     /// Packet identifiers in use.
     pub live_packet_ids: usize,
-    /// Inbound QoS 2 messages delivered and not released.
+    /// Inbound QoS 2 messages that were delivered and not released.
     pub received_qos2: usize,
-    /// Bytes the socket has not taken.
+    /// Bytes that the socket has not taken.
     pub outgoing_bytes: usize,
-    /// Bytes received and not parsed.
+    /// Bytes received and not parsed yet.
     pub incoming_bytes: usize,
-    /// Messages that came and no listener wanted, since the start.
+    /// Messages received without a listener, since the start.
     pub unmatched: u64,
-    /// UNSUBSCRIBEs given up since the start, because connections kept ending while they were under
-    /// way: a kept session may still have those subscriptions.
+    /// UNSUBSCRIBEs given up since the start, because connections kept ending before the UNSUBACK: a kept session may
+    /// still have these subscriptions.
     pub abandoned: u64,
 }
 

@@ -1,11 +1,10 @@
-//! Writes MQTT packets at the end of a buffer of bytes to send.
+//! Appends MQTT packets to a buffer of bytes to send.
 //!
-//! It promises: everything is checked and its exact size known before the first byte is written, so
-//! that an error leaves the buffer as it was, and no length is ever cut to its field (`mqttrs` cuts
-//! silently); what is written is accepted by [`crate::frame`].
+//! Promises: every field is checked and the exact size is known before the first byte is written, so that an error
+//! leaves the buffer unchanged and no length is truncated to its field (`mqttrs` truncates silently); [`crate::frame`]
+//! accepts every packet written here.
 //!
-//! It does not check the grammar of topic filters ([`crate::topic`] makes the types for that), nor
-//! that packet ids are free.
+//! Does not: check the grammar of topic filters ([`crate::topic`] has the types for that), or that packet ids are free.
 
 mod error;
 
@@ -21,16 +20,16 @@ use crate::topic::unsendable;
 
 pub use error::EncodeError;
 
-/// What a CONNECT says.
+/// The fields of a CONNECT.
 #[derive(Clone)]
 pub struct Connect<'a> {
-    /// Empty only together with `clean_session`.
+    /// The client identifier; empty only together with `clean_session`.
     pub client_id: &'a str,
-    /// Whether the broker shall forget what it knows of this client id.
+    /// Whether the broker discards its session of this client identifier.
     pub clean_session: bool,
-    /// The longest silence we allow ourselves, in seconds; 0 turns keep-alive off.
+    /// The keep alive in seconds; 0 turns it off.
     pub keep_alive: u16,
-    /// The user name.
+    /// The user name, if any.
     pub username: Option<&'a str>,
     /// The password; needs a user name.
     pub password: Option<&'a [u8]>,
@@ -41,13 +40,13 @@ pub struct Connect<'a> {
 /// A message the broker publishes when the connection ends without DISCONNECT.
 #[derive(Clone)]
 pub struct Will<'a> {
-    /// A topic name.
+    /// The topic name of the message.
     pub topic: &'a str,
-    /// At most 65,535 bytes.
+    /// The payload, at most 65,535 bytes.
     pub payload: &'a [u8],
-    /// The QoS it is published at.
+    /// The QoS of the message.
     pub qos: QoS,
-    /// Whether it is published as a retained message.
+    /// Whether the message is retained.
     pub retain: bool,
 }
 
@@ -55,7 +54,7 @@ pub struct Will<'a> {
 ///
 /// # Errors
 ///
-/// A field the protocol does not allow; nothing is appended.
+/// A field that the protocol does not allow; nothing is appended.
 pub fn connect(out: &mut Vec<u8>, connect: &Connect<'_>) -> Result<(), EncodeError> {
     text(connect.client_id, Field::ClientId)?;
     if connect.client_id.is_empty() && !connect.clean_session {
@@ -111,12 +110,12 @@ pub fn connect(out: &mut Vec<u8>, connect: &Connect<'_>) -> Result<(), EncodeErr
 
 /// Appends a PUBLISH.
 ///
-/// `mqttrs` would copy the payload byte by byte and cannot write a header alone, so this one packet
-/// is written here; a test holds both byte for byte together.
+/// `mqttrs` would copy the payload byte by byte and cannot write a header alone, so this packet is written here; a test
+/// compares both encodings byte for byte.
 ///
 /// # Errors
 ///
-/// A topic the protocol does not allow, DUP at QoS 0, or too large a payload; nothing is appended.
+/// A topic that the protocol does not allow, DUP at QoS 0, or too large a payload; nothing is appended.
 pub fn publish(
     out: &mut Vec<u8>,
     dup: bool,
@@ -172,11 +171,11 @@ pub fn pubcomp(out: &mut Vec<u8>, pid: Pid) {
     put_fixed(out, &Packet::Pubcomp(pid), 2);
 }
 
-/// Appends a SUBSCRIBE for `filters`, each with the QoS asked for.
+/// Appends a SUBSCRIBE for `filters`, each with its requested QoS.
 ///
 /// # Errors
 ///
-/// No filter, or one that is no string of the protocol; nothing is appended.
+/// No filter, or a filter that is not a valid MQTT string; nothing is appended.
 pub fn subscribe(out: &mut Vec<u8>, pid: Pid, filters: &[(&str, QoS)]) -> Result<(), EncodeError> {
     let mut body = 2;
     for (filter, _) in filters {
@@ -199,7 +198,7 @@ pub fn subscribe(out: &mut Vec<u8>, pid: Pid, filters: &[(&str, QoS)]) -> Result
 ///
 /// # Errors
 ///
-/// No filter, or one that is no string of the protocol; nothing is appended.
+/// No filter, or a filter that is not a valid MQTT string; nothing is appended.
 pub fn unsubscribe(out: &mut Vec<u8>, pid: Pid, filters: &[&str]) -> Result<(), EncodeError> {
     let mut body = 2;
     for filter in filters {
@@ -225,7 +224,7 @@ pub fn disconnect(out: &mut Vec<u8>) {
     put_fixed(out, &Packet::Disconnect, 0);
 }
 
-/// Appends a CONNACK; a refusal never says that a session is present [MQTT-3.2.2-4].
+/// Appends a CONNACK; a refusal never sets Session Present [MQTT-3.2.2-4].
 pub fn connack(out: &mut Vec<u8>, session_present: bool, code: ConnectReturnCode) {
     let session_present = session_present && code == ConnectReturnCode::Accepted;
     put_fixed(
@@ -242,7 +241,7 @@ pub fn connack(out: &mut Vec<u8>, session_present: bool, code: ConnectReturnCode
 ///
 /// # Errors
 ///
-/// No code at all; nothing is appended.
+/// No code; nothing is appended.
 pub fn suback(
     out: &mut Vec<u8>,
     pid: Pid,
@@ -279,7 +278,7 @@ fn put(out: &mut Vec<u8>, packet: &Packet<'_>, body: usize) -> Result<(), Encode
     Err(EncodeError::Codec)
 }
 
-/// Appends a packet of a fixed size, for which there is nothing that could be refused.
+/// Appends a packet of a fixed size, which cannot fail.
 fn put_fixed(out: &mut Vec<u8>, packet: &Packet<'_>, body: usize) {
     let put = put(out, packet, body);
     debug_assert_eq!(put, Ok(()), "{packet:?}");
@@ -347,7 +346,7 @@ fn topic_name(topic: &str, field: Field) -> Result<(), EncodeError> {
 }
 
 impl fmt::Debug for Connect<'_> {
-    /// Without the password and the will's payload.
+    /// Omits the password and the will's payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connect")
             .field("client_id", &self.client_id)
@@ -361,7 +360,7 @@ impl fmt::Debug for Connect<'_> {
 }
 
 impl fmt::Debug for Will<'_> {
-    /// Without the payload.
+    /// Omits the payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Will")
             .field("topic", &self.topic)
@@ -372,5 +371,5 @@ impl fmt::Debug for Will<'_> {
     }
 }
 
-/// The largest remaining length: MQTT 3.1.1 §2.2.3.
+/// The largest remaining length (MQTT 3.1.1 §2.2.3).
 const MAX_BODY_BYTES: usize = 268_435_455;

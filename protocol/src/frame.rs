@@ -1,14 +1,11 @@
 //! Cuts the byte stream of one connection into MQTT packets.
 //!
-//! It promises: a packet comes out only when it is well-formed and may come from this peer, so that
-//! nothing that gets past it makes `mqttrs` panic or read into the next packet; what can be judged
-//! early is (the first byte when it arrives, the length before the body is kept); the memory
-//! follows what arrived, never what a length field announces; a PUBLISH above the cap that is read past
-//! costs the memory of its topic; after an error the same error comes again until
-//! [`FrameBuffer::clear`].
+//! Promises: a packet is returned only when it is well-formed and allowed from this peer, so that it cannot make
+//! `mqttrs` panic or read into the next packet; errors are detected early (the first byte when it arrives, the length
+//! before the body is kept); memory follows the bytes received, never an announced length; skipping a PUBLISH above the
+//! limit costs the memory of its topic; after an error the same error is returned until [`FrameBuffer::clear`].
 //!
-//! It does not look at the order of packets, at packet ids in use, or at the grammar of topic
-//! filters: those belong to the state machines behind it.
+//! Does not: check the order of packets, the use of packet ids, or the grammar of topic filters; the state machines do.
 
 mod body;
 mod error;
@@ -19,12 +16,12 @@ use mqttrs::{Packet, PacketType, QosPid};
 use self::header::Header;
 pub use error::{Field, FrameError};
 
-/// Who reads the stream: decides which packet types are legal in it.
+/// The reader of the stream, which determines the legal packet types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Receiver {
-    /// A client, which hears a broker.
+    /// A client, which reads from a broker.
     Client,
-    /// A broker, which hears a client.
+    /// A broker, which reads from a client.
     Broker,
 }
 
@@ -34,22 +31,22 @@ pub struct FrameBuffer {
     receiver: Receiver,
     max_packet_bytes: usize,
     bytes: Vec<u8>,
-    /// Where the first packet not yet handed out starts in `bytes`.
+    /// Where the first packet not yet returned starts in `bytes`.
     start: usize,
-    /// The packet that is being read past.
+    /// The packet that is being skipped.
     skipping: Option<Skipping>,
 }
 
-/// What [`FrameBuffer::next_frame`] hands out.
+/// A result of [`FrameBuffer::next_frame`].
 #[derive(Debug, PartialEq)]
 pub enum Frame<'a> {
-    /// A packet.
+    /// A complete packet.
     Packet(Packet<'a>),
-    /// A PUBLISH above the cap has passed.
+    /// A PUBLISH above the size limit, skipped.
     TooLarge(TooLarge),
 }
 
-/// A PUBLISH above the cap, without the payload, which was not kept.
+/// A PUBLISH above the size limit, without its payload, which was not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooLarge {
     /// The DUP flag.
@@ -58,16 +55,16 @@ pub struct TooLarge {
     pub qospid: QosPid,
     /// The RETAIN flag.
     pub retain: bool,
-    /// The topic, as valid as that of any other PUBLISH.
+    /// The topic, validated like that of any other PUBLISH.
     pub topic: Box<str>,
-    /// The size of the payload.
+    /// The size of the payload in bytes.
     pub payload_bytes: usize,
 }
 
 #[derive(Debug)]
 struct Skipping {
     publish: TooLarge,
-    /// Bytes of it that are still to come.
+    /// The number of its bytes that are still to come.
     left: usize,
 }
 
@@ -83,7 +80,7 @@ impl FrameBuffer {
         }
     }
 
-    /// Appends bytes as they came from the socket.
+    /// Appends bytes from the socket.
     ///
     /// Drain [`next_packet`](Self::next_packet) after each call: the buffer then never holds more
     /// than one packet's cap and the bytes of one call.
@@ -96,7 +93,7 @@ impl FrameBuffer {
     ///
     /// # Errors
     ///
-    /// The peer broke the protocol or the cap: nothing more can be read from this connection.
+    /// The peer violated the protocol or the size limit: nothing more can be read from this connection.
     pub fn next_packet(&mut self) -> Result<Option<Packet<'_>>, FrameError> {
         match self.judge()? {
             Some(header) if header.packet_bytes() > self.max_packet_bytes => {
@@ -107,14 +104,13 @@ impl FrameBuffer {
         }
     }
 
-    /// As [`next_packet`](Self::next_packet), but a PUBLISH above the cap is read past: its topic is
-    /// judged as early as any other, its payload is dropped as it arrives, and it is handed out when its
-    /// last byte has come.
+    /// Like [`next_packet`](Self::next_packet), but skips a PUBLISH above the size limit: its topic is validated as
+    /// early as any other, its payload is dropped as it arrives, and it is returned when its last byte has arrived.
     ///
     /// # Errors
     ///
-    /// The peer broke the protocol, or sent another packet above the cap: nothing more can be read from
-    /// this connection.
+    /// The peer violated the protocol, or sent another packet above the size limit: nothing more can be read from this
+    /// connection.
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
         if self.skipping.is_none() {
             match self.judge()? {
@@ -131,14 +127,13 @@ impl FrameBuffer {
         Ok(self.skip().map(Frame::TooLarge))
     }
 
-    /// After an error: the topic of the PUBLISH that was refused, as far as it has come, with U+FFFD for
-    /// what is no UTF-8.
+    /// After an error: the topic of the refused PUBLISH, as far as it has arrived, with U+FFFD for invalid UTF-8.
     pub fn refused_topic(&self) -> Option<String> {
         let topic = header::publish_topic(self.unread())?;
         Some(String::from_utf8_lossy(topic).into_owned()).filter(|topic| !topic.is_empty())
     }
 
-    /// Whether a packet above the cap is passing.
+    /// Whether a packet above the size limit is being skipped.
     pub fn is_skipping(&self) -> bool {
         self.skipping.is_some()
     }
@@ -148,7 +143,7 @@ impl FrameBuffer {
         header::judge(self.receiver, self.unread())
     }
 
-    /// The bytes that wait to be parsed.
+    /// The bytes that are not parsed yet.
     pub(crate) fn unread(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
     }
@@ -173,12 +168,12 @@ impl FrameBuffer {
                 self.start += header.packet_bytes();
                 Ok(Some(packet))
             }
-            // Unreachable as far as tests and fuzzing know; a refusal is the safe answer if not.
+            // Unreachable as far as tests and fuzzing show; otherwise the safe result is an error.
             _ => Err(FrameError::Codec(header.kind)),
         }
     }
 
-    /// Takes topic and packet identifier of a PUBLISH that is not kept, as soon as they are there.
+    /// Takes topic and packet identifier of a PUBLISH that is not kept, as soon as they have arrived.
     fn begin_to_skip(&mut self, header: &Header) -> Result<(), FrameError> {
         let body = self.unread().get(header.header_bytes..).unwrap_or_default();
         let Some(head) = body::publish_head(header, body)? else {
@@ -198,7 +193,7 @@ impl FrameBuffer {
         Ok(())
     }
 
-    /// Drops what has come of the packet that is not kept; returns it when that was the last of it.
+    /// Drops the received bytes of the skipped packet; returns the packet with its last byte.
     fn skip(&mut self) -> Option<TooLarge> {
         let buffered = self.buffered();
         let skipping = self.skipping.as_mut()?;
@@ -211,19 +206,19 @@ impl FrameBuffer {
         self.skipping.take().map(|skipping| skipping.publish)
     }
 
-    /// How many bytes wait to be parsed.
+    /// The number of bytes that are not parsed yet.
     pub fn buffered(&self) -> usize {
         self.bytes.len() - self.start
     }
 
-    /// Forgets everything, for the next connection.
+    /// Clears the buffer for the next connection.
     pub fn clear(&mut self) {
         self.bytes = Vec::new();
         self.start = 0;
         self.skipping = None;
     }
 
-    /// Drops what was parsed when that is free or cheaper than growing.
+    /// Drops parsed bytes when that is free or cheaper than growing.
     fn make_room(&mut self, incoming: usize) {
         if self.start == self.bytes.len() {
             self.start = 0;
@@ -241,8 +236,8 @@ impl FrameBuffer {
     }
 }
 
-/// Capacity kept once all is parsed; what one large packet needed beyond it goes back (64 KiB: one
-/// read of the socket).
+/// The capacity kept once all bytes are parsed; the extra memory of one large packet is freed (64 KiB: one read of the
+/// socket).
 const KEPT_BYTES: usize = 64 * 1024;
 
 #[cfg(test)]

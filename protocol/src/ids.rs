@@ -29,7 +29,7 @@ impl IdSet {
         }
     }
 
-    /// Takes `id` out; false when it was not there.
+    /// Removes `id`; false when it was not there.
     pub(super) fn remove(&mut self, id: u16) -> bool {
         let (word, bit) = place(id);
         match self.words.get_mut(word) {
@@ -52,7 +52,7 @@ impl IdSet {
     }
 }
 
-/// Hands out identifiers that are not in use, in turn, never 0 ([MQTT-2.3.1-1]).
+/// Allocates identifiers that are not in use, in turn, never 0 ([MQTT-2.3.1-1]).
 pub(super) struct PacketIds {
     live: IdSet,
     last: u16,

@@ -1,13 +1,13 @@
 //! Sans-IO MQTT 3.1.1: topics, framing, a client and a small broker as state machines.
 //!
 //! * [`topic`]: topic names and filters as types, matching and containment.
-//! * [`frame`] and [`encode`]: bytes to packets and back; the fields are `mqttrs`'s, the framing and
-//!   every check on what comes from a peer are ours.
+//! * [`frame`] and [`encode`]: bytes to packets and back; `mqttrs` parses the fields, this crate does the framing and
+//!   every check of a peer's input.
 //! * [`client`]: the client state machine.
 //! * [`broker`]: a small broker, for demonstrations and tests.
-//! * [`limits`]: the bounds on all of it.
+//! * [`limits`]: the limits on memory and time.
 //!
-//! Nothing here opens a socket, reads a clock, draws a random number or writes a log.
+//! Does not: open a socket, read a clock, draw a random number or write a log.
 
 #![warn(clippy::indexing_slicing, clippy::expect_used, clippy::panic)]
 

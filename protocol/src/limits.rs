@@ -1,8 +1,8 @@
-//! The bounds of the protocol machines: every queue has one in items and one in bytes.
+//! The limits of the state machines: every queue has a limit in items and one in bytes.
 
 use std::time::Duration;
 
-/// What a [`Client`](crate::client::Client) may hold at once.
+/// The limits of a [`Client`](crate::client::Client).
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Largest inbound packet in bytes, its header included. Range 128 to 268,435,460; default
@@ -41,7 +41,7 @@ impl Default for Limits {
     }
 }
 
-/// What a [`Broker`](crate::broker::Broker) may hold at once.
+/// The limits of a [`Broker`](crate::broker::Broker).
 #[derive(Debug, Clone)]
 pub struct BrokerLimits {
     /// Largest inbound packet in bytes, its header included. Range 128 to 268,435,460; default
@@ -93,28 +93,28 @@ impl Default for BrokerLimits {
     }
 }
 
-/// Unwritten bytes above which no further publish is encoded: enough for one large write, little
-/// enough that acknowledgements and pings never stand far behind.
+/// Unwritten bytes above which no further publish is encoded: enough for one large write, and few enough that
+/// acknowledgements and pings are not delayed.
 pub(crate) const OUTBOX_HIGH_WATER: usize = 64 * 1024;
 
-/// Unwritten bytes above which no further inbound packet is parsed: each may ask for an
-/// acknowledgement, and a broker that does not read must not make them pile up.
+/// Unwritten bytes above which no further inbound packet is parsed: each packet may need an acknowledgement, and
+/// acknowledgements must not pile up for a broker that does not read.
 pub(crate) const OUTBOX_FULL: usize = 256 * 1024;
 
-/// How long a SUBACK or UNSUBACK may take. After it the connection counts as broken.
+/// The time limit for a SUBACK or UNSUBACK; after it the connection counts as broken.
 pub(crate) const SUBSCRIBE_ACK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long a SUBSCRIBE waits for the UNSUBACK of the same filter.
 pub(crate) const UNSUBACK_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How long a broker may acknowledge none of the publishes in flight. Nothing is ever sent again on a
-/// live connection, so only ending it lets a window move that such a broker has filled.
+/// The time limit for any acknowledgement of the publishes in flight. Nothing is sent again on a live connection, so
+/// only a new connection frees a window that such a broker has filled.
 pub(crate) const PUBLISH_ACK_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How long the socket may refuse to take a single byte of what is to be sent.
 pub(crate) const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long a DISCONNECT may take to leave.
+/// The time limit for sending DISCONNECT.
 pub(crate) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Bytes of filters in one SUBSCRIBE packet after a reconnect.
@@ -127,53 +127,53 @@ pub(crate) const SUBSCRIBE_BATCH: usize = 8;
 /// message may come twice when another caller subscribes.
 pub(crate) const SEEN_TOPICS: usize = 4096;
 
-/// A connection that the broker ends within this time of its CONNACK, twice running, looks like
-/// two clients taking one client identifier from each other.
+/// A connection that the broker ends within this time of its CONNACK, twice in a row, suggests that two clients take
+/// over one client identifier from each other.
 pub(crate) const TAKEOVER_WINDOW: Duration = Duration::from_secs(5);
 
-/// Resumptions in a row that a broker may end before it acknowledges anything of what is sent again.
-/// Then the session is given up: without that, a message or a release that the broker cannot bear
-/// (rumqttd ends the connection at a PUBREL that it has forgotten) would end connections for ever. So
-/// many that a bad network hardly ever looks like it.
+/// The number of consecutive resumptions that a broker may end before it acknowledges anything of what is sent again.
+/// Then the session is given up: otherwise a message or a release that the broker cannot handle (rumqttd ends the
+/// connection at a PUBREL that it has forgotten) would end connections for ever. The number is so large that a bad
+/// network hardly ever reaches it.
 pub(crate) const VAIN_RESUMPTIONS: u32 = 10;
 
-/// Resumptions in a row that a broker may end so before what is sent again goes one at a time: with the cut
-/// before the first of them, two cuts.
+/// The number of such resumptions before the unacknowledged messages are sent one at a time; with the connection loss
+/// before the first resumption, two losses.
 pub(crate) const TRUSTED_RESUMPTIONS: u32 = 1;
 
-/// How long a connection has to live before the first of those is sent: one that a bad network ends sooner
-/// says nothing of the message.
+/// How long a connection has to live before the first of these messages is sent: a connection that a bad network ends
+/// sooner says nothing about the message.
 pub(crate) const TRIAL_QUIET: Duration = Duration::from_millis(500);
 
-/// A connection that ends within this time of a message that is alone under way may end because of it.
+/// A connection that ends within this time of a message sent alone may have ended because of it.
 pub(crate) const TRIAL_MOMENT: Duration = Duration::from_millis(500);
 
-/// So many in a row convict the message: the broker does not take it.
+/// The number of consecutive losses after which the message counts as the cause.
 pub(crate) const TRIAL_CUTS: u8 = 3;
 
-/// A connection that ends within this time of a publish may end because of it.
+/// A connection that ends within this time of a publish may have ended because of it.
 pub(crate) const SENT_A_MOMENT_AGO: Duration = Duration::from_secs(1);
 
-/// How long it counts that a filter brought a packet for which the connection had to be closed.
+/// How long a filter is remembered that brought a packet for which the connection had to be closed.
 pub(crate) const BLAME_MEMORY: Duration = Duration::from_secs(600);
 
-/// How many of these are remembered.
+/// The limit on remembered filters.
 pub(crate) const BLAMED_FILTERS: usize = 64;
 
-/// How long a filter that has done so twice is refused to everybody: whoever asks again and again would
-/// cost all others the connection each time.
+/// How long a filter that has done so twice is refused to every caller: each further attempt would cost all other
+/// callers the connection.
 pub(crate) const CONDEMNED_FOR: Duration = Duration::from_secs(60);
 
-/// A packet so soon after a SUBACK may be there because of it.
+/// A packet within this time of a SUBACK may have been sent because of that subscription.
 pub(crate) const FRESH_SUBSCRIPTION: Duration = Duration::from_secs(2);
 
-/// Kept sessions in a row that brought a packet for which the connection had to be closed, before the
-/// session is ended: the broker sends again what was not acknowledged.
+/// The number of consecutive resumptions with a packet for which the connection had to be closed. Then the session is
+/// ended, because the broker sends unacknowledged messages again.
 pub(crate) const MALFORMED_RESUMPTIONS: u32 = 3;
 
 /// How long the broker waits for the CONNECT of a new connection (MQTT 3.1.1 §3.1: a reasonable
 /// time).
 pub(crate) const CONNECT_WAIT: Duration = Duration::from_secs(10);
 
-/// How long the last bytes for a connection that the broker ends may take to leave.
+/// The time limit for the last bytes to a connection that the broker ends.
 pub(crate) const LAST_WORDS_TIMEOUT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! An application message, cheap to hand to several listeners.
+//! An application message that several listeners can share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,26 +10,26 @@ use crate::topic::TopicName;
 /// A message as it is published or delivered. Clones share topic and payload.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Message {
-    /// Where it goes, or came on.
+    /// The topic that the message is published to or received on.
     pub topic: TopicName,
-    /// What it says; any bytes.
+    /// The payload; any bytes.
     pub payload: Arc<[u8]>,
-    /// How it is delivered on this hop.
+    /// The QoS of this hop.
     pub qos: QoS,
-    /// Published: stays as the topic's retained message. Delivered: it *is* the stored message,
-    /// sent because of a new subscription ([MQTT-3.3.1-8]).
+    /// Published: the broker stores the message as the topic's retained message. Delivered: the message *is* the
+    /// retained message, sent because of a new subscription ([MQTT-3.3.1-8]).
     pub retain: bool,
 }
 
 impl Message {
-    /// Bytes of topic and payload, the measure of every byte budget.
+    /// The bytes of topic and payload, which all byte limits count.
     #[must_use]
     pub fn size(&self) -> usize {
         self.topic.as_str().len() + self.payload.len()
     }
 }
 
-/// The topic and the size: payloads may be secret.
+/// Shows the topic and the size, because payloads may be secret.
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (topic, len) = (&self.topic, self.payload.len());

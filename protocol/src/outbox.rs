@@ -1,7 +1,7 @@
-//! The bytes on their way to the socket, and where in the stream each of them stands.
+//! The encoded bytes for the socket, and the position of each packet in the stream.
 
-/// Encoded packets not yet taken by the socket. Positions count bytes since the connection began,
-/// so that "was this packet written?" is a comparison.
+/// Encoded packets that the socket has not taken yet. Positions count bytes since the connection began, so that "was
+/// this packet written?" is a comparison.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
     bytes: Vec<u8>,
@@ -10,17 +10,17 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
-    /// What the socket should take next.
+    /// The bytes that the socket should take next.
     pub(super) fn pending(&self) -> &[u8] {
         self.bytes.get(self.taken..).unwrap_or_default()
     }
 
-    /// Where packets are appended.
+    /// The buffer that packets are appended to.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.bytes
     }
 
-    /// The socket took `n` bytes.
+    /// Records that the socket took `n` bytes.
     pub(super) fn advance(&mut self, n: usize) {
         self.taken = (self.taken + n).min(self.bytes.len());
         if self.taken == self.bytes.len() {
@@ -29,25 +29,25 @@ impl Outbox {
             self.bytes.clear();
             self.bytes.shrink_to(KEEP_BYTES);
         } else if self.taken >= self.pending().len() {
-            // A stream that never runs dry must not keep all that ever passed; no more bytes are
-            // moved than were taken.
+            // A stream that never empties must not keep every byte that has passed; no more bytes are moved than were
+            // taken.
             self.bytes.drain(..self.taken);
             self.taken_before += self.taken as u64;
             self.taken = 0;
         }
     }
 
-    /// The position behind the last byte appended.
+    /// The position after the last byte appended.
     pub(super) fn end(&self) -> u64 {
         self.taken_before + self.bytes.len() as u64
     }
 
-    /// The position behind the last byte the socket took.
+    /// The position after the last byte that the socket took.
     pub(super) fn written(&self) -> u64 {
         self.taken_before + self.taken as u64
     }
 
-    /// A new connection starts with nothing.
+    /// Clears the buffer for a new connection.
     pub(super) fn reset(&mut self) {
         *self = Self::default();
     }

@@ -3,7 +3,7 @@
 //! Promises: matching, containment and overlap are exact, `$` topics and empty levels included; a topic is compared
 //! byte for byte (no case folding, no Unicode normalisation, no trimming); no input can exhaust the stack.
 //!
-//! Does not know who may do what: that is the policy's business.
+//! Does not: decide permissions; the policy does.
 
 mod error;
 mod filter;

@@ -1,4 +1,4 @@
-//! What tasks on one thread hand to each other: each primitive once, without locks or atomics.
+//! Communication between tasks on one thread: each primitive once, without locks or atomics.
 //!
 //! | | carries | wakes |
 //! |---|---|---|
@@ -6,7 +6,7 @@
 //! | [`NotifyAll`](notify::NotifyAll) | the same | everybody who waits |
 //! | [`oneshot`] | one value, given once | its receiver |
 //! | [`queue`] | messages, unbounded; the sender can ask how many wait | its receiver |
-//! | [`Watch`](watch::Watch) | the latest value | everybody who waits |
+//! | [`Watch`](watch::Watch) | the latest value | every waiting task |
 
 pub(crate) mod notify;
 pub(crate) mod oneshot;

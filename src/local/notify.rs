@@ -8,19 +8,19 @@ use std::fmt;
 use std::future::poll_fn;
 use std::task::{Context, Poll, Waker};
 
-/// Where one task waits, and others notify it.
+/// A place for one task to wait until it is notified.
 #[derive(Default)]
 pub(crate) struct Notify(Cell<Option<Waker>>);
 
 impl Notify {
-    /// The condition may have changed.
+    /// Wakes the waiting task, because the condition may have changed.
     pub(crate) fn notify(&self) {
         if let Some(waker) = self.0.take() {
             waker.wake();
         }
     }
 
-    /// The task of `context` waits from now on: the next notification wakes it.
+    /// Registers the task of `context`: the next notification wakes it.
     pub(crate) fn register(&self, context: &Context<'_>) {
         let waker = match self.0.take() {
             Some(waker) if waker.will_wake(context.waker()) => waker,
@@ -29,12 +29,12 @@ impl Notify {
         self.0.set(Some(waker));
     }
 
-    /// Waits until the condition holds; it is looked at again after each notification.
+    /// Waits until the condition holds; it is checked again after each notification.
     pub(crate) async fn until(&self, holds: impl Fn() -> bool) {
         self.find(|| holds().then_some(())).await;
     }
 
-    /// Waits until `look` finds something; it looks again after each notification.
+    /// Waits until `look` returns a value; it is called again after each notification.
     pub(crate) async fn find<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
         poll_fn(|context| match look() {
             Some(found) => Poll::Ready(found),

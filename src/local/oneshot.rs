@@ -1,16 +1,15 @@
-//! One value from one task to another, sent once.
+//! Sends one value once, from one task to another.
 //!
-//! A channel would do the same at several times the cost, and there is one of these for every publish.
+//! A general channel costs several times as much, and every publish has one of these.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::notify::Notify;
 
-/// Sends the value. Dropping it unused tells the receiver that there will be none.
+/// The sending end. Dropping it unused tells the receiver that no value will come.
 pub(crate) struct Sender<T>(Rc<OneshotState<T>>);
 
-/// Receives the value.
 pub(crate) struct Receiver<T>(Rc<OneshotState<T>>);
 
 struct OneshotState<T> {
@@ -19,14 +18,13 @@ struct OneshotState<T> {
 }
 
 enum OneshotValue<T> {
-    /// Not sent yet.
+    /// The value was not sent yet.
     Open,
     Sent(T),
-    /// Received, or never to be sent.
+    /// The value was received, or will never be sent.
     Closed,
 }
 
-/// Both ends.
 pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let shared = Rc::new(OneshotState {
         value: RefCell::new(OneshotValue::Open),
@@ -36,12 +34,10 @@ pub(crate) fn channel<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Whether the receiver is gone.
     pub(crate) fn is_closed(&self) -> bool {
         Rc::strong_count(&self.0) == 1
     }
 
-    /// Sends the value.
     pub(crate) fn send(self, value: T) {
         self.0.value.replace(OneshotValue::Sent(value));
     }
@@ -59,7 +55,7 @@ impl<T> Drop for Sender<T> {
 }
 
 impl<T> Receiver<T> {
-    /// Waits for the value; `None` when there will be none.
+    /// Waits for the value; `None` when the sender was dropped.
     pub(crate) async fn recv(self) -> Option<T> {
         let take = || match self.0.value.replace(OneshotValue::Closed) {
             OneshotValue::Open => {

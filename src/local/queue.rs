@@ -1,8 +1,8 @@
-//! Messages from one task to another, in order.
+//! An ordered queue of messages from one task to another.
 //!
-//! Promises: only the end that closes loses messages; the sender learns whether somebody receives what it sends.
-//! Does not: bound itself; the sender can ask how many messages wait. A channel would do the same at several times the
-//! cost, and there is one of these for every request over HTTP, which mostly carries none.
+//! Promises: no message is lost unless one end closes; the sender learns whether there is a receiver.
+//! Does not: bound itself; the sender can ask how many messages wait. A general channel costs several times as much,
+//! and every HTTP request has one of these queues, mostly unused.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -10,11 +10,11 @@ use std::rc::Rc;
 
 use super::notify::Notify;
 
-/// The end that messages go in at. When it is dropped, no more will come.
+/// The sending end. After it is dropped, no more messages come.
 #[derive(Debug)]
 pub(crate) struct Sender<T>(Rc<QueueState<T>>);
 
-/// The end that messages come out at. When it is dropped, nobody receives them any more.
+/// The receiving end. After it is dropped, nobody receives messages.
 #[derive(Debug)]
 pub(crate) struct Receiver<T>(Rc<QueueState<T>>);
 
@@ -25,7 +25,6 @@ struct QueueState<T> {
     closed: Cell<bool>,
 }
 
-/// Both ends.
 pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     let queue = Rc::new(QueueState {
         messages: RefCell::default(),
@@ -36,10 +35,10 @@ pub(crate) fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 impl<T> Sender<T> {
-    /// Puts a message in.
+    /// Adds a message to the queue.
     ///
     /// # Errors
-    /// The message, when the queue is closed.
+    /// Returns the message when the queue is closed.
     pub(crate) fn send(&self, message: T) -> Result<(), T> {
         if self.is_closed() {
             return Err(message);
@@ -49,7 +48,6 @@ impl<T> Sender<T> {
         Ok(())
     }
 
-    /// How many messages wait.
     pub(crate) fn len(&self) -> usize {
         self.0.messages.borrow().len()
     }
@@ -69,7 +67,7 @@ impl<T> Receiver<T> {
         self.0.changed.find(take).await
     }
 
-    /// A message that is there already.
+    /// Takes a message without waiting.
     pub(crate) fn try_recv(&self) -> Option<T> {
         self.0.messages.borrow_mut().pop_front()
     }
@@ -78,7 +76,7 @@ impl<T> Receiver<T> {
         self.0.messages.borrow().is_empty()
     }
 
-    /// From now on nothing goes in; what is there can be received.
+    /// Closes the queue for new messages; messages already in it can be received.
     pub(crate) fn close(&self) {
         self.0.close();
     }

@@ -1,7 +1,7 @@
-//! The latest value of something, for tasks that want to see it change.
+//! The latest value of something, with a wake-up for every task that waits for a change.
 //!
-//! Promises: everybody who waits is woken by a change.
-//! Does not: remember the values in between.
+//! Promises: a change wakes every waiting task.
+//! Does not: keep intermediate values.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -11,20 +11,20 @@ use std::task::{Context, Poll};
 
 use super::notify::NotifyAll;
 
-/// Cheap to clone; clones share one value.
+/// A shared value. Cheap to clone; clones share one value.
 #[derive(Clone, Default)]
 pub struct Watch<T>(Rc<WatchState<T>>);
 
 #[derive(Default)]
 struct WatchState<T> {
     value: RefCell<T>,
-    /// How often it was set.
+    /// The number of times that the value was set.
     version: Cell<u64>,
     changed: NotifyAll,
 }
 
 impl<T: Clone> Watch<T> {
-    /// A value to begin with.
+    /// Creates the shared value.
     #[must_use]
     pub fn new(value: T) -> Self {
         Self(Rc::new(WatchState {
@@ -34,18 +34,18 @@ impl<T: Clone> Watch<T> {
         }))
     }
 
-    /// The value now.
+    /// Returns a copy of the current value.
     #[must_use]
     pub fn get(&self) -> T {
         self.0.value.borrow().clone()
     }
 
-    /// What `look` makes of the value now.
+    /// Applies `look` to the current value and returns its result.
     pub fn with<R>(&self, look: impl FnOnce(&T) -> R) -> R {
         look(&self.0.value.borrow())
     }
 
-    /// Sets the value and wakes everybody who waits, also when it is the same value again.
+    /// Sets the value and wakes every waiting task, also when the value is unchanged.
     pub fn set(&self, value: T) {
         self.0.value.replace(value);
         self.0.version.set(self.version() + 1);
@@ -64,12 +64,12 @@ impl<T: Clone> Watch<T> {
         .await;
     }
 
-    /// How often the value was set.
+    /// The number of times that the value was set.
     pub(crate) fn version(&self) -> u64 {
         self.0.version.get()
     }
 
-    /// The task of `context` is woken when the value is set next.
+    /// Registers the task of `context` to be woken when the value is set next.
     pub(crate) fn register(&self, context: &Context<'_>) {
         self.0.changed.register(context);
     }

@@ -1,18 +1,18 @@
 //! The MCP engine: it answers JSON-RPC messages of five protocol versions from one catalog.
 //!
-//! Promises: the era is chosen per message; every answer has the shape of the caller's version; no
-//! bytes, however wrong, end in anything but an answer or a silence the protocol asks for.
+//! Promises: the era is determined for each message; every response has the shape of the caller's version; whatever the
+//! bytes, the outcome is a response, or no response where the protocol requires none.
 //! Does not: do I/O, spawn tasks, or know stdio, HTTP and MQTT. A transport gives it bytes, a
 //! [`Session`] and a [`ClientSink`], runs the [`Call`]s and writes the [`Reply`]s.
 //!
-//! Six rooms, each of which knows those above it in this list, and nothing of the rest of the crate:
+//! Six modules; each depends only on those above it in this list, and on nothing else in the crate:
 //!
 //! * `jsonrpc`: JSON-RPC messages from bytes, responses to bytes.
 //! * `version`: what differs between the five revisions, and the envelopes of the two eras.
-//! * `schema`: a tool's input schema, and a call's arguments held against it.
-//! * `client`: the client at the other end: its session, what it may use, what it is told and asked.
-//! * `catalog`: what a server offers, and its shape in each version.
-//! * `server`: from a message to its answer.
+//! * `schema`: a tool's input schema, and the validation of arguments against it.
+//! * `client`: the connected client: its session, its share of the limits, its notifications and its answers.
+//! * `catalog`: the tools, resources and prompts of a server, and their shape in each version.
+//! * `server`: from a message to its response.
 
 pub mod catalog;
 pub mod jsonrpc;

@@ -1,8 +1,8 @@
-//! The handle to the connection with the broker.
+//! The handle to the broker connection.
 //!
-//! Promises: a publish returns its one definite outcome; a listener is live when [`Client::listen`] returns; dropping a
-//! future or an [`Inbox`] takes back what it asked for.
-//! Does not: own a socket. The driver does, at the other end of one bounded channel.
+//! Promises: a publish returns exactly one outcome; a listener is active when [`Client::listen`] returns; dropping a
+//! future or an [`Inbox`] cancels its request.
+//! Does not: own a socket. The driver owns it, at the other end of one bounded channel.
 
 use std::cell::Cell;
 use std::fmt;
@@ -18,32 +18,32 @@ use super::inbox::{Inbox, InboxLimits, InboxSender};
 use super::state::{ConnectionState, StateReceiver};
 use crate::local::oneshot;
 
-/// A cheap handle; clones share the connection.
+/// A handle to the connection. Cheap to clone; clones share the connection.
 #[derive(Clone)]
 pub struct Client {
     requests: Sender<ClientRequest>,
     shared: Rc<Shared>,
 }
 
-/// What the connection has seen since the start.
+/// Counters of the connection since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Messages by direction and QoS.
+    /// The messages by direction and QoS.
     pub traffic: Traffic,
-    /// Connections that the broker accepted.
+    /// The connections that the broker accepted.
     pub connects: u64,
-    /// Of those, the ones that ended against our will.
+    /// The accepted connections that ended without a DISCONNECT of this client.
     pub connections_lost: u64,
-    /// Attempts that did not become a connection.
+    /// The attempts that did not become a connection.
     pub connect_failures: u64,
-    /// Messages that found no room in an inbox, or were too large to be kept, for each that wanted them.
+    /// The messages that found no room in an inbox or were too large to be kept, counted for each listener.
     pub messages_lost: u64,
 }
 
-/// Names one call at the driver, before the protocol has a ticket for it.
+/// Identifies a call at the driver before the protocol assigns a ticket.
 pub(super) type CallId = u64;
 
-/// What the driver is asked for.
+/// A request to the driver.
 pub(super) enum ClientRequest {
     Publish {
         id: CallId,
@@ -66,31 +66,31 @@ pub(super) struct DriverEnd {
     pub(super) shared: Rc<Shared>,
 }
 
-/// What both ends see.
+/// The state that the handle and the driver share.
 pub(super) struct Shared {
     pub(super) limits: InboxLimits,
     pub(super) counts: Cell<Counts>,
     pub(super) state: ConnectionState,
-    /// Bytes waiting in all inboxes.
+    /// The bytes waiting in all inboxes.
     pub(super) waiting_bytes: Cell<usize>,
     last_id: Cell<CallId>,
-    /// Calls that were given up.
+    /// The numbers of cancelled calls.
     cancelled: Sender<CallId>,
 }
 
-/// Tells the driver, when dropped, that nobody waits for this call any more.
+/// When dropped, tells the driver that the call was cancelled.
 pub(super) struct CancelGuard {
     id: CallId,
     pub(super) shared: Rc<Shared>,
-    /// The call is over; the driver has forgotten it.
+    /// True when the call is over and the driver has forgotten it.
     done: bool,
 }
 
 impl Client {
-    /// A handle and the ends that the driver takes.
+    /// Creates a handle and the driver's ends.
     pub(super) fn pair(limits: InboxLimits) -> (Self, DriverEnd) {
         let (requests, requests_end) = async_channel::bounded(REQUESTS);
-        // Not bounded by a number: each call leaves at most once, and calls are bounded.
+        // Unbounded, because each call is cancelled at most once and the number of calls is bounded.
         let (cancelled, cancelled_end) = async_channel::unbounded();
         let shared = Rc::new(Shared {
             limits,
@@ -112,11 +112,11 @@ impl Client {
         (handle, end)
     }
 
-    /// Publishes and waits for the outcome, until `deadline` at the latest. Dropping the future takes
-    /// the message back if it was not sent yet.
+    /// Publishes a message and waits for the outcome, until `deadline` at the latest. Dropping the future takes the
+    /// message back if it was not sent yet.
     ///
     /// # Errors
-    /// When the message was not accepted; nothing was or will be sent.
+    /// When the message was not accepted; then nothing was or will be sent.
     pub async fn publish(
         &self,
         message: Message,
@@ -131,7 +131,7 @@ impl Client {
             reply,
         };
         let handed_in = match self.requests.try_send(request) {
-            // Boxed, because there mostly is room.
+            // Boxed, because the channel is rarely full.
             Err(TrySendError::Full(request)) => Box::pin(self.requests.send(request)).await.is_ok(),
             other => other.is_ok(),
         };
@@ -143,10 +143,10 @@ impl Client {
         outcome.unwrap_or(Ok(Outcome::Unknown(Reason::ShuttingDown)))
     }
 
-    /// Sets up a listener; when this returns, the broker has granted it.
+    /// Sets up a listener; when this returns, the broker has granted its filter.
     ///
     /// # Errors
-    /// When it was not accepted or the broker refused the filter.
+    /// When the request was not accepted or the broker refused the filter.
     pub async fn listen(&self, listen: Listen) -> Result<Inbox, ListenFailure> {
         let guard = self.guard();
         let inbox = Rc::new(InboxSender::default());
@@ -165,31 +165,31 @@ impl Client {
         Ok(inbox)
     }
 
-    /// Whether the broker has accepted us and the connection is up.
+    /// Whether the broker has accepted the connection and it is still up.
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.shared.state.is_connected()
     }
 
-    /// Why there is no connection, or was none before this one.
+    /// Why there is no connection, or why there was none before this one.
     #[must_use]
     pub fn last_reason(&self) -> Reason {
         self.shared.state.last_reason()
     }
 
-    /// What the connection has seen since the start.
+    /// The counters since the start.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.shared.counts.get()
     }
 
-    /// The state of the connection, told whenever it changes.
+    /// A receiver for changes of the connection state.
     #[must_use]
     pub fn changes(&self) -> StateReceiver {
         StateReceiver::new(Rc::clone(&self.shared))
     }
 
-    /// Ends the driver: it disconnects in good order and its future returns.
+    /// Ends the driver: it sends DISCONNECT and its future returns.
     pub fn shut_down(&self) {
         self.requests.close();
     }
@@ -216,7 +216,7 @@ impl fmt::Debug for Client {
 impl Drop for CancelGuard {
     fn drop(&mut self) {
         if !self.done {
-            // Fails only when the driver has ended, and then there is nobody to tell.
+            // Fails only when the driver has ended, and then the call has ended with it.
             let _ = self.shared.cancelled.try_send(self.id);
         }
     }
@@ -235,6 +235,6 @@ impl Shared {
     }
 }
 
-/// Requests the driver has not looked at yet. It looks at them all in each turn; a sender that finds
-/// the channel full waits for the next.
+/// The limit on requests that the driver has not handled yet. The driver handles all of them in each turn; a sender
+/// that finds the channel full waits for the next turn.
 const REQUESTS: usize = 256;

@@ -1,7 +1,8 @@
-//! The driver of the connection: the only owner of the state machine and the socket, and their only clock.
+//! The driver of the connection: the only owner of the state machine and the socket, and the only reader of the clock
+//! for them.
 //!
-//! Promises: everything that is ready is encoded into one write; reading is never blocked by writing; requests, the
-//! socket and the timer are looked at in every turn, and other tasks get their turn between two of them.
+//! Promises: all output that is ready leaves in one write; reading is never blocked by writing; requests, the socket
+//! and the timer are checked in every turn, and other tasks run between two turns.
 //! Does not: know tools.
 
 mod calls;
@@ -31,8 +32,8 @@ use super::state::Status;
 use super::too_large::TooLarge;
 use super::transport::{self, Stream, Target};
 
-/// A handle to the broker at `target`, and the future that does the work: it connects, reconnects,
-/// and ends when the handle is shut down. `seed` spreads reconnects.
+/// Creates a handle to the broker at `target`, and the future that connects, reconnects, and ends when the handle is
+/// shut down. `seed` spreads reconnects over time.
 #[must_use = "nothing happens until the future is polled"]
 pub fn connect(
     options: Options,
@@ -72,8 +73,8 @@ async fn run(options: Options, target: Target, end: DriverEnd, seed: u64) {
     }
 }
 
-/// Reads until the broker has closed. Closing a socket with unread bytes resets the connection, and
-/// the reset can overtake DISCONNECT: the broker would publish the will.
+/// Reads until the broker has closed. Closing a socket with unread bytes resets the connection, and the reset can
+/// overtake DISCONNECT: the broker would publish the will.
 async fn drain(socket: &Async<TcpStream>) {
     let mut rest = [0; 512];
     while let Ok(1..) = socket.read_with(|mut stream| stream.read(&mut rest)).await {}
@@ -81,25 +82,25 @@ async fn drain(socket: &Async<TcpStream>) {
 
 struct Driver {
     client: protocol::Client,
-    /// The largest packet that it keeps.
+    /// The size of the largest packet that the client keeps.
     packet_bytes: usize,
     target: Target,
     shared: Rc<Shared>,
     requests: Pin<Box<Receiver<ClientRequest>>>,
     cancelled: Pin<Box<Receiver<CallId>>>,
     socket: Socket,
-    /// Fires at its time or earlier than `wait`; a later deadline does not re-arm it.
+    /// Fires at `wait` or earlier; a later deadline does not re-arm the timer.
     timer: Option<(Instant, Timer)>,
     wait: Option<Instant>,
     calls: Calls,
     buffer: Box<[u8]>,
     coalescer: ReadCoalescer,
-    /// Events handed on since the start.
+    /// The number of events dispatched since the start.
     told: u64,
-    /// Something was read, and nothing written since.
+    /// True when bytes were read and nothing was written since.
     owes_acknowledgement: bool,
     log: ConnectionLog,
-    /// The last connection closed from our side, until the broker has closed its own.
+    /// The last connection that this client closed, until the broker has closed its side.
     leaving: Option<Async<TcpStream>>,
 }
 
@@ -113,21 +114,20 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             let now = Instant::now();
-            // Requests first: a caller that is gone may have left one behind.
+            // Requests come first: a cancelled call may have left a request in the queue.
             let mut moved = self.take_requests(now, cx);
             moved |= self.take_cancelled(now, cx);
             let told = self.told;
             moved |= self.check_timer(now, cx);
             moved |= self.drain(now);
             if self.told != told {
-                // Those who were told something run first: what they ask for now leaves in one write
-                // with our acknowledgements.
+                // Tasks that got an event run first: their requests leave in one write with the acknowledgements.
                 break;
             }
             moved |= self.write(now, cx);
             moved |= self.open_or_read(now, cx);
             if self.client.is_closed() {
-                // The last byte written may have been the end of it: everyone hears of that.
+                // The last byte written may have ended the connection: its events are dispatched now.
                 self.drain(now);
                 return Poll::Ready(());
             }
@@ -201,7 +201,7 @@ impl Driver {
             Poll::Pending => return false,
             Poll::Ready(Ok(0)) => self.closed(now, String::new()),
             Poll::Ready(Ok(n)) => {
-                // A buffer that was filled has more behind it: no time to pause.
+                // A filled buffer means that more bytes wait: no pause.
                 if n < self.buffer.len() {
                     let usage = self.client.usage();
                     self.coalescer
@@ -216,7 +216,7 @@ impl Driver {
         true
     }
 
-    /// What was read is acknowledged to the other system, unless something written has done that.
+    /// Lets the system acknowledge the received bytes, unless a write has carried the acknowledgement.
     fn acknowledge(&mut self) {
         if std::mem::take(&mut self.owes_acknowledgement) {
             if let Socket::Open(socket) = &self.socket {
@@ -241,7 +241,7 @@ impl Driver {
                 Poll::Pending => break,
                 Poll::Ready(Ok(n)) => {
                     self.client.handle_written(now, n);
-                    // Every segment carries one.
+                    // Every segment carries an acknowledgement.
                     self.owes_acknowledgement = false;
                 }
                 Poll::Ready(Err(words)) => self.closed(now, words),
@@ -251,8 +251,8 @@ impl Driver {
         moved
     }
 
-    /// Drains the client; afterwards `wait` says when to look again. True when there is a new
-    /// attempt to connect, which nobody has polled yet.
+    /// Drains the client's outputs; afterwards `wait` holds the next deadline. True when there is a new connection
+    /// attempt, which has not been polled yet.
     fn drain(&mut self, now: Instant) -> bool {
         let mut moved = false;
         loop {
@@ -347,8 +347,8 @@ impl Driver {
         if !self.is_due(now) {
             return false;
         }
-        // What we wait for may have come already: a process that was held up must not take its own
-        // delay for the broker's.
+        // Expected packets may have arrived already: a process that was suspended must not take its own delay for the
+        // broker's.
         self.read(now, cx);
         self.drain(now);
         if self.is_due(now) {
@@ -362,7 +362,7 @@ impl Driver {
         self.wait.is_some_and(|at| at <= now)
     }
 
-    /// Makes sure something wakes us at `wait`. True when a new timer wants its first poll.
+    /// Arms a timer for `wait`. True when a new timer needs its first poll.
     fn arm_timer(&mut self) -> bool {
         let Some(wait) = self.wait else { return false };
         if self.timer.as_ref().is_some_and(|(at, _)| *at <= wait) {
@@ -373,14 +373,14 @@ impl Driver {
     }
 }
 
-/// How long the broker may take to close after DISCONNECT.
+/// How long the driver waits for the broker to close after DISCONNECT.
 const FAREWELL: Duration = Duration::from_millis(200);
 
-/// Bytes asked of the socket at once.
+/// The size of one read.
 const READ_BYTES: usize = 16 * 1024;
 
-/// Requests taken before the socket gets its turn.
+/// The number of requests handled before the socket gets its turn.
 const REQUESTS_PER_TURN: usize = 256;
 
-/// Rounds before other tasks get theirs.
+/// The number of turns before other tasks run.
 const TURNS: usize = 4;

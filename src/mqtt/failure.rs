@@ -1,4 +1,4 @@
-//! Why there are no messages for somebody who wants some.
+//! The error of a listener that could not be set up.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use mcpmqtt_protocol::client::{ListenError, Reason};
 /// Why a listener could not be set up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenFailure {
-    /// Not accepted at once.
+    /// The state machine refused the request at once.
     Refused(ListenError),
-    /// The broker did not take the filter.
+    /// The broker refused the filter, or the connection could not be made.
     Broker(Reason),
     /// The driver has ended.
     Ended,

@@ -1,6 +1,7 @@
-//! The messages of one listener: the driver puts them in, the listener takes them out.
+//! The message queue of one listener, filled by the driver.
 //!
-//! Promises: bounded in messages and bytes, alone and together with all others; what finds no room is counted.
+//! Promises: bounded in messages and bytes, for each inbox and over all inboxes; a message that finds no room is
+//! counted.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -14,37 +15,37 @@ use super::TooLarge;
 use super::client::{CancelGuard, Shared};
 use crate::local::notify::Notify;
 
-/// Bounds on what waits in inboxes.
+/// The limits on waiting messages.
 #[derive(Debug, Clone, Copy)]
 pub struct InboxLimits {
-    /// Messages in one inbox.
+    /// The messages in one inbox.
     pub messages: usize,
-    /// Payload and topic bytes in one inbox.
+    /// The payload and topic bytes in one inbox.
     pub bytes: usize,
-    /// Payload and topic bytes over all inboxes.
+    /// The payload and topic bytes over all inboxes.
     pub total_bytes: usize,
 }
 
-/// What an [`Inbox`] yields.
+/// An item from an [`Inbox`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Arrival {
-    /// A message.
+    /// A received message.
     Message(Message),
-    /// A message that came and was not kept; it is counted as lost.
+    /// A received message that was not kept; it counts as lost.
     TooLarge(TooLarge),
-    /// No more will come, for this reason.
+    /// No more messages will come, for this reason.
     Ended(Reason),
 }
 
-/// The messages of one listener. Dropping it ends the listener.
+/// The messages of one listener. Dropping the inbox ends the listener.
 pub struct Inbox {
     sender: Rc<InboxSender>,
-    /// Bytes that were taken out and are still kept by the caller.
+    /// The bytes that the caller has removed and still keeps.
     held: usize,
     guard: CancelGuard,
 }
 
-/// Where the driver puts what comes for one listener.
+/// The driver's end of one listener's inbox.
 #[derive(Default)]
 pub(super) struct InboxSender {
     state: RefCell<InboxState>,
@@ -61,14 +62,14 @@ struct InboxState {
 }
 
 impl InboxSender {
-    /// Takes a message in, or counts it as lost when there is no room.
+    /// Adds a message, or counts it as lost when there is no room.
     pub(super) fn put(&self, message: Message, shared: &Shared) {
         if !self.take_in(Arrival::Message(message), shared) {
             self.count_lost(shared);
         }
     }
 
-    /// Counts a message as lost that was too large to be kept, and tells of it if there is room for that.
+    /// Counts a message that was too large to be kept as lost, and queues a notice of it if there is room.
     pub(super) fn put_too_large(&self, large: TooLarge, shared: &Shared) {
         self.count_lost(shared);
         self.take_in(Arrival::TooLarge(large), shared);
@@ -79,13 +80,13 @@ impl InboxSender {
         shared.count(|counts| counts.messages_lost += 1);
     }
 
-    /// False when there is no room.
+    /// Adds an item; false when there is no room.
     fn take_in(&self, arrival: Arrival, shared: &Shared) -> bool {
         let mut state = self.state.borrow_mut();
         let size = arrival.size();
         let limits = &shared.limits;
         let total = shared.waiting_bytes.get() + size;
-        // An empty inbox takes one message of any size: the packet cap bounds it.
+        // An empty inbox takes one message of any size, because `limits.packet_bytes` bounds it.
         let fits = state.queue.is_empty()
             || (state.queue.len() < limits.messages && state.bytes + size <= limits.bytes);
         if !fits || total > limits.total_bytes {
@@ -128,7 +129,7 @@ impl Inbox {
         }
     }
 
-    /// The next message, or why there will be none. Waits as long as it takes.
+    /// Returns the next message, or the reason why there will be none. Has no time limit.
     pub async fn next(&mut self) -> Arrival {
         let take = || {
             let mut state = self.sender.state.borrow_mut();
@@ -143,15 +144,15 @@ impl Inbox {
         self.sender.changed.find(take).await
     }
 
-    /// Counts `bytes` of messages taken out as waiting still, until this is dropped: a caller that
-    /// collects many calls' worth of messages is bounded like one that lets them wait here.
+    /// Counts `bytes` of removed messages as still waiting, until this inbox is dropped: a caller that collects many
+    /// messages has the same limit as one that lets them wait here.
     pub fn hold(&mut self, bytes: usize) {
         self.held += bytes;
         let total = &self.guard.shared.waiting_bytes;
         total.set(total.get() + bytes);
     }
 
-    /// Throws away what has come so far: messages older than a request are not its reply.
+    /// Discards the messages that have arrived so far: a message older than a request is not the reply to it.
     pub fn clear(&mut self) {
         let mut state = self.sender.state.borrow_mut();
         self.guard.shared.release(state.bytes);
@@ -159,7 +160,7 @@ impl Inbox {
         state.queue.clear();
     }
 
-    /// Messages that came and are still waiting here.
+    /// The number of messages that wait here.
     #[must_use]
     pub fn waiting(&self) -> usize {
         let state = self.sender.state.borrow();
@@ -167,7 +168,7 @@ impl Inbox {
         state.queue.iter().filter(messages).count()
     }
 
-    /// Messages that came and found no room here, or were too large to be kept.
+    /// The number of messages that found no room here or were too large to be kept.
     #[must_use]
     pub fn lost(&self) -> u64 {
         self.sender.state.borrow().lost
@@ -181,7 +182,7 @@ impl Inbox {
 }
 
 impl Arrival {
-    /// What it counts for in the byte budgets.
+    /// The item's size in the byte limits.
     fn size(&self) -> usize {
         match self {
             Self::Message(message) => message.size(),

@@ -1,8 +1,8 @@
-//! The MQTT client: a handle that everything else uses, and the driver that owns the connection.
+//! The MQTT client: a handle for the rest of the program, and the driver that owns the connection.
 //!
-//! [`connect`] makes both. The handle, [`Client`], hands requests to the driver over one bounded channel; the driver
-//! keeps the state machine of [`mcpmqtt_protocol::client`] and the socket (`transport`) moving, and puts what comes
-//! into each listener's [`Inbox`].
+//! [`connect`] creates both. The handle, [`Client`], sends requests to the driver over one bounded channel; the driver
+//! runs the state machine of [`mcpmqtt_protocol::client`] and the socket (`transport`), and puts received messages into
+//! each listener's [`Inbox`].
 //!
 //! Does not: know MCP, tools or permissions.
 

@@ -1,4 +1,4 @@
-//! Whether there is a connection to the broker, for those who want to see that change.
+//! The connection state, and a receiver for its changes.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,34 +12,34 @@ use mcpmqtt_protocol::client::Reason;
 use super::client::Shared;
 use crate::local::watch::Watch;
 
-/// The state of the connection.
+/// The state of the connection to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Status {
-    /// The broker has accepted us.
+    /// The broker has accepted the connection.
     Connected {
-        /// It still had our session.
+        /// Whether the broker still had the client's session (CONNACK `Session Present`).
         session_present: bool,
     },
     /// There is no connection.
     Disconnected {
-        /// Why.
+        /// Why there is no connection.
         reason: Reason,
-        /// From the loss to the next attempt; `None` when none will be made.
+        /// The time from the loss to the next attempt; `None` when there will be no attempt.
         retry_in: Option<Duration>,
     },
 }
 
-/// The state of the connection, received whenever it changes.
+/// Receives the connection state after each change.
 pub struct StateReceiver {
     shared: Rc<Shared>,
-    /// The version of the state that was received last.
+    /// The version of the last received state.
     seen: Option<u64>,
 }
 
-/// What the driver writes and everybody reads.
+/// The state that the driver writes and every receiver reads.
 pub(super) struct ConnectionState {
     status: Watch<Status>,
-    /// Why there is no connection, or was none before this one.
+    /// Why there is no connection, or why there was none before this one.
     last_reason: RefCell<Reason>,
 }
 
@@ -48,19 +48,19 @@ impl StateReceiver {
         Self { shared, seen: None }
     }
 
-    /// The state now when this is called first, then the next state that was not received yet. Of several changes
-    /// between two calls only the last state is received.
+    /// The first call returns the current state; each later call waits for a state that was not received yet. Of
+    /// several changes between two calls only the last state is received.
     pub async fn next(&mut self) -> Status {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    /// The state now, whether it was received or not.
+    /// The current state, whether it was received or not.
     #[must_use]
     pub fn latest(&self) -> Status {
         self.shared.state.status.get()
     }
 
-    /// Waits until there is a connection, which counts as received. False when there will be none any more.
+    /// Waits for a connection; that state counts as received. False when there will be no further connection.
     pub async fn connected(&mut self) -> bool {
         self.seen = None;
         loop {

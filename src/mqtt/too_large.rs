@@ -4,16 +4,16 @@ use std::fmt;
 
 use mcpmqtt_protocol::topic::{Shown, TopicName};
 
-/// What is known of such a message.
+/// A message that was too large to be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TooLarge {
-    /// Where it came on.
+    /// The topic of the message.
     pub topic: TopicName,
-    /// The size of its payload.
+    /// The size of the payload in bytes.
     pub payload_bytes: usize,
-    /// It is the stored message of its topic.
+    /// Whether the message is the retained message of its topic.
     pub retain: bool,
-    /// The limit in force.
+    /// The limit in force, in bytes.
     pub limit: usize,
 }
 
@@ -29,7 +29,7 @@ impl fmt::Display for TooLarge {
     }
 }
 
-/// `3145728` as `3,145,728`.
+/// Writes `3145728` as `3,145,728`.
 fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() * 4 / 3);

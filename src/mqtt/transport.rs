@@ -17,29 +17,29 @@ use self::tls::Session;
 pub use self::tls::Tls;
 use crate::io_error;
 
-/// Where the broker is.
+/// The address of the broker and the settings of the connection.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// Host name or literal address.
+    /// The host name or literal address.
     pub host: String,
-    /// TCP port.
+    /// The TCP port.
     pub port: u16,
-    /// How to encrypt; `None`: not at all.
+    /// The TLS settings; `None` for a plain connection.
     pub tls: Option<Tls>,
-    /// How long sent bytes may go unacknowledged by the peer's system before the connection counts
-    /// as broken; zero leaves it to the system.
+    /// How long sent bytes may stay unacknowledged by the peer's system before the connection counts as broken; zero
+    /// leaves it to the system.
     pub user_timeout: Duration,
-    /// How long opening may take, names included. The protocol's own deadline is the same.
+    /// The time limit for opening, name lookup included. The protocol's own deadline is the same.
     pub connect_timeout: Duration,
 }
 
 impl Target {
-    /// The place as messages name it.
+    /// The address in messages.
     fn shown(&self) -> String {
         Shown(&format!("{}:{}", self.host, self.port)).to_string()
     }
 
-    /// A broker with the patience that the program has by default.
+    /// A broker without TLS, with the default timeouts.
     #[must_use]
     pub fn new(host: impl Into<String>, port: u16) -> Self {
         Self {
@@ -52,10 +52,10 @@ impl Target {
     }
 }
 
-/// Opens a connection, with TLS if the target wants that.
+/// Opens a connection, with TLS if the target has TLS settings.
 ///
 /// # Errors
-/// A sentence that names the place and the cause.
+/// A sentence that names the address and the cause.
 pub(crate) async fn open(target: Target) -> Result<Stream, String> {
     let socket = reach(&target).await?;
     let Some(tls) = &target.tls else {
@@ -95,7 +95,7 @@ async fn reach(target: &Target) -> Result<Async<TcpStream>, String> {
     ))
 }
 
-/// Literal addresses and `localhost` (RFC 6761) need no lookup, no thread and no `/etc/hosts`.
+/// Resolves a host. A literal address and `localhost` (RFC 6761) need no lookup, no thread and no `/etc/hosts`.
 pub(crate) async fn resolve(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let literal = host.trim_start_matches('[').trim_end_matches(']');
     if let Ok(ip) = literal.parse::<IpAddr>() {
@@ -119,7 +119,8 @@ async fn connect(address: SocketAddr, limit: Duration) -> io::Result<Async<TcpSt
     .await
 }
 
-/// Without TCP_NODELAY a small packet waits for the acknowledgement of the one before, up to 40 ms.
+/// Sets the socket options. Without TCP_NODELAY a small packet waits for the acknowledgement of the previous one, up to
+/// 40 ms.
 fn prepare(stream: Async<TcpStream>, target: &Target) -> io::Result<Async<TcpStream>> {
     stream.get_ref().set_nodelay(true)?;
     let millis = u32::try_from(target.user_timeout.as_millis()).unwrap_or(u32::MAX);
@@ -129,7 +130,7 @@ fn prepare(stream: Async<TcpStream>, target: &Target) -> io::Result<Async<TcpStr
     Ok(stream)
 }
 
-/// Why an address cannot be reached.
+/// Describes why an address cannot be reached.
 fn describe(error: &io::Error) -> String {
     let what = io_error::describe(error);
     match error.kind() {

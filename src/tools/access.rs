@@ -1,9 +1,8 @@
-//! The one way to the broker: everything that a caller publishes or subscribes to passes here.
+//! Access to the broker: every publish and every subscription of a caller passes through this module.
 //!
-//! Promises: the policy judges each attempt when it begins, while it goes on and, of a subscription, every message that
-//! comes; whatever is not permitted does not reach the broker, and what the broker sends without permission reaches
-//! nobody.
-//! Does not: hand out the MQTT client. What else is to hold for every caller (limits, a record, a stop) belongs here.
+//! Promises: the policy is checked when a request begins, while it runs and, for a subscription, at every message. A
+//! request without permission does not reach the broker, and a message without permission reaches no caller.
+//! Does not: expose the MQTT client. Further rules for every caller (limits, an audit record, a stop) belong here.
 
 mod denied;
 mod live_policy;
@@ -27,7 +26,7 @@ use self::recent_topics::RecentTopics;
 use crate::mcp::{Caller, Places};
 use crate::mqtt::{self, ListenFailure};
 
-/// Access to the broker within the policy. Cheap to clone; clones are the same access.
+/// Access to the broker under the policy. Cheap to clone; clones share their state.
 #[derive(Clone, Debug)]
 pub(super) struct Access {
     client: mqtt::Client,
@@ -37,15 +36,15 @@ pub(super) struct Access {
     recent_topics: RecentTopics,
 }
 
-/// A message that its caller may publish.
+/// A message that passed the checks of [`Access::admit`].
 pub(super) struct Admitted<'a> {
     access: &'a Access,
     message: &'a Message,
 }
 
 impl Access {
-    /// Access by `client` within `policy`. Each caller may publish `publishes_per_second`, 0 for any number; `listeners`
-    /// are the places of those who wait for messages.
+    /// Creates the access over `client` and `policy`. Each caller may publish `publishes_per_second`, 0 for no limit;
+    /// `listeners` are the places of calls that wait for messages.
     pub(super) fn new(
         client: mqtt::Client,
         policy: Policy,
@@ -61,10 +60,10 @@ impl Access {
         }
     }
 
-    /// Admits a message of this caller.
+    /// Checks a caller's message against the policy and the rate.
     ///
     /// # Errors
-    /// [`Denied::Policy`], or [`Denied::Rate`]: then nothing is counted.
+    /// [`Denied::Policy`], or [`Denied::Rate`]; a refused message is not counted.
     pub(super) fn admit<'a>(
         &'a self,
         caller: &Caller,
@@ -79,7 +78,7 @@ impl Access {
         })
     }
 
-    /// Subscribes for this caller; when this returns, the broker has granted it.
+    /// Subscribes for a caller; when this returns, the broker has granted the subscription.
     ///
     /// # Errors
     /// [`Denied::Policy`], [`Denied::Withdrawn`], [`Denied::Listeners`] or [`Denied::Broker`].
@@ -101,7 +100,7 @@ impl Access {
         Ok(self.reader(listen, inbox).with_place(place))
     }
 
-    /// Subscribes to what is watched for whoever may read it; while there is no connection it waits for one.
+    /// Subscribes for a watch that callers with permission share; without a connection this waits for one.
     ///
     /// # Errors
     /// [`Denied::Policy`], [`Denied::Withdrawn`] or [`Denied::Broker`].
@@ -124,7 +123,7 @@ impl Access {
         Ok(self.reader(listen, inbox))
     }
 
-    /// Does `work` as long as the policy permits it: what waits its turn ends with its permission.
+    /// Runs `work` as long as the policy permits it: work that waits in a queue ends when its permission is withdrawn.
     ///
     /// # Errors
     /// [`Denied::Policy`] or [`Denied::Withdrawn`].
@@ -136,32 +135,30 @@ impl Access {
         self.policy.while_permitted(permitted, work).await
     }
 
-    /// The policy at this moment: for what is told of it.
+    /// The policy at this moment, for descriptions.
     pub(super) fn policy(&self) -> Rc<Policy> {
         self.policy.current()
     }
 
-    /// Puts another policy in force.
+    /// Replaces the policy in force.
     pub(super) fn replace_policy(&self, policy: Policy) {
         self.policy.replace(policy);
     }
 
-    /// Waits until nothing goes on that the policy in force does not permit.
+    /// Waits until no work continues that the policy in force does not permit.
     pub(super) async fn settled(&self) {
         self.policy.settled().await;
     }
 
-    /// Whether there is a connection to the broker.
     pub(super) fn is_connected(&self) -> bool {
         self.client.is_connected()
     }
 
-    /// Why there is no connection to the broker.
     pub(super) fn last_reason(&self) -> Reason {
         self.client.last_reason()
     }
 
-    /// The topics that messages came on lately and that begin so.
+    /// The topics of recent messages with this beginning.
     pub(super) fn recent_topics(&self, beginning: &str) -> Vec<String> {
         self.recent_topics.beginning_with(beginning)
     }
@@ -173,15 +170,16 @@ impl Access {
 }
 
 impl Admitted<'_> {
-    /// Publishes the message and waits for its outcome, until `deadline` at the latest. To drop the future takes the
+    /// Publishes the message and waits for its outcome, until `deadline` at the latest. Dropping the future takes the
     /// message back if it was not sent yet.
     ///
     /// # Errors
-    /// [`Denied::Withdrawn`], [`Denied::Broker`] when nothing was sent, [`Denied::Unknown`] when that is not known.
+    /// [`Denied::Withdrawn`]; [`Denied::Broker`] when nothing was sent; [`Denied::Unknown`] when it is not known
+    /// whether the message was delivered.
     pub(super) async fn publish(&self, deadline: Instant) -> Result<Published, Denied> {
         let Admitted { access, message } = self;
         let permitted = |policy: &Policy| may_publish(policy, message);
-        // Pinned here: each future that it is handed through would have room for it.
+        // Pinned here so that the future is not moved into each future around it: see the module docs of `http`.
         let sending = std::pin::pin!(access.client.publish((*message).clone(), deadline));
         let outcome = access.policy.while_permitted(permitted, sending).await?;
         Published::of(outcome.map_err(|error| Denied::publish(&error))?)

@@ -1,5 +1,5 @@
-//! The tools' arguments as types. The published schema has judged names, types and ranges already;
-//! what is parsed here is what a schema cannot say.
+//! Typed arguments of the tools. The published schema has validated names, types and ranges already; this module parses
+//! what a schema cannot express.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 
 use super::message::{self, Encoding};
 
-/// The validated object, taken apart piece by piece. A missing or mistyped member can only be a
-/// fault of the schema, and reads as one.
+/// The validated object; each getter removes its member. A missing or mistyped member can only be a fault of the
+/// schema, and is reported as one.
 pub(super) struct Arguments(Map<String, Value>);
 
 impl Arguments {
@@ -28,7 +28,6 @@ impl Arguments {
         SubscribeFilter::parse(&text).map_err(|error| format!("`{name}`: {error}"))
     }
 
-    /// `payload` and `encoding` together.
     pub(super) fn payload(&mut self) -> Result<Vec<u8>, String> {
         let payload = self.text("payload")?;
         let encoding = match self.text("encoding")?.as_str() {

@@ -1,4 +1,4 @@
-//! How a message looks in a tool's result, and how much of it fits.
+//! Messages in tool results, cut to the size limits.
 
 use std::time::SystemTime;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::clock;
 
-/// One received message, as JSON.
+/// A received message as JSON.
 #[derive(Debug, Serialize)]
 pub(super) struct ReceivedMessage {
     topic: String,
@@ -17,35 +17,34 @@ pub(super) struct ReceivedMessage {
     encoding: Encoding,
     qos: u8,
     retain: bool,
-    /// When it arrived here, RFC 3339 in UTC.
+    /// The time of arrival at this program, RFC 3339 in UTC.
     timestamp: String,
-    /// The payload's whole size in bytes, when only its beginning is given.
+    /// The size of the whole payload in bytes, set only when the payload is cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_bytes: Option<usize>,
 }
 
-/// How a payload stands in a JSON string.
+/// The encoding of a payload in a JSON string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Encoding {
-    /// As it is.
     Utf8,
-    /// Standard alphabet with padding.
+    /// The standard alphabet with padding (RFC 4648 §4).
     Base64,
 }
 
-/// Bytes of topics and payloads that one result may still take.
+/// The topic and payload bytes that one result can still take.
 #[derive(Debug)]
 pub(super) struct ResultBudget {
     left: usize,
     empty: bool,
 }
 
-/// Whether a message found room in a result.
+/// Whether a message fits into a result.
 #[derive(Debug)]
 pub(super) enum Fit {
     Whole(ReceivedMessage),
-    /// Only its beginning: it is the first, and larger than a whole result may be.
+    /// Only the beginning fits: the message is the first, and larger than a whole result may be.
     Cut(ReceivedMessage),
     No,
 }
@@ -58,7 +57,7 @@ impl ResultBudget {
         }
     }
 
-    /// Takes `message` into the result as far as there is room.
+    /// Adds `message` to the result as far as it fits.
     pub(super) fn take(&mut self, message: &Message) -> Fit {
         let topic = message.topic.as_str();
         let (encoding, cost) = measure(&message.payload);
@@ -101,13 +100,15 @@ impl ReceivedMessage {
 }
 
 impl ReceivedMessage {
-    /// Bytes that it takes in an answer at most, which has it twice: as JSON, and as the text of that JSON.
+    /// The bytes that the message takes in a response at most. A response contains the message twice: as JSON, and as
+    /// the text of that JSON.
     fn written_len(&self) -> usize {
         let texts = self.topic.chars().chain(self.payload.chars());
         MEMBERS + texts.map(written_twice).sum::<usize>()
     }
 
-    /// Keeps so much of the payload that it takes no more than `room` bytes of an answer; whether that is less.
+    /// Cuts the payload so that the message takes at most `room` bytes of a response; returns whether the payload was
+    /// cut.
     pub(super) fn fit(&mut self, room: Option<usize>) -> bool {
         let Some(room) = room else { return false };
         let topic: usize = self.topic.chars().map(written_twice).sum();
@@ -135,8 +136,8 @@ impl ReceivedMessage {
     }
 }
 
-/// Cuts messages to what an answer has room for, in bytes: whole ones from the end, and the first one's payload. How
-/// many were left out, when something was cut.
+/// Cuts the messages to `room` bytes of a response: drops whole messages from the end, then cuts the payload of the
+/// first. Returns the number of dropped messages when something was cut.
 pub(super) fn fit(messages: &mut Vec<ReceivedMessage>, room: Option<usize>) -> Option<usize> {
     let room = room?;
     let (mut used, mut fit) = (0, 0);
@@ -158,18 +159,18 @@ pub(super) fn fit(messages: &mut Vec<ReceivedMessage>, room: Option<usize>) -> O
     Some(before - messages.len())
 }
 
-/// Bytes that a character takes in a JSON string and in the same JSON as a string again, together.
+/// The bytes that a character takes in a JSON string plus those in that JSON as a string.
 fn written_twice(c: char) -> usize {
     match c {
         '"' | '\\' => 6,
         '\n' | '\r' | '\t' | '\u{8}' | '\u{c}' => 5,
-        // Escaped as `\u` and four digits, if it is.
+        // At most `\u` and four digits.
         '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' => 13,
         _ => 2 * c.len_utf8(),
     }
 }
 
-/// The bytes a caller means by `payload` in `encoding`.
+/// Decodes the caller's `payload` by `encoding`.
 pub(super) fn decode(payload: String, encoding: Encoding) -> Result<Vec<u8>, String> {
     match encoding {
         Encoding::Utf8 => Ok(payload.into_bytes()),
@@ -187,8 +188,8 @@ fn encode(payload: &[u8], encoding: Encoding) -> String {
     }
 }
 
-/// The encoding a payload needs, and what it costs in a result: its bytes, or half of what JSON
-/// makes of them when that is more (control characters become six bytes each, in two places).
+/// The encoding that a payload needs, and its cost in a result: its bytes, or half of its JSON form when that is more
+/// (control characters become six bytes each, in two places).
 fn measure(payload: &[u8]) -> (Encoding, usize) {
     if std::str::from_utf8(payload).is_err() {
         return (Encoding::Base64, payload.len());
@@ -208,7 +209,7 @@ fn escaped_byte_len(byte: u8) -> usize {
     }
 }
 
-/// The longest beginning that costs no more than `room`, cut between characters.
+/// The longest beginning that costs at most `room`, cut between characters.
 fn beginning(payload: &[u8], encoding: Encoding, room: usize) -> &[u8] {
     let mut end = match encoding {
         Encoding::Base64 => room.min(payload.len()),
@@ -222,7 +223,7 @@ fn beginning(payload: &[u8], encoding: Encoding, room: usize) -> &[u8] {
         }
     };
     if encoding == Encoding::Utf8 {
-        // A byte that continues a character must not be the first one left out.
+        // The cut must not fall before a continuation byte of a character.
         while payload.get(end).is_some_and(|byte| byte & 0xC0 == 0x80) {
             end -= 1;
         }
@@ -230,7 +231,7 @@ fn beginning(payload: &[u8], encoding: Encoding, room: usize) -> &[u8] {
     payload.get(..end).unwrap_or_default()
 }
 
-/// Bytes of a message's other members in an answer, both times.
+/// The bytes of a message's other members in a response, in both copies.
 const MEMBERS: usize = 640;
 
 #[cfg(test)]

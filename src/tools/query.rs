@@ -1,4 +1,4 @@
-//! `mqtt_query`: a request and the first message on the response topic behind it.
+//! `mqtt_query`: publishes a request and waits for the first later message on the response topic.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ struct Query {
     room: AnswerRoom,
 }
 
-/// What happened to the request, as far as it is known.
+/// What is known of the request message.
 enum RequestFate {
     UnderWay,
     Published(Published),
@@ -62,7 +62,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
         policy.may_publish(&query.request.topic, false)?;
         policy.may_subscribe(&query.response)
     };
-    // Queries wait for each other, and end with their permission while they do.
+    // A query that waits for another one ends when its permission is withdrawn.
     let ended = context
         .access
         .while_permitted(permitted, query.run(&context));
@@ -91,7 +91,7 @@ impl Query {
         };
         let subscribing = self.wait.subscribe(&context.access, listen);
         let mut reader = subscribing.await.map_err(no_query)?;
-        // What came while the subscription was set up is older than the request, too.
+        // Messages that arrived while the subscription was set up are older than the request, too.
         reader.clear();
         self.ask(context, &admitted, &mut reader).await
     }
@@ -108,7 +108,7 @@ impl Query {
         let sending = async {
             match publish.await {
                 Ok(published) => request = RequestFate::Published(published),
-                // It may be out, so a reply may come.
+                // The request may have been sent, so a reply may come.
                 Err(Denied::Unknown(why)) => request = RequestFate::Unknown(why),
                 Err(denied) => return Err(denied),
             }

@@ -1,7 +1,7 @@
-//! Lets queries whose response filters overlap take turns, first come first served.
+//! Serialises queries whose response filters overlap, first come first served.
 //!
-//! MQTT 3.1.1 has no correlation data: two queries that wait on one topic at once could each take
-//! the other's reply.
+//! MQTT 3.1.1 has no correlation data: two queries that wait on one topic at the same time could each take the reply to
+//! the other.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -12,7 +12,7 @@ use mcpmqtt_protocol::topic::TopicFilter;
 
 use crate::local::notify::Notify;
 
-/// All queries under way and in line, oldest first. Cheap to clone; clones are the same queue.
+/// All queries, active and waiting, oldest first. Cheap to clone; clones share the queue.
 #[derive(Debug, Clone, Default)]
 pub(super) struct QueryQueue(Rc<Queries>);
 
@@ -26,18 +26,18 @@ struct Queries {
 struct QueuedQuery {
     number: u64,
     filter: TopicFilter,
-    /// An earlier query has ended.
+    /// Notified when an earlier query has ended.
     changed: Notify,
 }
 
-/// A query's place in the queue, given up when dropped.
+/// A query's position in the queue, given up when dropped.
 pub(super) struct QueryTurn {
     query: Rc<QueuedQuery>,
     queue: QueryQueue,
 }
 
 impl QueryQueue {
-    /// Takes a place at the end of the queue.
+    /// Adds a query to the end of the queue.
     pub(super) fn line_up(&self, filter: TopicFilter) -> QueryTurn {
         let number = self.0.last.get() + 1;
         self.0.last.set(number);
@@ -55,7 +55,7 @@ impl QueryQueue {
 }
 
 impl QueryTurn {
-    /// Waits until no earlier query could be given this one's reply.
+    /// Waits until no earlier query could receive the reply to this one.
     pub(super) async fn come(&self) {
         let is_next = || {
             let queries = self.queue.0.queries.borrow();

@@ -1,5 +1,5 @@
-//! `mcpmqtt://topics/allowed` and `mcpmqtt://topics/examples`: what an agent may use, and how; and
-//! every topic as a resource of its own.
+//! The resources: `mcpmqtt://topics/allowed` and `mcpmqtt://topics/examples` describe the permitted topics, and every
+//! topic is a resource of its own.
 
 mod topic;
 mod uri;
@@ -14,14 +14,14 @@ use super::Context;
 use super::access::Access;
 use crate::mcp::catalog::{Body, Contents, Resource, Template};
 
-/// What an agent may know of the broker.
+/// The facts about the broker that an agent may know.
 #[derive(Debug, Clone)]
 pub struct BrokerInfo {
-    /// As configured.
+    /// The broker's host as configured.
     pub host: String,
-    /// As configured.
+    /// The broker's port as configured.
     pub port: u16,
-    /// Whether we log in with a user name.
+    /// Whether the client logs in with a user name.
     pub requires_auth: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) fn all(access: &Access, broker: BrokerInfo) -> Vec<Resource> {
     ]
 }
 
-/// Whether this is the resource of a topic that must not be read any more.
+/// Whether `uri` is the resource of a topic that may no longer be read.
 pub(super) fn is_withdrawn(access: &Access, uri: &str) -> bool {
     uri::belongs(uri) && topic::may_read(access, uri).is_err()
 }
@@ -121,8 +121,8 @@ fn described(grant: &Grant) -> Value {
     })
 }
 
-/// One topic for an exact pattern; for a pattern with wildcards a topic that it matches and, where
-/// it may be read, the pattern itself as a filter.
+/// Examples of a grant: the topic itself for an exact pattern; for a pattern with wildcards a matching topic and, where
+/// the pattern may be read, the pattern itself as a filter.
 fn examples_of(grant: &Grant) -> Vec<Value> {
     let pattern = grant.pattern.as_str();
     let topic = example_topic(pattern);
@@ -155,7 +155,7 @@ fn example_topic(pattern: &str) -> String {
 
 const ALLOWED: &str = "mcpmqtt://topics/allowed";
 const EXAMPLES: &str = "mcpmqtt://topics/examples";
-/// The resources whose contents follow from the policy.
+/// The resources whose contents depend on the policy.
 pub(super) const ABOUT_TOPICS: [&str; 2] = [ALLOWED, EXAMPLES];
 const JSON: &str = "application/json";
 

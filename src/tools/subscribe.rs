@@ -22,11 +22,11 @@ struct Collected<'a> {
     messages_received: usize,
     messages: Vec<ReceivedMessage>,
     ended_by: &'static str,
-    /// Why no more messages can come, when that ended it.
+    /// Why the subscription ended, when it ended before the deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     lost: u64,
-    /// What is known of those that were lost because they were too large to be kept: the first few.
+    /// The first messages that were lost because they were too large to be kept.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     too_large: Vec<Large>,
     interrupted: bool,
@@ -60,7 +60,7 @@ pub(super) async fn subscribe(context: Rc<Context>, call: ToolCall) -> Result<To
     let in_words = |denied: Denied| denied.tell(&NOT_SUBSCRIBED);
     let subscribing = wait.subscribe(&context.access, listen);
     let mut reader = subscribing.await.map_err(in_words)?;
-    // What was collected before the permission was withdrawn is not delivered either.
+    // Messages collected before the permission was withdrawn are not delivered either.
     let collecting = collect(&context, &wait, &mut reader, most);
     let mut collected = collecting.await.map_err(in_words)?;
     if let Some(left_out) = message::fit(&mut collected.messages, call.room.bytes()) {
@@ -74,7 +74,7 @@ pub(super) async fn subscribe(context: Rc<Context>, call: ToolCall) -> Result<To
     Ok(ToolResult::structured(&collected))
 }
 
-/// Waits the whole time unless there are enough messages or the result is full.
+/// Collects messages until the deadline, the wanted number or a full result.
 async fn collect<'a>(
     context: &Context,
     wait: &Wait,
@@ -107,7 +107,7 @@ async fn collect<'a>(
                     collected.truncated = true;
                 }
                 Fit::No => {
-                    // This one and those behind it came and cannot be told.
+                    // This message and those behind it arrived and do not fit.
                     collected.lost = 1 + reader.inbox().waiting() as u64;
                     collected.truncated = true;
                     collected.ended_by = "result_bytes";
@@ -152,7 +152,7 @@ pub(super) async fn read(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     let next = loop {
         let next = wait.next(&mut reader, || "no message yet".into());
         match next.await.map_err(in_words)? {
-            // Under a filter with wildcards another may come that can be given.
+            // Under a filter with wildcards a later message may be small enough.
             Waited::TooLarge(large) if has_wildcards(&topic) => too_large = Some(large),
             next => break next,
         }
@@ -177,7 +177,7 @@ fn first(mut message: ReceivedMessage, truncated: bool, room: &AnswerRoom) -> To
     ToolResult::structured(&First { message, truncated })
 }
 
-/// What was seen, and no more: a broker's access list hides what is there without a word.
+/// Reports only what was observed: a broker's access list hides messages without an error.
 fn nothing(topic: &SubscribeFilter, retained: bool, wait: &Wait, inbox: &Inbox) -> String {
     let text = format!("no message on {} within {} s", shown(topic), wait.seconds());
     let missed = missed(inbox);
@@ -194,7 +194,7 @@ fn nothing(topic: &SubscribeFilter, retained: bool, wait: &Wait, inbox: &Inbox) 
     )
 }
 
-/// Why there may have been more than was given out.
+/// Why there may have been more messages than the result contains.
 pub(super) fn missed(inbox: &Inbox) -> String {
     let mut text = String::new();
     if inbox.lost() > 0 {
@@ -218,7 +218,7 @@ pub(super) fn shown(filter: &SubscribeFilter) -> mcpmqtt_protocol::topic::Shown<
     mcpmqtt_protocol::topic::Shown(filter.as_str())
 }
 
-/// Lost messages that a result names.
+/// The limit on lost messages that a result names.
 const LARGE_NAMED: usize = 10;
 
 const NOT_SUBSCRIBED: Wording = Wording {

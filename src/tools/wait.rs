@@ -1,4 +1,4 @@
-//! Waiting with a deadline, and telling the client meanwhile that we still wait.
+//! Waits with a deadline, and reports progress to the client meanwhile.
 
 use std::future::Future;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use super::access::{Access, Denied, Reader};
 use crate::mcp::{Caller, Peer, Progress};
 use crate::mqtt::{Arrival, TooLarge};
 
-/// The time a call has, and whom to tell how it goes.
+/// A call's deadline and its progress reports.
 pub(super) struct Wait {
     start: Instant,
     timeout: Duration,
@@ -20,13 +20,13 @@ pub(super) struct Wait {
     caller: Caller,
 }
 
-/// What a wait for a message ended with.
+/// The result of waiting for a message.
 pub(super) enum Waited {
     Message(Message),
-    /// A message came and was not kept.
+    /// A message arrived and was not kept.
     TooLarge(TooLarge),
     Timeout,
-    /// There will be no more messages, for this reason.
+    /// No more messages will come, for this reason.
     Ended(String),
 }
 
@@ -48,7 +48,7 @@ impl Wait {
         self.timeout.as_secs_f64()
     }
 
-    /// `None` when the deadline comes first.
+    /// Runs `work`; `None` when the deadline passes first.
     pub(super) async fn until_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let deadline = async {
             Timer::at(self.deadline()).await;
@@ -57,7 +57,7 @@ impl Wait {
         future::or(async { Some(work.await) }, deadline).await
     }
 
-    /// Subscribes within the time there is.
+    /// Subscribes before the deadline.
     pub(super) async fn subscribe(
         &self,
         access: &Access,
@@ -82,7 +82,7 @@ impl Wait {
         }))
     }
 
-    /// The next message. Reports progress now and then, so that a client that would lose patience does not.
+    /// Returns the next message. Reports progress at intervals, so that the client does not time out.
     ///
     /// # Errors
     /// [`Denied::Withdrawn`].
@@ -117,7 +117,7 @@ impl Wait {
         .await
     }
 
-    /// The unit of progress is the second.
+    /// Reports progress in seconds.
     fn report(&self, message: &str) {
         let elapsed = self.start.elapsed().as_secs_f64();
         self.progress.report(elapsed, Some(self.seconds()), message);

@@ -1,4 +1,4 @@
-//! One transport: what it is waiting for, and the bytes on their way to its socket.
+//! One transport: its state, and the bytes for its socket.
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use super::session::ClientId;
 use crate::message::Message;
 use crate::outbox::Outbox;
 
-/// Names one connection for as long as the broker lives.
+/// Identifies one connection; never reused by the same broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnId(pub(super) u64);
 
@@ -18,11 +18,11 @@ pub(super) struct Connection {
 }
 
 pub(super) enum Phase {
-    /// Nothing but CONNECT may come ([MQTT-3.1.0-1]).
+    /// Only CONNECT is allowed ([MQTT-3.1.0-1]).
     New { deadline: Instant },
     /// Accepted.
     Up(Up),
-    /// Nothing is read any more; what is in the outbox may still leave.
+    /// No more input is read; the outbox may still be sent.
     Ending {
         reason: CloseReason,
         deadline: Instant,
@@ -31,9 +31,9 @@ pub(super) enum Phase {
 
 pub(super) struct Up {
     pub(super) client: ClientId,
-    /// Published unless the client says DISCONNECT first ([MQTT-3.1.2-8], [MQTT-3.1.2-10]).
+    /// Published unless the client sends DISCONNECT first ([MQTT-3.1.2-8], [MQTT-3.1.2-10]).
     pub(super) will: Option<Message>,
-    /// The longest silence allowed; none when the client's keep alive is 0.
+    /// The longest silence allowed; `None` when the client's keep alive is 0.
     pub(super) silence: Option<Duration>,
     pub(super) last_packet: Instant,
 }
@@ -52,7 +52,7 @@ impl Connection {
         }
     }
 
-    /// The reason, once there is nothing left to wait for.
+    /// The reason of the end, once there is nothing left to send.
     pub(super) fn ended(&self) -> Option<CloseReason> {
         match self.phase {
             Phase::Ending { reason, .. } if self.outbox.pending().is_empty() => Some(reason),

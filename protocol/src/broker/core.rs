@@ -1,8 +1,7 @@
-//! Connections and sessions from their beginning to their end, and the way of a message through
-//! the broker.
+//! Connections and sessions from beginning to end, and the routing of messages.
 //!
-//! It promises that every way out of a connection passes `leave`, so that no will and no session is
-//! forgotten. It does not know what the packets mean; `packets` does.
+//! Promises: every end of a connection passes `leave`, so that no will and no session is forgotten. Does not: interpret
+//! packets; `packets` does.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -18,7 +17,7 @@ use crate::limits::{BrokerLimits, CONNECT_WAIT, LAST_WORDS_TIMEOUT};
 use crate::message::Message;
 use crate::topic::TopicFilter;
 
-/// Everything but the received bytes.
+/// The broker's state without the received bytes.
 pub(super) struct Core {
     pub(super) limits: BrokerLimits,
     pub(super) connections: BTreeMap<ConnId, Connection>,
@@ -97,7 +96,7 @@ impl Core {
         }
     }
 
-    /// Ends a connection from our side; what is in its outbox may still leave.
+    /// Ends a connection from the broker's side; its outbox may still be sent.
     pub(super) fn end(&mut self, now: Instant, conn: ConnId, reason: CloseReason) {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
@@ -112,8 +111,8 @@ impl Core {
         }
     }
 
-    /// A client has lost its connection: its session ends or waits, and the will is due
-    /// ([MQTT-3.1.2-8]), which the client itself no longer hears if its session has ended.
+    /// Handles a client that lost its connection: the session ends or is kept, and the will is published
+    /// ([MQTT-3.1.2-8]). The client itself does not get the will if its session has ended.
     fn leave(&mut self, up: Up) {
         if let Some(session) = self.sessions.get_mut(&up.client) {
             session.connection = None;
@@ -127,7 +126,7 @@ impl Core {
         }
     }
 
-    /// Drops all that is known of a client ([MQTT-3.1.2-6]).
+    /// Removes the session of a client ([MQTT-3.1.2-6]).
     pub(super) fn forget(&mut self, client: &ClientId) {
         let Some(session) = self.sessions.remove(client) else {
             return;
@@ -170,16 +169,15 @@ impl Core {
         Output::Wait(deadlines.min())
     }
 
-    /// Publishes what a client sent. Topics that begin with `$` are the server's own and not for
-    /// messages between clients (MQTT 3.1.1 §4.7.2); like any publish that is not allowed it is
-    /// acknowledged and goes nowhere ([MQTT-3.3.5-2]).
+    /// Publishes a client's message. Topics that begin with `$` are reserved for the server (MQTT 3.1.1 §4.7.2): like
+    /// any publish that is not allowed, such a message is acknowledged and dropped ([MQTT-3.3.5-2]).
     pub(super) fn route_from_client(&mut self, message: Message) {
         if !message.topic.as_str().starts_with('$') {
             self.route(message);
         }
     }
 
-    /// Stores a message if it is to stay, and hands it to all who want it now.
+    /// Stores a retained message, and queues the message for every subscriber.
     pub(super) fn route(&mut self, message: Message) {
         if message.retain {
             self.retained.store(&message, &self.limits);
@@ -194,7 +192,7 @@ impl Core {
         for (client, granted) in recipients.clients {
             let copy = Message {
                 qos: lower(message.qos, granted),
-                // [MQTT-3.3.1-9]: not a stored one, for a subscription that was there before it.
+                // [MQTT-3.3.1-9]: RETAIN is 0 for a subscription that existed before the message.
                 retain: false,
                 ..message.clone()
             };
@@ -205,7 +203,7 @@ impl Core {
         }
     }
 
-    /// Sends a client the stored messages of a filter it has just subscribed ([MQTT-3.3.1-6]).
+    /// Sends a client the retained messages of a new subscription ([MQTT-3.3.1-6]).
     pub(super) fn deliver_retained(
         &mut self,
         client: &ClientId,
@@ -229,7 +227,7 @@ impl Core {
             return;
         };
         if session.connection.is_none() && message.qos == QoS::AtMostOnce {
-            // [MQTT-3.1.2-5] asks to keep QoS 1 and 2 for who is away, and no more.
+            // [MQTT-3.1.2-5] requires QoS 1 and 2 messages to be kept for a disconnected client, and no others.
             return;
         }
         if session.deliveries.accept(message, &self.limits) {
@@ -239,7 +237,7 @@ impl Core {
         }
     }
 
-    /// Encodes what may leave to `client` now.
+    /// Encodes the messages that may be sent to `client` now.
     pub(super) fn pump(&mut self, client: &ClientId) {
         let Some(session) = self.sessions.get_mut(client) else {
             return;

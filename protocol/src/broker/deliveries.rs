@@ -1,8 +1,8 @@
-//! Messages on their way to one client.
+//! The messages queued for one client.
 //!
-//! It promises: messages leave in the order they came ([MQTT-4.6.0-6]), and what a resumed session
-//! still owes leaves first, in its old order and under its old identifiers ([MQTT-4.4.0-1],
-//! [MQTT-4.6.0-1]); a message is held until its QoS is satisfied or the session ends.
+//! Promises: messages are sent in the order of arrival ([MQTT-4.6.0-6]); a resumed session sends its unacknowledged
+//! messages first, in the old order and under the old identifiers ([MQTT-4.4.0-1], [MQTT-4.6.0-1]); a message is kept
+//! until its QoS is satisfied or the session ends.
 
 use std::collections::VecDeque;
 
@@ -24,11 +24,11 @@ pub(super) struct Deliveries {
     bytes: usize,
 }
 
-/// A QoS 1 or 2 message that was sent and is not done.
+/// A QoS 1 or 2 message that was sent and not fully acknowledged.
 struct Flight {
     pid: Pid,
     awaiting: Awaiting,
-    /// On this connection; false for what a new connection of the session still owes.
+    /// Sent on this connection; false when a new connection of the session has to send it again.
     sent: bool,
 }
 
@@ -57,7 +57,7 @@ impl Deliveries {
         self.bytes
     }
 
-    /// Takes a message in; false when there is no room for it.
+    /// Queues a message; false when there is no room.
     pub(super) fn accept(&mut self, message: Message, limits: &BrokerLimits) -> bool {
         let bytes = self.bytes + message.size();
         let full =
@@ -69,7 +69,7 @@ impl Deliveries {
         !full
     }
 
-    /// Encodes what may leave now: what a resumed session owes, then what waits.
+    /// Encodes the messages that may be sent now: those of a resumed session, then the queued ones.
     pub(super) fn pump(&mut self, outbox: &mut Outbox, window: usize) {
         for flight in self.flights.iter_mut().filter(|flight| !flight.sent) {
             if outbox.pending().len() >= OUTBOX_HIGH_WATER {
@@ -103,7 +103,7 @@ impl Deliveries {
         self.ids.allocate()
     }
 
-    /// The connection is gone. QoS 0 dies with it; the rest is owed to the next one.
+    /// Handles the loss of the connection. QoS 0 messages are dropped; the others are sent on the next connection.
     pub(super) fn disconnected(&mut self) {
         for flight in &mut self.flights {
             flight.sent = false;
@@ -118,7 +118,7 @@ impl Deliveries {
         });
     }
 
-    /// The end of a QoS 1 message. An unknown identifier is a late duplicate and no fault.
+    /// Ends a QoS 1 message. An unknown identifier is a late duplicate and not an error.
     pub(super) fn puback(&mut self, pid: Pid) -> Result<(), CloseReason> {
         match self.awaiting(pid) {
             Some(Awaiting::Puback(_)) => self.finish(pid),
@@ -128,8 +128,8 @@ impl Deliveries {
         Ok(())
     }
 
-    /// The client owns a QoS 2 message. PUBREL is due in any case, in the order of the PUBRECs
-    /// ([MQTT-4.6.0-4]): a client that lost ours would wait for ever.
+    /// The client has taken over a QoS 2 message. PUBREL is always sent, in the order of the PUBRECs ([MQTT-4.6.0-4]):
+    /// a client that lost the first PUBREL would wait for ever.
     pub(super) fn pubrec(&mut self, pid: Pid) -> Result<(), CloseReason> {
         let Some(flight) = self.flights.iter_mut().find(|f| f.pid == pid) else {
             return Ok(());
@@ -144,7 +144,7 @@ impl Deliveries {
         Ok(())
     }
 
-    /// The end of a QoS 2 message.
+    /// Ends a QoS 2 message.
     pub(super) fn pubcomp(&mut self, pid: Pid) -> Result<(), CloseReason> {
         match self.awaiting(pid) {
             Some(Awaiting::Pubcomp) => self.finish(pid),
@@ -159,7 +159,7 @@ impl Deliveries {
         flight.map(|flight| &flight.awaiting)
     }
 
-    /// Forgets a flight; its identifier is free again ([MQTT-2.3.1-4]).
+    /// Removes a message; its identifier is free again ([MQTT-2.3.1-4]).
     fn finish(&mut self, pid: Pid) {
         let bytes = &mut self.bytes;
         self.flights.retain(|flight| {
@@ -192,7 +192,7 @@ impl Flight {
         }
     }
 
-    /// `again`: DUP is set on a PUBLISH that the client may have had before ([MQTT-3.3.1-1]).
+    /// `again`: sets DUP on a PUBLISH that the client may have received before ([MQTT-3.3.1-1]).
     fn send(&mut self, outbox: &mut Outbox, again: bool) {
         match &self.awaiting {
             Awaiting::Puback(message) => {
@@ -214,8 +214,8 @@ fn put(outbox: &mut Outbox, dup: bool, qospid: QosPid, message: &Message) {
         retain,
         ..
     } = message;
-    // Too large only if the program itself published beyond the protocol's 256 MiB: such a message
-    // has no form on the wire.
+    // Too large only if the program itself published more than the protocol's 256 MiB: such a message cannot be
+    // encoded.
     let _ = encode::publish(
         outbox.buffer(),
         dup,

@@ -1,4 +1,4 @@
-//! What a broker tells its driver, and the words for why a connection ended.
+//! The broker's outputs to its driver, and the messages for why a connection ended.
 
 use std::fmt;
 use std::time::Instant;
@@ -8,23 +8,23 @@ use crate::frame::FrameError;
 use crate::message::Message;
 use crate::topic::TopicFault;
 
-/// What [`Broker::poll`](super::Broker::poll) asks of its driver.
+/// An output of [`Broker::poll`](super::Broker::poll) for the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Output {
-    /// Drop this transport, whatever state it is in; no call is owed for it.
+    /// Drop this transport, whatever its state; the driver reports nothing back for it.
     Close(ConnId, CloseReason),
-    /// A message for the program itself.
+    /// A message for the embedding program.
     Local(Message),
-    /// Nothing more until there is input, or this time has come.
+    /// No more output until there is input, or until this time.
     Wait(Option<Instant>),
 }
 
 /// Why the broker ended a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CloseReason {
-    /// The client said DISCONNECT.
+    /// The client sent DISCONNECT.
     Disconnect,
-    /// Another connection came with the same client id ([MQTT-3.1.4-2]).
+    /// Another connection used the same client identifier ([MQTT-3.1.4-2]).
     Takeover,
     /// No packet within one and a half times the keep alive ([MQTT-3.1.2-24]).
     KeepAlive,
@@ -34,21 +34,21 @@ pub enum CloseReason {
     NotConnect,
     /// CONNECT came twice ([MQTT-3.1.0-2]).
     SecondConnect,
-    /// An empty client id for a session to be kept ([MQTT-3.1.3-8]).
+    /// The client identifier was empty and the session was to be kept ([MQTT-3.1.3-8]).
     EmptyClientId,
-    /// Bytes that are no packet, or none that a client may send.
+    /// The bytes were not a packet, or not one that a client may send.
     Frame(FrameError),
     /// A packet that only brokers send.
     BrokerPacket,
-    /// A topic or filter that breaks the grammar.
+    /// A topic or filter violated the grammar.
     Topic(TopicFault),
-    /// An acknowledgement of another kind than the message in flight waits for.
+    /// The acknowledgement was of another kind than the message in flight waits for.
     UnexpectedAck(&'static str),
-    /// The client asks and does not read the answers; the limit in bytes.
+    /// The client does not read the responses to its packets; the limit in bytes.
     OutputFull(usize),
-    /// The limit of connections is reached.
+    /// The limit on connections was reached.
     TooManyConnections(usize),
-    /// The limit of sessions is reached.
+    /// The limit on sessions was reached.
     TooManySessions(usize),
 }
 

@@ -1,4 +1,4 @@
-//! What each packet from a client does.
+//! The handling of each packet from a client.
 
 use std::time::Instant;
 
@@ -33,7 +33,7 @@ impl Core {
         }
     }
 
-    /// The bytes of a connection are no packet.
+    /// Ends a connection whose bytes are not a valid packet.
     pub(super) fn refuse_frame(&mut self, now: Instant, conn: ConnId, error: FrameError) {
         if let (FrameError::ProtocolLevel(_), None) = (error, self.speaker(now, conn)) {
             // [MQTT-3.1.2-2]
@@ -42,7 +42,7 @@ impl Core {
         self.end(now, conn, CloseReason::Frame(error));
     }
 
-    /// The client behind a connection, once accepted, who has just shown life.
+    /// The accepted client of a connection; resets its keep-alive timer.
     fn speaker(&mut self, now: Instant, conn: ConnId) -> Option<ClientId> {
         match &mut self.connections.get_mut(&conn)?.phase {
             Phase::Up(up) => {
@@ -111,17 +111,17 @@ impl Core {
                 last_packet: now,
             });
         }
-        // [MQTT-3.2.0-1]: before anything else.
+        // [MQTT-3.2.0-1]: CONNACK comes before any other packet.
         self.connack(conn, session_present, ConnectReturnCode::Accepted);
         // [MQTT-4.4.0-1]
         self.pump(&client);
         Ok(())
     }
 
-    /// The name of a client that may have a session.
+    /// The identifier of a client that may have a session.
     fn client_id(&mut self, conn: ConnId, connect: &Connect<'_>) -> Result<ClientId, CloseReason> {
         let client: ClientId = match connect.client_id {
-            // [MQTT-3.1.3-6]: we give a name of our own to a client without one.
+            // [MQTT-3.1.3-6]: a client without an identifier gets a generated one.
             "" if connect.clean_session => self.free_client_id(conn),
             "" => {
                 // [MQTT-3.1.3-8], [MQTT-3.1.3-9]
@@ -148,7 +148,7 @@ impl Core {
         free.next().unwrap_or_default().into()
     }
 
-    /// Gives the connection its session; says whether there was one to go on with.
+    /// Attaches a session to the connection; returns whether an earlier session is resumed.
     fn attach(&mut self, now: Instant, conn: ConnId, client: &ClientId, clean: bool) -> bool {
         let other = self.sessions.get(client).and_then(|s| s.connection);
         if let Some(other) = other {
@@ -168,7 +168,7 @@ impl Core {
         session_present
     }
 
-    /// [MQTT-3.14.4-3]: a client that says goodbye has no will.
+    /// [MQTT-3.14.4-3]: DISCONNECT discards the will.
     fn handle_disconnect(&mut self, now: Instant, conn: ConnId) {
         if let Some(connection) = self.connections.get_mut(&conn) {
             if let Phase::Up(up) = &mut connection.phase {
@@ -178,7 +178,7 @@ impl Core {
         self.end(now, conn, CloseReason::Disconnect);
     }
 
-    /// [MQTT-3.3.4-1]; the acknowledgement says that we own the message, so it comes last.
+    /// [MQTT-3.3.4-1]: the acknowledgement comes last, because it says that the broker has taken over the message.
     fn handle_publish(
         &mut self,
         conn: ConnId,
@@ -196,7 +196,7 @@ impl Core {
         match publish.qospid {
             QosPid::AtMostOnce => self.route_from_client(message),
             QosPid::AtLeastOnce(pid) => {
-                // [MQTT-4.3.2-2]: DUP or not, it is a new one.
+                // [MQTT-4.3.2-2]: a new message, with or without DUP.
                 self.route_from_client(message);
                 self.answer(conn, |out| encode::puback(out, pid));
             }
@@ -212,7 +212,7 @@ impl Core {
         Ok(())
     }
 
-    /// [MQTT-4.3.3-2]: PUBCOMP always, or a client that lost it would ask for ever.
+    /// [MQTT-4.3.3-2]: PUBCOMP is always sent, because a client that lost one would repeat PUBREL for ever.
     fn handle_pubrel(&mut self, conn: ConnId, client: &ClientId, pid: Pid) {
         if let Some(session) = self.sessions.get_mut(client) {
             session.received.remove(pid.get());
@@ -220,7 +220,7 @@ impl Core {
         self.answer(conn, |out| encode::pubcomp(out, pid));
     }
 
-    /// An acknowledgement makes room for what waits.
+    /// Handles an acknowledgement, which makes room for queued messages.
     fn acknowledged(
         &mut self,
         client: &ClientId,
@@ -233,7 +233,7 @@ impl Core {
         Ok(())
     }
 
-    /// [MQTT-3.8.4-4]: as if each filter had come in a SUBSCRIBE of its own, with one answer.
+    /// [MQTT-3.8.4-4]: each filter is handled like a SUBSCRIBE of its own, with one SUBACK for all.
     fn handle_subscribe(
         &mut self,
         conn: ConnId,
@@ -265,7 +265,7 @@ impl Core {
         Ok(())
     }
 
-    /// Enters one filter; false at the limit.
+    /// Adds one subscription; false at the limit.
     fn subscribe(
         &mut self,
         client: &ClientId,
@@ -300,7 +300,7 @@ impl Core {
                 // [MQTT-3.10.4-1]
                 session.filters.remove(&filter);
             }
-            // [MQTT-3.10.4-2]; what is on its way already goes on ([MQTT-3.10.4-3]).
+            // [MQTT-3.10.4-2]; messages in flight continue ([MQTT-3.10.4-3]).
             self.subscriptions.remove(client, &filter);
         }
         // [MQTT-3.10.4-4], [MQTT-3.10.4-5]
@@ -333,8 +333,8 @@ fn will(connect: &Connect<'_>) -> Result<Option<Message>, CloseReason> {
     }))
 }
 
-/// The filter; `None` for one that is legal in MQTT 3.1.1 and not taken here: too many levels, or a
-/// `$share/…` that names no group or no filter.
+/// Parses a filter; `None` for one that is legal in MQTT 3.1.1 and not supported here: too many levels, or a `$share/…`
+/// without a group or a filter.
 fn parse(text: &str) -> Result<Option<SubscribeFilter>, CloseReason> {
     match SubscribeFilter::parse(text) {
         Ok(filter) => Ok(Some(filter)),

@@ -1,4 +1,4 @@
-//! The last message of each topic that was published to stay.
+//! The retained message of each topic.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +14,8 @@ pub(super) struct Retained {
 }
 
 impl Retained {
-    /// Replaces the topic's message ([MQTT-3.3.1-5]); an empty one only deletes it
-    /// ([MQTT-3.3.1-10], [MQTT-3.3.1-11]).
+    /// Replaces the topic's retained message ([MQTT-3.3.1-5]); an empty payload only deletes it ([MQTT-3.3.1-10],
+    /// [MQTT-3.3.1-11]).
     pub(super) fn store(&mut self, message: &Message, limits: &BrokerLimits) {
         if let Some(old) = self.messages.remove(&message.topic) {
             self.bytes -= old.size();
@@ -32,7 +32,7 @@ impl Retained {
         self.messages.insert(message.topic.clone(), message.clone());
     }
 
-    /// The messages of the topics that `filter` matches, in the order of their topics.
+    /// The retained messages whose topics match `filter`, in the order of their topics.
     pub(super) fn matching(&self, filter: &TopicFilter) -> impl Iterator<Item = &Message> {
         self.messages
             .values()

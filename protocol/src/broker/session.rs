@@ -1,4 +1,4 @@
-//! What the broker knows of one client id, with or without a connection (MQTT 3.1.1 §3.1.2.4).
+//! The session of one client identifier, with or without a connection (MQTT 3.1.1 §3.1.2.4).
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use super::deliveries::Deliveries;
 use crate::ids::IdSet;
 use crate::topic::SubscribeFilter;
 
-/// A client identifier, shared by all that names the session.
+/// A client identifier, shared by every reference to the session.
 pub(super) type ClientId = Arc<str>;
 
 pub(super) struct Session {
-    /// Ends with its connection ([MQTT-3.1.2-6]).
+    /// The session ends with its connection ([MQTT-3.1.2-6]).
     pub(super) clean: bool,
     pub(super) connection: Option<ConnId>,
-    /// By the exact string of the filter, which is what UNSUBSCRIBE names ([MQTT-3.10.4-1]).
+    /// The subscriptions by the exact string of the filter, which UNSUBSCRIBE names ([MQTT-3.10.4-1]).
     pub(super) filters: BTreeMap<SubscribeFilter, QoS>,
     /// Inbound QoS 2 identifiers between PUBLISH and PUBREL ([MQTT-4.3.3-2]).
     pub(super) received: IdSet,

@@ -1,4 +1,4 @@
-//! Who wants which message: plain filters, shared ones, and the program's own.
+//! The subscriptions: plain filters, shared subscriptions, and the program's own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use crate::topic::{FilterTree, SubscribeFilter, TopicFilter};
 #[derive(Default)]
 pub(super) struct Subscriptions {
     tree: FilterTree<Subscriber>,
-    /// Shared subscriptions by their whole string, group and filter.
+    /// Shared subscriptions by their full string, group and filter.
     groups: BTreeMap<Arc<str>, Group>,
 }
 
@@ -21,14 +21,14 @@ enum Subscriber {
     Local,
 }
 
-/// The members of one shared subscription, of whom one gets each message.
+/// The members of one shared subscription; one member gets each message.
 #[derive(Default)]
 struct Group {
     members: Vec<(ClientId, QoS)>,
     next: usize,
 }
 
-/// Where one message goes.
+/// The recipients of one message.
 #[derive(Default)]
 pub(super) struct Recipients {
     /// The highest QoS of each client's matching filters ([MQTT-3.3.5-1]).
@@ -37,7 +37,7 @@ pub(super) struct Recipients {
 }
 
 impl Subscriptions {
-    /// Adds a filter that this client does not have.
+    /// Adds a filter; the client must not have it already.
     pub(super) fn add(&mut self, client: &ClientId, filter: &SubscribeFilter, qos: QoS) {
         if filter.group().is_none() {
             let subscriber = Subscriber::Client(client.clone(), qos);
@@ -79,8 +79,8 @@ impl Subscriptions {
         self.tree.insert(filter, Subscriber::Local);
     }
 
-    /// Who gets a message to `topic`. In a group it is the next member in turn that is connected
-    /// now, or else the next one (MQTT 5.0 §4.8.2 leaves the choice to the server).
+    /// The recipients of a message to `topic`. In a group, the next connected member in turn gets the message, or else
+    /// the next member (MQTT 5.0 §4.8.2 leaves the choice to the server).
     pub(super) fn recipients(
         &mut self,
         topic: &str,

@@ -1,10 +1,10 @@
-//! When to try again: full jitter under a doubling bound.
+//! The wait before the next connection attempt: full jitter under a doubling bound.
 
 use std::time::Duration;
 
 use super::options::BackoffOptions;
 
-/// Counts failures and draws waits. Random numbers come from a seed, so that a run can be replayed.
+/// Counts failures and draws waits. The random numbers come from a seed, so that a run can be replayed.
 #[derive(Debug)]
 pub(super) struct Backoff {
     options: BackoffOptions,
@@ -21,15 +21,15 @@ impl Backoff {
         }
     }
 
-    /// Attempts that failed since the last stable connection.
+    /// The attempts that failed since the last stable connection.
     pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
     /// The wait after a connection that lived for `lived` (zero when none was made).
     ///
-    /// Being cut shortly after CONNACK counts as a failure: otherwise two clients that take one
-    /// identifier from each other would do so as fast as the network allows.
+    /// A connection lost shortly after CONNACK counts as a failure: otherwise two clients that take over one identifier
+    /// from each other would reconnect as fast as the network allows.
     pub(super) fn after_failure(&mut self, lived: Duration) -> Duration {
         let bound = if lived >= self.options.stable {
             self.failures = 0;
@@ -42,7 +42,7 @@ impl Backoff {
         self.jitter(Duration::ZERO, bound)
     }
 
-    /// The wait after the broker refused us for who we are: trying sooner cannot help.
+    /// The wait after the broker refused this client's identity: an earlier attempt cannot help.
     pub(super) fn after_refusal(&mut self) -> Duration {
         let bound = self.bound(self.options.refused_initial, self.options.refused_max);
         self.failures = self.failures.saturating_add(1);

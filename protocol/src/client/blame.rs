@@ -1,10 +1,10 @@
-//! Which filters make the broker send what no client can take.
+//! Finds the filters for which the broker sends packets that violate the protocol.
 //!
-//! A PUBLISH that breaks the protocol ends the connection for everybody. Often a subscription brings it:
-//! the broker has it retained, and sends it anew after each reconnect. The topic in it says which filters
-//! those are. The second time they are given up, so that the others have their connection.
+//! A PUBLISH that violates the protocol ends the connection for every listener. Often a subscription brings it: the
+//! broker has the message retained and sends it again after each reconnect. The topic in it identifies the filters. The
+//! second time these filters are given up, so that the other listeners keep their connection.
 //!
-//! Promises: bounded; what is long ago does not count. It does not know who listens.
+//! Promises: bounded; old events do not count. Does not: know the listeners.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -17,14 +17,14 @@ use crate::topic::SubscribeFilter;
 /// A packet that ended the connection.
 pub(super) struct Malformed {
     pub(super) error: FrameError,
-    /// The topic of a PUBLISH, with U+FFFD for what is no UTF-8: a level that has some matches no level of
-    /// a filter but a wildcard, as it should.
+    /// The topic of a PUBLISH, with U+FFFD for invalid UTF-8: a level with such a character matches only a wildcard
+    /// level of a filter, as it should.
     pub(super) topic: Option<String>,
 }
 
 #[derive(Default)]
 pub(super) struct Blame {
-    /// A connection each ended for, and when.
+    /// The filters for which a connection ended, and when.
     ended: VecDeque<(SubscribeFilter, Instant)>,
     condemned: VecDeque<Condemned>,
 }
@@ -37,8 +37,8 @@ struct Condemned {
 }
 
 impl Blame {
-    /// A connection ended because of `malformed`, which one of `filters` brought. Returns those that have
-    /// done so before.
+    /// Records that a connection ended because of `malformed`, which one of `filters` brought. Returns the filters that
+    /// have done so before.
     pub(super) fn ended_by(
         &mut self,
         now: Instant,
@@ -59,7 +59,7 @@ impl Blame {
         again
     }
 
-    /// Has this filter, and every other that gets messages on `topic`, refused for a while.
+    /// Refuses this filter, and every other that matches `topic`, for a while.
     pub(super) fn condemn(
         &mut self,
         now: Instant,
@@ -76,7 +76,7 @@ impl Blame {
         push(&mut self.condemned, condemned);
     }
 
-    /// Why this filter must not be asked for now.
+    /// Why the filter must not be requested now.
     pub(super) fn condemns(&self, now: Instant, filter: &SubscribeFilter) -> Option<Reason> {
         let brings = |condemned: &&Condemned| {
             let topic = condemned.topic.as_deref();

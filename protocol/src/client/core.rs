@@ -1,7 +1,7 @@
-//! The connection from the first attempt to the last: its states, and their deadlines.
+//! The state of the connection from the first attempt to the last, and its deadlines.
 //!
-//! It promises that each state has a time at which it ends by itself. It does not know what the
-//! packets mean; `packets` does. It does not know what is lost when a connection ends; `ending` does.
+//! Promises: each state has a deadline. Does not: interpret packets (`packets` does) or decide what is lost when a
+//! connection ends (`ending` does).
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -20,12 +20,12 @@ use crate::ids::{IdSet, PacketIds};
 use crate::limits::TAKEOVER_WINDOW;
 use crate::outbox::Outbox;
 
-/// Everything but the received bytes, so that a packet borrowed from those can be handled.
+/// The client's state without the received bytes, so that a packet borrowed from them can be handled.
 pub(super) struct Core {
     pub(super) options: Options,
     pub(super) state: State,
     pub(super) session: Session,
-    /// Why there is no connection, or was none before this one.
+    /// Why there is no connection, or why there was none before this one.
     pub(super) last_reason: Reason,
     pub(super) outbox: Outbox,
     pub(super) ids: PacketIds,
@@ -37,21 +37,21 @@ pub(super) struct Core {
     pub(super) backoff: Backoff,
     pub(super) outputs: VecDeque<Output>,
     pub(super) next_ticket: u64,
-    /// Connections in a row that the broker ended soon after CONNACK.
+    /// The number of consecutive connections that the broker ended soon after CONNACK.
     pub(super) short_lives: u32,
-    /// Resumptions in a row that the broker ended before it had acknowledged anything.
+    /// The number of consecutive resumptions that the broker ended before it had acknowledged anything.
     pub(super) vain_resumptions: u32,
-    /// Resumptions in a row that brought a packet no client can take.
+    /// The number of consecutive resumptions with a packet that violates the protocol.
     pub(super) malformed_resumptions: u32,
     pub(super) blame: Blame,
-    /// The packet that this connection ends for.
+    /// The packet for which this connection ends.
     pub(super) malformed: Option<Malformed>,
     pub(super) unmatched: u64,
     pub(super) received_messages: [Count; 3],
 }
 
 pub(super) enum State {
-    /// No transport until then.
+    /// There is no transport until this time.
     Down {
         retry_at: Instant,
     },
@@ -59,7 +59,7 @@ pub(super) enum State {
     Opening {
         deadline: Instant,
     },
-    /// CONNECT is sent, and nothing else ([MQTT-3.1.0-1]).
+    /// CONNECT is sent, and no other packet ([MQTT-3.1.0-1]).
     Handshake {
         deadline: Instant,
     },
@@ -68,33 +68,33 @@ pub(super) enum State {
         keep: KeepAlive,
         resumed: bool,
     },
-    /// DISCONNECT is the last packet in the outbox; the next connection follows at once.
+    /// DISCONNECT is the last packet in the outbox; the client reconnects at once.
     Parting {
         deadline: Instant,
     },
-    /// DISCONNECT is the last packet in the outbox, and nothing follows.
+    /// DISCONNECT is the last packet in the outbox; the client does not reconnect.
     Closing {
         deadline: Instant,
     },
     Closed,
 }
 
-/// Whose session the broker has for our client identifier; only asked when sessions are kept.
+/// The owner of the broker's session for this client identifier; used only when sessions are kept.
 ///
-/// The session lives in memory here ([MQTT-4.1.0-1]). One from before this process began knows packet
-/// identifiers that we do not: our first QoS 2 messages would be taken for old ones and swallowed.
-/// Nor are its queued messages of use: nobody waits for them yet, and which subscriptions it has is not
-/// known. It is ended by a connection with a clean session, before anything is said. So is ours when the
-/// broker cannot bear what it has to be sent again.
+/// The session state is kept in memory ([MQTT-4.1.0-1]). A session from before this process began knows packet
+/// identifiers that this process does not: its first QoS 2 messages would be taken for old ones and dropped. The queued
+/// messages of such a session have no listener, and its subscriptions are not known. A connection with a clean session
+/// ends it before anything is sent. The client's own session is ended in the same way when the broker cannot handle
+/// what has to be sent again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Session {
-    /// Not known yet.
+    /// The owner is not known yet.
     Unknown,
-    /// Not ours. The next connection is clean.
+    /// The session belongs to another process. The next connection is clean.
     Foreign,
-    /// None: a clean connection has just ended it.
+    /// There is no session: a clean connection has just ended it.
     Wiped,
-    /// Ours, or lost since.
+    /// The session belongs to this client, or was lost since.
     Ours,
 }
 
@@ -124,13 +124,13 @@ impl Core {
         }
     }
 
-    /// After DISCONNECT nothing may be sent ([MQTT-3.14.4-2]), so nothing is answered either.
+    /// After DISCONNECT nothing may be sent ([MQTT-3.14.4-2]), so no packet is read either.
     pub(super) fn is_reading(&self) -> bool {
         matches!(self.state, State::Handshake { .. } | State::Up { .. })
     }
 
-    /// A call made while the first connection (or the first after a good one) is being set up may
-    /// wait for it. Once attempts fail, waiting would only hide the reason.
+    /// A call made during the first attempt (or the first after a stable connection) may wait for the connection. Once
+    /// attempts fail, waiting would only hide the reason.
     pub(super) fn accepting(&self) -> Result<(), Reason> {
         match self.state {
             State::Up { .. } => Ok(()),
@@ -158,7 +158,7 @@ impl Core {
         ticket
     }
 
-    /// The transport is there: CONNECT, or the reason why there is none.
+    /// Sends CONNECT on the open transport, or fails with the reason why there is no valid CONNECT.
     pub(super) fn connect(&mut self, now: Instant, deadline: Instant) {
         self.outbox.reset();
         match self.send_connect() {
@@ -231,7 +231,7 @@ impl Core {
         self.fail(now, reason, false);
     }
 
-    /// What the connection may end for: a filter that is asked for, or a message sent a moment ago.
+    /// The packet that may have ended the connection: a SUBSCRIBE in progress, or a message sent a moment ago.
     fn last_sent(&mut self, now: Instant) -> Option<LastSent> {
         let filter = self.subscriptions.asked_for().cloned();
         let filter = filter.map(LastSent::Subscribe);
@@ -256,7 +256,7 @@ impl Core {
         }
     }
 
-    /// Ends the publishes whose time is over.
+    /// Ends the publishes whose deadline has passed.
     pub(super) fn expire(&mut self, now: Instant) {
         let why = (!matches!(self.state, State::Up { .. })).then_some(&self.last_reason);
         let outputs = &mut self.outputs;
@@ -287,7 +287,7 @@ impl Core {
         }
     }
 
-    /// Nothing but CONNECT goes out before CONNACK ([MQTT-3.1.0-1]).
+    /// Before CONNACK only CONNECT is sent ([MQTT-3.1.0-1]).
     pub(super) fn pump(&mut self, now: Instant) {
         let State::Up { keep, .. } = &mut self.state else {
             return;

@@ -1,7 +1,6 @@
-//! How a connection ends, and what becomes of what was under way on it.
+//! Ends a connection, and the requests in progress on it.
 //!
-//! It promises that every way out of a connection passes `fail`, `part` or `finish`, so that nobody who
-//! waits is forgotten.
+//! Promises: every end of a connection passes `fail`, `part` or `finish`, so that no waiting call is forgotten.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +14,7 @@ use crate::limits::{DISCONNECT_TIMEOUT, MALFORMED_RESUMPTIONS, VAIN_RESUMPTIONS}
 use crate::topic::SubscribeFilter;
 
 impl Core {
-    /// The connection, or the attempt, is over. `close` when the transport is still there.
+    /// Ends the connection or the attempt; `close` when the transport still exists.
     pub(super) fn fail(&mut self, now: Instant, reason: Reason, close: bool) {
         if close {
             self.outputs.push_back(Output::Close);
@@ -46,8 +45,8 @@ impl Core {
         };
     }
 
-    /// A session that the broker ends the connection for again and again is ended by the next
-    /// connection, as one is that is not ours.
+    /// A kept session with which the broker ends one connection after another is given up: the next connection ends it,
+    /// like a foreign session.
     fn resumed_in_vain(&mut self, now: Instant, reason: Reason) -> Reason {
         if !matches!(self.state, State::Up { .. }) {
             return reason;
@@ -78,7 +77,8 @@ impl Core {
         Reason::SessionGivenUp
     }
 
-    /// What cannot be taken and is not acknowledged comes again with a kept session, whoever listens.
+    /// Ends a session whose unacknowledged message violates the protocol: a kept session would deliver it again, with
+    /// or without listeners.
     fn end_malformed_session(&mut self) {
         let resumed = matches!(self.state, State::Up { resumed: true, .. });
         if !resumed || self.malformed.is_none() {
@@ -94,8 +94,8 @@ impl Core {
         }
     }
 
-    /// The subscriptions that brought the packet this connection ends for, when they have done so before,
-    /// are given up. False when no subscription is to blame.
+    /// Gives up the subscriptions that brought the packet for which this connection ends, when they have done so
+    /// before. False when no subscription is the cause.
     fn blame_filters(&mut self, now: Instant) -> bool {
         let Some(malformed) = self.malformed.take() else {
             return false;
@@ -116,7 +116,7 @@ impl Core {
         let clean = self.options.clean_session;
         let is_explained = self.blame_filters(now);
         self.publishes.disconnected(&mut self.ids);
-        // What a network did is no filter's fault, nor what was not written.
+        // A filter is not to blame for a network failure, nor a request that was not written.
         let heard = match reason {
             _ if is_explained => 0,
             Reason::NoSubscribeAck | Reason::SessionGivenUp => self.outbox.written(),
@@ -126,7 +126,7 @@ impl Core {
         let forbidden = self.subscriptions.disconnected(clean, heard, &mut self.ids);
         for filter in forbidden {
             let reason = match reason {
-                // It was us who closed.
+                // This client closed the connection.
                 Reason::NoSubscribeAck | Reason::Protocol(_) => {
                     Reason::FilterEndsConnection(Box::new(reason.clone()))
                 }
@@ -140,8 +140,8 @@ impl Core {
         }
     }
 
-    /// What waits for a connection hears why there is none, as it would if it was asked for now. What was
-    /// granted or sent before goes on when there is a connection again.
+    /// Ends the requests that wait for a connection, with the reason why there is none. Granted listeners and sent
+    /// messages continue on the next connection.
     fn end_waiting(&mut self, reason: &Reason) {
         let outputs = &mut self.outputs;
         self.publishes.drop_queue(reason, &mut |event| {
@@ -157,7 +157,7 @@ impl Core {
         }
     }
 
-    /// [MQTT-3.1.2-6]: nothing of a session that ended is used again.
+    /// [MQTT-3.1.2-6]: the state of an ended session is not used again.
     pub(super) fn lose_session(&mut self, reason: &Reason) {
         self.received.clear();
         let outputs = &mut self.outputs;
@@ -193,8 +193,8 @@ impl Core {
         }
     }
 
-    /// The broker drops the will at DISCONNECT ([MQTT-3.14.4-3]), but whoever watches for it wants to
-    /// know that we are gone, however we went. At QoS 1 at most: nobody will be here to answer PUBREC.
+    /// Publishes the will, because the broker drops it at DISCONNECT ([MQTT-3.14.4-3]) while its subscribers want to
+    /// know of every end. QoS 1 at most, because no PUBREC can be answered any more.
     fn farewell(&mut self) {
         let Some(will) = &self.options.will else {
             return;
@@ -210,7 +210,7 @@ impl Core {
         }
     }
 
-    /// All is over. `close` when the transport is still there.
+    /// Ends the client; `close` when the transport still exists.
     pub(super) fn finish(&mut self, close: bool) {
         if close {
             self.outputs.push_back(Output::Close);
@@ -232,7 +232,7 @@ impl Core {
         }));
     }
 
-    /// Takes leave from a broker whose session is not ours, to come back at once.
+    /// Disconnects from a broker with a foreign session, and reconnects at once.
     pub(super) fn part(&mut self, now: Instant) {
         encode::disconnect(self.outbox.buffer());
         let deadline = now + DISCONNECT_TIMEOUT;

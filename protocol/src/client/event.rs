@@ -1,4 +1,4 @@
-//! What a client tells its driver, and the words for everything that can go wrong.
+//! The client's outputs and events, and its errors.
 
 mod words;
 
@@ -11,171 +11,170 @@ use crate::frame::FrameError;
 use crate::message::Message;
 use crate::topic::{SubscribeFilter, TopicError, TopicName};
 
-/// Names one publish or one listener for as long as the process lives.
+/// Identifies one publish or one listener; never reused in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(super) u64);
 
-/// What [`Client::poll`](super::Client::poll) asks of its driver.
+/// An output of [`Client::poll`](super::Client::poll) for the driver.
 #[derive(Debug, Clone)]
 pub enum Output {
     /// Open a transport, then call `handle_connected` or `handle_connect_failed`.
     Connect,
-    /// Drop the transport, whatever state it is in; no call is owed for it.
+    /// Drop the transport, whatever its state; the driver reports nothing back for it.
     Close,
-    /// Something happened.
+    /// An event for the application.
     Event(Event),
-    /// Nothing more until there is input, or this time has come.
+    /// No more output until there is input, or until this time.
     Wait(Option<Instant>),
 }
 
-/// Something the application may want to know.
+/// An event for the application.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// The broker accepted us.
+    /// The broker accepted the connection.
     Connected {
-        /// It still had our session.
+        /// Whether the broker still had this client's session.
         session_present: bool,
     },
-    /// The broker had a session of our identifier from before this process began. It is being ended, with
-    /// what was kept for it.
+    /// The broker has a session of this client identifier from before the process began. The client ends that session
+    /// with all messages kept for it.
     OldSession,
     /// There is no connection now.
     Disconnected {
-        /// Why.
+        /// Why there is no connection.
         reason: Reason,
-        /// Time until the next attempt; `None` when none will be made.
+        /// The time until the next attempt; `None` when there will be no attempt.
         retry_in: Option<Duration>,
     },
     /// The one outcome of a publish.
     Published {
-        /// Which.
+        /// The publish.
         ticket: Ticket,
-        /// How it ended.
+        /// The outcome.
         outcome: Outcome,
     },
-    /// The broker granted a listener's filter: messages published from now on will come.
+    /// The broker granted a listener's filter: messages published from now on are received.
     Listening {
-        /// Which listener.
+        /// The listener.
         ticket: Ticket,
-        /// The broker's maximum QoS for it; it may be lower than asked ([MQTT-3.8.4-6]).
+        /// The maximum QoS that the broker granted; it may be lower than requested ([MQTT-3.8.4-6]).
         granted: QoS,
     },
-    /// A listener is over: the broker does not take its filter, or the client was disconnected.
+    /// A listener has ended: the broker refused its filter, or the client was disconnected.
     ListenRefused {
-        /// Which listener; it is gone already.
+        /// The listener, which is removed already.
         ticket: Ticket,
-        /// Why.
+        /// Why the listener ended.
         reason: Reason,
     },
     /// A message for a listener.
     Message {
-        /// Which listener.
+        /// The listener.
         ticket: Ticket,
         /// The message, shared with other listeners.
         message: Message,
     },
-    /// A message for a listener that was larger than `Limits::packet_bytes`: it is lost.
+    /// A message for a listener that exceeded `Limits::packet_bytes` and is lost.
     TooLarge {
-        /// Which listener.
+        /// The listener.
         ticket: Ticket,
-        /// Where it came on.
+        /// The topic of the message.
         topic: TopicName,
-        /// The size of its payload.
+        /// The size of the payload in bytes.
         payload_bytes: usize,
-        /// It is the stored message of its topic.
+        /// Whether the message is the retained message of its topic.
         retain: bool,
     },
 }
 
-/// How a publish ended. There is exactly one for each.
+/// The outcome of a publish. Each publish has exactly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// QoS 0: the whole packet was handed to the connection. Nobody will confirm more.
+    /// QoS 0: the connection took the whole packet. There is no confirmation.
     Sent,
-    /// QoS 1: PUBACK came. QoS 2: PUBCOMP came. The broker owns the message.
+    /// QoS 1: PUBACK was received. QoS 2: PUBCOMP was received. The broker has the message.
     Delivered,
-    /// It certainly did not reach the broker, and will not.
+    /// The message did not reach the broker, and will not.
     NotSent(Reason),
-    /// It may have reached the broker: it was sent, and the acknowledgement did not come.
+    /// The message may have reached the broker: it was sent, and the acknowledgement was not received.
     Unknown(Reason),
 }
 
 /// Why there is no connection, or why something was given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
-    /// No connection was ever tried.
+    /// No connection was attempted yet.
     NeverConnected,
-    /// Opening the transport failed; the driver's words.
+    /// Opening the transport failed; the driver's error message.
     Transport(String),
-    /// The connect timeout passed first.
+    /// The connect timeout passed.
     ConnectTimeout(Duration),
-    /// CONNACK with a code that says no ([MQTT-3.2.2-5]).
+    /// CONNACK with an error code ([MQTT-3.2.2-5]).
     Refused(Refusal),
-    /// What answered CONNECT is no broker of MQTT 3.1.1.
+    /// The peer that answered CONNECT is not an MQTT 3.1.1 broker.
     Stranger(Stranger),
-    /// The connection ended before the broker answered CONNECT; the driver's words, empty for an
-    /// orderly end.
+    /// The connection ended before the broker answered CONNECT; the driver's error message, empty for an orderly end.
     ClosedBeforeConnack(String),
-    /// The connection ended; the driver's words, empty for an orderly end.
+    /// The connection ended; the driver's error message, empty for an orderly end.
     Closed(String),
-    /// As `Closed`, right after something was sent that the broker may not take.
+    /// Like `Closed`, right after a packet that the broker may not accept.
     ClosedAfter(LastSent, String),
-    /// As `Closed`, soon after CONNACK and more than once: another client seems to have our identifier.
+    /// Like `Closed`, soon after CONNACK and more than once: another client seems to use the same identifier.
     Takeover,
-    /// The same when nobody else can have our identifier.
+    /// Like `Takeover`, when no other client can have the identifier.
     ShortLived,
-    /// No answer to a ping in time.
+    /// No response to a ping in time.
     KeepAlive,
-    /// The connection takes no bytes.
+    /// The socket took no bytes in time.
     WriteStalled,
-    /// SUBACK or UNSUBACK did not come in time.
+    /// No SUBACK or UNSUBACK in time.
     NoSubscribeAck,
-    /// No PUBLISH in flight was acknowledged for too long.
+    /// No acknowledgement of any publish in flight in time.
     NoPublishAck,
-    /// The options make no CONNECT; the configuration is at fault.
+    /// The options are invalid for a CONNECT: a fault of the configuration.
     BadOptions(EncodeError),
-    /// The broker broke the protocol ([MQTT-4.8.0-1]).
+    /// The broker violated the protocol ([MQTT-4.8.0-1]).
     Protocol(ProtocolError),
-    /// The call's own time was over; why it took so long, if that is known.
+    /// The deadline of the call passed; the cause of the delay, if known.
     Timeout(Option<Box<Reason>>),
-    /// SUBACK 0x80.
+    /// SUBACK with code 0x80 (failure).
     FilterRefused,
-    /// The broker ended the connection each time this filter was asked for.
+    /// The broker ended the connection each time this filter was requested.
     FilterCutsConnection,
-    /// We had to end the connection each time this filter was asked for, the last time for this reason.
+    /// This client had to end the connection each time the filter was requested, the last time for this reason.
     FilterEndsConnection(Box<Reason>),
-    /// What the broker sends for this filter broke the protocol more than once.
+    /// The broker's messages for this filter violated the protocol more than once.
     BringsMalformed(FrameError),
-    /// The broker ended the connection each time it was sent this message, so its session is ended.
+    /// The broker ended the connection each time this message was sent, so its session is ended.
     MessageCutsConnection {
-        /// Where it was to go.
+        /// The topic of the message.
         topic: TopicName,
-        /// Topic and payload.
+        /// The topic and payload bytes.
         bytes: usize,
     },
-    /// The broker ended the connection each time the kept session went on, so that session is ended.
+    /// The broker ended the connection each time the kept session was resumed, so that session is ended.
     SessionGivenUp,
-    /// The application asked for the end.
+    /// The application has disconnected the client.
     ShuttingDown,
 }
 
-/// What was sent last before a connection ended.
+/// The last packet sent before a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LastSent {
-    /// A publish that is not acknowledged.
+    /// A publish without an acknowledgement.
     Publish {
-        /// Where it went.
+        /// The topic of the message.
         topic: TopicName,
-        /// Topic and payload.
+        /// The topic and payload bytes.
         bytes: usize,
-        /// The connection before ended after the same one.
+        /// Whether the previous connection ended after the same message.
         again: bool,
     },
-    /// A SUBSCRIBE that is not answered.
+    /// A SUBSCRIBE without a SUBACK.
     Subscribe(SubscribeFilter),
 }
 
-/// What may answer at the broker's port in its place.
+/// Another kind of server at the broker's port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stranger {
     /// An HTTP server.
@@ -186,83 +185,83 @@ pub enum Stranger {
     Amqp,
     /// An SMTP or FTP server.
     MailOrFtp,
-    /// Something that speaks TLS.
+    /// A server that speaks TLS.
     Tls,
-    /// A broker that refuses in MQTT 5, with this reason code.
+    /// A broker that refuses the connection in MQTT 5, with this reason code.
     Mqtt5(u8),
 }
 
-/// The broker's refusals in CONNACK.
+/// The CONNACK return codes that refuse a connection (MQTT 3.1.1 table 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// Code 1.
+    /// Code 1: unacceptable protocol version.
     ProtocolVersion,
-    /// Code 2.
+    /// Code 2: identifier rejected.
     ClientId,
-    /// Code 3.
+    /// Code 3: server unavailable.
     Unavailable,
-    /// Code 4.
+    /// Code 4: bad user name or password.
     Credentials,
-    /// Code 5.
+    /// Code 5: not authorized.
     NotAuthorized,
     /// Code 4 or 5, for a client that sent no user name.
     NoUserName,
 }
 
-/// A packet that a broker must not send at this point.
+/// A packet that the broker must not send at this point.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ProtocolError {
-    /// The bytes are no legal packet.
+    /// The bytes are not a valid packet.
     Frame(FrameError),
-    /// The first packet was another one ([MQTT-3.2.0-1]).
+    /// The first packet was not CONNACK ([MQTT-3.2.0-1]).
     NotConnack,
     /// A second CONNACK.
     SecondConnack,
-    /// Session present, although a clean session was asked for ([MQTT-3.2.2-1]).
+    /// Session Present in response to a clean session ([MQTT-3.2.2-1]).
     SessionPresent,
-    /// An acknowledgement of this kind for an identifier that is not waiting for it.
+    /// An acknowledgement of this kind for an identifier that does not wait for it.
     UnexpectedAck(&'static str),
-    /// SUBACK with more or fewer codes than filters were asked for ([MQTT-3.8.4-5]).
+    /// SUBACK with a number of codes that differs from the number of filters ([MQTT-3.8.4-5]).
     SubackCount,
     /// A packet type that only clients send.
     ClientPacket,
 }
 
-/// Why a publish was not accepted. Nothing was sent.
+/// Why a publish was refused. Nothing was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublishError {
     /// There is no connection, and attempts fail.
     NotConnected(Reason),
-    /// So many are waiting already.
+    /// The limit on queued publishes is reached.
     QueueFull(usize),
-    /// So many bytes are waiting already.
+    /// The limit on bytes of queued publishes is reached.
     QueueBytesFull(usize),
-    /// Longer than a packet can be (268,435,455 bytes).
+    /// The message exceeds the largest MQTT packet (268,435,455 bytes).
     TooLarge,
-    /// Topic and payload together are above `Limits::publish_bytes`.
+    /// Topic and payload together exceed `Limits::publish_bytes`.
     AboveLimit {
-        /// Their size.
+        /// The topic and payload bytes.
         bytes: usize,
-        /// The limit.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// A topic that brokers may end the connection for.
+    /// The topic contains characters that brokers may end the connection for.
     Topic(TopicError),
 }
 
-/// Why a listener was not accepted.
+/// Why a listener was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenError {
     /// There is no connection, and attempts fail.
     NotConnected(Reason),
-    /// So many are listening already.
+    /// The limit on listeners is reached.
     TooMany(usize),
     /// The filter was given up a moment ago.
     GivenUp(Reason),
 }
 
 impl Reason {
-    /// True for what a retry cannot cure soon.
+    /// True for a reason that a retry will not remove soon.
     #[must_use]
     pub fn is_configuration(&self) -> bool {
         match self {
@@ -272,13 +271,13 @@ impl Reason {
         }
     }
 
-    /// True for an attempt that took all the time it had, or failed in a way that the next will hardly cure:
-    /// whoever waits for a connection waits no longer.
+    /// True for an attempt that used its whole time, or failed in a way that the next attempt will hardly change: calls
+    /// that wait for a connection end.
     pub(super) fn is_to_stay(&self) -> bool {
         matches!(self, Self::ConnectTimeout(_)) || self.is_configuration()
     }
 
-    /// True when the broker, or what stands in its place, ended a connection that was up.
+    /// True when the broker, or another peer at its port, ended an established connection.
     pub(super) fn is_by_the_broker(&self) -> bool {
         matches!(
             self,

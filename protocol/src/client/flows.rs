@@ -1,8 +1,7 @@
-//! QoS 1 and 2 messages that may have reached the broker, until it has acknowledged them.
+//! QoS 1 and 2 messages that may have reached the broker and are not fully acknowledged.
 //!
-//! It promises that the in-flight window is the number of flows held, with no counter beside it that
-//! could drift, and that what is sent again keeps its order. It tells nobody anything: its owner,
-//! `publishes`, turns ends into outcomes.
+//! Promises: the in-flight window is the number of flows, with no separate counter that could drift; messages sent
+//! again keep their order. Does not: emit events; its owner, `publishes`, turns ended flows into outcomes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -20,13 +19,13 @@ use crate::outbox::Outbox;
 #[derive(Default)]
 pub(super) struct Flows {
     by_pid: HashMap<Pid, Flow>,
-    /// To be sent again on a resumed session, oldest first ([MQTT-4.6.0-1]).
+    /// The flows to be sent again in a resumed session, oldest first ([MQTT-4.6.0-1]).
     resend: VecDeque<Pid>,
-    /// Where in the stream the last packet that was sent again ends.
+    /// The stream position where the last packet sent again ends.
     resend_end: u64,
-    /// That packet's identifier, and when the socket had taken it whole.
+    /// The identifier of that packet, and when the socket had taken it whole.
     last_resent: Option<(Pid, Option<Instant>)>,
-    /// What is sent again has not been acknowledged, not one of it, on this connection.
+    /// True while nothing of what is sent again has been acknowledged on this connection.
     is_unanswered: bool,
     /// Since when the broker has acknowledged nothing of what is in flight.
     waiting_since: Option<Instant>,
@@ -35,32 +34,32 @@ pub(super) struct Flows {
 }
 
 pub(super) struct Flow {
-    /// `None` when nobody waits for the outcome any more.
+    /// `None` after the caller has cancelled or timed out.
     pub(super) ticket: Option<Ticket>,
     pub(super) deadline: Option<Instant>,
-    /// Its place among the flows at the same step.
+    /// The position among the flows at the same step.
     pub(super) order: u64,
     pub(super) step: Step,
 }
 
 pub(super) enum Step {
-    /// PUBLISH with QoS 1 sent.
+    /// PUBLISH at QoS 1 was sent.
     Puback(Message),
-    /// PUBLISH with QoS 2 sent.
+    /// PUBLISH at QoS 2 was sent.
     Pubrec(Message),
-    /// PUBREL sent: from here on the PUBLISH must not go out again ([MQTT-4.3.3-1]).
+    /// PUBREL was sent: the PUBLISH must not be sent again ([MQTT-4.3.3-1]).
     Pubcomp,
 }
 
-/// What an acknowledgement did.
+/// The effect of an acknowledgement.
 pub(super) enum Acked {
-    /// The flow ended; it is the broker's message now.
+    /// The flow ended; the broker has the message.
     Done(Flow),
-    /// The flow went on; its payload of so many bytes was let go.
+    /// The flow continues; its payload of so many bytes was freed.
     Next(usize),
     /// No flow has this identifier; a late duplicate is legal after a resumption.
     Unknown,
-    /// The flow is not at a step where this may come.
+    /// The flow is not at a step where this acknowledgement is allowed.
     Wrong,
 }
 
@@ -69,7 +68,7 @@ impl Flows {
         self.by_pid.len()
     }
 
-    /// Whether this very message (a clone of it) has not reached the broker for certain.
+    /// Whether the message (or a clone that shares its payload) may not have reached the broker yet.
     pub(super) fn holds(&self, message: &Message) -> bool {
         let same = |held: &Message| {
             held.topic == message.topic && Arc::ptr_eq(&held.payload, &message.payload)
@@ -80,14 +79,14 @@ impl Flows {
         })
     }
 
-    /// The socket took a whole PUBLISH.
+    /// Starts a flow: the socket took a whole PUBLISH.
     pub(super) fn begin(&mut self, now: Instant, pid: Pid, flow: Flow) {
         self.by_pid.insert(pid, flow);
         self.waiting_since.get_or_insert(now);
     }
 
-    /// PUBACK. Also taken for a QoS 2 message: brokers that know QoS 1 only answer it so, and the
-    /// message is theirs.
+    /// Handles PUBACK. It also ends a QoS 2 message: brokers that support only QoS 1 acknowledge it so, and have the
+    /// message.
     pub(super) fn puback(&mut self, now: Instant, pid: Pid) -> Acked {
         match self.by_pid.get(&pid).map(|flow| &flow.step) {
             None => Acked::Unknown,
@@ -96,13 +95,13 @@ impl Flows {
         }
     }
 
-    /// PUBREC: the payload is the broker's now; PUBREL is owed unless this is `Wrong`.
+    /// Handles PUBREC: the broker has taken over the payload. PUBREL has to be sent unless this returns `Wrong`.
     pub(super) fn pubrec(&mut self, now: Instant, pid: Pid) -> Acked {
         let Some(flow) = self.by_pid.get_mut(&pid) else {
             return Acked::Unknown;
         };
         self.is_unanswered = false;
-        // The answer to this PUBREC is what would be sent again.
+        // The PUBREL that follows replaces the PUBLISH to be sent again.
         self.resend.retain(|waiting| *waiting != pid);
         let size = match &flow.step {
             Step::Puback(_) => return Acked::Wrong,
@@ -111,7 +110,7 @@ impl Flows {
         };
         flow.step = Step::Pubcomp;
         self.trial.answered(pid, false);
-        // [MQTT-4.6.0-4]: a PUBREL has its place by its PUBREC.
+        // [MQTT-4.6.0-4]: PUBRELs are sent in the order of the PUBRECs.
         flow.order = self.releases;
         self.releases += 1;
         self.waiting_since = Some(now);
@@ -137,7 +136,6 @@ impl Flows {
         Acked::Done(flow)
     }
 
-    /// The connection is gone.
     pub(super) fn disconnected(&mut self) {
         self.resend.clear();
         self.resend_end = 0;
@@ -146,8 +144,7 @@ impl Flows {
         self.waiting_since = None;
     }
 
-    /// The broker kept the session: everything in flight goes out again.
-    /// One at a time when it is doubted that the broker takes them all.
+    /// Handles a kept session: everything in flight is sent again, one message at a time if `is_doubted`.
     pub(super) fn resume(&mut self, now: Instant, is_doubted: bool) {
         let order = self.in_order();
         self.trial.resumed(now, &order, is_doubted);
@@ -156,8 +153,8 @@ impl Flows {
         self.waiting_since = (!self.by_pid.is_empty()).then_some(now);
     }
 
-    /// Sends the next packet again, if there is one: with the same identifier, DUP set, nothing else
-    /// changed ([MQTT-4.4.0-1], [MQTT-3.3.1-1]).
+    /// Sends the next packet again, if there is one: with the same identifier and DUP, otherwise unchanged
+    /// ([MQTT-4.4.0-1], [MQTT-3.3.1-1]).
     pub(super) fn send_again(&mut self, now: Instant, out: &mut Outbox) -> bool {
         if self.trial.is_on() && !self.trial.may_send(now) {
             return false;
@@ -182,7 +179,7 @@ impl Flows {
         true
     }
 
-    /// The message that was sent again last, if it is not acknowledged, and since when the socket has it.
+    /// The last message sent again, if it is not acknowledged, and when the socket had taken it.
     pub(super) fn last_resent(&self) -> Option<(&Message, Instant)> {
         let (pid, written) = self.last_resent?;
         match &self.by_pid.get(&pid)?.step {
@@ -191,25 +188,25 @@ impl Flows {
         }
     }
 
-    /// Whether nothing else may be sent, because messages are tried one at a time.
+    /// Whether no other message may be sent, because messages are tried one at a time.
     pub(super) fn is_on_trial(&self) -> bool {
         self.trial.is_on()
     }
 
-    /// When the next of those may be sent.
+    /// When the next of these messages may be sent.
     pub(super) fn next_turn(&self) -> Option<Instant> {
         self.trial.next_turn().filter(|_| !self.resend.is_empty())
     }
 
-    /// The connection is gone; `by_the_broker` when nothing else explains it. Takes out the flow that it
-    /// ends for every time.
+    /// Handles the loss of the connection; `by_the_broker` when there is no other explanation. Removes the flow that
+    /// has ended every connection.
     pub(super) fn convict(&mut self, now: Instant, by_the_broker: bool) -> Option<(Pid, Flow)> {
         let pid = self.trial.connection_ended(now, by_the_broker)?;
         Some((pid, self.by_pid.remove(&pid)?))
     }
 
-    /// The socket took the stream up to `written`. While what is sent again leaves, the broker
-    /// cannot have acknowledged it.
+    /// Records that the socket took the stream up to `written`. The broker cannot have acknowledged packets that were
+    /// still being written.
     pub(super) fn written(&mut self, now: Instant, before: u64, written: u64) {
         self.trial.written(now, before, written);
         if before < self.resend_end && self.resend_end <= written {
@@ -220,22 +217,22 @@ impl Flows {
         }
     }
 
-    /// The broker cannot have acknowledged anything until `now`.
+    /// Records that the broker could not acknowledge anything until `now`.
     pub(super) fn postpone(&mut self, now: Instant) {
         self.waiting_since = self.waiting_since.map(|_| now);
     }
 
-    /// Whether something was to be sent again on this connection, and nothing of it is acknowledged.
+    /// Whether there were packets to be sent again on this connection and none is acknowledged.
     pub(super) fn is_unanswered(&self) -> bool {
         self.is_unanswered
     }
 
-    /// Whether any of that was sent on this connection.
+    /// Whether any of these packets was sent on this connection.
     pub(super) fn has_sent_again(&self) -> bool {
         self.resend_end > 0
     }
 
-    /// Takes everything out, in order.
+    /// Removes all flows, in order.
     pub(super) fn drain(&mut self) -> Vec<(Pid, Flow)> {
         self.disconnected();
         self.trial = Trial::default();
@@ -246,7 +243,7 @@ impl Flows {
             .collect()
     }
 
-    /// Takes the ticket off its flow, which goes on without it. Returns its deadline.
+    /// Removes the ticket from its flow, which continues without it. Returns the publish's deadline.
     pub(super) fn forget(&mut self, ticket: Ticket) -> Option<Option<Instant>> {
         let mut flows = self.by_pid.values_mut();
         let flow = flows.find(|flow| flow.ticket == Some(ticket))?;
@@ -259,7 +256,7 @@ impl Flows {
         Some(self.waiting_since? + PUBLISH_ACK_TIMEOUT)
     }
 
-    /// PUBRELs first, as they had left before what is still unacknowledged; then PUBLISHes.
+    /// PUBRELs first, because they were sent before the PUBLISHes that are still unacknowledged.
     fn in_order(&self) -> Vec<Pid> {
         let mut flows: Vec<(bool, u64, Pid)> = self
             .by_pid
@@ -275,7 +272,7 @@ impl Flows {
 }
 
 impl Step {
-    /// The bytes it holds.
+    /// The bytes that the flow holds.
     pub(super) fn size(&self) -> usize {
         match self {
             Self::Puback(message) | Self::Pubrec(message) => message.size(),
@@ -284,8 +281,8 @@ impl Step {
     }
 }
 
-/// Encodes a PUBLISH. Topics are names by type and sizes were judged when the message was accepted:
-/// nothing is left to fail.
+/// Encodes a PUBLISH. It cannot fail, because topics are names by type and sizes were checked when the message was
+/// accepted.
 pub(super) fn write(out: &mut Outbox, dup: bool, qospid: QosPid, message: &Message) {
     let (topic, retain) = (message.topic.as_str(), message.retain);
     let encoded = encode::publish(out.buffer(), dup, qospid, retain, topic, &message.payload);

@@ -1,31 +1,31 @@
-//! Is the other side still there: pings, their deadline, and writes that stall.
+//! Detects a dead connection: pings, their deadline, and stalled writes.
 
 use std::time::{Duration, Instant};
 
 use crate::limits::WRITE_STALL_TIMEOUT;
 
-/// Times of one connection. A ping is due when *either* direction was silent for three quarters of
-/// the keep alive, so that a client that only publishes QoS 0 notices a dead link as well.
+/// The times of one connection. A ping is due when *either* direction was silent for three quarters of the keep alive,
+/// so that a client that only publishes at QoS 0 detects a dead link as well.
 #[derive(Debug)]
 pub(super) struct KeepAlive {
     interval: Option<Duration>,
     last_sent: Instant,
     last_received: Instant,
-    /// Where in the stream a ping ends that the socket has not taken yet.
+    /// The stream position where a ping ends that the socket has not taken yet.
     ping_queued: Option<u64>,
-    /// Since when the oldest ping that was written waits for its answer.
+    /// Since when the oldest written ping waits for its response.
     ping_written: Option<Instant>,
     stalled_since: Option<Instant>,
 }
 
-/// What [`KeepAlive::due`] asks for.
+/// The result of [`KeepAlive::due`].
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
     Ping,
-    /// The broker did not answer in time.
+    /// The broker did not respond in time.
     Dead,
-    /// The socket takes nothing.
+    /// The socket takes no bytes.
     Stalled,
 }
 
@@ -45,7 +45,7 @@ impl KeepAlive {
         self.last_received = now;
     }
 
-    /// The socket took the stream up to `written`; `more` is whether some is still waiting.
+    /// Records that the socket took the stream up to `written`; `more` says whether more bytes wait.
     pub(super) fn sent(&mut self, now: Instant, written: u64, more: bool) {
         self.last_sent = now;
         self.stalled_since = more.then_some(now);
@@ -55,12 +55,12 @@ impl KeepAlive {
         }
     }
 
-    /// Bytes are waiting for the socket.
+    /// Records that bytes wait for the socket.
     pub(super) fn waiting_to_send(&mut self, now: Instant) {
         self.stalled_since.get_or_insert(now);
     }
 
-    /// A ping was encoded; it ends at `end` in the stream.
+    /// Records that a ping was encoded; it ends at `end` in the stream.
     pub(super) fn pinged(&mut self, end: u64) {
         self.ping_queued = Some(end);
     }
@@ -69,7 +69,7 @@ impl KeepAlive {
         self.ping_written = None;
     }
 
-    /// What is due at `now`.
+    /// The action that is due at `now`.
     pub(super) fn due(&self, now: Instant) -> Due {
         let over = |deadline: Option<Instant>| deadline.is_some_and(|at| now >= at);
         if over(self.stall_deadline()) {
@@ -83,14 +83,14 @@ impl KeepAlive {
         }
     }
 
-    /// When to ask again.
+    /// The time of the next check.
     pub(super) fn next(&self) -> Option<Instant> {
         let times = [self.ping_at(), self.reply_deadline(), self.stall_deadline()];
         times.into_iter().flatten().min()
     }
 
-    /// [MQTT-3.1.2-23]: no longer silence from us than the keep alive, also while an answer is late
-    /// because the broker has much to send first.
+    /// [MQTT-3.1.2-23]: this client's silence never exceeds the keep alive, also while a response is late because the
+    /// broker sends much data first.
     fn ping_at(&self) -> Option<Instant> {
         let interval = self.interval?;
         if self.ping_queued.is_some() {
@@ -103,19 +103,19 @@ impl KeepAlive {
         Some(quiet_since + interval * 3 / 4)
     }
 
-    /// Counted from when the ping was written: while it stands behind a long message, the stall of
-    /// writing is what shows a dead link. Any inbound byte shows life and moves the deadline, up to a
-    /// point: the ping itself must be answered too. That point is far off, because an answer may stand
-    /// behind all that the broker's buffers hold on a slow link, and a broker that does not hear us ends
-    /// the connection itself after one and a half keep alives ([MQTT-3.1.2-24]).
+    /// Counted from when the ping was written: while the ping waits behind a long message, the write-stall timeout
+    /// detects a dead link. Any inbound byte shows that the broker is alive and moves the deadline, up to a limit: the
+    /// ping itself must be answered too. The limit is long, because a response may wait behind everything in the
+    /// broker's buffers on a slow link, and a broker that receives nothing ends the connection itself after one and a
+    /// half keep alives ([MQTT-3.1.2-24]).
     fn reply_deadline(&self) -> Option<Instant> {
         let (interval, pinged) = (self.interval?, self.ping_written?);
         let life = self.last_received.max(pinged) + interval / 2;
         Some(life.min(pinged + interval * ANSWER_INTERVALS))
     }
 
-    /// As long as a ping would have waited to be sent: a link that takes nothing is found as soon as
-    /// one that takes everything.
+    /// As long as a ping would have waited to be sent: a link that takes no bytes is detected as soon as one that takes
+    /// all of them.
     fn stall_deadline(&self) -> Option<Instant> {
         let limit = match self.interval {
             Some(interval) => (interval * 3 / 4).min(WRITE_STALL_TIMEOUT),
@@ -125,7 +125,7 @@ impl KeepAlive {
     }
 }
 
-/// Keep alives within which a ping is answered, whatever else comes.
+/// The number of keep alives within which a ping must be answered, whatever else arrives.
 const ANSWER_INTERVALS: u32 = 5;
 
 #[cfg(test)]

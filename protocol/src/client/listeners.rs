@@ -1,4 +1,4 @@
-//! Who gets which message.
+//! Dispatches received messages to listeners.
 
 use std::collections::HashMap;
 use std::collections::hash_map::{DefaultHasher, Entry};
@@ -13,14 +13,14 @@ use crate::limits::SEEN_TOPICS;
 use crate::message::Message;
 use crate::topic::{FilterTree, SubscribeFilter, TopicName};
 
-/// What a listener asks for.
+/// A request to listen.
 #[derive(Debug, Clone)]
 pub struct Listen {
-    /// Which messages.
+    /// The filter of the messages.
     pub filter: SubscribeFilter,
-    /// The highest QoS they may come with.
+    /// The highest QoS of the messages.
     pub qos: QoS,
-    /// Whether the retained messages of the filter come first, each once.
+    /// Whether the filter's retained messages are delivered first, each once.
     pub retained: bool,
 }
 
@@ -35,15 +35,15 @@ pub(super) struct Inbound<'a> {
 #[derive(Clone, Copy)]
 pub(super) enum Content<'a> {
     Whole(&'a [u8]),
-    /// So many bytes, which were not kept.
+    /// The number of payload bytes, which were not kept.
     TooLarge(usize),
 }
 
 pub(super) struct Listeners {
     by_ticket: HashMap<Ticket, Listener>,
     by_filter: FilterTree<Ticket>,
-    /// Counts connections, so that a listener can tell a retained message that changed while we
-    /// were away from one it has seen.
+    /// Counts connections, so that a listener can tell a retained message that changed during a disconnection from one
+    /// it has received.
     connection: u64,
 }
 
@@ -53,10 +53,10 @@ struct Listener {
     seen: HashMap<u64, Seen>,
 }
 
-/// The last message of a topic that a listener was given.
+/// The last message of a topic that a listener received.
 struct Seen {
     payload: u64,
-    /// The connection on which the listener knows the topic's state from it.
+    /// The connection on which the listener has received the topic's current state.
     known_on: Option<u64>,
 }
 
@@ -82,7 +82,7 @@ impl Listeners {
         );
     }
 
-    /// Takes a listener out and returns its filter.
+    /// Removes a listener and returns its filter.
     pub(super) fn remove(&mut self, ticket: Ticket) -> Option<SubscribeFilter> {
         let filter = self.by_ticket.remove(&ticket)?.listen.filter;
         self.by_filter
@@ -106,7 +106,7 @@ impl Listeners {
         tickets
     }
 
-    /// The filters that a message on `topic` is for.
+    /// The filters that match `topic`.
     pub(super) fn filters_of(&self, topic: &str) -> Vec<SubscribeFilter> {
         let mut filters = Vec::new();
         self.by_filter.for_each_match(topic, &mut |ticket| {
@@ -118,7 +118,7 @@ impl Listeners {
         filters
     }
 
-    /// Listeners of this filter that waited for `ask` or an earlier one; they wait no more.
+    /// Marks the listeners of this filter that waited for `ask` or an earlier one as granted, and returns them.
     pub(super) fn granted(&mut self, filter: &SubscribeFilter, ask: Ask) -> Vec<Ticket> {
         let mut tickets = Vec::new();
         for (ticket, listener) in &mut self.by_ticket {
@@ -132,7 +132,7 @@ impl Listeners {
         tickets
     }
 
-    /// Listeners that were never granted.
+    /// The listeners that were never granted.
     pub(super) fn never_granted(&self) -> Vec<Ticket> {
         let waiting = self.by_ticket.iter();
         let waiting = waiting.filter(|(_, listener)| listener.waiting_for.is_some());
@@ -141,15 +141,15 @@ impl Listeners {
         tickets
     }
 
-    /// A new connection: retained messages that come now may be news.
+    /// Starts a new connection, whose retained messages may be new to the listeners.
     pub(super) fn connected(&mut self) {
         self.connection += 1;
     }
 
-    /// Hands one inbound message to everyone it is for. Returns false when that is nobody.
+    /// Dispatches one inbound message to every matching listener. Returns false when there is none.
     ///
-    /// A listener that waits for its own SUBSCRIBE is given nothing by the subscription before, which
-    /// is being left: there would be a gap behind it that nobody counts.
+    /// A listener that waits for its own SUBSCRIBE gets nothing from the earlier subscription that is being ended:
+    /// after that end there would be an uncounted gap.
     pub(super) fn dispatch(
         &mut self,
         inbound: &Inbound<'_>,
@@ -192,7 +192,7 @@ impl Listeners {
     }
 }
 
-/// What listeners are told of one PUBLISH; clones share it.
+/// The event of one PUBLISH in a form that listeners share.
 enum Heard {
     Message(Message),
     TooLarge(TopicName, usize, bool),
@@ -229,7 +229,7 @@ impl Inbound<'_> {
         })
     }
 
-    /// Of topic and payload. Of a payload that was not kept only the size is known.
+    /// The hashes of topic and payload. For a payload that was not kept, only its size is hashed.
     fn hashes(&self) -> (u64, u64) {
         let payload = match self.content {
             Content::Whole(payload) => hash(payload),
@@ -249,14 +249,13 @@ impl Content<'_> {
 }
 
 impl Listener {
-    /// Is this message news to a listener that takes retained ones?
+    /// Whether this message is new to a listener of retained messages.
     ///
-    /// The broker repeats retained messages to everybody whenever anyone subscribes to a filter that
-    /// covers them, and nothing in them says for whom they are. But whoever has been given a message
-    /// of that topic on this connection knows the topic's state: what is retained now it has been
-    /// sent, as a retained message or as a live one. Two cases are different: after a reconnect, and
-    /// after a live message that passed before the listener's own SUBSCRIBE was answered, a retained
-    /// message is news when it differs from the last one.
+    /// The broker repeats retained messages to all of this client's subscriptions whenever a matching filter is
+    /// subscribed, and nothing in them names the subscription. But a listener that has received a message of the topic
+    /// on this connection knows the topic's state: the retained value was delivered to it, as a retained message or as
+    /// a live one. There are two exceptions: after a reconnect, and after a live message that arrived before the SUBACK
+    /// of the listener's own SUBSCRIBE. Then a retained message is new when it differs from the last one.
     fn is_news(&mut self, (topic, payload): (u64, u64), retain: bool, connection: u64) -> bool {
         let room = self.seen.len() < SEEN_TOPICS;
         let knows = retain || self.waiting_for.is_none();

@@ -1,4 +1,4 @@
-//! What a client is told once: who it is and how patient it is.
+//! The fixed settings of a client: its identity and its timing.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,31 +11,31 @@ use crate::message::Message;
 pub struct Options {
     /// The client identifier, the same over all reconnects ([MQTT-3.1.3-2]).
     pub client_id: String,
-    /// The identifier was made by chance, so that no other client can have it.
+    /// The client identifier was generated at random, so that no other client can have it.
     pub is_client_id_generated: bool,
-    /// True: the broker forgets us at each disconnect, and so do we ([MQTT-3.1.2-6]).
+    /// True: the broker and this client discard the session at each disconnect ([MQTT-3.1.2-6]).
     pub clean_session: bool,
-    /// Longest silence in seconds before a ping; 0 turns pings off ([MQTT-3.1.2-23]).
+    /// The longest silence in seconds before a ping; 0 turns pings off ([MQTT-3.1.2-23]).
     pub keep_alive: u16,
     /// User name, if any.
     pub username: Option<String>,
     /// Password; needs a user name ([MQTT-3.1.2-22]).
     pub password: Option<Vec<u8>>,
-    /// What the broker publishes when we vanish without a DISCONNECT ([MQTT-3.1.2-8]). We publish it
-    /// ourselves ahead of a DISCONNECT that ends it all, so that it always says that we are gone.
+    /// The message that the broker publishes when the connection ends without a DISCONNECT ([MQTT-3.1.2-8]). The client
+    /// publishes it itself before a final DISCONNECT, so that every end is announced.
     pub will: Option<Message>,
-    /// What we publish first on every connection that the broker accepts.
+    /// The first message that the client publishes on every accepted connection.
     pub birth: Option<Message>,
-    /// One deadline over name lookup, transport and CONNACK.
+    /// One deadline for name lookup, transport and CONNACK together.
     pub connect_timeout: Duration,
-    /// The waits between attempts.
+    /// The waits between connection attempts.
     pub backoff: BackoffOptions,
-    /// The bounds on what is held.
+    /// The limits on items and bytes.
     pub limits: Limits,
 }
 
 impl Options {
-    /// A clean session for `client_id` with the defaults of every other setting.
+    /// A clean session for `client_id` with default settings.
     #[must_use]
     pub fn new(client_id: impl Into<String>) -> Self {
         Self {
@@ -66,18 +66,18 @@ impl fmt::Debug for Options {
     }
 }
 
-/// How long to wait between connection attempts: a random time between 0 and a bound that doubles.
+/// The waits between connection attempts: each is a random time between 0 and a bound that doubles.
 #[derive(Debug, Clone)]
 pub struct BackoffOptions {
     /// The bound after the first failure.
     pub initial: Duration,
-    /// The bound never exceeds this.
+    /// The largest bound.
     pub max: Duration,
-    /// The first wait after the broker refused us for who we are (CONNACK 1, 2, 4, 5).
+    /// The first wait after the broker refused this client's identity (CONNACK 1, 2, 4, 5).
     pub refused_initial: Duration,
     /// The longest wait after such refusals.
     pub refused_max: Duration,
-    /// A connection that lived this long makes the bound start over.
+    /// A connection that lasts this long resets the bound.
     pub stable: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! What each packet from the broker does.
+//! The handling of each packet from the broker.
 
 use std::time::Instant;
 
@@ -49,7 +49,7 @@ impl Core {
         Ok(())
     }
 
-    /// Handles a PUBLISH whose payload was too large to be kept: to the broker it is one like any other.
+    /// Handles a PUBLISH whose payload was too large to be kept: the broker gets the usual acknowledgement.
     pub(super) fn handle_too_large(&mut self, passed: &TooLarge) -> Result<(), Reason> {
         if let State::Handshake { .. } = self.state {
             // [MQTT-3.2.0-1]
@@ -66,8 +66,7 @@ impl Core {
         Ok(())
     }
 
-    /// A packet that is longer than most is coming in: the broker cannot say anything else meanwhile, so
-    /// what it owes us is not late.
+    /// Extends the deadlines while a long packet is arriving, because the broker cannot send its responses meanwhile.
     pub(super) fn postpone(&mut self, now: Instant) {
         self.subscriptions.postpone(now);
         self.publishes.postpone(now);
@@ -103,7 +102,7 @@ impl Core {
         Ok(())
     }
 
-    /// Makes sure that a kept session is ours before anything is said on it.
+    /// Makes sure that a kept session belongs to this client before anything is sent in it.
     fn claim_session(&mut self, now: Instant, session_present: bool) -> Result<(), Reason> {
         match (self.session, session_present) {
             (Session::Unknown | Session::Wiped, false) => {
@@ -152,8 +151,8 @@ impl Core {
         }
     }
 
-    /// [MQTT-4.5.0-2]: every PUBLISH is acknowledged, wanted or not. The acknowledgement is behind
-    /// the delivery: the events are out before the next packet is read.
+    /// [MQTT-4.5.0-2]: every PUBLISH is acknowledged, with or without a listener. The acknowledgement follows the
+    /// delivery: the events are emitted before the next packet is read.
     fn handle_publish(&mut self, publish: &Publish<'_>, content: Content<'_>) {
         match publish.qospid {
             QosPid::AtMostOnce => self.deliver(publish, content),
@@ -163,7 +162,7 @@ impl Core {
                 encode::puback(self.outbox.buffer(), pid);
             }
             QosPid::ExactlyOnce(pid) => {
-                // DUP says nothing: brokers resend without it. The identifier decides.
+                // DUP does not matter, because brokers resend without it. The identifier decides.
                 if self.received.insert(pid.get()) {
                     self.deliver(publish, content);
                 }
@@ -208,12 +207,12 @@ impl Core {
 
     fn handle_pubrec(&mut self, now: Instant, pid: Pid) -> Result<(), Reason> {
         expected(self.publishes.pubrec(now, pid), "PUBREC")?;
-        // Also for an identifier we do not know: the broker waits for it.
+        // Also for an unknown identifier, because the broker waits for PUBREL.
         encode::pubrel(self.outbox.buffer(), pid);
         Ok(())
     }
 
-    /// [MQTT-4.3.3-2]: PUBCOMP always, or a broker that lost it would ask for ever.
+    /// [MQTT-4.3.3-2]: PUBCOMP is always sent, because a broker that lost one would repeat PUBREL for ever.
     fn handle_pubrel(&mut self, pid: Pid) {
         self.received.remove(pid.get());
         encode::pubcomp(self.outbox.buffer(), pid);

@@ -1,4 +1,4 @@
-//! Outbound messages: waiting, being written, in flight, and the one outcome each of them gets.
+//! Outbound messages: queued, being written, in flight, and the one outcome of each.
 
 mod giving_up;
 mod last_sent;
@@ -19,12 +19,12 @@ use crate::message::Message;
 use crate::outbox::Outbox;
 use crate::topic::TopicName;
 
-/// All publishes that are not finished.
+/// All unfinished publishes.
 #[derive(Default)]
 pub(super) struct Publishes {
-    /// Accepted, in order, not encoded on this connection.
+    /// Accepted messages in order, not encoded on this connection.
     queue: VecDeque<Publish>,
-    /// Encoded and not taken whole by the socket, in stream order.
+    /// Encoded messages that the socket has not taken whole, in stream order.
     writing: VecDeque<Writing>,
     flows: Flows,
     deadlines: BTreeSet<(Instant, Ticket)>,
@@ -32,12 +32,12 @@ pub(super) struct Publishes {
     next_order: u64,
     pub(super) sent: [Count; 3],
     last_sent: Option<Last>,
-    /// Topic and size of the message that the last cut came right after.
+    /// Topic and size of the message that was sent right before the last connection loss.
     cut_after: Option<(TopicName, usize)>,
 }
 
 struct Publish {
-    /// `None` when nobody waits for the outcome any more.
+    /// `None` after the caller has cancelled or timed out.
     ticket: Option<Ticket>,
     message: Message,
     deadline: Option<Instant>,
@@ -51,7 +51,7 @@ struct Writing {
 }
 
 impl Publishes {
-    /// Puts a message in line.
+    /// Queues a message.
     pub(super) fn accept(
         &mut self,
         ticket: Ticket,
@@ -91,7 +91,7 @@ impl Publishes {
         Ok(())
     }
 
-    /// Encodes what may go out now.
+    /// Encodes the messages that may be sent now.
     pub(super) fn pump(
         &mut self,
         now: Instant,
@@ -123,8 +123,8 @@ impl Publishes {
         }
     }
 
-    /// Sends a message that nobody waits for ahead of all others; not when a resumed session holds
-    /// it, which sends it again. Should all identifiers be taken, it goes with QoS 0.
+    /// Sends a message without a ticket ahead of all others, unless a resumed session holds the message and sends it
+    /// again. When all identifiers are taken, the message is sent at QoS 0.
     pub(super) fn announce(&mut self, message: Message, out: &mut Outbox, ids: &mut PacketIds) {
         if self.flows.holds(&message) {
             return;
@@ -158,7 +158,7 @@ impl Publishes {
         });
     }
 
-    /// The socket took the stream from `before` to `written`.
+    /// Records that the socket took the stream from `before` to `written`.
     pub(super) fn written(
         &mut self,
         now: Instant,
@@ -203,7 +203,7 @@ impl Publishes {
         self.flows.begin(now, pid, flow);
     }
 
-    /// PUBACK. False when it must not come now.
+    /// Handles PUBACK. False when it is not allowed now.
     pub(super) fn puback(
         &mut self,
         now: Instant,
@@ -215,7 +215,8 @@ impl Publishes {
         self.acked(acked, pid, ids, events)
     }
 
-    /// PUBREC: the payload is the broker's now. False when it must not come now; else PUBREL is owed.
+    /// Handles PUBREC: the broker has taken over the payload. False when it is not allowed now; otherwise PUBREL has to
+    /// be sent.
     pub(super) fn pubrec(&mut self, now: Instant, pid: Pid) -> bool {
         match self.flows.pubrec(now, pid) {
             Acked::Next(size) => {
@@ -228,7 +229,7 @@ impl Publishes {
         true
     }
 
-    /// PUBCOMP. False when it must not come now.
+    /// Handles PUBCOMP. False when it is not allowed now.
     pub(super) fn pubcomp(
         &mut self,
         now: Instant,
@@ -271,8 +272,8 @@ impl Publishes {
         self.finish(flow.ticket, flow.deadline, outcome, events);
     }
 
-    /// The connection is gone: what the socket did not take whole never reached the broker and goes
-    /// back in line, as if it had not been encoded.
+    /// Handles the loss of the connection: messages that the socket did not take whole never reached the broker and are
+    /// queued again, as if they had not been encoded.
     pub(super) fn disconnected(&mut self, ids: &mut PacketIds) {
         self.flows.disconnected();
         self.last_sent = None;
@@ -288,8 +289,8 @@ impl Publishes {
         }
     }
 
-    /// The session is gone: what may have been sent can never be acknowledged. It ends as unknown
-    /// and is not published as new, because the broker may have it.
+    /// Handles the loss of the session: messages that may have been sent can never be acknowledged. They end as
+    /// `Unknown` and are not published again, because the broker may have them.
     pub(super) fn session_lost(
         &mut self,
         reason: &Reason,
@@ -301,28 +302,28 @@ impl Publishes {
         }
     }
 
-    /// The broker kept the session: everything in flight goes out again.
-    /// One at a time when it is doubted that the broker takes them all.
+    /// Handles a kept session: everything in flight is sent again, one message at a time if `is_doubted`, because the
+    /// broker may not accept one of them.
     pub(super) fn resume(&mut self, now: Instant, is_doubted: bool) {
         self.flows.resume(now, is_doubted);
     }
 
-    /// When the next of those that go one at a time may be sent.
+    /// When the next of the messages sent one at a time may be sent.
     pub(super) fn next_turn(&self) -> Option<Instant> {
         self.flows.next_turn()
     }
 
-    /// Whether the broker kept the session and acknowledged nothing of what was in flight.
+    /// Whether the broker kept the session and has acknowledged nothing of what was in flight.
     pub(super) fn is_unanswered(&self) -> bool {
         self.flows.is_unanswered()
     }
 
-    /// Whether any of that was sent on this connection.
+    /// Whether any of these messages was sent on this connection.
     pub(super) fn has_sent_again(&self) -> bool {
         self.flows.has_sent_again()
     }
 
-    /// Ends everything that is not finished.
+    /// Ends all unfinished publishes.
     pub(super) fn close(
         &mut self,
         reason: &Reason,
@@ -334,7 +335,7 @@ impl Publishes {
         self.drop_queue(reason, events);
     }
 
-    /// Ends what was accepted and not encoded.
+    /// Ends the messages that were accepted and not encoded.
     pub(super) fn drop_queue(&mut self, reason: &Reason, events: &mut impl FnMut(Event)) {
         while let Some(publish) = self.queue.pop_front() {
             self.bytes -= publish.message.size();
@@ -343,7 +344,7 @@ impl Publishes {
         }
     }
 
-    /// The earliest time at which a call's own time is over.
+    /// The earliest deadline of a publish.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)
     }
@@ -353,17 +354,17 @@ impl Publishes {
         self.flows.ack_deadline()
     }
 
-    /// The broker cannot have acknowledged anything until `now`.
+    /// Records that the broker could not acknowledge anything until `now`.
     pub(super) fn postpone(&mut self, now: Instant) {
         self.flows.postpone(now);
     }
 
-    /// Publishes accepted and not finished.
+    /// The number of publishes that are not finished.
     pub(super) fn unfinished(&self) -> usize {
         self.queue.len() + self.writing.len() + self.flows.len()
     }
 
-    /// Their bytes.
+    /// Their topic and payload bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -387,5 +388,5 @@ impl Publishes {
     }
 }
 
-/// Room for the fixed header, the topic's length and a packet identifier in 268,435,455 bytes.
+/// The remaining length's limit of 268,435,455 bytes without the topic's length and a packet identifier.
 const MAX_MESSAGE: usize = 268_435_455 - 4;

@@ -1,7 +1,7 @@
-//! SUBSCRIBE and UNSUBSCRIBE packets that are under way, until they are answered.
+//! SUBSCRIBE and UNSUBSCRIBE packets that wait for their acknowledgement.
 //!
-//! It promises that each is answered once or taken back, and that the time for an answer counts from
-//! when the question was written. It does not know what an answer means.
+//! Promises: each packet is acknowledged once or taken back; the time limit counts from when the packet was written.
+//! Does not: interpret acknowledgements.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -13,23 +13,22 @@ use crate::ids::PacketIds;
 use crate::limits::{SUBSCRIBE_ACK_TIMEOUT, UNSUBACK_PATIENCE};
 use crate::topic::SubscribeFilter;
 
-/// Numbers each wish to SUBSCRIBE, in order, so that a SUBACK is only taken as the answer to
-/// wishes that were spoken before it.
+/// Numbers the SUBSCRIBE requests in order, so that a SUBACK only counts for requests sent before it.
 pub(super) type Ask = u64;
 
 #[derive(Default)]
 pub(super) struct Questions {
     by_pid: BTreeMap<u16, Question>,
-    /// Those that the socket has not taken whole, and where they end in the stream.
+    /// The packets that the socket has not taken whole, and their end positions in the stream.
     writing: VecDeque<(u64, u16)>,
 }
 
 struct Question {
     end: u64,
-    /// When the socket had taken it whole.
+    /// When the socket had taken the packet whole.
     written: Option<Instant>,
     wish: AskedFor,
-    /// A SUBSCRIBE for the filter of this UNSUBSCRIBE waits for its answer.
+    /// A SUBSCRIBE for the filter of this UNSUBSCRIBE waits for the UNSUBACK.
     holds_back: bool,
 }
 
@@ -38,16 +37,16 @@ pub(super) enum AskedFor {
     Unsubscribe(Leaving),
 }
 
-/// A subscription to be ended.
+/// A subscription that is being ended.
 pub(super) struct Leaving {
     pub(super) filter: SubscribeFilter,
-    /// How many connections may still end while it is under way: a broker that cannot bear a filter
-    /// may not bear its UNSUBSCRIBE either.
+    /// The number of connections that may still end while the UNSUBSCRIBE is open: a broker that fails on a filter may
+    /// fail on its UNSUBSCRIBE too.
     pub(super) patience: u8,
 }
 
 impl Questions {
-    /// A packet was encoded; it ends at `end` in the stream.
+    /// Records an encoded packet; it ends at `end` in the stream.
     pub(super) fn ask(&mut self, pid: Pid, wish: AskedFor, end: u64) {
         let question = Question {
             end,
@@ -59,7 +58,7 @@ impl Questions {
         self.by_pid.insert(pid.get(), question);
     }
 
-    /// The socket took the stream up to `written`: from now on an answer is owed.
+    /// Records that the socket took the stream up to `written`: the time limit of these packets begins.
     pub(super) fn written(&mut self, now: Instant, written: u64) {
         while let Some((end, pid)) = self.writing.front() {
             if *end > written {
@@ -72,14 +71,14 @@ impl Questions {
         }
     }
 
-    /// The broker cannot have answered until `now`.
+    /// Records that the broker could not answer until `now`.
     pub(super) fn postpone(&mut self, now: Instant) {
         for question in self.by_pid.values_mut() {
             question.written = question.written.map(|_| now);
         }
     }
 
-    /// SUBACK with so many codes. Returns what it answers, in the order of the codes.
+    /// Handles a SUBACK with so many codes. Returns the requests that it answers, in the order of the codes.
     pub(super) fn suback(
         &mut self,
         pid: Pid,
@@ -108,8 +107,8 @@ impl Questions {
         }
     }
 
-    /// The connection is gone, and with it every answer. Returns what was asked for and where in the
-    /// stream each question ended.
+    /// Handles the loss of the connection: no answer can come. Returns the open requests and their end positions in the
+    /// stream.
     pub(super) fn drain(&mut self, ids: &mut PacketIds) -> Vec<(u64, AskedFor)> {
         self.writing.clear();
         let questions = std::mem::take(&mut self.by_pid).into_iter();
@@ -123,12 +122,12 @@ impl Questions {
             .collect()
     }
 
-    /// Whether no question is open.
+    /// Whether no request is open.
     pub(super) fn is_empty(&self) -> bool {
         self.by_pid.is_empty()
     }
 
-    /// The filters being asked for.
+    /// The filters that are being requested.
     pub(super) fn filters(&self) -> impl Iterator<Item = &SubscribeFilter> {
         self.by_pid
             .values()
@@ -139,7 +138,7 @@ impl Questions {
             .map(|(_, filter)| filter)
     }
 
-    /// Whether an UNSUBSCRIBE for this filter is not acknowledged, and its answer still waited for.
+    /// Whether an UNSUBSCRIBE for this filter is open and still waited for.
     pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
         self.by_pid.values().any(|question| match &question.wish {
             AskedFor::Unsubscribe(leaving) => question.holds_back && leaving.filter == *filter,
@@ -147,14 +146,14 @@ impl Questions {
         })
     }
 
-    /// Time passed: what was not answered for long holds nothing back any more.
+    /// Stops holding back SUBSCRIBEs for UNSUBACKs that are overdue.
     pub(super) fn let_go(&mut self, now: Instant) {
         for question in self.by_pid.values_mut() {
             question.holds_back &= question.holds_until().is_none_or(|until| now < until);
         }
     }
 
-    /// When the next of them holds nothing back any more.
+    /// When the next of these waits ends.
     pub(super) fn next_let_go(&self) -> Option<Instant> {
         let questions = self.by_pid.values();
         let holding = questions.filter(|question| question.holds_back);

@@ -1,17 +1,17 @@
-//! What else may answer at the port where a broker is expected.
+//! Recognises other servers that may answer at the broker's port.
 //!
-//! Promises: a CONNACK of MQTT 3.1.1 is never taken for anything else, and nothing is waited for but the
-//! rest of a beginning that is known.
+//! Promises: a CONNACK of MQTT 3.1.1 is never mistaken for another protocol; the client waits only for the rest of a
+//! known greeting.
 
 use super::event::Stranger;
 
-/// What the first bytes of a connection say.
+/// The protocol of a connection's first bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Greeting {
     Stranger(Stranger),
-    /// It may become one with more bytes.
+    /// More bytes may complete a known greeting.
     Incomplete,
-    /// Nothing that is known: to be read as MQTT.
+    /// No known greeting: to be parsed as MQTT.
     Unknown,
 }
 
@@ -27,8 +27,8 @@ pub(super) fn recognise(bytes: &[u8]) -> Greeting {
     connack_of_mqtt_5(bytes)
 }
 
-/// CONNACK of MQTT 5 (§3.2): flags, reason code, properties. From 0x80 the code is a refusal, which MQTT 3.1.1
-/// does not know.
+/// CONNACK of MQTT 5 (§3.2): flags, reason code, properties. A code from 0x80 on is a refusal that MQTT 3.1.1 does not
+/// define.
 fn connack_of_mqtt_5(bytes: &[u8]) -> Greeting {
     match *bytes {
         [0x20, 3..=0x7F, _, code, ..] if code >= 0x80 => Greeting::Stranger(Stranger::Mqtt5(code)),

@@ -1,4 +1,4 @@
-//! How one filter stands with the broker.
+//! The state of one filter at the broker.
 
 use std::time::Instant;
 
@@ -6,37 +6,37 @@ use mqttrs::QoS;
 
 use super::questions::Ask;
 
-/// One entry of the desired subscriptions.
+/// An entry of the desired subscriptions.
 pub(super) struct Subscription {
     pub(super) qos: QoS,
     pub(super) listeners: usize,
     pub(super) granted: Option<QoS>,
-    /// When it was granted last.
+    /// The time of the last grant.
     pub(super) granted_at: Option<Instant>,
-    /// It was granted once, so that much must speak against it before it counts as forbidden: on a
-    /// bad network a clean session asks for it again and again.
+    /// The filter was granted before, so more failures are needed before it counts as forbidden: on a bad network a
+    /// clean session requests it many times.
     pub(super) was_granted: bool,
-    /// A SUBSCRIBE for it went out, so the broker may know it.
+    /// A SUBSCRIBE for the filter was sent, so the broker may have the subscription.
     pub(super) asked: bool,
     pub(super) first_ask: Ask,
     pub(super) last_ask: Ask,
-    /// The last ask that was answered; until it is `last_ask`, somebody waits.
+    /// The last ask that was answered; while this differs from `last_ask`, a listener waits.
     pub(super) answered: Ask,
     pub(super) suspicion: Suspicion,
 }
 
-/// How a filter stands to the connections that ended while it was being asked for.
+/// Whether connections have ended while the filter was being requested.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Suspicion {
     None,
-    /// One ended while it was asked for among others.
+    /// A connection ended while the filter was requested among others.
     Present,
-    /// So many ended while it alone was asked for.
+    /// So many connections ended while only this filter was requested.
     Alone(u8),
 }
 
 impl Subscription {
-    /// For its first listener.
+    /// Creates the entry for the first listener.
     pub(super) fn new(qos: QoS, first_ask: Ask) -> Self {
         Self {
             qos,
@@ -52,19 +52,19 @@ impl Subscription {
         }
     }
 
-    /// Whether an answer is still to come.
+    /// Whether an answer is outstanding.
     pub(super) fn is_open(&self) -> bool {
         self.answered < self.last_ask
     }
 
-    /// The broker answered a SUBSCRIBE for it.
+    /// Records the answer to a SUBSCRIBE.
     pub(super) fn answered(&mut self, ask: Ask) {
         self.suspicion = Suspicion::None;
         self.answered = self.answered.max(ask);
     }
 
-    /// The broker ended a connection while this filter, `alone` or among others, was being asked for.
-    /// True when asking again would only do it once more.
+    /// Records that the broker ended a connection while this filter, `alone` or among others, was being requested. True
+    /// when a further request would only end another connection.
     pub(super) fn ended_a_connection(&mut self, alone: bool) -> bool {
         self.suspicion = match self.suspicion {
             Suspicion::Alone(times) if alone => Suspicion::Alone(times.saturating_add(1)),
@@ -75,8 +75,8 @@ impl Subscription {
             && self.granted.is_none()
     }
 
-    /// How many connections may end for it. Of sixty thousand simulated networks one cuts the link five times in a row
-    /// at this moment.
+    /// The number of connections that may end because of the filter. Of sixty thousand simulated networks one cuts the
+    /// link five times in a row at this moment.
     pub(super) fn patience(&self) -> u8 {
         if self.was_granted { 10 } else { 2 }
     }

@@ -1,8 +1,8 @@
-//! Which filters the broker should be sending us, and what is under way to make it so.
+//! The subscriptions that the broker should have, and the requests in progress for them.
 //!
-//! It promises that each wish is spoken and answered, over any number of connections, that an answer
-//! is only taken for a wish spoken before it, and that a filter whose SUBSCRIBE ends connections is
-//! found out without harm to the others. It does not know who listens; `listeners` does.
+//! Promises: each request is sent and answered, over any number of connections; an answer only counts for a request
+//! sent before it; a filter whose SUBSCRIBE ends connections is identified without harm to the others. Does not: know
+//! the listeners; `listeners` does.
 
 mod renewal;
 
@@ -22,12 +22,12 @@ use crate::limits::{
 use crate::outbox::Outbox;
 use crate::topic::SubscribeFilter;
 
-/// The desired subscriptions, keyed by the exact filter string ([MQTT-3.10.4-1]), recorded when
-/// they are wished for and kept over reconnects.
+/// The desired subscriptions by exact filter string ([MQTT-3.10.4-1]), recorded when they are requested and kept over
+/// reconnects.
 #[derive(Default)]
 pub(super) struct Subscriptions {
     table: HashMap<SubscribeFilter, Subscription>,
-    /// Packets to be sent, in order: an UNSUBSCRIBE must not overtake a later SUBSCRIBE.
+    /// The packets to be sent, in order: an UNSUBSCRIBE must not overtake a later SUBSCRIBE.
     queue: VecDeque<Wish>,
     questions: Questions,
     last_ask: Ask,
@@ -39,18 +39,18 @@ enum Wish {
     Unsubscribe(Leaving),
 }
 
-/// What is to be told to the listeners of one filter.
+/// An answer for the listeners of one filter.
 pub(super) enum Answer {
-    /// To those that wait for this ask or an earlier one.
+    /// For the listeners that wait for this ask or an earlier one.
     Granted(SubscribeFilter, Ask, QoS),
-    /// To all; the subscription is gone.
+    /// For all listeners; the subscription is removed.
     Refused(SubscribeFilter),
 }
 
 impl Subscriptions {
-    /// A listener joins. `Err(granted)` when the filter is live already and asking gives no more;
-    /// else the ask whose answer it waits for. A listener that wants retained messages always asks,
-    /// because only a SUBSCRIBE makes the broker send them ([MQTT-3.8.4-3]).
+    /// Adds a listener. `Err(granted)` when the filter is active already and a SUBSCRIBE would add nothing; otherwise
+    /// the ask whose answer the listener waits for. A listener for retained messages always needs a SUBSCRIBE, because
+    /// only that makes the broker send them ([MQTT-3.8.4-3]).
     pub(super) fn join(
         &mut self,
         filter: &SubscribeFilter,
@@ -74,7 +74,7 @@ impl Subscriptions {
         Ok(self.ask(filter))
     }
 
-    /// A listener leaves; the last one takes the subscription with it.
+    /// Removes a listener; the last one removes the subscription.
     pub(super) fn leave(&mut self, filter: &SubscribeFilter) {
         let Some(entry) = self.table.get_mut(filter) else {
             return;
@@ -86,7 +86,7 @@ impl Subscriptions {
         self.end(filter);
     }
 
-    /// The one filter that is being asked for, or was granted a moment ago, on this connection.
+    /// The only filter that is being requested, or was granted a moment ago, on this connection.
     pub(super) fn only_fresh(&self, now: Instant) -> Option<SubscribeFilter> {
         let is_fresh = |entry: &Subscription| {
             let since = entry.granted_at.filter(|_| entry.granted.is_some());
@@ -100,7 +100,7 @@ impl Subscriptions {
         fresh.all(|other| other == only).then(|| only.clone())
     }
 
-    /// Nobody wants this filter any more. What the broker may have of it is taken back.
+    /// Ends a subscription without listeners, at the broker too.
     pub(super) fn end(&mut self, filter: &SubscribeFilter) {
         self.queue.retain(|wish| !wish.subscribes(filter));
         if let Some(entry) = self.table.remove(filter).filter(|entry| entry.asked) {
@@ -111,7 +111,7 @@ impl Subscriptions {
         }
     }
 
-    /// Sends what may go out now.
+    /// Encodes the packets that may be sent now.
     pub(super) fn pump(&mut self, now: Instant, out: &mut Outbox, ids: &mut PacketIds) {
         if !self.queue.is_empty() {
             self.questions.let_go(now);
@@ -138,10 +138,10 @@ impl Subscriptions {
         }
     }
 
-    /// A filter under suspicion is alone on its way: it can take no other with it, and is known when
-    /// it ends the connection. And a filter that is being left is not asked for again before that is
-    /// acknowledged: brokers that work on both at a time (aedes 1.2) would end the new subscription. Not
-    /// for long, because others never acknowledge it (rumqttd on a session that was kept).
+    /// A filter under suspicion is requested alone: then it affects no other filter, and is identified when the
+    /// connection ends. And a filter with an open UNSUBSCRIBE is not requested again before the UNSUBACK: brokers that
+    /// handle both at a time (aedes 1.2) would end the new subscription. The wait is short, because other brokers never
+    /// send that UNSUBACK (rumqttd on a kept session).
     fn must_wait(&self) -> bool {
         match self.queue.front() {
             Some(Wish::Subscribe(_, filter)) if self.is_suspect(filter) => {
@@ -160,17 +160,17 @@ impl Subscriptions {
         entry.is_some_and(|entry| entry.suspicion != Suspicion::None)
     }
 
-    /// Whether an UNSUBSCRIBE for this filter is not acknowledged, and its answer still waited for.
+    /// Whether an UNSUBSCRIBE for this filter is open and still waited for.
     pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
         self.questions.is_leaving(filter)
     }
 
-    /// A filter that an answer is owed for.
+    /// A filter with an open request.
     pub(super) fn asked_for(&self) -> Option<&SubscribeFilter> {
         self.questions.filters().next()
     }
 
-    /// The SUBSCRIBE wishes at the head of the queue that fit one packet.
+    /// The SUBSCRIBE requests at the head of the queue that fit into one packet.
     fn next_batch(&mut self) -> Vec<(Ask, SubscribeFilter)> {
         let mut batch = Vec::new();
         let mut bytes = 0;
@@ -203,17 +203,17 @@ impl Subscriptions {
         Some(AskedFor::Unsubscribe(leaving))
     }
 
-    /// The socket took the stream up to `written`.
+    /// Records that the socket took the stream up to `written`.
     pub(super) fn written(&mut self, now: Instant, written: u64) {
         self.questions.written(now, written);
     }
 
-    /// The broker cannot have answered until `now`.
+    /// Records that the broker could not answer until `now`.
     pub(super) fn postpone(&mut self, now: Instant) {
         self.questions.postpone(now);
     }
 
-    /// SUBACK ([MQTT-3.8.4-5]: one code for each filter, in order).
+    /// Handles SUBACK ([MQTT-3.8.4-5]: one code for each filter, in order).
     pub(super) fn suback(
         &mut self,
         now: Instant,
@@ -236,7 +236,7 @@ impl Subscriptions {
         filter: SubscribeFilter,
         code: SubscribeReturnCodes,
     ) -> Option<Answer> {
-        // An answer to a subscription that was left, even if it was wished for again since.
+        // The answer belongs to a subscription that was ended, even if it was requested again since.
         let entry = self
             .table
             .get_mut(&filter)
@@ -250,7 +250,7 @@ impl Subscriptions {
                 Some(Answer::Granted(filter, ask, granted))
             }
             SubscribeReturnCodes::Failure => {
-                // It may have granted it before, or grant it still.
+                // The broker may have granted the filter before, or grant it later.
                 entry.asked = entry.granted.is_some() || entry.is_open();
                 self.end(&filter);
                 Some(Answer::Refused(filter))
@@ -282,7 +282,7 @@ impl Subscriptions {
         self.last_ask
     }
 
-    /// All is over. Returns the filters that were wished for.
+    /// Ends all subscriptions. Returns the requested filters.
     pub(super) fn close(&mut self, ids: &mut PacketIds) -> Vec<SubscribeFilter> {
         self.questions.drain(ids);
         self.queue.clear();
@@ -302,18 +302,18 @@ impl Subscriptions {
         self.questions.next_deadline()
     }
 
-    /// When what waits for an UNSUBACK waits no longer.
+    /// When a SUBSCRIBE stops waiting for an UNSUBACK.
     pub(super) fn next_turn(&self) -> Option<Instant> {
         let waits = !self.queue.is_empty();
         self.questions.next_let_go().filter(|_| waits)
     }
 
-    /// UNSUBSCRIBEs given up.
+    /// The number of UNSUBSCRIBEs given up.
     pub(super) fn abandoned(&self) -> u64 {
         self.abandoned
     }
 
-    /// Filters wished for.
+    /// The number of requested filters.
     pub(super) fn len(&self) -> usize {
         self.table.len()
     }

@@ -1,22 +1,22 @@
-//! What has come and gone, for metrics.
+//! Counters of received and sent messages, for metrics.
 
 use mqttrs::QoS;
 
 /// Messages since the start, by QoS from 0 to 2.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Traffic {
-    /// From the broker; a QoS 2 message that it repeats counts once.
+    /// Messages from the broker; a repeated QoS 2 message counts once.
     pub received: [Count; 3],
-    /// Taken whole by the socket; a message that is sent again counts once.
+    /// Messages that the socket took whole; a message that is sent again counts once.
     pub sent: [Count; 3],
 }
 
-/// Messages, and their topics and payloads together.
+/// A number of messages, and the bytes of their topics and payloads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
-    /// How many.
+    /// The number of messages.
     pub messages: u64,
-    /// How large.
+    /// The topic and payload bytes of these messages.
     pub bytes: u64,
 }
 

@@ -1,10 +1,11 @@
-//! Which of the messages that a kept session has to send again makes the broker end the connection.
+//! Finds the message of a kept session whose retransmission makes the broker end the connection.
 //!
-//! [MQTT-4.4.0-1] demands that each is sent again, so one that the broker does not take ends every
-//! connection. After some that ended before anything was acknowledged, each goes alone, and not before the
-//! connection has proved itself. One that is cut off at once, alone, three times in a row is convicted.
+//! [MQTT-4.4.0-1] requires each message to be sent again, so one that the broker does not accept ends every connection.
+//! After several connections that ended before any acknowledgement, the messages are sent one at a time, and not before
+//! the connection has lasted for a while. A message that is cut off at once, alone, three times in a row is the cause.
 //!
-//! Promises: a cut that may have another cause does not count. It knows no message, only identifiers.
+//! Promises: a connection loss that may have another cause does not count. Does not: know messages, only their
+//! identifiers.
 
 use std::time::Instant;
 
@@ -14,21 +15,21 @@ use crate::limits::{TRIAL_CUTS, TRIAL_MOMENT, TRIAL_QUIET};
 
 #[derive(Default)]
 pub(super) struct Trial {
-    /// Those that are sent one at a time; none when there is no trial.
+    /// The messages that are sent one at a time; empty when there is no trial.
     suspects: Vec<Pid>,
     /// When the first of them may be sent on this connection.
     not_before: Option<Instant>,
     running: Option<Running>,
-    /// Connections in a row that ended at once when this one was sent.
+    /// The number of consecutive connections that ended at once when this message was sent.
     cut_off: Option<(Pid, u8)>,
 }
 
-/// The one that was sent and is not acknowledged to its end.
+/// The message that was sent and is not fully acknowledged.
 struct Running {
     pid: Pid,
-    /// Where it ends in the stream.
+    /// Its end position in the stream.
     end: u64,
-    /// When the socket had taken it whole; `None` again when the broker has answered it.
+    /// When the socket had taken it whole; `None` again after the broker's response.
     written: Option<Instant>,
 }
 
@@ -37,7 +38,7 @@ impl Trial {
         !self.suspects.is_empty()
     }
 
-    /// A kept session goes on with these in flight.
+    /// Starts a resumed session with these messages in flight.
     pub(super) fn resumed(&mut self, now: Instant, in_flight: &[Pid], is_doubted: bool) {
         if is_doubted && !self.is_on() {
             self.suspects = in_flight.to_vec();
@@ -45,18 +46,18 @@ impl Trial {
         self.not_before = self.is_on().then(|| now + TRIAL_QUIET);
     }
 
-    /// Whether the next one may be sent.
+    /// Whether the next message may be sent.
     pub(super) fn may_send(&self, now: Instant) -> bool {
         self.running.is_none() && self.not_before.is_none_or(|at| now >= at)
     }
 
-    /// When the next one may be sent, if only time has to pass.
+    /// When the next message may be sent, if only time has to pass.
     pub(super) fn next_turn(&self) -> Option<Instant> {
         self.not_before
             .filter(|_| self.is_on() && self.running.is_none())
     }
 
-    /// One was encoded; it ends at `end` in the stream.
+    /// Records an encoded message; it ends at `end` in the stream.
     pub(super) fn sent(&mut self, pid: Pid, end: u64) {
         self.not_before = None;
         self.running = self.is_on().then_some(Running {
@@ -66,7 +67,7 @@ impl Trial {
         });
     }
 
-    /// The socket took the stream up to `written`.
+    /// Records that the socket took the stream up to `written`.
     pub(super) fn written(&mut self, now: Instant, before: u64, written: u64) {
         let running = self.running.as_mut();
         if let Some(running) = running.filter(|r| before < r.end && r.end <= written) {
@@ -74,7 +75,7 @@ impl Trial {
         }
     }
 
-    /// The broker answered it; `done` when it owes nothing more.
+    /// Records the broker's response; `done` when the message is fully acknowledged.
     pub(super) fn answered(&mut self, pid: Pid, done: bool) {
         if done {
             self.suspects.retain(|suspect| *suspect != pid);
@@ -90,8 +91,8 @@ impl Trial {
         }
     }
 
-    /// The connection is gone; `by_the_broker` when nothing else explains it. Returns the one that is
-    /// convicted.
+    /// Handles the loss of the connection; `by_the_broker` when there is no other explanation. Returns the message that
+    /// is found to be the cause.
     pub(super) fn connection_ended(&mut self, now: Instant, by_the_broker: bool) -> Option<Pid> {
         self.not_before = None;
         let running = self.running.take();

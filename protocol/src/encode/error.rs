@@ -1,4 +1,4 @@
-//! Why a packet was not written, in words that name the field and never its contents.
+//! Why a packet was not written. Each message names the field and never its contents.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub enum EncodeError {
     TooLong {
         /// The field.
         field: Field,
-        /// Its size.
+        /// The size of the field.
         bytes: usize,
     },
     /// A string with U+0000 [MQTT-1.5.3-2].
@@ -25,15 +25,15 @@ pub enum EncodeError {
     Wildcard(Field),
     /// A password without a user name [MQTT-3.1.2-22].
     PasswordWithoutUserName,
-    /// An empty client id for a session that is kept [MQTT-3.1.3-8].
+    /// An empty client identifier for a session that is kept [MQTT-3.1.3-8].
     EmptyClientId,
     /// SUBSCRIBE or UNSUBSCRIBE without a filter [MQTT-3.8.3-3], [MQTT-3.10.3-2].
     NoFilters,
-    /// DUP on a message that is sent once [MQTT-3.3.1-2].
+    /// DUP on a QoS 0 message [MQTT-3.3.1-2].
     DupWithQos0,
-    /// More bytes than a remaining length can say (268,435,455).
+    /// More bytes than the remaining length can express (268,435,455).
     PacketTooLarge(usize),
-    /// The codec refused what was checked here: a defect of ours.
+    /// The codec refused a packet that was checked here: a defect of this program.
     Codec,
 }
 

@@ -1,8 +1,7 @@
-//! The body of one packet, complete and cut out: is it shaped as its type demands?
+//! Validates the body of one complete packet.
 //!
-//! It promises that every field lies within the packet, that strings are UTF-8 without U+0000, that
-//! ids are not 0, and that reserved bits and codes have legal values. It does not build anything:
-//! `mqttrs` reads the fields once more from what passed here.
+//! Promises: every field lies within the packet, strings are UTF-8 without U+0000, packet ids are not 0, and reserved
+//! bits and codes have legal values. Does not: build packets; `mqttrs` parses the fields again after this check.
 
 use mqttrs::{PacketType, Pid, QosPid};
 
@@ -37,14 +36,14 @@ fn publish(flags: u8, mut fields: Fields<'_>) -> Result<(), FrameError> {
     Ok(())
 }
 
-/// What stands before the payload of a PUBLISH.
+/// The fields before the payload of a PUBLISH.
 pub(super) struct PublishHead<'a> {
     pub(super) topic: &'a str,
     pub(super) qospid: QosPid,
     pub(super) bytes: usize,
 }
 
-/// The same for the beginning of a body that is not complete; `None` while too little of it is there.
+/// The same for an incomplete body; `None` while too few bytes have arrived.
 pub(super) fn publish_head<'a>(
     header: &Header,
     body: &'a [u8],
@@ -54,7 +53,7 @@ pub(super) fn publish_head<'a>(
     };
     let id_bytes = if header.flags & 0b0110 == 0 { 0 } else { 2 };
     let bytes = 2 + usize::from(u16::from_be_bytes(*length)) + id_bytes;
-    // A topic that runs past the end of the packet is found by the same judge as any other.
+    // A topic that runs past the end of the packet gets the same error as any other field.
     let there = bytes.min(header.body_bytes);
     let Some(head) = body.get(..there) else {
         return Ok(None);
@@ -129,7 +128,7 @@ fn connect(fields: &mut Fields<'_>) -> Result<(), FrameError> {
     let level = fields.byte(Field::ProtocolLevel)?;
     match (name, level) {
         (b"MQTT", 4) => {}
-        // [MQTT-3.1.2-2]: another MQTT, whose fields we cannot judge.
+        // [MQTT-3.1.2-2]: another MQTT version, whose fields have another layout.
         (b"MQTT" | b"MQIsdp", _) => return Err(FrameError::ProtocolLevel(level)),
         // [MQTT-3.1.2-1]
         _ => return Err(FrameError::ProtocolName),
@@ -188,7 +187,7 @@ impl ConnectFlags {
     }
 }
 
-/// The part of a body not read yet.
+/// The part of a body that was not read yet.
 struct Fields<'a> {
     kind: PacketType,
     rest: &'a [u8],
@@ -217,7 +216,7 @@ impl<'a> Fields<'a> {
         Pid::try_from(id).map_err(|_| FrameError::ZeroPacketId(self.kind))
     }
 
-    /// Bytes with their length in front.
+    /// Reads bytes after their length.
     fn bytes(&mut self, field: Field) -> Result<&'a [u8], FrameError> {
         let length = usize::from(self.u16(field)?);
         let Some((bytes, rest)) = self.rest.split_at_checked(length) else {
@@ -230,7 +229,7 @@ impl<'a> Fields<'a> {
     fn text(&mut self, field: Field) -> Result<&'a str, FrameError> {
         let kind = self.kind;
         let bytes = self.bytes(field)?;
-        // [MQTT-1.5.3-1]; [MQTT-1.5.3-3] is kept by doing nothing about U+FEFF.
+        // [MQTT-1.5.3-1]; [MQTT-1.5.3-3] holds because U+FEFF is kept.
         let text = std::str::from_utf8(bytes).map_err(|_| FrameError::NotUtf8 { kind, field })?;
         // [MQTT-1.5.3-2]
         if bytes.contains(&0) {
@@ -239,12 +238,12 @@ impl<'a> Fields<'a> {
         Ok(text)
     }
 
-    /// A topic filter as far as it is a string: at least one character [MQTT-4.7.3-1].
+    /// Reads a topic filter as a string of at least one character [MQTT-4.7.3-1]; its grammar is not checked here.
     fn filter(&mut self) -> Result<&'a str, FrameError> {
         self.nonempty(Field::Filter)
     }
 
-    /// A topic name: a string without wildcards [MQTT-3.3.2-2].
+    /// Reads a topic name: a string without wildcards [MQTT-3.3.2-2].
     fn topic(&mut self, field: Field) -> Result<&'a str, FrameError> {
         let topic = self.nonempty(field)?;
         if topic.bytes().any(|byte| matches!(byte, b'+' | b'#')) {

@@ -1,7 +1,7 @@
-//! What a peer can do wrong in one packet, in words a person understands.
+//! Errors in packets from a peer, with their messages.
 //!
-//! Each text is a noun phrase that goes on from "the broker sent …" or "the client sent …", and
-//! carries no byte of a topic, a payload or a password.
+//! Each message is a noun phrase that continues "the broker sent …" or "the client sent …", and contains no byte of a
+//! topic, a payload or a password.
 
 use std::fmt;
 
@@ -9,58 +9,58 @@ use mqttrs::PacketType;
 
 use super::header::required_flags;
 
-/// Why a packet was refused; the connection it came on must be closed [MQTT-4.8.0-1].
+/// Why a packet was refused; its connection must be closed [MQTT-4.8.0-1].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FrameError {
     /// The first byte names packet type 0 or 15.
     ReservedType(u8),
-    /// The type exists but never flows this way.
+    /// The packet type is never sent in this direction.
     WrongDirection(PacketType),
-    /// The low four bits of the first byte are not what the type demands.
+    /// The low four bits of the first byte are illegal for the packet type.
     Flags {
         /// The packet's type.
         kind: PacketType,
-        /// The four bits that came.
+        /// The four bits received.
         flags: u8,
     },
     /// A PUBLISH with both QoS bits set.
     Qos3,
-    /// A PUBLISH that repeats what is never repeated.
+    /// A PUBLISH with DUP at QoS 0 [MQTT-3.3.1-2].
     DupWithQos0,
-    /// The remaining length does not end with its fourth byte.
+    /// The remaining length has more than four bytes.
     EndlessLength(PacketType),
-    /// The remaining length is one the type cannot have.
+    /// The remaining length is illegal for the packet type.
     Length {
         /// The packet's type.
         kind: PacketType,
-        /// The length that came.
+        /// The length received.
         bytes: usize,
         /// The shortest legal length.
         min: usize,
         /// Whether `min` is the only legal length.
         exact: bool,
     },
-    /// The packet is legal but above the cap of this connection.
+    /// The packet is legal but exceeds the size limit of this connection.
     TooLarge {
         /// The packet's type.
         kind: PacketType,
         /// Its announced size, fixed header included.
         bytes: usize,
-        /// The cap.
+        /// The limit in bytes.
         max: usize,
     },
-    /// A field is longer than what is left of its packet.
+    /// A field is longer than the rest of its packet.
     RunsPastEnd {
         /// The packet's type.
         kind: PacketType,
-        /// The field.
+        /// The field that is too long.
         field: Field,
     },
     /// Bytes are left after the last field.
     TrailingBytes {
         /// The packet's type.
         kind: PacketType,
-        /// How many.
+        /// The number of bytes left over.
         bytes: usize,
     },
     /// A packet id of 0.
@@ -69,41 +69,41 @@ pub enum FrameError {
     NotUtf8 {
         /// The packet's type.
         kind: PacketType,
-        /// The field.
+        /// The field with the string.
         field: Field,
     },
     /// A string with U+0000.
     Nul {
         /// The packet's type.
         kind: PacketType,
-        /// The field.
+        /// The field with the string.
         field: Field,
     },
-    /// An empty string where one character is the least.
+    /// An empty string where at least one character is required.
     Empty {
         /// The packet's type.
         kind: PacketType,
-        /// The field.
+        /// The field with the string.
         field: Field,
     },
     /// `+` or `#` in a topic name.
     Wildcard {
         /// The packet's type.
         kind: PacketType,
-        /// The field.
+        /// The field with the topic name.
         field: Field,
     },
     /// CONNACK with reserved flag bits set.
     ConnackFlags(u8),
-    /// CONNACK with a return code of no meaning.
+    /// CONNACK with an undefined return code.
     ConnackCode(u8),
-    /// CONNACK that refuses and claims to have kept a session.
+    /// CONNACK that refuses the connection and sets Session Present.
     SessionPresentWithRefusal(u8),
-    /// SUBACK with a return code of no meaning.
+    /// SUBACK with an undefined return code.
     SubackCode(u8),
-    /// CONNECT of some other protocol.
+    /// CONNECT of another protocol.
     ProtocolName,
-    /// CONNECT of another version of MQTT: to be answered with CONNACK 1 [MQTT-3.1.2-2].
+    /// CONNECT of another MQTT version: the response is CONNACK 1 [MQTT-3.1.2-2].
     ProtocolLevel(u8),
     /// CONNECT with bit 0 of its flags set.
     ConnectReservedFlag,
@@ -115,7 +115,7 @@ pub enum FrameError {
     PasswordWithoutUserName,
     /// SUBSCRIBE with a requested QoS byte above 2.
     SubscribeQos(u8),
-    /// The codec refused what this module had found legal: a defect of ours.
+    /// The codec refused a packet that this module had accepted: a defect of this program.
     Codec(PacketType),
 }
 
@@ -269,7 +269,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// Whether only clients send `kind`; asked about types that flow one way.
+/// Whether only clients send `kind`; for packet types with one direction.
 fn from_client(kind: PacketType) -> bool {
     use PacketType::*;
     matches!(
@@ -278,7 +278,7 @@ fn from_client(kind: PacketType) -> bool {
     )
 }
 
-/// The name the standard gives a packet type.
+/// The name of a packet type in the standard.
 fn name(kind: PacketType) -> &'static str {
     match kind {
         PacketType::Connect => "CONNECT",

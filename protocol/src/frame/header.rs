@@ -1,12 +1,12 @@
-//! The fixed header: what the first two to five bytes of a packet already tell.
+//! Validates the fixed header, the first two to five bytes of a packet.
 //!
-//! It promises to refuse a packet at the first byte that makes it illegal. It does not see bodies.
+//! Promises: a packet is refused at the first byte that makes it illegal. Does not: read bodies.
 
 use mqttrs::PacketType;
 
 use super::{FrameError, Receiver};
 
-/// A fixed header that may stand before a packet from this peer.
+/// A valid fixed header of a packet from this peer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Header {
     pub(super) kind: PacketType,
@@ -22,7 +22,7 @@ impl Header {
     }
 }
 
-/// The header at the front of `bytes`, `None` while it is incomplete and so far legal.
+/// The fixed header at the front of `bytes`; `None` while the header is incomplete and legal so far.
 pub(super) fn judge(receiver: Receiver, bytes: &[u8]) -> Result<Option<Header>, FrameError> {
     let Some((&first, rest)) = bytes.split_first() else {
         return Ok(None);
@@ -43,7 +43,7 @@ pub(super) fn judge(receiver: Receiver, bytes: &[u8]) -> Result<Option<Header>, 
     Ok(Some(header))
 }
 
-/// MQTT 3.1.1 table 2.1, with its column "direction of flow".
+/// Checks the packet type and its direction of flow (MQTT 3.1.1 table 2.1).
 fn kind(receiver: Receiver, first: u8) -> Result<PacketType, FrameError> {
     use PacketType::*;
     let (kind, to_client, to_broker) = match first >> 4 {
@@ -101,7 +101,7 @@ pub(super) fn required_flags(kind: PacketType) -> u8 {
     }
 }
 
-/// How many bytes the remaining length takes and what it says. Non-minimal forms are legal in 3.1.1.
+/// The size of the remaining length field and its value. Non-minimal forms are legal in MQTT 3.1.1.
 fn remaining_length(kind: PacketType, bytes: &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
     let mut value = 0;
     for (i, &byte) in bytes.iter().take(MAX_LENGTH_BYTES).enumerate() {
@@ -117,7 +117,7 @@ fn remaining_length(kind: PacketType, bytes: &[u8]) -> Result<Option<(usize, usi
     Ok(None)
 }
 
-/// The bytes of the topic of the PUBLISH at the front of `bytes`, whatever is wrong with it.
+/// The topic of the PUBLISH at the front of `bytes`, even if the packet is invalid.
 pub(super) fn publish_topic(bytes: &[u8]) -> Option<&[u8]> {
     let (&first, rest) = bytes.split_first()?;
     if first >> 4 != 3 {

@@ -1,10 +1,10 @@
-//! What can be wrong with a topic string, and the rules that names and filters share.
+//! The errors of topic strings, and the rules that names and filters share.
 
 use std::fmt;
 
 use super::shown::Shown;
 
-/// A string that is no topic name, no topic filter, or no shared subscription.
+/// A string that is not a valid topic name, topic filter or shared subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicError {
     /// What is wrong, and where.
@@ -31,51 +31,50 @@ impl fmt::Display for TopicError {
 
 impl std::error::Error for TopicError {}
 
-/// The rule that was broken. Levels are counted from 1, bytes from 0.
+/// The rule that the string violates. Levels are counted from 1, bytes from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicFault {
     /// The string is empty ([MQTT-4.7.3-1]).
     Empty,
     /// The string has more than 65,535 bytes ([MQTT-4.7.3-3]).
     TooLong {
-        /// Its length.
+        /// The length in bytes.
         bytes: usize,
     },
     /// The string contains U+0000 ([MQTT-4.7.3-2]).
     Nul {
-        /// Offset of the first one in bytes.
+        /// The offset of the first U+0000 in bytes.
         at: usize,
     },
     /// A topic name contains `+` or `#` ([MQTT-3.3.2-2]).
     WildcardInName {
         /// The character.
         wildcard: char,
-        /// Where it is.
+        /// The level of the wildcard.
         level: usize,
     },
     /// `+` or `#` shares its level with other characters ([MQTT-4.7.1-2], [MQTT-4.7.1-3]).
     WildcardNotAlone {
         /// The character.
         wildcard: char,
-        /// Where it is.
+        /// The level of the wildcard.
         level: usize,
     },
     /// `#` is not in the last level ([MQTT-4.7.1-2]).
     HashNotLast {
-        /// Where it is.
+        /// The level of the `#`.
         level: usize,
     },
-    /// A character that brokers may end the connection for (MQTT 3.1.1 §1.5.3): fine in what comes, not to
-    /// be sent.
+    /// A character that brokers may end the connection for (MQTT 3.1.1 §1.5.3): accepted in received topics, not sent.
     Unsendable {
         /// The character.
         character: char,
-        /// Offset of the first one in bytes.
+        /// The offset of the first such character in bytes.
         at: usize,
     },
     /// More than [`MAX_LEVELS`](super::MAX_LEVELS) levels: a limit of this program for what is sent.
     TooManyLevels {
-        /// How many are allowed.
+        /// The limit.
         max: usize,
     },
     /// `$share` without a group name, or with one that contains a wildcard.
@@ -134,7 +133,7 @@ pub(super) fn check_text(text: &str) -> Result<(), TopicFault> {
     }
 }
 
-/// The rule for every string that we send.
+/// The rule for every string that is sent.
 pub(super) fn check_sendable(text: &str) -> Result<(), TopicFault> {
     match unsendable(text) {
         Some((at, character)) => Err(TopicFault::Unsendable { character, at }),
@@ -142,8 +141,8 @@ pub(super) fn check_sendable(text: &str) -> Result<(), TopicFault> {
     }
 }
 
-/// The first character of `text` that MQTT 3.1.1 §1.5.3 advises not to send, and where it stands in bytes:
-/// a control character or one that Unicode will never assign. mosquitto ends the connection at each.
+/// The first character of `text` that MQTT 3.1.1 §1.5.3 advises against sending, and its offset in bytes: a control
+/// character or a Unicode noncharacter. mosquitto ends the connection for each of them.
 pub fn unsendable(text: &str) -> Option<(usize, char)> {
     text.char_indices().find(|(_, c)| {
         let code = u32::from(*c);

@@ -1,4 +1,4 @@
-//! Topic filters: the set of topics a subscription asks for.
+//! Topic filters: the set of topics that a subscription matches.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -9,8 +9,8 @@ use super::error::{TopicError, TopicFault, check_sendable, check_text};
 /// The most levels a filter, or a name that is sent, may have; more is refused by [`TopicFilter::parse`] and
 /// [`TopicName::sendable`](super::TopicName::sendable).
 ///
-/// The standard sets no limit. Ours keeps the work per level and the depth of a [`FilterTree`](super::FilterTree)
-/// small whatever an agent asks for; known brokers stop at 7 to 200 levels.
+/// The standard sets no limit. This limit bounds the work per level and the depth of a
+/// [`FilterTree`](super::FilterTree) for every filter that an agent requests; known brokers stop at 7 to 200 levels.
 pub const MAX_LEVELS: usize = 128;
 
 /// A valid MQTT 3.1.1 topic filter of at most [`MAX_LEVELS`] levels, without characters that brokers end connections
@@ -22,7 +22,7 @@ pub const MAX_LEVELS: usize = 128;
 pub struct TopicFilter(Arc<str>);
 
 impl TopicFilter {
-    /// Parses a filter; says what is wrong and where otherwise.
+    /// Parses a filter; the error says what is wrong and where.
     pub fn parse(text: &str) -> Result<Self, TopicError> {
         match check_filter(text) {
             Ok(()) => Ok(Self(text.into())),
@@ -30,15 +30,15 @@ impl TopicFilter {
         }
     }
 
-    /// The filter as it goes over the wire.
+    /// The filter as sent to the broker.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether a message to `topic` belongs to this filter.
+    /// Whether the filter matches `topic`.
     pub fn matches(&self, topic: &str) -> bool {
         if topic.is_empty() || (topic.starts_with('$') && self.starts_wild()) {
-            // [MQTT-4.7.2-1]: a leading wildcard does not reach `$` topics.
+            // [MQTT-4.7.2-1]: a leading wildcard does not match `$` topics.
             return false;
         }
         let mut topic = topic.split('/');
@@ -97,8 +97,8 @@ impl TopicFilter {
         self.0.split('/')
     }
 
-    /// The levels of the longest filter with the same meaning. No topic is empty, so `#` has at least one level and
-    /// `/#` at least two.
+    /// The levels of the longest filter with the same meaning. A topic is never empty, so `#` has at least one level
+    /// and `/#` at least two.
     fn meaning(&self) -> std::str::Split<'_, char> {
         match self.as_str() {
             "#" => "+/#",

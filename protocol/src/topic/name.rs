@@ -1,4 +1,4 @@
-//! The topic one message is published to.
+//! Topic names: the topic of one message.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,13 +8,13 @@ use super::filter::MAX_LEVELS;
 
 /// A valid topic name: 1 to 65,535 bytes of UTF-8 without U+0000, `+` and `#`; as many levels as fit. Cheap to clone.
 ///
-/// Other control characters are valid in MQTT and kept in what comes; [`Shown`](super::Shown) escapes them for display.
-/// What is sent has to be [`sendable`](Self::sendable), too.
+/// Other control characters are valid in MQTT and kept in received topics; [`Shown`](super::Shown) escapes them for
+/// display. A topic that is sent has to be [`sendable`](Self::sendable), too.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopicName(Arc<str>);
 
 impl TopicName {
-    /// Parses a topic name; says what is wrong and where otherwise.
+    /// Parses a topic name; the error says what is wrong and where.
     pub fn parse(text: &str) -> Result<Self, TopicError> {
         match check_name(text) {
             Ok(()) => Ok(Self(text.into())),
@@ -22,7 +22,7 @@ impl TopicName {
         }
     }
 
-    /// Whether brokers in general take it: says what is wrong otherwise.
+    /// Checks that brokers in general accept the name; the error says what is wrong.
     pub fn sendable(&self) -> Result<(), TopicError> {
         let levels = self.0.split('/').count();
         let fault = match check_sendable(&self.0) {
@@ -33,7 +33,7 @@ impl TopicName {
         Err(TopicError::new("topic name to send", &self.0, fault))
     }
 
-    /// The name as it goes over the wire.
+    /// The name as sent to the broker.
     pub fn as_str(&self) -> &str {
         &self.0
     }

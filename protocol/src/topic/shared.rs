@@ -1,4 +1,4 @@
-//! What a SUBSCRIBE may ask for: a plain filter, or a shared subscription.
+//! The filter of a SUBSCRIBE: a plain filter or a shared subscription.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -8,9 +8,10 @@ use super::error::{TopicError, TopicFault, check_sendable, check_text};
 use super::filter::TopicFilter;
 
 /// A requested subscription: a topic filter, or `$share/group/filter`, which MQTT 5 defines and most 3.1.1 brokers
-/// take. Permission and dispatch go by [`filter`](Self::filter); the wire carries [`as_str`](Self::as_str).
+/// support. Permissions and dispatch use [`filter`](Self::filter); the SUBSCRIBE packet carries
+/// [`as_str`](Self::as_str).
 ///
-/// A malformed `$share/…` does not parse, although 3.1.1 alone would take it for a plain filter.
+/// A malformed `$share/…` does not parse, although MQTT 3.1.1 alone would treat it as a plain filter.
 #[derive(Clone, Debug)]
 pub struct SubscribeFilter {
     wire: Arc<str>,
@@ -19,7 +20,7 @@ pub struct SubscribeFilter {
 }
 
 impl SubscribeFilter {
-    /// Parses a plain filter or a shared subscription; says what is wrong and where otherwise.
+    /// Parses a plain filter or a shared subscription; the error says what is wrong and where.
     pub fn parse(text: &str) -> Result<Self, TopicError> {
         let Some(after) = text
             .strip_prefix("$share")
@@ -51,7 +52,7 @@ impl SubscribeFilter {
         })
     }
 
-    /// The string a SUBSCRIBE carries.
+    /// The string in the SUBSCRIBE packet.
     pub fn as_str(&self) -> &str {
         &self.wire
     }
@@ -67,7 +68,7 @@ impl SubscribeFilter {
     }
 }
 
-/// Takes the filter as plain, whatever it starts with.
+/// Treats the filter as plain, whatever it starts with.
 impl From<TopicFilter> for SubscribeFilter {
     fn from(filter: TopicFilter) -> Self {
         Self {

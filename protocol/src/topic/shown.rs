@@ -1,19 +1,19 @@
-//! Text from outside, made fit for a message to a human or a model.
+//! Escapes untrusted text for messages to people and models.
 
 use std::fmt::{self, Write as _};
 use std::path::Path;
 
-/// Displays text in backticks: cut after 100 characters (the length is then said), and whatever [`disturbs`]
-/// escaped, so that no topic can break a line, flood a log or disguise itself.
+/// Displays text in backticks, cut after 100 characters (the full length is then given). Characters that [`disturbs`]
+/// selects are escaped, so that no topic can break a line, flood a log or disguise itself.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown<'a>(pub &'a str);
 
-/// The same for the name of a file, whole: whoever has to find the file needs all of it.
+/// Displays a path like [`Shown`], but whole: a person who looks for the file needs all of it.
 #[derive(Clone, Copy, Debug)]
 pub struct ShownPath<'a>(pub &'a Path);
 
-/// Displays a message of several lines, in which something from outside may have been left as it was: all but the
-/// ends of its lines is escaped.
+/// Displays a message of several lines that may contain untrusted text: every character that [`disturbs`] selects is
+/// escaped except line ends.
 #[derive(Clone, Copy, Debug)]
 pub struct Printable<'a>(pub &'a str);
 
@@ -55,7 +55,7 @@ impl fmt::Display for Printable<'_> {
     }
 }
 
-/// Between backticks a backtick would end the quotation, and a backslash look like an escape of ours.
+/// Between backticks a backtick would end the quotation, and a backslash would look like an escape of [`Shown`].
 fn quoted(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     match c {
         '`' => f.write_str("\\`"),
@@ -65,9 +65,9 @@ fn quoted(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
     }
 }
 
-/// Whether a character in a message could be taken for something else than it is, or not be seen: those of the
-/// categories Cc, Cf, Zl, Zp, Zs (but the space) and Co, those with the property Default_Ignorable_Code_Point (Unicode
-/// Standard §5.21, DerivedCoreProperties.txt), noncharacters (§23.7), and a few that are drawn as nothing.
+/// Whether a character in a message could be mistaken for another one or be invisible: the categories Cc, Cf, Zl, Zp,
+/// Zs (but the space) and Co, the property Default_Ignorable_Code_Point (Unicode Standard §5.21,
+/// DerivedCoreProperties.txt), noncharacters (§23.7), and a few that are drawn as nothing.
 #[must_use]
 pub fn disturbs(c: char) -> bool {
     if c.is_ascii() {
@@ -113,14 +113,14 @@ const DISTURBING: [(u32, u32); 35] = [
     // A filler of the Khitan script.
     (0x16FE4, 0x16FE4),
     (0x1BCA0, 0x1BCA3),
-    // A note head that is none.
+    // MUSICAL SYMBOL NULL NOTEHEAD.
     (0x1D159, 0x1D159),
     (0x1D173, 0x1D17A),
-    // Tags and variation selectors; behind them nothing is assigned but private use.
+    // Tags and variation selectors; the code points after them are unassigned or for private use.
     (0xE0000, 0xE0FFF),
     (0xF0000, 0xFFFFF),
     (0x10_0000, 0x10_FFFF),
 ];
 
-/// Enough for any topic a person would write, and ten of them stay far below a 4 KB message.
+/// Long enough for any topic that a person writes, and ten of them stay far below a 4 KB message.
 const MAX_SHOWN_CHARS: usize = 100;

@@ -1,10 +1,10 @@
-//! Many filters in one tree, a node per level, so that a question costs the depth of a topic and not the number of
-//! filters.
+//! A tree of filters with a node per level, so that a lookup costs the depth of a topic and not the number of filters.
 //!
 //! Promises: matching does not allocate; every walk visits a node at most once and recurses at most
 //! [`MAX_LEVELS`] deep; containment in the union of all filters is exact.
 //!
-//! Keys are ordered maps: answers and order depend on the content alone, and no choice of topics makes them slow.
+//! Keys are ordered maps: results and their order depend on the content alone, and no choice of topics makes lookups
+//! slow.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -38,7 +38,7 @@ impl<V> FilterTree<V> {
         self.len == 0
     }
 
-    /// Adds a value under a filter, beside those already there.
+    /// Adds a value under a filter; values already there stay.
     pub fn insert(&mut self, filter: &TopicFilter, value: V) {
         let mut node = &mut self.root;
         for level in filter.levels() {
@@ -56,7 +56,7 @@ impl<V> FilterTree<V> {
         self.len += 1;
     }
 
-    /// Removes the values under exactly this filter that `unwanted` picks; says whether there were any.
+    /// Removes the values under exactly this filter that `unwanted` selects; returns whether there were any.
     pub fn remove(&mut self, filter: &TopicFilter, unwanted: impl Fn(&V) -> bool) -> bool {
         let removed = self.root.remove(filter.levels(), &unwanted);
         self.len -= removed;
@@ -90,7 +90,7 @@ impl<V> FilterTree<V> {
         };
         self.root
             .cover(requested.levels(), text.starts_with('$'), &mut covered);
-        // The empty string is no topic: these two need no filter for zero levels in place of `#`.
+        // The empty string is not a topic: these two filters need no filter for zero levels in place of `#`.
         let least = usize::from(matches!(text, "#" | "/#"));
         if text == "#" || text.ends_with("/#") {
             covered.all(least)
@@ -125,7 +125,7 @@ struct Node<V> {
     any: Option<Box<Node<V>>>,
     /// Values of filters that end at this level.
     here: Vec<V>,
-    /// Values of filters that go on with `#`; it matches this level and all below.
+    /// Values of filters that continue with `#`, which matches this level and all below.
     below: Vec<V>,
 }
 
@@ -170,7 +170,7 @@ impl<V> Node<V> {
         }
     }
 
-    /// Walks the request's witness and notes in `covered` what the tree has for it.
+    /// Walks the request's witness and records in `covered` what the tree covers.
     fn cover(&self, mut levels: Split<'_, char>, dollar: bool, covered: &mut Depths) {
         if !dollar && !self.below.is_empty() {
             covered.from = 0;
@@ -194,7 +194,8 @@ impl<V> Node<V> {
         }
     }
 
-    /// The request has `#` here: notes for how many fresh levels the tree has a filter. Only `+` leads to them.
+    /// The request has `#` here: records for how many fresh levels the tree has a filter. Only `+` matches fresh
+    /// levels.
     fn cover_below(&self, covered: &mut Depths) {
         let nodes = std::iter::successors(Some(self), |node| node.any.as_deref());
         for ((depth, node), exact) in nodes.enumerate().zip(&mut covered.exact) {
@@ -231,7 +232,7 @@ impl<V> Node<V> {
     }
 }
 
-/// For how many levels in place of a request's `#` the tree has a filter.
+/// The numbers of levels in place of a request's `#` for which the tree has a filter.
 struct Depths {
     exact: [bool; MAX_LEVELS + 1],
     /// A filter's own `#` reaches this depth and all beyond. 0 also says that the whole request is covered.

@@ -1,13 +1,13 @@
-//! What a catalog offers beside its lists, and how that is declared.
+//! The capabilities that a catalog has beside its lists, and their declaration.
 //!
-//! Promises: nothing is declared that is not done.
+//! Promises: every declared capability is implemented.
 
 use serde_json::{Value, json};
 
 use super::Catalog;
 use crate::mcp::version::Shape;
 
-/// What there is beside the lists themselves; nothing else is declared.
+/// The capabilities beside the lists themselves.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::mcp) struct Capabilities {
     pub(in crate::mcp) subscribe: bool,
@@ -30,7 +30,6 @@ impl Capabilities {
         }
     }
 
-    /// As they are declared: nothing that is not done.
     pub(in crate::mcp) fn capabilities(self, shape: &Shape) -> Value {
         let list = |more: &[(&str, bool)]| {
             let declared = more.iter().filter(|(_, offered)| *offered);

@@ -1,6 +1,6 @@
-//! The things of a catalog as JSON, in the shape of a version.
+//! The items of a catalog as JSON, in the shape of a protocol version.
 //!
-//! Promises: no member its version does not know; what is absent is left out, never null.
+//! Promises: no member that the version does not define; an absent member is left out, never null.
 
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
@@ -90,7 +90,7 @@ pub(in crate::mcp) fn contents_item(part: Contents) -> Value {
     json!({"uri": part.uri, "mimeType": part.mime_type, key: body})
 }
 
-/// A content block a version does not know becomes a text block that says what it was.
+/// Replaces a content block that the version does not define by a text block that names its type.
 pub(in crate::mcp) fn block_for(shape: &Shape, block: &Value) -> Value {
     let text = |text: String| json!({"type": "text", "text": text});
     match block.get("type").and_then(Value::as_str) {

@@ -23,244 +23,247 @@ use super::client::sink::AnswerRoom;
 use super::client::subscriptions::Notifier;
 pub use super::client::subscriptions::{ReadError, Watcher};
 
-/// Everything the server offers. Lists may be empty; they are answered all the same.
+/// Everything the server offers. An empty list is valid and is served as an empty list.
 #[derive(Default)]
 pub struct Catalog {
-    /// For `tools/list` and `tools/call`.
+    /// Served by `tools/list` and `tools/call`.
     pub tools: Vec<Tool>,
-    /// For `resources/list` and `resources/read`.
+    /// Served by `resources/list` and `resources/read`.
     pub resources: Vec<Resource>,
-    /// For `resources/templates/list`; asked in order for a URI that is no resource.
+    /// Served by `resources/templates/list`. A URI that is no fixed resource is matched against the templates in this
+    /// order.
     pub templates: Vec<Template>,
-    /// For `prompts/list` and `prompts/get`.
+    /// Served by `prompts/list` and `prompts/get`.
     pub prompts: Vec<Prompt>,
-    /// Through a clone of this, handlers and watchers tell what changed.
+    /// Reports changes: handlers and watchers hold clones of this notifier.
     pub notifier: Notifier,
-    /// Whether it is said that lists may change (`listChanged`), and told when they do.
+    /// Whether the server declares `listChanged` and notifies clients when a list changes.
     pub lists_change: bool,
-    /// Whether handlers log to the client (`logging`).
+    /// Whether the server declares `logging`: handlers send log messages to the client.
     pub logging: bool,
-    /// Whether handlers ask the client.
+    /// Whether handlers ask the client questions (elicitation, sampling, roots).
     pub asks: bool,
-    /// Which tools each caller is offered, by name; `None`: all of them. A tool that is not offered is not there.
+    /// Decides by name which tools each caller is offered; `None` offers every tool. A tool that is not offered is
+    /// unknown to that caller.
     pub offers: Option<Offers>,
 }
 
-/// Whether a caller is offered the tool of this name.
+/// Whether the caller is offered the tool with this name.
 pub type Offers = Box<dyn Fn(&Caller, &str) -> bool>;
 
-/// Advice to the model of one caller that no single tool's description can give; empty for none. Cheap to clone.
+/// Advice to the model that depends on the caller, where no single tool's description can give it; an empty text stands
+/// for no advice. Cheap to clone.
 #[derive(Clone)]
 pub struct Instructions(Rc<dyn Fn(&Caller) -> String>);
 
-/// Who the server says it is.
+/// The server's identity (`serverInfo`) and its instructions.
 #[derive(Clone, Debug)]
 pub struct ServerInfo {
-    /// The program's name.
+    /// The program's name, for programs.
     pub name: String,
-    /// For people.
+    /// The name that user interfaces show.
     pub title: String,
     /// The program's version.
     pub version: String,
-    /// What a model should know before it reads anything else.
+    /// What a model should know before anything else (`instructions`).
     pub instructions: Instructions,
 }
 
-/// One tool.
+/// A tool: its description for `tools/list` and its function for `tools/call`.
 pub struct Tool {
     /// 1 to 64 characters of `A-Z a-z 0-9 _ . -`.
     pub name: String,
-    /// For people.
+    /// The name that user interfaces show.
     pub title: String,
     /// For the model: when to use it, what comes back, the units.
     pub description: String,
-    /// Hints for the host.
+    /// Hints about the tool's effects, for the host.
     pub annotations: Annotations,
     /// The arguments: JSON Schema in the subset of [`super::schema`], of type `object`.
     pub input_schema: Value,
-    /// The schema goes beyond that subset: the engine does not hold arguments against it, the
-    /// handler does.
+    /// True when the input schema goes beyond that subset: then the handler validates the arguments, not the engine.
     pub judges_itself: bool,
-    /// What [`ToolResult::structured`] yields, of type `object`.
+    /// The JSON Schema of what [`ToolResult::structured`] carries, of type `object`.
     pub output_schema: Option<Value>,
-    /// Names that agents try, and the name to use instead.
+    /// Argument names that agents use by mistake, each with the right name.
     pub renamed: Vec<(&'static str, &'static str)>,
-    /// The tool's function.
+    /// The function that serves `tools/call`.
     pub handler: ToolHandler,
 }
 
 /// A tool's function. Its future is dropped when the client cancels.
 pub type ToolHandler = Rc<dyn Fn(ToolCall) -> BoxedLocal<ToolResult>>;
 
-/// The four hints, all of them said, since their defaults are alarming.
+/// The four behaviour hints of MCP (`ToolAnnotations`). All four are always sent, because a missing hint means the most
+/// dangerous value.
 #[derive(Clone, Copy, Debug)]
 pub struct Annotations {
-    /// Changes nothing.
+    /// `readOnlyHint`: the tool changes nothing.
     pub read_only: bool,
-    /// May undo or overwrite.
+    /// `destructiveHint`: the tool may undo or overwrite something.
     pub destructive: bool,
-    /// Twice is as once.
+    /// `idempotentHint`: calling the tool again with the same arguments has no further effect.
     pub idempotent: bool,
-    /// Reaches things outside the server.
+    /// `openWorldHint`: the tool acts on things outside the server.
     pub open_world: bool,
 }
 
 /// One call of a tool.
 #[derive(Debug)]
 pub struct ToolCall {
-    /// Validated against the tool's input schema, defaults filled in, integers as integers.
+    /// The arguments, validated against the tool's input schema; defaults are filled in and integers are JSON integers.
     pub arguments: Map<String, Value>,
-    /// For a call that takes its time.
+    /// Reports the progress of a long call.
     pub progress: Progress,
-    /// For a result that may be large.
+    /// How many bytes the result may have.
     pub room: AnswerRoom,
-    /// Who calls.
+    /// The client that made the call.
     pub client: Peer,
 }
 
-/// How a call of a tool ended.
+/// The outcome of a tool call.
 #[derive(Debug)]
 pub enum ToolResult {
-    /// Goes out as `structuredContent` and as the same JSON in a text block; see
+    /// The result as one JSON object, sent as `structuredContent` and as the same JSON in a text block; see
     /// [`ToolResult::structured`].
     Structured(Box<RawValue>),
-    /// Something the model can read and act on (`isError: true`).
+    /// An error message that the model can read and act on (`isError: true`).
     Error(String),
-    /// Content blocks as they are.
+    /// MCP content blocks, sent unchanged.
     Content(Vec<Value>),
 }
 
-/// A fixed resource.
+/// A resource with a fixed URI.
 pub struct Resource {
-    /// Absolute.
+    /// The absolute URI that identifies the resource.
     pub uri: String,
-    /// A short identifier.
+    /// The short identifier (`name` in MCP).
     pub name: String,
-    /// For people.
+    /// The name that user interfaces show.
     pub title: String,
-    /// For the model.
+    /// The description for the model.
     pub description: String,
-    /// Of the contents.
+    /// The media type of the contents.
     pub mime_type: String,
-    /// Reads it.
+    /// The function that serves `resources/read`.
     pub reader: ResourceReader,
-    /// Watches it for those who subscribe; `None` when it never changes.
+    /// Watches the resource for subscribers; `None` for a resource that never changes.
     pub watcher: Option<Watcher>,
 }
 
-/// A family of resources.
+/// A family of resources whose URIs follow one template.
 pub struct Template {
-    /// RFC 6570.
+    /// The template of RFC 6570.
     pub uri_template: String,
-    /// A short identifier.
+    /// The short identifier (`name` in MCP).
     pub name: String,
-    /// For people.
+    /// The name that user interfaces show.
     pub title: String,
-    /// For the model.
+    /// The description for the model.
     pub description: String,
-    /// Of the contents; empty when they differ in it.
+    /// The media type of the contents; empty when the family's resources differ in it.
     pub mime_type: String,
-    /// Whether the URI belongs to the family.
+    /// Whether a URI belongs to the family.
     pub accepts: Box<dyn Fn(&str) -> bool>,
-    /// Reads one of them.
+    /// The function that serves `resources/read` for the family's URIs.
     pub reader: ResourceReader,
-    /// Watches one of them for those who subscribe; `None` when they never change.
+    /// Watches a resource of the family for subscribers; `None` for resources that never change.
     pub watcher: Option<Watcher>,
-    /// Completes the template's variables.
+    /// Suggests values for the template's variables.
     pub completer: Option<Completer>,
 }
 
-/// A resource's function.
+/// The function that reads a resource.
 pub type ResourceReader = Rc<dyn Fn(ReadCall) -> BoxedLocal<Result<Vec<Contents>, ReadError>>>;
 
 /// Suggests values for an argument, best first; the engine sends the first hundred.
 pub type Completer = Box<dyn Fn(&Completing) -> Vec<String>>;
 
-/// A value half written.
+/// The argument that a client asks completions for.
 #[derive(Debug)]
 pub struct Completing {
     /// The name of the argument or variable.
     pub argument: String,
-    /// What is there so far.
+    /// The part of the value that the user has typed.
     pub value: String,
-    /// Other arguments that are settled already.
+    /// The other arguments, whose values are known already.
     pub settled: Map<String, Value>,
-    /// Who asks.
+    /// The caller that asks.
     pub caller: Caller,
 }
 
 /// One read of a resource.
 #[derive(Debug)]
 pub struct ReadCall {
-    /// As the client wrote it.
+    /// The URI as the client wrote it.
     pub uri: String,
-    /// For a read that takes its time.
+    /// Reports the progress of a long read.
     pub progress: Progress,
-    /// Who reads.
+    /// The client that reads.
     pub client: Peer,
 }
 
-/// One part of what a read yields.
+/// One part of a resource's contents.
 #[derive(Debug)]
 pub struct Contents {
-    /// Of this part.
+    /// The URI of this part.
     pub uri: String,
-    /// Of this part.
+    /// The media type of this part.
     pub mime_type: String,
-    /// The bytes.
+    /// The text or bytes of this part.
     pub body: Body,
 }
 
-/// Text or anything else.
+/// The body of a part: text or binary data.
 #[derive(Debug)]
 pub enum Body {
-    /// UTF-8.
+    /// Text in UTF-8.
     Text(String),
-    /// Sent as base64.
+    /// Binary data, sent in base64.
     Blob(Vec<u8>),
 }
 
-/// A prompt.
+/// A prompt template that users choose by name.
 pub struct Prompt {
-    /// Unique.
+    /// The name, unique among the prompts.
     pub name: String,
-    /// For people.
+    /// The name that user interfaces show.
     pub title: String,
-    /// For people.
+    /// The description that user interfaces show.
     pub description: String,
-    /// What can be filled in.
+    /// The arguments that the prompt takes.
     pub arguments: Vec<PromptArgument>,
-    /// Makes the messages.
+    /// The function that builds the messages.
     pub handler: PromptHandler,
-    /// Completes its arguments.
+    /// Suggests values for the prompt's arguments.
     pub completer: Option<Completer>,
 }
 
 /// One request for a prompt.
 #[derive(Debug)]
 pub struct PromptCall {
-    /// Those that are required are there and are strings.
+    /// The arguments: every required argument is present, and every value is a string.
     pub arguments: Map<String, Value>,
-    /// Who asks.
+    /// The client that asks for the prompt.
     pub client: Peer,
 }
 
-/// One thing to fill in.
+/// An argument of a prompt.
 #[derive(Debug)]
 pub struct PromptArgument {
-    /// Unique in its prompt.
+    /// The name, unique within the prompt.
     pub name: String,
-    /// For people.
+    /// The description that user interfaces show.
     pub description: String,
-    /// Missing is an error.
+    /// A request without this argument is refused.
     pub required: bool,
 }
 
-/// A prompt's function: from its arguments, the messages, each `{role, content}`; or why not.
+/// A prompt's function: returns the messages, each `{role, content}`, or an error message.
 pub type PromptHandler = Rc<dyn Fn(PromptCall) -> BoxedLocal<Result<Vec<Value>, String>>>;
 
 impl ToolResult {
-    /// Success with an object, in the shape of the tool's output schema.
+    /// A successful result; `value` has to match the tool's output schema.
     pub fn structured(value: &impl Serialize) -> ToolResult {
         match to_raw_value(value) {
             Ok(json) => ToolResult::Structured(json),
@@ -270,7 +273,7 @@ impl ToolResult {
 }
 
 impl Instructions {
-    /// Advice that is made for each caller, when it is asked for.
+    /// Advice that `make` writes for each caller at the time of the request.
     #[must_use]
     pub fn new(make: impl Fn(&Caller) -> String + 'static) -> Instructions {
         Instructions(Rc::new(make))
@@ -281,7 +284,7 @@ impl Instructions {
     }
 }
 
-/// The same for every caller.
+/// The same advice for every caller.
 impl From<&str> for Instructions {
     fn from(text: &str) -> Instructions {
         let text = text.to_owned();
@@ -290,7 +293,7 @@ impl From<&str> for Instructions {
 }
 
 impl Catalog {
-    /// The tool of this name, if this caller is offered it.
+    /// The tool with this name, when the caller is offered it.
     pub(in crate::mcp) fn tool(&self, caller: &Caller, name: &str) -> Option<(usize, &Tool)> {
         let mut tools = self.tools.iter().enumerate();
         let found = tools.find(|(_, tool)| tool.name == name)?;
@@ -298,7 +301,7 @@ impl Catalog {
         self.offers.as_ref().is_none_or(is_offered).then_some(found)
     }
 
-    /// The tools that this caller is offered.
+    /// The tools that the caller is offered.
     pub(in crate::mcp) fn tools_for(&self, caller: &Caller) -> impl Iterator<Item = &Tool> {
         let is_offered = |tool: &&Tool| {
             let offers = self.offers.as_ref();

@@ -1,7 +1,7 @@
-//! Turns what the catalog says and yields into results of the caller's version.
+//! Builds the results of MCP methods from the catalog, in the shape of the caller's protocol version.
 //!
-//! Promises: a result never carries a member its version does not know; absent members are left
-//! out, never null; lists are made once per version and kept.
+//! Promises: a result never carries a member that its version does not define; absent members are left out, never null;
+//! lists are built once per version and cached.
 //! Does not: decide anything.
 
 use std::cell::OnceCell;
@@ -21,7 +21,7 @@ use crate::mcp::version::question::Question;
 use crate::mcp::version::stateless::SERVER_INFO;
 use crate::mcp::version::{ALL, Version};
 
-/// Makes results; holds the ones that never change.
+/// Builds results and caches those that never change.
 #[derive(Debug)]
 pub(in crate::mcp) struct Results {
     info: ServerInfo,
@@ -30,7 +30,6 @@ pub(in crate::mcp) struct Results {
     lists: [[OnceCell<Vec<u8>>; ALL.len()]; 4],
 }
 
-/// One of the four lists.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::mcp) enum List {
     Tools,
@@ -39,7 +38,7 @@ pub(in crate::mcp) enum List {
     Prompts,
 }
 
-/// A `tools/call` result as it is written, without a detour through a tree.
+/// A `tools/call` result, serialised directly, without a `Value` tree.
 #[derive(Serialize)]
 struct CallResult<'a> {
     content: &'a [Block<'a>],
@@ -79,7 +78,6 @@ impl Results {
         }
     }
 
-    /// The result of `server/discover`.
     pub(in crate::mcp) fn discover(&self, caller: &Caller) -> Value {
         let mut result = Map::new();
         result.insert("supportedVersions".into(), json!([Version::MODERN.name()]));
@@ -89,7 +87,6 @@ impl Results {
         self.finish(result, Version::MODERN, Some(STATIC_TTL_MS))
     }
 
-    /// The result of `initialize`.
     pub(in crate::mcp) fn initialize(&self, version: Version, caller: &Caller) -> Value {
         let mut result = Map::new();
         result.insert("protocolVersion".into(), version.name().into());
@@ -103,7 +100,6 @@ impl Results {
         Value::Object(result)
     }
 
-    /// The answer to one of the list requests.
     pub(in crate::mcp) fn list(
         &self,
         id: &Id,
@@ -112,7 +108,7 @@ impl Results {
         all: &Catalog,
         caller: &Caller,
     ) -> Vec<u8> {
-        // What depends on the caller is not kept.
+        // A list that depends on the caller is not cached.
         let keeps = !matches!(which, List::Tools) || all.offers.is_none();
         let slot = self
             .lists
@@ -130,7 +126,6 @@ impl Results {
         response::success_text(id, text)
     }
 
-    /// The answer to `tools/call`.
     pub(in crate::mcp) fn tool(&self, id: &Id, version: Version, result: &ToolResult) -> Vec<u8> {
         let shape = version.shape();
         let text = |text| [Block::Text { kind: "text", text }];
@@ -163,7 +158,7 @@ impl Results {
         response::success(id, &result)
     }
 
-    /// The answer to `resources/read`. What a read yields may change at any time: no caching.
+    /// The response to `resources/read`. The contents may change at any time, so the result allows no caching.
     pub(in crate::mcp) fn read(
         &self,
         id: &Id,
@@ -176,7 +171,6 @@ impl Results {
         response::success(id, &self.finish(result, version, Some(0)))
     }
 
-    /// The answer to `prompts/get`.
     pub(in crate::mcp) fn prompt(
         &self,
         id: &Id,
@@ -188,7 +182,7 @@ impl Results {
         response::success(id, &self.finish(result, version, None))
     }
 
-    /// The answer to a request that cannot be served before these questions are answered.
+    /// The `input_required` result: the client has to answer `questions` before the request can be served.
     pub(in crate::mcp) fn input_required(
         &self,
         id: &Id,
@@ -208,7 +202,7 @@ impl Results {
         response::success(id, &result)
     }
 
-    /// The answer to `completion/complete`: the first hundred of these, as the schema demands.
+    /// The response to `completion/complete`: the first hundred values, the most that the schema allows.
     pub(in crate::mcp) fn completion(
         &self,
         id: &Id,
@@ -224,10 +218,10 @@ impl Results {
         response::success(id, &self.finish(result, version, None))
     }
 
-    /// The end of a `subscriptions/listen` stream.
+    /// The result that ends a `subscriptions/listen` stream.
     pub(in crate::mcp) fn listened(&self, id: &Id) -> Vec<u8> {
         let mut meta = self.meta.to_string();
-        // The tag is JSON text already: it goes in as it came, as the last member.
+        // The subscription id is JSON text already: it is spliced in unchanged, as the last member.
         meta.pop();
         let tag = id.as_json();
         let text =
@@ -271,8 +265,8 @@ impl Results {
         self.finish(result, version, Some(STATIC_TTL_MS))
     }
 
-    /// Adds what every result of the version has. Everything may depend on the caller's key, hence
-    /// `private`.
+    /// Adds the members that every result of the version has. The cache scope is `private`, because every result may
+    /// depend on the caller's key.
     fn finish(&self, mut result: Map<String, Value>, version: Version, ttl: Option<u64>) -> Value {
         if version.shape().stateless {
             result.insert("resultType".into(), "complete".into());
@@ -293,9 +287,8 @@ impl Results {
     }
 }
 
-/// How long a client may keep what changes with the configuration at most, which is seen within this
-/// time.
+/// How long a client may cache what depends on the configuration: a changed configuration is seen within this time.
 const STATIC_TTL_MS: u64 = 60_000;
 
-/// MCP server/utilities/completion: most values of one answer.
+/// The most values of one completion result (MCP server/utilities/completion).
 const MAX_COMPLETIONS: usize = 100;

@@ -1,4 +1,4 @@
-//! Who calls.
+//! The identity of a caller.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,25 +7,25 @@ use serde_json::{Map, Value};
 
 use crate::mcp::jsonrpc::strict::cut;
 
-/// Whom the transport has found its client to be.
+/// The client's identity as authenticated by the transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Principal {
-    /// [`Principal::STDIO`], or the name of the key that was shown. The same after a restart.
+    /// [`Principal::STDIO`], or the name of the client's key; stable across restarts.
     pub name: Rc<str>,
-    /// Tells apart two keys of one name; empty over stdio. It does not leave the process.
+    /// Distinguishes two keys with the same name; empty over stdio. This value never leaves the process.
     pub proof: Rc<[u8]>,
 }
 
-/// What a client says of itself (`clientInfo`). Nobody has proved it.
+/// The client's own name and version (`clientInfo`), which nothing proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientInfo {
-    /// At most 128 characters.
+    /// The client's name, cut to 128 characters.
     pub name: String,
-    /// At most 128 characters.
+    /// The client's version, cut to 128 characters.
     pub version: String,
 }
 
-/// Who makes one call. Cheap to clone.
+/// The caller of one request. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Caller {
     principal: Rc<Principal>,
@@ -33,23 +33,24 @@ pub struct Caller {
     client: Option<Rc<ClientInfo>>,
 }
 
-/// One client, as far as it can be told from the others: whose share of a budget a call uses. Cheap to clone.
+/// Identifies one client, as far as clients can be told apart: every limit per caller is counted under this id. Cheap
+/// to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum CallerId {
-    /// The client of one session: the process at standard input and output, or a session over HTTP.
+    /// The client of one session: the process at standard input and output, or an HTTP session.
     Session(u64),
-    /// Whoever shows one key at one place, in the era without sessions.
+    /// In the era without sessions: a client with one key at one address.
     Place(Rc<[u8]>),
 }
 
 impl Principal {
-    /// The name of the process at standard input and output.
+    /// The principal's name of the process at standard input and output.
     pub const STDIO: &'static str = "stdio";
-    /// The name of the one key of a configuration that gives its keys no names.
+    /// The principal's name for a configuration with one unnamed key.
     pub const DEFAULT_KEY: &'static str = "default";
 }
 
-/// The process that started this one.
+/// The principal over stdio: the process that started this one.
 impl Default for Principal {
     fn default() -> Principal {
         Principal {
@@ -60,7 +61,7 @@ impl Default for Principal {
 }
 
 impl ClientInfo {
-    /// From the member of a request; `None` without a name.
+    /// Reads `clientInfo`; `None` when it has no name.
     pub(in crate::mcp) fn read(given: Option<&Map<String, Value>>) -> Option<Rc<ClientInfo>> {
         let text = |key| {
             given?
@@ -88,19 +89,19 @@ impl Caller {
         }
     }
 
-    /// Who it is: [`Principal::name`].
+    /// The name of the principal: [`Principal::name`].
     #[must_use]
     pub fn name(&self) -> &str {
         &self.principal.name
     }
 
-    /// What its client says of itself.
+    /// The client's `clientInfo`.
     #[must_use]
     pub fn client(&self) -> Option<&ClientInfo> {
         self.client.as_deref()
     }
 
-    /// Whose share of a budget its calls use.
+    /// The id under which the caller's limits are counted.
     #[must_use]
     pub fn id(&self) -> &CallerId {
         &self.id
@@ -108,13 +109,13 @@ impl Caller {
 }
 
 impl CallerId {
-    /// Whoever shows the key of `principal` at `peer`.
+    /// The id of a client with the key of `principal` at the address `peer`.
     pub(in crate::mcp) fn at(principal: &Principal, peer: &[u8]) -> CallerId {
         CallerId::Place([&*principal.proof, peer].concat().into())
     }
 }
 
-/// One that no other session of the process has.
+/// A new id, unique in the process.
 impl Default for CallerId {
     fn default() -> CallerId {
         CallerId::Session(LAST.fetch_add(1, Ordering::Relaxed))

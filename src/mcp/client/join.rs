@@ -1,13 +1,12 @@
-//! Several futures at once, for a handful of them.
+//! Runs a handful of futures concurrently.
 //!
-//! Promises: all run side by side; results come in the order of completion.
+//! Promises: the futures run concurrently; the results come in the order of completion.
 
 use std::future::poll_fn;
 use std::task::Poll;
 
 use smol::future::BoxedLocal;
 
-/// Runs all of them to their ends.
 pub(in crate::mcp) async fn all<T>(mut open: Vec<BoxedLocal<T>>) -> Vec<T> {
     let mut done = Vec::new();
     poll_fn(|context| {

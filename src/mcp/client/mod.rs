@@ -1,4 +1,4 @@
-//! The client at the other end: its session, what it may use, what it is told and what it can be asked.
+//! The connected client: its session, its share of the limits, its notifications and its answers.
 
 pub(in crate::mcp) mod caller;
 pub(in crate::mcp) mod join;

@@ -1,11 +1,10 @@
-//! The client of one call, as its handler sees it: what it can do, and how to ask it.
+//! The client of one call from the handler's view: its capabilities, and how to ask it.
 //!
-//! Promises: a handler is written once for both eras. In versions with a handshake a question is a
-//! request to the client and its answer comes while the handler waits; in 2026-07-28 the call ends
-//! with the questions (`input_required`) and the handler runs *again from its beginning* when the
-//! client comes back, with the answers at hand. So whatever a handler does before it asks, it does
-//! once a round: ask first, act afterwards, and ask the same questions each time.
-//! Does not: ask for what the client did not declare.
+//! Promises: a handler is written once for both eras. In versions with a handshake a question is a request to the
+//! client, and the handler waits for the answer. In 2026-07-28 the call ends with the questions (`input_required`), and
+//! the handler runs *again from its beginning* when the client sends the answers. So every action before a question is
+//! repeated in each round trip: a handler asks first, acts afterwards, and asks the same questions each time.
+//! Does not: ask a question whose capability the client did not declare.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -29,18 +28,18 @@ use crate::mcp::version::question::{Abilities, Answers, Kind, Question};
 #[derive(Clone)]
 pub struct Peer(Rc<Inner>);
 
-/// Why a question has no answer. In 2026-07-28 none of these comes about: the call ends instead.
+/// Why a question got no answer. In 2026-07-28 none of these errors occurs, because the call ends instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AskError {
-    /// The client did not say that it can answer such a question.
+    /// The client did not declare the capability to answer this kind of question.
     Unable(Kind),
-    /// There is no way to ask it, or too much on the way already.
+    /// The session has no stream to the client, or too many questions are open.
     Unreachable,
-    /// It took too long.
+    /// The client did not answer in time.
     TimedOut(Kind),
-    /// It answered with an error; its words.
+    /// The client answered with an error; the text is its error message.
     Refused(String),
-    /// It answered something else than was asked.
+    /// The client's answer does not fit the question.
     Malformed(Kind),
 }
 
@@ -50,27 +49,27 @@ pub(in crate::mcp) struct Inner {
     pub(in crate::mcp) abilities: Abilities,
     pub(in crate::mcp) sink: ClientSink,
     pub(in crate::mcp) session: Rc<Session>,
-    /// Below this nothing is logged; `None` for nothing at all.
+    /// The lowest level that is logged to the client; `None` disables logging.
     pub(in crate::mcp) log_level: Option<Level>,
-    /// Of the stateless era.
+    /// The round trips of the call; only in the stateless era.
     pub(in crate::mcp) rounds: Option<InputRounds>,
 }
 
-/// What is known from earlier rounds of a call, and the way to end this one with questions.
+/// The answers from earlier round trips, and the channel that ends this one with questions.
 pub(in crate::mcp) struct InputRounds {
-    /// Sealed by us.
+    /// The answers from the signed `requestState`.
     settled: RefCell<Map<String, Value>>,
-    /// As the client sent them.
+    /// The answers in this request, not yet checked.
     given: RefCell<Map<String, Value>>,
     demand: Sender<InputRequest>,
 }
 
-/// Why a handler cannot go on in this round.
+/// Why a handler cannot continue in this round trip.
 #[derive(Debug)]
 pub(in crate::mcp) enum InputRequest {
-    /// These have to be answered; those are.
+    /// The questions that need an answer, and the answers so far.
     Input(Vec<Question>, Map<String, Value>),
-    /// These the client has to be capable of.
+    /// The capabilities that the client has to declare.
     Capability(Vec<Kind>),
 }
 
@@ -79,39 +78,39 @@ impl Peer {
         Peer(Rc::new(inner))
     }
 
-    /// The version that is spoken.
+    /// The protocol version of the call.
     #[must_use]
     pub fn version(&self) -> Version {
         self.0.version
     }
 
-    /// Who calls.
+    /// The caller of the call.
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.0.caller
     }
 
-    /// Whether the client said that it can answer this kind of question.
+    /// Whether the client declared the capability to answer this kind of question.
     #[must_use]
     pub fn can(&self, kind: Kind) -> bool {
         let known = kind != Kind::Form || self.0.version.shape().titles;
         known && self.0.abilities.has(kind)
     }
 
-    /// Asks, and waits for all the answers.
+    /// Asks the client and waits for all answers.
     ///
     /// # Errors
     /// See [`AskError`].
     pub async fn ask(&self, questions: Vec<Question>) -> Result<Answers, AskError> {
         match &self.0.rounds {
             Some(rounds) => Ok(self.ask_in_rounds(rounds, questions).await),
-            // Its catalog does not say that it asks.
+            // The catalog does not declare that its handlers ask (`asks`).
             None if self.0.version.shape().stateless => Err(AskError::Unreachable),
             None => self.ask_at_once(questions).await,
         }
     }
 
-    /// Sends a log message, if the server offers logging and the client wants this level.
+    /// Sends a log message when the server declares logging and the client wants this level.
     pub fn log(&self, level: Level, data: &Value) {
         if self.0.log_level.is_none_or(|wanted| level < wanted) {
             return;
@@ -121,7 +120,7 @@ impl Peer {
             "method": "notifications/message",
             "params": {"level": level.name(), "data": data},
         });
-        // Like progress: no harm is done when it does not get through.
+        // Sent like progress, because a lost log message does no harm.
         self.0.sink.offer_progress(note.to_string().into_bytes());
     }
 
@@ -185,7 +184,7 @@ impl Peer {
         }
     }
 
-    /// On the call's own stream, or else on the session's.
+    /// Sends on the call's own stream, or on the session's when the call has none.
     fn send(&self, text: String) -> bool {
         let text = text.into_bytes();
         self.0.sink.offer(text.clone()) || self.0.session.sink().offer(text)
@@ -193,7 +192,7 @@ impl Peer {
 }
 
 impl InputRounds {
-    /// `settled` comes from our own seal, `given` from the client.
+    /// `settled` comes from a signed `requestState`, `given` from the client.
     pub(in crate::mcp) fn new(
         settled: Map<String, Value>,
         given: Map<String, Value>,
@@ -207,7 +206,7 @@ impl InputRounds {
         (rounds, demands)
     }
 
-    /// An answer that is none to this question is asked for again.
+    /// The answer to a question. An answer that does not fit its question is dropped, and the question is asked again.
     fn answer(&self, question: &Question) -> Option<Value> {
         let key = &question.key;
         if let Some(settled) = self.settled.borrow().get(key) {
@@ -221,15 +220,15 @@ impl InputRounds {
         Some(given)
     }
 
-    /// The engine drops the handler, which therefore never goes on.
+    /// Ends the round trip: the engine drops the handler, so this future never resolves.
     async fn end<T>(&self, demand: InputRequest) -> T {
-        // Full when two parts of one handler ask at once: the first demand stands.
+        // The channel is full when two parts of one handler ask at once: the first demand counts.
         let _ = self.demand.try_send(demand);
         future::pending().await
     }
 }
 
-/// Tells the client, when dropped, that its answer is not wanted any more.
+/// When dropped, tells the client that its answer is no longer needed.
 struct Withdraw<'a>(&'a Peer, Option<u64>);
 
 impl Withdraw<'_> {
@@ -285,5 +284,5 @@ fn words(error: &Value) -> String {
     crate::mcp::jsonrpc::strict::cut(message.unwrap_or("no message"), 200)
 }
 
-/// Time enough for a person.
+/// Time enough for a person to answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);

@@ -1,7 +1,8 @@
 //! A bounded number of places that callers share.
 //!
-//! Promises: a place is free again when its [`Place`] is dropped; where there are several callers, whoever holds as many
-//! as are still free gets no more, so that one alone gets half of them and some are always left for the next.
+//! Promises: a place is free again when its [`Place`] is dropped. Where several callers share the places, a caller that
+//! holds as many places as are still free gets no more: one caller alone gets half of the places, and some are always
+//! left for the next caller.
 //! Does not: wait for a place.
 
 use std::cell::{Cell, RefCell};
@@ -11,45 +12,45 @@ use std::rc::Rc;
 
 use super::caller::CallerId;
 
-/// Cheap to clone; clones share the places.
+/// A bounded set of places. Cheap to clone; clones share the places.
 #[derive(Clone, Debug)]
 pub struct Places(Rc<PlacesState>);
 
 #[derive(Debug)]
 struct PlacesState {
     limit: usize,
-    /// There is one caller only, who may have them all.
+    /// True when the program has a single caller, which may take every place.
     alone: bool,
     taken: Cell<usize>,
     held: RefCell<HashMap<CallerId, usize>>,
 }
 
-/// One place, until dropped.
+/// A place taken by a caller; dropping the place frees it.
 #[derive(Debug)]
 pub struct Place {
     room: Rc<PlacesState>,
     caller: CallerId,
 }
 
-/// Why there is no place for this caller.
+/// The error for a caller that gets no place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoPlace {
-    /// All there are.
+    /// The number of places, taken or free.
     pub limit: usize,
-    /// Those in use.
+    /// The number of places taken by all callers.
     pub taken: usize,
-    /// Of these, the caller's own.
+    /// The number of places taken by this caller.
     pub held: usize,
 }
 
 impl Places {
-    /// Places of a program with one caller.
+    /// Places for a program with a single caller, which may take every place.
     #[must_use]
     pub fn alone(limit: usize) -> Places {
         Places::new(limit, true)
     }
 
-    /// Places of a program with any number of callers.
+    /// Places for a program with any number of callers, each of which gets a share.
     #[must_use]
     pub fn shared(limit: usize) -> Places {
         Places::new(limit, false)
@@ -67,7 +68,7 @@ impl Places {
     /// Takes a place.
     ///
     /// # Errors
-    /// When none is free, or the caller has its share.
+    /// When no place is free, or the caller has its share.
     pub fn enter(&self, caller: &CallerId) -> Result<Place, NoPlace> {
         let PlacesState {
             limit,
@@ -95,13 +96,13 @@ impl Places {
 }
 
 impl Place {
-    /// Whose it is.
+    /// The caller that holds the place.
     #[must_use]
     pub fn caller(&self) -> &CallerId {
         &self.caller
     }
 
-    /// Makes it another caller's, who may have more than its share by that.
+    /// Gives the place to another caller, which may exceed its share that way.
     pub fn pass_to(&mut self, next: &CallerId) {
         self.room.release(&self.caller);
         self.caller = next.clone();
@@ -110,11 +111,11 @@ impl Place {
 }
 
 impl PlacesState {
-    /// One that the caller held is held no longer.
+    /// Gives back one of the caller's places.
     fn release(&self, caller: &CallerId) {
         let mut held = self.held.borrow_mut();
         let left = held.get(caller).map_or(0, |own| own.saturating_sub(1));
-        // Who holds nothing is forgotten: callers come and go without end.
+        // A caller without a place is removed from the table, because callers come and go without end.
         match left {
             0 => held.remove(caller),
             left => held.insert(caller.clone(), left),

@@ -1,8 +1,8 @@
-//! Progress of one call, told to a client that asked for it.
+//! Progress notifications of one call, for a client that asked for them.
 //!
-//! Promises: without a token every report costs one comparison; reported values strictly increase,
-//! at most ten a second go out, none after the answer, and none when the client does not keep up.
-//! Does not: invent reports; the tool says how far it is.
+//! Promises: without a progress token every report costs one comparison; reported values strictly increase, at most ten
+//! notifications a second are sent, none after the response, and none while the client does not keep up.
+//! Does not: invent reports; the tool reports its progress.
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,7 +15,7 @@ use super::sink::ClientSink;
 use crate::mcp::jsonrpc::message::Id;
 use crate::mcp::version::Version;
 
-/// Tells the client how far a call is. Cheap to clone.
+/// Reports a call's progress to its client. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Progress(Option<Rc<Wanted>>);
 
@@ -40,14 +40,14 @@ impl Progress {
         }))
     }
 
-    /// Whether the client asked: skip costly preparations when it did not.
+    /// Whether the client asked for progress; when it did not, a handler can skip costly preparations.
     #[must_use]
     pub fn is_wanted(&self) -> bool {
         self.0.as_ref().is_some_and(|wanted| !wanted.closed.get())
     }
 
-    /// Reports `done` of `total` in any unit. A value that does not exceed the last one sent, one
-    /// that comes too soon, or one the client has no room for, is dropped.
+    /// Reports `done` of `total` in any unit. A report is dropped when its value does not exceed the last one sent,
+    /// when it comes too soon, or when the client has no room for it.
     pub fn report(&self, done: f64, total: Option<f64>, message: &str) {
         let Some(wanted) = &self.0 else { return };
         let now = Instant::now();
@@ -86,7 +86,7 @@ impl Wanted {
             rest.insert("message".into(), message.into());
         }
         let rest = Value::Object(rest).to_string();
-        // The token is JSON text already: splice it in as the first member.
+        // The token is JSON text already: it is spliced in as the first member.
         let rest = rest.strip_prefix('{').unwrap_or_default();
         let token = self.token.as_json();
         format!(
@@ -102,5 +102,5 @@ impl fmt::Debug for Wanted {
     }
 }
 
-/// The shortest time between two reports of one call.
+/// The shortest time between two notifications of one call.
 const INTERVAL: Duration = Duration::from_millis(100);

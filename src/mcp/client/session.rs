@@ -1,10 +1,9 @@
-//! What one connection (stdio) or one session over HTTP remembers: the negotiated version, the calls
-//! in flight, the questions to the client, the resources it subscribed to.
+//! The state of one stdio connection or HTTP session: the negotiated version, the calls in flight, the open questions
+//! to the client, and its resource subscriptions.
 //!
-//! Promises: an id is in flight from the moment its request was accepted until its [`Ticket`] is
-//! dropped, which the front door does after the answer is written; a call that was cancelled
-//! yields no answer.
-//! Does not: serve requests of the stateless era, which need nothing of it but the cancel table.
+//! Promises: an id is in flight from the moment its request is accepted until its [`Ticket`] is dropped, which the
+//! transport does after the response is written; a cancelled call yields no response.
+//! Does not: serve requests of the stateless era, which use only the table of cancellable calls.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -24,19 +23,19 @@ use crate::mcp::version::Version;
 use crate::mcp::version::log_level::Level;
 use crate::mcp::version::question::Abilities;
 
-/// The state of one peer.
+/// The state of one client.
 #[derive(Debug, Default)]
 pub struct Session {
     negotiated: Cell<Option<Version>>,
     calls: RefCell<HashMap<Id, Rc<Cancel>>>,
     principal: Rc<Principal>,
     caller: CallerId,
-    /// What the client said of itself in its handshake.
+    /// The client's name and version from its handshake.
     client: RefCell<Option<Rc<ClientInfo>>>,
     abilities: Cell<Abilities>,
-    /// The least level the client wants logged, once it said so.
+    /// The lowest level that the client wants logged; `None` until it sets one.
     log_level: Cell<Option<Level>>,
-    /// What the client has yet to answer, by the numbers of our requests.
+    /// The server's requests that the client has not answered yet, by number.
     asked: RefCell<HashMap<u64, Sender<Answer>>>,
     last_asked: Cell<u64>,
     subscriber: Rc<Subscriber>,
@@ -45,50 +44,50 @@ pub struct Session {
 /// A client's answer: a result or an error object.
 type Answer = Result<Value, Value>;
 
-/// A request of ours that the client has yet to answer; dropping it makes the answer unwanted.
+/// An open request of the server; dropping it discards the answer.
 pub(in crate::mcp) struct Asked {
     session: Rc<Session>,
     id: u64,
     answer: Receiver<Answer>,
 }
 
-/// The proof that a call is in flight; dropping it ends that.
+/// Marks a call as in flight until dropped.
 pub(in crate::mcp) struct Ticket {
     session: Rc<Session>,
     id: Id,
     cancel: Rc<Cancel>,
 }
 
-/// The way to end a call from outside.
+/// Ends a call from outside.
 #[derive(Debug, Default)]
 pub(in crate::mcp) struct Cancel {
     end: Cell<Option<End>>,
     waker: RefCell<Option<Waker>>,
 }
 
-/// Why a call ends before its work.
+/// Why a call ends before its work is done.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::mcp) enum End {
-    /// Its client cancelled it, and gets no answer.
+    /// The client cancelled the call and gets no response.
     Cancelled,
-    /// It took too long.
+    /// The call exceeded its time limit.
     Late,
-    /// The program ends.
+    /// The program stops.
     Ending,
-    /// Its session was ended.
+    /// The session was ended.
     SessionEnded,
-    /// Its client has left, and so have those of many others.
+    /// The client has disconnected, and so have those of many other calls.
     Crowded,
 }
 
 impl Session {
-    /// A peer that has not initialized yet.
+    /// A session whose client has not initialized yet.
     #[must_use]
     pub fn new() -> Rc<Session> {
         Rc::default()
     }
 
-    /// A peer whose version is known without a handshake in this session.
+    /// A session whose version is known without a handshake.
     #[must_use]
     pub fn assuming(version: Version) -> Rc<Session> {
         let session = Session::new();
@@ -96,8 +95,8 @@ impl Session {
         session
     }
 
-    /// A client that the transport knows as this principal. What the client keeps for us between
-    /// two requests (`requestState`) is good only for the same one.
+    /// A session of an authenticated client. State that the client stores between two requests (`requestState`) is
+    /// valid only for the same principal.
     #[must_use]
     pub fn of(principal: Rc<Principal>) -> Rc<Session> {
         Rc::new(Session {
@@ -106,8 +105,8 @@ impl Session {
         })
     }
 
-    /// The same for one request of the era without sessions, from that peer: all requests with the same key from
-    /// there are one caller's.
+    /// A session for one request of the stateless era from `peer`: all requests with the same key from the same peer
+    /// count as one caller's.
     #[must_use]
     pub fn for_request(principal: Rc<Principal>, peer: &[u8]) -> Rc<Session> {
         Rc::new(Session {
@@ -117,13 +116,13 @@ impl Session {
         })
     }
 
-    /// Whose share of a budget its requests use.
+    /// The caller whose share of the limits the session's requests use.
     #[must_use]
     pub fn caller_id(&self) -> &CallerId {
         &self.caller
     }
 
-    /// Who makes a request of this session. `client` is what the request itself says of its client, if it has to.
+    /// The caller of a request in this session; `client` is the request's own `clientInfo`, where the version has it.
     pub(in crate::mcp) fn caller(&self, client: Option<Rc<ClientInfo>>) -> Caller {
         let client = client.or_else(|| self.client.borrow().clone());
         Caller::new(Rc::clone(&self.principal), self.caller.clone(), client)
@@ -133,19 +132,19 @@ impl Session {
         self.client.replace(client);
     }
 
-    /// Gives the session a way to its client for what belongs to no request; it replaces the one
-    /// before. Without one such messages are not sent.
+    /// Sets the sink for messages that belong to no request; it replaces the previous one. Without a sink such messages
+    /// are dropped.
     pub fn attach(&self, sink: ClientSink) {
         self.subscriber.set_sink(sink);
     }
 
-    /// The version agreed on by `initialize`, if it has been.
+    /// The version that `initialize` negotiated; `None` before that.
     #[must_use]
     pub fn version(&self) -> Option<Version> {
         self.negotiated.get()
     }
 
-    /// Ends every call in flight: the session is over.
+    /// Ends every call in flight, because the session is over.
     pub fn end_calls(&self) {
         let calls: Vec<_> = self.calls.borrow().values().cloned().collect();
         for cancel in calls {
@@ -153,7 +152,7 @@ impl Session {
         }
     }
 
-    /// How many calls are in flight.
+    /// The number of calls in flight.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.calls.borrow().len()
@@ -191,7 +190,7 @@ impl Session {
         self.subscriber.sink()
     }
 
-    /// Makes room for the answer to a request of ours; `None` when there are too many already.
+    /// Registers a request of the server; `None` when too many are open.
     pub(in crate::mcp) fn ask(self: &Rc<Self>) -> Option<Asked> {
         let mut asked = self.asked.borrow_mut();
         if asked.len() >= MAX_ASKED {
@@ -209,7 +208,7 @@ impl Session {
         })
     }
 
-    /// Hands an answer to whoever asked. One that nobody waits for is ignored.
+    /// Delivers a client's response to the call that asked. A response to no open request is ignored.
     pub(in crate::mcp) fn answered(&self, response: Response) {
         let Ok(id) = response.id.as_json().parse() else {
             return;
@@ -224,7 +223,7 @@ impl Session {
         self.calls.borrow().contains_key(id)
     }
 
-    /// Marks the id as in flight; the caller has checked that it is not.
+    /// Marks the id as in flight; the caller has checked that it is not in flight already.
     pub(in crate::mcp) fn open(self: &Rc<Self>, id: Id) -> Ticket {
         let cancel = Rc::<Cancel>::default();
         self.calls.borrow_mut().insert(id.clone(), cancel.clone());
@@ -236,7 +235,7 @@ impl Session {
         }
     }
 
-    /// Drops that call. An unknown or finished one: nothing happens, as the protocol has it.
+    /// Cancels a call. An unknown or finished id is ignored, as the protocol requires.
     pub(in crate::mcp) fn cancel(&self, id: &Id) {
         let found = self.calls.borrow().get(id).cloned();
         if let Some(cancel) = found {
@@ -246,7 +245,7 @@ impl Session {
 }
 
 impl Cancel {
-    /// Ends the call; the first reason stands.
+    /// Ends the call; the first reason counts.
     pub(in crate::mcp) fn end(&self, why: End) {
         self.end.set(self.end.get().or(Some(why)));
         if let Some(waker) = self.waker.take() {
@@ -256,7 +255,7 @@ impl Cancel {
 }
 
 impl End {
-    /// What the client is told.
+    /// The error message for the client.
     pub(in crate::mcp) fn tell(self) -> &'static str {
         match self {
             End::Cancelled => "the call was cancelled",
@@ -277,11 +276,10 @@ impl Asked {
         self.id
     }
 
-    /// Waits for it.
     pub(in crate::mcp) async fn answer(&self) -> Answer {
         match self.answer.recv().await {
             Ok(answer) => answer,
-            // Its other end is in the session, which this keeps.
+            // The session, which this value keeps alive, holds the sender.
             Err(_) => std::future::pending().await,
         }
     }
@@ -294,7 +292,6 @@ impl Drop for Asked {
 }
 
 impl Ticket {
-    /// Waits until the call is ended from outside.
     pub(in crate::mcp) async fn ended(&self) -> End {
         poll_fn(|context| {
             if let Some(end) = self.cancel.end.get() {
@@ -327,5 +324,5 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// Questions to one client that wait for their answers.
+/// The limit on open questions to one client.
 const MAX_ASKED: usize = 64;

@@ -1,8 +1,8 @@
-//! The way from the engine to a client for everything that is no answer.
+//! The engine's channel to a client for notifications and requests; responses go another way.
 //!
-//! Promises: whoever offers learns whether the message was taken; progress may have a way of its
-//! own, on which less may wait.
-//! Does not: keep, order or write anything; the front door does.
+//! Promises: the caller learns whether a message was accepted; progress may have a channel of its own, with a shorter
+//! queue.
+//! Does not: queue, order or write messages; the transport does.
 
 use std::fmt;
 use std::rc::Rc;
@@ -10,8 +10,8 @@ use std::rc::Rc;
 use crate::mcp::jsonrpc::line_separators;
 use crate::mcp::jsonrpc::message::Id;
 
-/// Takes messages for the client. The front door makes it: a line on stdout, an event on a
-/// request's own stream. Cheap to clone.
+/// Sends messages to the client. The transport creates the sink: its messages become lines on stdout or events on a
+/// request's stream. Cheap to clone.
 #[derive(Clone)]
 pub struct ClientSink {
     all: Offer,
@@ -22,7 +22,7 @@ pub struct ClientSink {
 
 type Offer = Rc<dyn Fn(Vec<u8>) -> bool>;
 
-/// How long the answer of one request may be: known for certain only when it is made. Cheap to clone.
+/// The limit on one response's length, which is known for certain only when the response is built. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct AnswerRoom {
     sink: ClientSink,
@@ -30,7 +30,7 @@ pub struct AnswerRoom {
 }
 
 impl AnswerRoom {
-    /// AnswerRoom for the answer to the request of this id.
+    /// The room in the response to the request with this id.
     pub(in crate::mcp) fn of(sink: &ClientSink, id: &Id) -> AnswerRoom {
         AnswerRoom {
             sink: sink.clone(),
@@ -38,7 +38,7 @@ impl AnswerRoom {
         }
     }
 
-    /// Bytes that the result may have at this moment; `None`: any number.
+    /// The number of bytes that the result may have now; `None` for no limit.
     #[must_use]
     pub fn bytes(&self) -> Option<usize> {
         let most = self.sink.most.as_ref()?()?;
@@ -47,9 +47,8 @@ impl AnswerRoom {
 }
 
 impl ClientSink {
-    /// A sink that belongs to one request and ends with its answer. `offer` gets each message
-    /// (JSON text without a line end) and answers whether it took it; it must neither block nor
-    /// grow without bound.
+    /// A sink that belongs to one request and ends with its response. `offer` gets each message (JSON text without a
+    /// line end) and returns whether it accepted the message; `offer` must neither block nor grow without bound.
     pub fn new(offer: impl Fn(Vec<u8>) -> bool + 'static) -> ClientSink {
         ClientSink {
             all: Rc::new(offer),
@@ -59,7 +58,7 @@ impl ClientSink {
         }
     }
 
-    /// A sink that carries what belongs to any number of requests and outlives them.
+    /// A sink for the messages of any number of requests, which outlives them.
     pub fn shared(offer: impl Fn(Vec<u8>) -> bool + 'static) -> ClientSink {
         ClientSink {
             shared: true,
@@ -67,22 +66,23 @@ impl ClientSink {
         }
     }
 
-    /// Sends progress through this instead. It may refuse sooner: a report that is not taken is
-    /// dropped without harm, while a subscription whose notification is not taken has to end.
+    /// Sends progress through `offer` instead. This function may refuse sooner: a progress report that is not accepted
+    /// is dropped without harm, while a subscription whose notification is not accepted has to end.
     #[must_use]
     pub fn with_progress(mut self, offer: impl Fn(Vec<u8>) -> bool + 'static) -> ClientSink {
         self.progress = Some(Rc::new(offer));
         self
     }
 
-    /// Bounds the answer, too, at the moment when it is made: `most` says in bytes to how much, if it does.
+    /// Limits the response as well: `most` returns the limit in bytes at the moment when the response is built, or
+    /// `None` for no limit.
     #[must_use]
     pub fn with_most(mut self, most: impl Fn() -> Option<usize> + 'static) -> ClientSink {
         self.most = Some(Rc::new(most));
         self
     }
 
-    /// A sink that takes nothing.
+    /// A sink that accepts no message.
     #[must_use]
     pub fn closed() -> ClientSink {
         ClientSink::new(|_| false)
@@ -113,5 +113,5 @@ impl fmt::Debug for ClientSink {
     }
 }
 
-/// Bytes of an answer around the result of a tool, with `_meta` and the members that do not grow.
+/// Bytes of a response around a tool's result: `_meta` and the members that do not grow.
 const ENVELOPE: usize = 4096;

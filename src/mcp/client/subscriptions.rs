@@ -1,10 +1,9 @@
-//! What happens while nobody asks: changes, told to those who want to hear of them.
+//! Change notifications and their subscribers.
 //!
-//! Promises: a subscriber hears exactly the kinds and resources it asked for; a stream that does not keep
-//! up is ended, never left with a gap it cannot know of; a resource is watched once however many
-//! listen to it, and no longer than somebody does,
-//! at the expense of one who does.
-//! Does not: coalesce; who signals decides how often.
+//! Promises: a subscriber gets exactly the kinds and resources that it asked for; a stream that does not keep up is
+//! ended, so that it never has an unnoticed gap; a resource is watched once for all its subscribers, as long as it has
+//! one, and the watch counts against the share of one of them.
+//! Does not: coalesce notifications; the watcher decides how often it notifies.
 
 mod read_error;
 mod subscriber;
@@ -23,41 +22,40 @@ pub(in crate::mcp) use self::subscriber::{Lists, SUBSCRIPTION_ID, Subscriber};
 use super::caller::Caller;
 use super::places::{Place, Places};
 
-/// Through this handlers tell that something changed. Cheap to clone; the clone in the
-/// [`Catalog`](crate::mcp::catalog::Catalog) is the one that reaches the clients.
+/// Reports changes to the subscribed clients. Cheap to clone; the notifier in the
+/// [`Catalog`](crate::mcp::catalog::Catalog) and its clones reach the clients.
 #[derive(Clone, Debug)]
 pub struct Notifier(Rc<Hub>);
 
-/// Keeps a resource watched until it is dropped.
+/// Keeps a resource watched; dropping the guard ends the watch.
 pub struct WatchGuard(#[expect(dead_code, reason = "held, not read")] Box<dyn Any>);
 
-/// How a resource is watched.
+/// The functions that permit and start the watch of a resource.
 pub struct Watcher {
-    /// Whether this caller may watch this URI: asked for each one who subscribes.
+    /// Decides for every subscriber whether it may watch the URI.
     permits: Permits,
-    /// Starts to watch, once for all who subscribe.
+    /// Starts the watch, once for all subscribers.
     start: Start,
 }
 
-/// Whether this caller may watch this URI.
 type Permits = Box<dyn Fn(&str, &Caller) -> Result<(), ReadError>>;
 
-/// Starts to watch the resource of this URI; what it yields is kept for as long as somebody listens.
+/// Starts to watch the resource with this URI; the guard is kept as long as the resource has a subscriber.
 type Start = Box<dyn Fn(String) -> BoxedLocal<Result<WatchGuard, ReadError>>>;
 
-/// A resource that somebody listens to.
+/// A resource with at least one subscriber.
 pub(in crate::mcp) struct WatchedResource {
     uri: Rc<str>,
     watch: OnceCell<WatchGuard>,
-    /// Why nobody can listen to it any more.
+    /// Set when the resource can no longer be watched: the reason.
     over: RefCell<Option<ReadError>>,
-    /// Of the first of those who listen; a resource that never changes needs none.
+    /// The place of the first subscriber. A resource that never changes takes none.
     place: RefCell<Option<Place>>,
-    /// Who listens, in the order in which they came.
+    /// The subscribers in the order of their subscriptions.
     listeners: RefCell<Vec<Caller>>,
 }
 
-/// That a caller listens to a resource, until dropped.
+/// A caller's subscription to a resource, until dropped.
 pub(in crate::mcp) struct Listening {
     watched: Rc<WatchedResource>,
     caller: Caller,
@@ -72,7 +70,7 @@ struct Hub {
 }
 
 impl Notifier {
-    /// A notifier without listeners, which has at most so many resources watched at the same time.
+    /// A notifier without subscribers; `watches` limits how many resources are watched at once.
     #[must_use]
     pub fn new(watches: Places) -> Notifier {
         Notifier(Rc::new(Hub {
@@ -83,32 +81,32 @@ impl Notifier {
         }))
     }
 
-    /// The list of tools is another one now.
+    /// Notifies subscribers that the list of tools has changed.
     pub fn tools_changed(&self) {
         self.list_changed("notifications/tools/list_changed", |lists| lists.tools);
     }
 
-    /// The list of prompts is another one now.
+    /// Notifies subscribers that the list of prompts has changed.
     pub fn prompts_changed(&self) {
         self.list_changed("notifications/prompts/list_changed", |lists| lists.prompts);
     }
 
-    /// The list of resources or of templates is another one now.
+    /// Notifies subscribers that the list of resources or templates has changed.
     pub fn resources_changed(&self) {
         self.list_changed("notifications/resources/list_changed", |lists| {
             lists.resources
         });
     }
 
-    /// This resource has other contents now; `uri` as it was given to its watcher.
+    /// Notifies subscribers that a resource has changed; `uri` is the URI that its watcher got.
     pub fn resource_updated(&self, uri: &str) {
         let wants = |subscriber: &Subscriber| subscriber.resources.borrow().contains_key(uri);
         self.tell(wants, "notifications/resources/updated", Some(uri));
     }
 
-    /// Lets callers hear no more of the resources that are withdrawn from them, until they subscribe anew and their
-    /// watcher permits it. A `subscriptions/listen` stream that loses one ends, so that its client can ask what is left
-    /// to it.
+    /// Ends subscriptions to the resources that `is_withdrawn` names for a caller, until the caller subscribes again
+    /// and the watcher permits it. A `subscriptions/listen` stream that loses a resource ends, so that its client can
+    /// ask which resources it may still watch.
     pub fn withdraw(&self, is_withdrawn: impl Fn(&str, &Caller) -> bool) {
         let mut gone = Vec::new();
         self.0.watched.borrow_mut().retain(|uri, watched| {
@@ -127,8 +125,8 @@ impl Notifier {
         self.end_those_without(|listening| is_withdrawn(&listening.watched.uri, &listening.caller));
     }
 
-    /// This resource cannot be watched any more, for this reason. Whoever listens to it is told of a change, as the
-    /// way to the reason is to read it; then it is as after [`withdraw`](Notifier::withdraw).
+    /// Ends the watch of a resource for the reason `why`. Subscribers get a change notification, because reading the
+    /// resource returns the reason; otherwise the effect is that of [`withdraw`](Notifier::withdraw).
     pub fn lost(&self, uri: &str, why: &str) {
         let gone = self.0.watched.borrow_mut().remove(uri);
         if let Some(watched) = gone.and_then(|gone| gone.upgrade()) {
@@ -152,7 +150,7 @@ impl Notifier {
         }
     }
 
-    /// From now on the subscriber hears; once, however often it is added.
+    /// Adds a subscriber; adding it again has no effect.
     pub(in crate::mcp) fn add(&self, subscriber: &Rc<Subscriber>) {
         if self.0.closed.get() {
             return subscriber.end();
@@ -163,14 +161,14 @@ impl Notifier {
         subscribers.push(Rc::downgrade(subscriber));
     }
 
-    /// How many `subscriptions/listen` streams are open.
+    /// The number of open `subscriptions/listen` streams.
     pub(in crate::mcp) fn streams(&self) -> usize {
         let subscribers = self.0.subscribers.borrow();
         let open = subscribers.iter().filter_map(Weak::upgrade);
         open.filter(|subscriber| subscriber.tag.is_some()).count()
     }
 
-    /// Ends every `subscriptions/listen` stream, now and for good.
+    /// Ends every `subscriptions/listen` stream and accepts no more.
     pub(in crate::mcp) fn close(&self) {
         self.0.closed.set(true);
         for subscriber in self.subscribers() {
@@ -178,10 +176,10 @@ impl Notifier {
         }
     }
 
-    /// Has the resource watched, by its watcher unless somebody else's serves already.
+    /// Watches a resource, or joins the watch that another caller has started.
     ///
     /// # Errors
-    /// The watcher's, or when so many are watched that there is no place for one of this caller's.
+    /// The watcher's error, or the error that the caller has no place left for a watch.
     pub(in crate::mcp) async fn watch(
         &self,
         uri: &str,
@@ -209,7 +207,7 @@ impl Notifier {
         over.map_or(Ok(listening), Err)
     }
 
-    /// What others can join from now on.
+    /// Starts a watch that other callers can join.
     fn begin(&self, uri: &str, caller: Option<&Caller>) -> Result<Rc<WatchedResource>, ReadError> {
         if uri.len() > MAX_URI_BYTES {
             let text = format!(
@@ -254,7 +252,7 @@ impl Notifier {
         }
     }
 
-    /// A copy: a sink that is told something may lead back here.
+    /// Copies the list, because a sink may call back into this hub.
     fn subscribers(&self) -> Vec<Rc<Subscriber>> {
         self.0
             .subscribers
@@ -275,7 +273,8 @@ impl WatchedResource {
     }
 }
 
-/// Whoever listens no more must not pay for those who still do.
+/// A caller that unsubscribed must not pay for the watch that others still use: its place passes to the next
+/// subscriber.
 impl Drop for Listening {
     fn drop(&mut self) {
         let WatchedResource {
@@ -298,7 +297,7 @@ impl Drop for Listening {
 }
 
 impl Watcher {
-    /// A watcher of what everybody may watch.
+    /// A watcher for a resource that every caller may watch.
     pub fn new(
         start: impl Fn(String) -> BoxedLocal<Result<WatchGuard, ReadError>> + 'static,
     ) -> Watcher {
@@ -308,7 +307,8 @@ impl Watcher {
         }
     }
 
-    /// Has `permits` decide who may watch which URI: for each one who subscribes, before and after the watch is set up.
+    /// Sets the function that decides who may watch which URI. It is asked for every subscriber, before and after the
+    /// watch is set up.
     #[must_use]
     pub fn permitting(
         self,
@@ -320,13 +320,14 @@ impl Watcher {
 }
 
 impl WatchGuard {
-    /// Holds whatever does the watching, such as a task; it is dropped when nobody listens any more.
+    /// Holds what keeps the watch going, such as a task; it is dropped with the last subscriber.
     pub fn new(guard: impl Any) -> WatchGuard {
         WatchGuard(Box::new(guard))
     }
 }
 
-/// For a program with one caller; who has several says how much there is to share out.
+/// A notifier for a program with a single caller. A program with several callers passes shared places to
+/// [`Notifier::new`].
 impl Default for Notifier {
     fn default() -> Notifier {
         Notifier::new(Places::alone(WATCHES))
@@ -351,7 +352,7 @@ impl fmt::Debug for Listening {
     }
 }
 
-/// Of a watched resource, which is kept for as long as somebody listens.
+/// The length limit of a watched resource's URI, which is stored as long as the watch lasts.
 const MAX_URI_BYTES: usize = 2048;
-/// Resources that are watched at the same time, unless somebody says otherwise.
+/// The default limit on resources watched at the same time.
 const WATCHES: usize = 1024;

@@ -1,12 +1,11 @@
-//! The three characters that end a line for some readers although JSON allows them in a string: U+0085, U+2028 and
-//! U+2029. Parsers of event streams split there, and then wait for the rest of a message that has been sent.
+//! Escapes the three characters that JSON allows in a string although some readers end a line there: U+0085, U+2028 and
+//! U+2029. Parsers of event streams split the message there and then wait for the rest, which has been sent already.
 //!
-//! Promises: the same JSON, in which they are escaped.
-//! Does not: look at JSON. Outside of strings they cannot be.
+//! Promises: the result is the same JSON with these characters escaped.
+//! Does not: parse JSON. Outside of strings, JSON does not allow these characters.
 
-/// The text with those characters escaped.
 pub(crate) fn escaped(text: Vec<u8>) -> Vec<u8> {
-    // Most is ASCII, which the standard library finds out a word at a time.
+    // Most messages are ASCII; the standard library checks that a word at a time.
     if text.is_ascii() {
         return text;
     }
@@ -31,7 +30,7 @@ struct Separator {
     escape: &'static [u8],
 }
 
-/// The first at or behind `from`.
+/// Finds the first separator at or after `from`.
 fn find(text: &[u8], mut from: usize) -> Option<Separator> {
     loop {
         let rest = text.get(from..)?;

@@ -1,10 +1,10 @@
-//! JSON-RPC 2.0: one message from bytes.
+//! Reads one JSON-RPC 2.0 message from bytes.
 //!
-//! Promises: whatever the bytes, [`parse`] returns a message or a fault ready to be answered, and
-//! the fault carries the request's id whenever one can be read. Ids are echoed with the same type
-//! and digits. A key named twice anywhere in a message is refused (-32600): the message would mean
-//! different things to different readers, and topics drive actuators.
-//! Does not: know methods, versions or sessions, or write answers (see `answer`).
+//! Promises: whatever the bytes, [`parse`] returns a message or a fault with the error to send, and the fault carries
+//! the request's id whenever the id can be read. An id is echoed with the same type and digits. A message that names a
+//! key twice in one object is refused (-32600): two readers could take it for different messages, and topics drive
+//! actuators.
+//! Does not: know methods, versions or sessions, or write responses (see `response`).
 
 use std::fmt;
 use std::rc::Rc;
@@ -16,67 +16,67 @@ use serde_json::{Map, Value};
 
 use super::strict::{cut, has_more_values, strict};
 
-/// The bytes are not JSON.
+/// The code for bytes that are not JSON.
 pub const PARSE_ERROR: i64 = -32700;
-/// JSON, but not a message that may be sent here and now.
+/// The code for JSON that is not a valid message, or not one that is allowed at this point.
 pub const INVALID_REQUEST: i64 = -32600;
-/// No such method in the version spoken.
+/// The code for a method that the protocol version does not have.
 pub const METHOD_NOT_FOUND: i64 = -32601;
-/// The method's parameters are wrong.
+/// The code for wrong parameters.
 pub const INVALID_PARAMS: i64 = -32602;
-/// The server could not do its part.
+/// The code for a failure of the server.
 pub const INTERNAL_ERROR: i64 = -32603;
-/// No such resource (versions with a handshake only).
+/// The code for a resource that does not exist (versions with a handshake only).
 pub const RESOURCE_NOT_FOUND: i64 = -32002;
-/// An HTTP header and the body disagree (2026-07-28).
+/// The code for an HTTP header that contradicts the body (MCP 2026-07-28).
 pub const HEADER_MISMATCH: i64 = -32020;
-/// The client did not declare a capability the request needs (2026-07-28).
+/// The code for a request that needs a capability its client did not declare (MCP 2026-07-28).
 pub const MISSING_CLIENT_CAPABILITY: i64 = -32021;
-/// The version named in `_meta` is not served (2026-07-28).
+/// The code for a version in `_meta` that the server does not support (MCP 2026-07-28).
 pub const UNSUPPORTED_VERSION: i64 = -32022;
 
-/// The params of a message: an object, empty when the message has none.
+/// The parameters of a message: a JSON object, empty when the message has none.
 pub type Params = Map<String, Value>;
 
-/// One message from the client.
+/// A message from the client.
 #[derive(Debug)]
 pub enum Message<'a> {
-    /// Wants an answer.
+    /// A request, which gets a response.
     Request(Request),
-    /// Wants none, whatever happens.
+    /// A notification, which never gets a response.
     Notification(Notification),
-    /// The answer to a request of ours.
+    /// The client's response to a request of the server.
     Response(Response),
-    /// An array of messages, not yet looked into.
+    /// A JSON array of messages, not yet parsed.
     Batch(Batch<'a>),
 }
 
-/// A message with a method and an id.
+/// A request: a message with a method and an id.
 #[derive(Debug)]
 pub struct Request {
-    /// Chosen by the client, echoed in the answer.
+    /// The id that the client chose; the response echoes it.
     pub id: Id,
-    /// What is asked for.
+    /// The name of the method.
     pub method: String,
-    /// The details.
+    /// The parameters of the method.
     pub params: Params,
 }
 
-/// A message with a method and no id.
+/// A notification: a message with a method and no id.
 #[derive(Debug)]
 pub struct Notification {
-    /// What is announced.
+    /// The name of the method.
     pub method: String,
-    /// The details; `None` when they are not an object.
+    /// The parameters; `None` when `params` is not an object.
     pub params: Option<Params>,
 }
 
-/// A message with an id and a result or an error.
+/// A response: a message with an id and a result or an error.
 #[derive(Debug)]
 pub struct Response {
-    /// The id of our request.
+    /// The id of the server's request.
     pub id: Id,
-    /// `result`, or `error` as it came.
+    /// The value of `result`, or that of `error`, as received.
     pub outcome: Result<Value, Value>,
 }
 
@@ -89,32 +89,31 @@ pub struct Id(Rc<str>);
 #[derive(Debug)]
 pub struct Batch<'a>(&'a str);
 
-/// An error as it goes into an answer.
+/// A JSON-RPC error object.
 #[derive(Debug)]
 pub struct RpcError {
-    /// One of this module's constants.
+    /// The error code, one of this module's constants.
     pub code: i64,
-    /// One short sentence.
+    /// The error message: one short sentence.
     pub message: String,
-    /// What a program can use.
+    /// Additional data for programs.
     pub data: Option<Value>,
 }
 
-/// Why bytes are not a message, and whom to tell.
+/// An error in a message, with the id of the request that gets it.
 #[derive(Debug)]
 pub struct Fault {
     /// The id of the request, when it could be read.
     pub id: Option<Id>,
-    /// What to answer.
+    /// The error to send.
     pub error: RpcError,
 }
 
-/// Reads one message.
+/// Parses one message.
 ///
-/// # Errors
-/// -32700 when the bytes are not UTF-8 or not JSON (nesting deeper than 128 levels and unpaired
-/// surrogates included), -32600 when they are JSON but no message or one of too many values, -32602 when `params` of a
-/// request is no object.
+/// -32700 when the bytes are not UTF-8 or not JSON (nesting deeper than 128 levels and unpaired surrogates included),
+/// -32600 when they are JSON but not a message or contain too many values, -32602 when `params` of a request is not an
+/// object.
 pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Fault> {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return Err(invalid_utf8(bytes));
@@ -130,8 +129,8 @@ pub fn parse(bytes: &[u8]) -> Result<Message<'_>, Fault> {
 }
 
 impl Id {
-    /// The id a value stands for. An integer beyond 64 bits is not recognised here, because
-    /// [`Value`] does not keep its digits.
+    /// The id that a value stands for. An integer beyond 64 bits is not recognised here, because [`Value`] does not
+    /// keep its digits.
     pub(in crate::mcp) fn from_value(value: &Value) -> Option<Id> {
         match value {
             Value::String(text) if text.len() > MAX_ID_BYTES => None,
@@ -141,7 +140,7 @@ impl Id {
         }
     }
 
-    /// The JSON text: digits, or a quoted string.
+    /// The id as JSON text: digits, or a quoted string.
     #[must_use]
     pub fn as_json(&self) -> &str {
         &self.0
@@ -165,10 +164,10 @@ impl Id {
 }
 
 impl<'a> Batch<'a> {
-    /// The messages' texts, at most `max` of them.
+    /// The JSON texts of the messages, at most `max`.
     ///
     /// # Errors
-    /// -32700 when it is not JSON, -32600 when it is empty or longer.
+    /// -32700 when the batch is not JSON, -32600 when it is empty or has more than `max` messages.
     pub(in crate::mcp) fn split(&self, max: usize) -> Result<Vec<&'a RawValue>, RpcError> {
         let mut from = serde_json::Deserializer::from_str(self.0);
         let items = from
@@ -181,7 +180,7 @@ impl<'a> Batch<'a> {
         Ok(items)
     }
 
-    /// The error for a batch where none is allowed: -32600, or -32700 when it is not even JSON.
+    /// The error for a batch where batches are not allowed: -32600, or -32700 when the batch is not JSON.
     pub(in crate::mcp) fn refuse(&self, reason: &str) -> RpcError {
         match serde_json::from_str::<IgnoredAny>(self.0) {
             Ok(_) => RpcError::new(INVALID_REQUEST, reason),
@@ -191,7 +190,7 @@ impl<'a> Batch<'a> {
 }
 
 impl RpcError {
-    /// An error without data.
+    /// Creates an error without data.
     pub fn new(code: i64, message: impl Into<String>) -> RpcError {
         RpcError {
             code,
@@ -200,20 +199,20 @@ impl RpcError {
         }
     }
 
-    /// The same error with data for a program.
+    /// Adds data for programs to the error.
     #[must_use]
     pub fn with(mut self, data: Value) -> RpcError {
         self.data = Some(data);
         self
     }
 
-    /// The same error as the answer to that request.
+    /// Turns the error into the fault of the request with this id.
     pub(in crate::mcp) fn about(self, id: Option<Id>) -> Fault {
         Fault { id, error: self }
     }
 }
 
-/// A message's members; unknown ones are ignored, one named twice is an error of serde's.
+/// The members of a message. Unknown members are ignored; a duplicate member is an error of serde.
 #[derive(Deserialize)]
 struct Members<'a> {
     #[serde(default)]
@@ -230,7 +229,7 @@ struct Members<'a> {
     error: Option<Value>,
 }
 
-/// Just the id, for a message that cannot be read whole.
+/// The id alone, for a message that cannot be parsed completely.
 #[derive(Deserialize)]
 struct OnlyId<'a> {
     #[serde(default, borrow, deserialize_with = "present")]
@@ -263,19 +262,19 @@ impl<'de> Visitor<'de> for Split {
     }
 }
 
-/// The id of an answer of ours.
+/// The id in a response of the server.
 pub(in crate::mcp) fn id_of(answer: &[u8]) -> Option<Id> {
     readable_id(std::str::from_utf8(answer).ok()?)
 }
 
-/// The answers in the answer to a batch; `None` when it is a single one.
+/// The single responses in the response to a batch; `None` for a response that is not an array.
 pub(in crate::mcp) fn batched(answer: &[u8]) -> Option<Vec<Vec<u8>>> {
     let items: Vec<&RawValue> = serde_json::from_slice(answer).ok()?;
     let texts = items.into_iter().map(|item| item.get().as_bytes().to_vec());
     Some(texts.collect())
 }
 
-/// The member as it stands, `null` included: presence decides, not truth.
+/// Keeps a member that is `null` apart from an absent one.
 fn present<'de, D: Deserializer<'de>>(from: D) -> Result<Option<&'de RawValue>, D::Error> {
     <&RawValue>::deserialize(from).map(Some)
 }
@@ -334,7 +333,7 @@ fn refuse<T>(id: Option<Id>, code: i64, text: &str) -> Result<T, Fault> {
     Err(RpcError::new(code, text).about(id))
 }
 
-/// `params` that are absent or null are an empty object.
+/// Turns absent or null `params` into an empty object.
 fn object(params: Option<Value>) -> Option<Params> {
     match params {
         None | Some(Value::Null) => Some(Map::new()),
@@ -350,7 +349,7 @@ fn invalid_utf8(bytes: &[u8]) -> Fault {
         .map_or(0, |chunk| chunk.valid().len());
     let id = readable_id(&String::from_utf8_lossy(bytes));
     Fault {
-        // An id that was itself damaged is not an id.
+        // An id with invalid UTF-8 in it cannot be echoed.
         id: id.filter(|id| !id.as_json().contains(char::REPLACEMENT_CHARACTER)),
         error: RpcError::new(PARSE_ERROR, format!("invalid UTF-8 at byte {at}")),
     }
@@ -377,8 +376,8 @@ fn too_many_values(text: &str) -> Fault {
     error.about(readable_id(text))
 }
 
-/// The id of a message that is well-formed on the whole but has an unusable part, so that the
-/// caller is not left waiting.
+/// The id of a message that is well-formed JSON but has an unusable part, so that the client gets its error and does
+/// not wait.
 fn readable_id(text: &str) -> Option<Id> {
     let OnlyId { id } = serde_json::from_str(text).ok()?;
     id.and_then(|raw| Id::from_json(raw.get()))
@@ -393,7 +392,8 @@ fn json_error(why: &serde_json::Error) -> RpcError {
     }
 }
 
-/// Of an id or a progress token: each answer and each notification about the request repeats it.
+/// The size limit of an id or progress token: every response and notification about the request repeats it.
 const MAX_ID_BYTES: usize = 1024;
-/// Values of one message or batch: each costs memory that its bytes do not show, and calls have a few dozen.
+/// The limit on values in one message or batch: values take memory that the byte count does not show, and a call has a
+/// few dozen.
 const MAX_VALUES: usize = 20_000;

@@ -1,7 +1,8 @@
-//! JSON-RPC 2.0: one answer to bytes, written straight into the buffer that is sent.
+//! Writes one JSON-RPC 2.0 response into the buffer that is sent.
 //!
-//! Promises: compact JSON on one line, whatever a reader takes for the end of one; never both a result and an error.
-//! Does not: end the line; that is the front door's framing.
+//! Promises: compact JSON on one line, also for readers that end lines at Unicode separators; never both a result and
+//! an error.
+//! Does not: end the line; framing belongs to the transport.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -9,7 +10,7 @@ use serde_json::{Map, Value};
 use super::line_separators;
 use super::message::{self, INTERNAL_ERROR, Id, RpcError};
 
-/// The answer to a request that succeeded, as JSON text without a line end.
+/// The response to a request that succeeded, as JSON text without a line end.
 pub(in crate::mcp) fn success(id: &Id, result: &impl Serialize) -> Vec<u8> {
     let mut text = opening(id);
     text.extend_from_slice(br#""result":"#);
@@ -23,7 +24,7 @@ pub(in crate::mcp) fn success(id: &Id, result: &impl Serialize) -> Vec<u8> {
     line_separators::escaped(text)
 }
 
-/// The same from a result that is JSON text already.
+/// Like [`success`], from a result that is JSON text already.
 pub(in crate::mcp) fn success_text(id: &Id, result: &[u8]) -> Vec<u8> {
     let mut text = opening(id);
     text.extend_from_slice(br#""result":"#);
@@ -32,7 +33,8 @@ pub(in crate::mcp) fn success_text(id: &Id, result: &[u8]) -> Vec<u8> {
     line_separators::escaped(text)
 }
 
-/// The answer to a request that failed. Without an id the member is `null` or left out.
+/// The response to a request that failed. Without an id, the member `id` is `null` if `null_id`, and otherwise left
+/// out.
 pub(in crate::mcp) fn failure(id: Option<&Id>, error: &RpcError, null_id: bool) -> Vec<u8> {
     let mut text = match id {
         Some(id) => opening(id),
@@ -45,7 +47,7 @@ pub(in crate::mcp) fn failure(id: Option<&Id>, error: &RpcError, null_id: bool) 
     line_separators::escaped(text)
 }
 
-/// The same answer, or when it is too long an error in its place.
+/// Returns the response, or an error in its place when the response is longer than `most` bytes.
 pub(in crate::mcp) fn within(most: usize, answer: Vec<u8>) -> Vec<u8> {
     if answer.len() <= most {
         return answer;

@@ -1,7 +1,7 @@
-//! Reads JSON into a [`Value`] and refuses an object that names one key twice, and counts values before they are built.
+//! Parses JSON into a [`Value`], refuses an object with a duplicate key, and counts values before they are built.
 //!
-//! Promises: the same limits as `serde_json` (128 levels, well-formed Unicode), plus: two readers
-//! of one message can never see two different values, because there is only one.
+//! Promises: the limits of `serde_json` (128 levels, well-formed Unicode) hold; duplicate keys are refused, so that two
+//! readers of one message cannot see different values.
 //! Does not: know JSON-RPC.
 
 use std::fmt;
@@ -10,17 +10,17 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 use serde_json::map::Entry;
 use serde_json::{Map, Value};
 
-/// For `#[serde(deserialize_with)]`: the value, `null` included, as `Some`.
+/// Deserialises a value, `null` included, as `Some`; for `#[serde(deserialize_with)]`.
 pub(in crate::mcp) fn strict<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Option<Value>, D::Error> {
     from.deserialize_any(Strict).map(Some)
 }
 
-/// Reads a text that is one object.
+/// Parses a text that is one JSON object.
 ///
 /// # Errors
-/// In words: what is wrong, and where.
+/// An error message that says what is wrong and where.
 pub(crate) fn object(text: &str) -> Result<Map<String, Value>, String> {
     let mut from = serde_json::Deserializer::from_str(text);
     let value = from.deserialize_any(Strict);
@@ -31,7 +31,6 @@ pub(crate) fn object(text: &str) -> Result<Map<String, Value>, String> {
     }
 }
 
-/// The beginning of `text`, at most `max` characters, with a mark where it was cut.
 pub(in crate::mcp) fn cut(text: &str, max: usize) -> String {
     match text.char_indices().nth(max) {
         None => text.to_owned(),
@@ -39,10 +38,10 @@ pub(in crate::mcp) fn cut(text: &str, max: usize) -> String {
     }
 }
 
-/// Whether `text` has more than `most` values; taken for JSON, which it need not be.
+/// Whether `text`, read as JSON, has more than `most` values. The text need not be valid JSON.
 ///
-/// A value takes two bytes of text and up to some hundred of memory, so they are counted before any is built. Each but
-/// the first stands behind a comma or an opening bracket.
+/// A value takes two bytes of text and up to some hundred bytes of memory, so values are counted before any is built.
+/// Each value but the first follows a comma or an opening bracket.
 pub(in crate::mcp) fn has_more_values(text: &str, most: usize) -> bool {
     if text.len() < most {
         return false;
@@ -62,7 +61,7 @@ pub(in crate::mcp) fn has_more_values(text: &str, most: usize) -> bool {
     false
 }
 
-/// Goes behind the quotation mark that ends the string.
+/// Skips to the byte after the quotation mark that ends the string.
 fn skip_string(bytes: &mut std::str::Bytes<'_>) {
     while let Some(byte) = bytes.next() {
         match byte {

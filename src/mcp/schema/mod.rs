@@ -1,12 +1,12 @@
-//! Holds a call's arguments against the very schema that is published for them.
+//! Validates the arguments of a call against the schema that `tools/list` publishes.
 //!
-//! Promises: a schema compiles only if this file implements every keyword in it, so that nothing
-//! published goes unchecked; all faults of a call are named together, each with what was found and
-//! what is allowed; defaults are filled in; `null` is as not given; a number or a boolean in a string becomes what it
-//! means, and an integer written `1.0` becomes `1`. Arguments that no property names are refused, unless
-//! `additionalProperties` is `true` or no property is named at all: published it need not be, since some clients break
-//! on it.
-//! Does not: fetch, reference or combine schemas; arrays are not needed yet and refused.
+//! Promises: a schema compiles only if this module implements every keyword in it, so that no published rule goes
+//! unchecked; one error message lists all faults of a call, each with the value found and the values allowed; defaults
+//! are filled in; `null` counts as absent; a number or a boolean in a string becomes that number or boolean, and an
+//! integer written `1.0` becomes `1`. Arguments that no property names are refused, unless `additionalProperties` is
+//! `true` or the schema has no properties. The published schema may leave `additionalProperties` out, because some
+//! clients fail on it.
+//! Does not: fetch, reference or combine schemas. Arrays are refused, because no tool needs them yet.
 
 pub(in crate::mcp) mod rule;
 
@@ -24,12 +24,12 @@ pub struct Schema {
     root: Object,
 }
 
-/// Why a schema is not one of ours: a path and a reason.
+/// Why a schema cannot be compiled: a path and a reason.
 #[derive(Debug, PartialEq, Eq)]
 pub struct SchemaError {
-    /// Such as `properties.qos`; empty for the root.
+    /// The path to the fault, such as `properties.qos`; empty for the root.
     pub path: String,
-    /// Such as "keyword `pattern` is not implemented".
+    /// The reason, such as "keyword `pattern` is not implemented".
     pub reason: String,
 }
 
@@ -64,11 +64,10 @@ impl Schema {
         Ok(Schema { root })
     }
 
-    /// The arguments with defaults filled in, or all their faults in one text.
+    /// Returns the arguments with defaults filled in, or one error message with all their faults.
     ///
     /// # Errors
-    /// Faults, separated by semicolons. `tool` and `renamed` (tried name, right name) serve the
-    /// wording.
+    /// The faults, separated by semicolons. `tool` and `renamed` (wrong name, right name) are named in the message.
     pub fn check(
         &self,
         mut arguments: Map<String, Value>,
@@ -103,7 +102,7 @@ impl Faults<'_> {
             value,
             by_length: text,
         };
-        // An object where text belongs: the description says how to write it.
+        // An object was given where a string is expected: the property's description says how to write it.
         let hint = match property.description.as_str() {
             hint if text && !value.is_string() && !hint.is_empty() => format!(" ({hint})"),
             _ => String::new(),
@@ -168,13 +167,14 @@ impl Object {
     }
 
     fn check(&self, given: &mut Map<String, Value>, path: &str, faults: &mut Faults<'_>) {
-        // OpenAI's strict mode has every argument sent, and several frameworks send all that they know.
+        // OpenAI's strict mode requires every argument to be sent, and several frameworks send every argument they
+        // know.
         given.retain(|_, value| !value.is_null());
         if self.closed {
             self.check_names(given, path, faults);
         }
         for property in &self.properties {
-            // Made for faults alone: mostly there are none.
+            // The path is built only for a fault, because most calls have none.
             let path = || join(path, &property.name);
             match (given.get_mut(&property.name), &property.default) {
                 (Some(value), _) => property.check(value, path, faults),
@@ -192,7 +192,7 @@ impl Object {
         }
     }
 
-    /// Arguments that do not exist are told together with those that do.
+    /// Reports unknown arguments together with the known ones.
     fn check_names(&self, given: &Map<String, Value>, path: &str, faults: &mut Faults<'_>) {
         let mut strangers = Vec::new();
         for name in given.keys() {
@@ -272,7 +272,7 @@ impl SchemaErrorKind {
         Ok(SchemaErrorKind::Value(rule))
     }
 
-    /// Whether a default obeys, without any help.
+    /// Whether a default matches its own rule without any conversion.
     fn is_written_as(&self, default: &mut Value) -> bool {
         match self {
             SchemaErrorKind::Object(object) => default.as_object_mut().is_some_and(|given| {
@@ -318,7 +318,7 @@ fn fault(path: &str, reason: &str) -> SchemaError {
     }
 }
 
-/// At most [`MAX_NAMES`] names in backquotes and the number of the rest.
+/// Lists at most [`MAX_NAMES`] names in backquotes and counts the rest.
 fn listed(names: impl ExactSizeIterator<Item = String>) -> String {
     let more = names.len().saturating_sub(MAX_NAMES);
     let shown: Vec<String> = names
@@ -338,8 +338,9 @@ fn join(path: &str, name: &str) -> String {
     format!("{path}.{name}")
 }
 
-/// More faults than this are only counted: an agent repairs the first ones first.
+/// The number of faults that a message lists; further faults are only counted, because an agent repairs the first ones
+/// first.
 const MAX_FAULTS: usize = 8;
 
-/// More names than this are only counted.
+/// The number of names that a message lists; further names are only counted.
 const MAX_NAMES: usize = 16;

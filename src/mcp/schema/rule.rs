@@ -1,7 +1,7 @@
-//! What a schema allows one value to be, and the words for it.
+//! The values that a schema allows for one property, and their description in error messages.
 //!
-//! Promises: a rule compiles only from keywords it checks; what it allows is said in the same
-//! words whether the value is missing or wrong.
+//! Promises: a rule compiles only from keywords that it checks; its description is the same for a missing and for a
+//! wrong value.
 //! Does not: know objects and their properties (see `schema`).
 
 use std::fmt;
@@ -11,7 +11,7 @@ use serde_json::{Map, Number, Value};
 
 use crate::mcp::jsonrpc::strict::cut;
 
-/// A rule for a value that is no object.
+/// A rule for a value that is not an object.
 #[derive(Debug)]
 pub(in crate::mcp) enum Rule {
     Boolean,
@@ -27,17 +27,17 @@ pub(in crate::mcp) struct Range {
     maximum: Option<Number>,
 }
 
-/// What was found, short; for a string of the wrong length, just the length.
+/// Describes the value found, in short; for a string of the wrong length, the length alone.
 pub(in crate::mcp) struct FaultyValue<'a> {
     pub(in crate::mcp) value: &'a Value,
     pub(in crate::mcp) by_length: bool,
 }
 
 impl Rule {
-    /// The rule in a property's schema.
+    /// Compiles the rule in a property's schema.
     ///
     /// # Errors
-    /// A reason, when something in it is not implemented.
+    /// The reason, when a keyword is not implemented.
     pub(in crate::mcp) fn compile(members: &Map<String, Value>) -> Result<Rule, String> {
         let kind = members.get("type").and_then(Value::as_str);
         let (rule, words): (Rule, &[&str]) = match kind {
@@ -74,8 +74,8 @@ impl Rule {
         Ok(rule)
     }
 
-    /// Whether the value obeys. What can mean only one value becomes that on the way: an integer written as `1.0`,
-    /// and a number or a boolean in a string, as many clients send them.
+    /// Whether the value matches the rule. A value with only one possible meaning is converted first: an integer
+    /// written as `1.0`, and a number or a boolean in a string, which many clients send.
     pub(in crate::mcp) fn accept(&self, value: &mut Value) -> bool {
         match self.in_string(value) {
             Some(mut meant) => {
@@ -89,7 +89,7 @@ impl Rule {
         }
     }
 
-    /// What a string stands for where no string is allowed.
+    /// The value that a string stands for where the rule allows no string.
     fn in_string(&self, value: &Value) -> Option<Value> {
         let text = value.as_str()?.trim();
         match self {
@@ -100,7 +100,7 @@ impl Rule {
         }
     }
 
-    /// Whether the value obeys as it is written, but for an integer with a point.
+    /// Whether the value matches the rule as written; only an integer written as `1.0` is converted.
     pub(in crate::mcp) fn obeys(&self, value: &mut Value) -> bool {
         if let Rule::Number { integer: true, .. } = self {
             make_integer(value);
@@ -112,7 +112,7 @@ impl Rule {
             }
             (Rule::Text { min, max }, Value::String(text)) => {
                 min.is_none_or(|min| characters(text) >= min)
-                    // Bytes are never fewer than characters: most texts need no count.
+                    // A text never has fewer bytes than characters, so most texts need no count.
                     && max.is_none_or(|max| text.len() as u64 <= max || characters(text) <= max)
             }
             (Rule::OneOf(allowed), value) => allowed.contains(value),
@@ -145,12 +145,12 @@ impl Range {
     }
 }
 
-/// The reason for a keyword that would go unchecked.
+/// The error message for a keyword that would go unchecked.
 pub(in crate::mcp) fn unknown(word: &str, value: &Value) -> String {
     format!("keyword `{word}` is not implemented with {value}")
 }
 
-/// What is allowed, in words.
+/// Describes the allowed values.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -204,10 +204,10 @@ impl fmt::Display for FaultyValue<'_> {
     }
 }
 
-/// `1.0` is an integer in JSON Schema; handlers should not have to know.
+/// `1.0` is an integer in JSON Schema; handlers get it as `1`.
 fn make_integer(value: &mut Value) {
     if let Some(float) = value.as_f64().filter(|_| value.is_f64()) {
-        // Beyond 2^53 a float no longer says which integer is meant.
+        // Beyond 2^53 a float does not determine one integer.
         if float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0 {
             *value = Value::from(float as i64);
         }
@@ -218,8 +218,8 @@ fn characters(text: &str) -> u64 {
     text.chars().count() as u64
 }
 
-/// Keywords that say nothing about validity.
+/// Keywords that do not affect validity.
 pub(in crate::mcp) const ANNOTATIONS: [&str; 4] = ["title", "description", "$schema", REPEATED];
 
-/// Names the header field in which an HTTP client repeats the argument.
+/// The keyword that names the header field in which an HTTP client repeats the argument.
 pub(in crate::mcp) const REPEATED: &str = "x-mcp-header";

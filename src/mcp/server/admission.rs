@@ -1,7 +1,7 @@
-//! What every request goes through before a handler sees it, and the one table of methods.
+//! The checks of every request before its handler runs, and the table of methods.
 //!
-//! Promises: the checks come in one order, so that the same mistake has the same error everywhere;
-//! the era is chosen for each message alone.
+//! Promises: the checks run in one order, so that the same mistake always gets the same error; the era is determined
+//! for each message alone.
 //! Does not: run handlers.
 
 use std::rc::Rc;
@@ -41,10 +41,10 @@ pub(in crate::mcp) struct AdmittedRequest<'a> {
 }
 
 impl<'a> AdmittedRequest<'a> {
-    /// Judges a request as far as no handler is needed: envelope, version, method, in this order.
+    /// Checks a request before its handler: envelope, version, method, in this order.
     ///
     /// # Errors
-    /// What to answer; the request goes no further.
+    /// The error to send; the request ends here.
     pub(in crate::mcp) fn admit(
         session: &'a Rc<Session>,
         id: &Id,
@@ -89,7 +89,7 @@ impl<'a> AdmittedRequest<'a> {
         })
     }
 
-    /// The client as the handler sees it.
+    /// The client from the handler's view.
     pub(in crate::mcp) fn client(&self, rounds: Option<InputRounds>) -> Peer {
         Peer::new(Inner {
             version: self.version,
@@ -102,7 +102,7 @@ impl<'a> AdmittedRequest<'a> {
         })
     }
 
-    /// Opens the call: from here on it is in flight and can be cancelled.
+    /// Opens the call: from now on it is in flight and can be cancelled.
     pub(in crate::mcp) fn wait<F, T>(self, work: F) -> Part
     where
         F: Future<Output = Result<T, RpcError>> + 'static,
@@ -120,7 +120,8 @@ impl<'a> AdmittedRequest<'a> {
                 Ok(outcome) => outcome.into(),
                 Err(error) => RequestOutcome {
                     text: response::failure(Some(&id), &error, false),
-                    // MCP 2026-07-28 basic: over HTTP its status is 400, whoever found it out.
+                    // MCP 2026-07-28 basic: over HTTP the status is 400, also when a handler finds the missing
+                    // capability.
                     refused: Some(error.code).filter(|code| *code == MISSING_CLIENT_CAPABILITY),
                     after: None,
                 },
@@ -147,7 +148,7 @@ pub(in crate::mcp) enum Method {
 }
 
 impl Method {
-    /// What the catalog has no use for is not there.
+    /// Whether the catalog supports the method; other methods are unknown to clients.
     fn is_offered(self, capabilities: &Capabilities) -> bool {
         match self {
             Method::Complete => capabilities.completions,
@@ -216,7 +217,7 @@ fn progress_token(meta: Option<&Map<String, Value>>) -> Result<Option<Id>, RpcEr
     Id::from_value(token).map(Some).ok_or_else(wrong)
 }
 
-/// The one table of methods. `notifications/…` are not here: they are never answered.
+/// The table of methods. `notifications/…` are not listed, because they get no response.
 const METHODS: [(&str, Eras, Method); 15] = [
     ("tools/call", Eras::Both, Method::CallTool),
     ("tools/list", Eras::Both, Method::List(List::Tools)),

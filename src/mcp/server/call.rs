@@ -1,4 +1,4 @@
-//! What the engine hands back for a message: an answer, or work that will yield one.
+//! The engine's result for a message: a response, or a call that yields one.
 //!
 //! Promises: every call ends in at most one answer; a cancelled or dropped call in none, and its
 //! handler is dropped with it; no progress follows the answer.
@@ -14,14 +14,14 @@ use crate::mcp::client::session::{Cancel, End, Ticket};
 use crate::mcp::jsonrpc::message::{self, INTERNAL_ERROR, RpcError};
 use crate::mcp::jsonrpc::response;
 
-/// What to do about a message.
+/// The action that a message requires.
 #[derive(Debug)]
 pub enum Received {
-    /// Nothing: it was a notification, or the answer to a request of ours.
+    /// No action: the message was a notification, or the response to a request of the server.
     Nothing,
-    /// Send this.
+    /// Send this response.
     Answer(Reply),
-    /// Run this, then send what it yields.
+    /// Run this call, then send its response.
     Call(Call),
 }
 
@@ -62,11 +62,11 @@ pub(in crate::mcp) struct Pending {
     ticket: Ticket,
     progress: Progress,
     work: BoxedLocal<RequestOutcome>,
-    /// It has no end but the client's or ours, however long it takes.
+    /// Only the client or the server ends the call, however long it takes.
     endless: bool,
 }
 
-/// Ends a call from outside.
+/// Ends a call from outside, before its handler returns.
 #[derive(Clone, Debug)]
 pub struct Ender(Vec<Rc<Cancel>>);
 
@@ -150,21 +150,21 @@ impl Call {
 }
 
 impl Ender {
-    /// From now on its answer is an error that says so. A subscription goes on.
+    /// Ends the call with an error for its exceeded time limit. A subscription continues.
     pub fn give_up(&self) {
         for cancel in &self.0 {
             cancel.end(End::Late);
         }
     }
 
-    /// The same, because the program ends.
+    /// Ends the call with an error because the program stops. A subscription continues.
     pub fn give_up_at_the_end(&self) {
         for cancel in &self.0 {
             cancel.end(End::Ending);
         }
     }
 
-    /// The same for a call whose client has left, when there are too many of those.
+    /// Ends a call whose client has disconnected, when there are too many such calls.
     pub fn crowd_out(&self) {
         for cancel in &self.0 {
             cancel.end(End::Crowded);

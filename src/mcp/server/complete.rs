@@ -32,11 +32,11 @@ impl Methods {
         Ok(self.results.completion(&caller.id, caller.version, values))
     }
 
-    /// What completes the thing referred to; `None` when it has no suggestions to make.
+    /// The completer of the prompt or template that `reference` names; `None` when it has no completer.
     fn completer(&self, mut reference: Params) -> Result<Option<&Completer>, RpcError> {
         let catalog = &self.catalog;
         match take_text(&mut reference, "type")?.as_str() {
-            // MCP server/utilities/completion: an unknown prompt is -32602, where there are none at all, too.
+            // MCP server/utilities/completion: an unknown prompt is -32602, also when the server has no prompts.
             "ref/prompt" => {
                 let name = take_text(&mut reference, "name")?;
                 let prompt = catalog.prompts.iter().find(|it| it.name == name);

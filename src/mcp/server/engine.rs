@@ -1,7 +1,8 @@
-//! One message in; an answer, or the work that yields it, out — for both eras and any front door.
+//! The engine: takes one message and returns its response, or the call that yields the response, in either era and for
+//! any transport.
 //!
-//! Promises: whatever the bytes, the outcome is an answer or a silence the protocol asks for;
-//! nothing here waits.
+//! Promises: whatever the bytes, the outcome is a response, or no response where the protocol requires none; no method
+//! waits.
 //! Does not: read or write bytes, spawn, or know stdio, HTTP or MQTT.
 
 use std::rc::Rc;
@@ -25,7 +26,7 @@ use crate::mcp::version::handshake;
 pub struct Engine(Rc<Methods>);
 
 impl Engine {
-    /// An engine for this catalog.
+    /// Builds an engine for a catalog.
     ///
     /// # Errors
     /// See [`CatalogError`].
@@ -33,7 +34,7 @@ impl Engine {
         Methods::new(catalog, info).map(|methods| Engine(Rc::new(methods)))
     }
 
-    /// Takes the bytes of one message. Notifications that belong to a request go to `sink`.
+    /// Handles the bytes of one message. Notifications that belong to the request go to `sink`.
     pub fn receive(&self, session: &Rc<Session>, bytes: &[u8], sink: &ClientSink) -> Received {
         match message::parse(bytes) {
             Ok(message) => self.handle(session, message, sink),
@@ -41,7 +42,7 @@ impl Engine {
         }
     }
 
-    /// Takes one message that is already parsed.
+    /// Handles one parsed message.
     pub fn handle(
         &self,
         session: &Rc<Session>,
@@ -66,13 +67,13 @@ impl Engine {
         }
     }
 
-    /// The answer to bytes that never became a message, such as too many of them.
+    /// The response to input that could not become a message, such as a message over the size limit.
     #[must_use]
     pub fn refuse(&self, session: &Session, error: RpcError) -> Reply {
         refusal(session, &error.about(None))
     }
 
-    /// Ends every `subscriptions/listen` request with its result; for when the program is to stop.
+    /// Ends every `subscriptions/listen` request with its result; called when the program stops.
     pub fn end_listening(&self) {
         self.0.catalog.notifier.close();
     }
@@ -127,7 +128,7 @@ impl Engine {
     ) -> Result<Option<Part>, Fault> {
         let refuse = |id, text: &str| Err(RpcError::new(INVALID_REQUEST, text).about(id));
         match message {
-            // The one must come alone; the other would keep the batch from its answer.
+            // `initialize` must come alone; `subscriptions/listen` would hold back the response to the whole batch.
             Message::Request(Request { id, method, .. })
                 if ["initialize", "subscriptions/listen"].contains(&method.as_str()) =>
             {
@@ -146,7 +147,7 @@ impl Engine {
         }
     }
 
-    /// A request up to its handler. A fault means that no handler saw it.
+    /// Handles a request up to its handler. After an error no handler has seen the request.
     fn request(
         &self,
         session: &Rc<Session>,

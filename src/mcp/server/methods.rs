@@ -1,8 +1,8 @@
-//! The methods a client can ask for, each from its parameters to its answer.
+//! The methods that a client can call, each from its parameters to its response.
 //!
-//! Promises: a catalog that cannot be served is refused at the start, with its mistake named; the
-//! handler of a call runs only when the call does.
-//! Does not: know messages, sessions' rules or batches (see `admission`, `engine`).
+//! Promises: an invalid catalog is refused at the start, with its mistake named; the handler of a call runs only when
+//! the call runs.
+//! Does not: know messages, batches or the rules of sessions (see `admission`, `engine`).
 
 use std::collections::HashSet;
 use std::fmt;
@@ -32,7 +32,7 @@ use crate::mcp::version::handshake;
 use crate::mcp::version::log_level::Level;
 use crate::mcp::version::question::Abilities;
 
-/// A catalog ready to be asked.
+/// A validated catalog.
 #[derive(Debug)]
 pub(in crate::mcp) struct Methods {
     pub(in crate::mcp) catalog: Catalog,
@@ -42,14 +42,14 @@ pub(in crate::mcp) struct Methods {
     pub(in crate::mcp) request_state: RequestStateCodec,
 }
 
-/// Why a catalog cannot be served: a mistake in the program, found at its start.
+/// Why a catalog cannot be served: a defect of the program, found at its start.
 #[derive(Debug)]
 pub enum CatalogError {
-    /// Two tools, resources or prompts of one name.
+    /// Two tools, resources or prompts have the same name.
     Twice(String),
-    /// A tool's name has other characters than the protocol allows, or too many.
+    /// A tool's name is too long or has characters that the protocol does not allow.
     Name(String),
-    /// A tool's input schema uses what [`Schema`] does not implement.
+    /// A tool's input schema uses a keyword that [`Schema`] does not implement.
     Schema(String, SchemaError),
 }
 
@@ -81,7 +81,7 @@ impl Methods {
         })
     }
 
-    /// From an admitted request to its answer or the work that yields it.
+    /// Takes an admitted request to its response, or to the call that yields the response.
     ///
     /// # Errors
     /// The request was admitted, but its parameters are wrong.
@@ -128,7 +128,7 @@ impl Methods {
         Ok(Part::Done(text))
     }
 
-    /// A session with a handshake begins, or begins anew.
+    /// Starts a session with a handshake, or restarts it.
     fn begin(&self, caller: &AdmittedRequest<'_>, version: Version, params: &Params) {
         let session = caller.session;
         session.negotiate(version);
@@ -157,7 +157,7 @@ impl Methods {
         let schema = self.schemas.get(index).and_then(Option::as_ref);
         let mut arguments = take_arguments(&mut params)?;
         if let Some(schema) = schema {
-            // MCP 2025-11-25 (SEP-1303): the model can repair wrong arguments, so it sees them.
+            // MCP 2025-11-25 (SEP-1303): wrong arguments are a tool error, because the model can correct them.
             arguments = match schema.check(arguments, &tool.name, &tool.renamed) {
                 Ok(arguments) => arguments,
                 Err(faults) => {
@@ -240,7 +240,7 @@ impl Methods {
         }))
     }
 
-    /// The functions of the resource with that URI, a fixed one first.
+    /// The reader and watcher of the resource with this URI; a fixed resource comes before a template.
     pub(in crate::mcp) fn source(&self, uri: &str) -> Option<(&ResourceReader, Option<&Watcher>)> {
         let fixed = self.catalog.resources.iter().find(|it| it.uri == uri);
         if let Some(fixed) = fixed {
@@ -272,7 +272,7 @@ pub(in crate::mcp) fn take_object(params: &mut Params, key: &str) -> Result<Para
     }
 }
 
-/// Absent or null arguments are none.
+/// Absent or null arguments count as an empty object.
 fn take_arguments(params: &mut Params) -> Result<Map<String, Value>, RpcError> {
     match params.remove("arguments") {
         None | Some(Value::Null) => Ok(Map::new()),
@@ -284,7 +284,7 @@ fn take_arguments(params: &mut Params) -> Result<Map<String, Value>, RpcError> {
     }
 }
 
-/// Every list is one page, so no cursor was ever given out; the empty string is a cursor too.
+/// Every list has one page, so no cursor was ever given out; the empty string is a cursor too.
 fn first_page(params: &Params) -> Result<(), RpcError> {
     match params.get("cursor") {
         None | Some(Value::Null) => Ok(()),

@@ -1,9 +1,9 @@
-//! One round of a call whose handler asks its client (multi-round-trip requests, MCP 2026-07-28
-//! basic/utilities/mrtr): what the client brings along, and how the round ends.
+//! Multi round-trip requests (MCP 2026-07-28 basic/utilities/mrtr): what the client sends with each round trip of a
+//! call whose handler asks it, and how the round trip ends.
 //!
-//! Promises: a handler that asked is dropped, and the call answered with its questions; what
-//! earlier rounds settled comes back only under our own seal.
-//! Does not: exist in versions with a handshake, where a handler simply waits.
+//! Promises: a handler that asks is dropped, and the call is answered with its questions; the answers of earlier round
+//! trips come back only in a `requestState` that this process signed.
+//! Does not: apply to versions with a handshake, where a handler waits for the answer.
 
 use std::future::Future;
 
@@ -19,22 +19,22 @@ use crate::mcp::jsonrpc::message::{
     INVALID_PARAMS, Id, MISSING_CLIENT_CAPABILITY, Params, RpcError,
 };
 
-/// What a round begins with.
+/// The start of a round trip.
 pub(in crate::mcp) struct Round {
-    /// For the handler's view of the client.
+    /// The earlier answers, for the handler's view of the client.
     pub(in crate::mcp) client: Option<InputRounds>,
-    /// For the engine.
+    /// The engine's part of the round trip.
     pub(in crate::mcp) rest: Rest,
 }
 
-/// What the engine keeps of a round; empty in versions with a handshake, and where no handler asks.
+/// The engine's part of a round trip; empty in versions with a handshake, and where no handler asks.
 pub(in crate::mcp) struct Rest(Option<(Receiver<InputRequest>, Binding)>);
 
 impl Round {
-    /// Takes this round's share out of the parameters; what is left is the request itself.
+    /// Takes the members of the round trip out of the parameters; the rest is the request itself.
     ///
     /// # Errors
-    /// -32602 when a share is not what it should be.
+    /// -32602 when one of these members is invalid.
     pub(in crate::mcp) fn take(
         methods: &Methods,
         caller: &AdmittedRequest<'_>,
@@ -73,7 +73,7 @@ impl Round {
 }
 
 impl Rest {
-    /// Runs a handler to its end, or until it asks.
+    /// Runs a handler until it returns or asks.
     pub(in crate::mcp) async fn run<T>(
         &self,
         handler: impl Future<Output = T>,
@@ -84,7 +84,7 @@ impl Rest {
         let asked = async {
             match demands.recv().await {
                 Ok(demand) => Err(demand),
-                // The handler has let go of its client, so it will not ask any more.
+                // The handler has dropped its client, so it cannot ask any more.
                 Err(_) => future::pending().await,
             }
         };
@@ -93,10 +93,10 @@ impl Rest {
 }
 
 impl Methods {
-    /// The answer of a round whose handler asked.
+    /// The response of a round trip whose handler asked.
     ///
     /// # Errors
-    /// -32021 when the client did not declare that it can answer.
+    /// -32021 when the client did not declare the capability to answer.
     pub(in crate::mcp) fn demand(
         &self,
         id: &Id,
@@ -128,7 +128,7 @@ impl Methods {
     }
 }
 
-/// How many values these are, down to the last.
+/// Counts the values in `members` at every depth.
 fn count(members: &Map<String, Value>) -> usize {
     members.values().map(count_in).sum()
 }
@@ -145,8 +145,8 @@ fn wrong(text: &str) -> RpcError {
     RpcError::new(INVALID_PARAMS, text)
 }
 
-/// The members of a request that belong to its round.
+/// The members of a request that belong to its round trip.
 const RESPONSES: &str = "inputResponses";
 const STATE: &str = "requestState";
-/// Values of all answers that a client brings along: they are kept for as long as the call takes.
+/// The limit on the values of all answers in one request: they stay in memory for the whole call.
 const MAX_GIVEN: usize = 1000;

@@ -1,8 +1,8 @@
-//! State that goes through a client's hands and has to come back as it was (`requestState`).
+//! State that the client stores and sends back unchanged (`requestState`).
 //!
-//! Promises: what was not sealed by this process, for this caller and this very request, or longer
-//! ago than ten minutes, does not open.
-//! Does not: hide anything; what is sealed came from the client itself.
+//! Promises: a state opens only when this process signed it, for the same caller and the same request, at most ten
+//! minutes ago.
+//! Does not: encrypt; the state contains only what the client itself has sent.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -19,18 +19,17 @@ use serde_json::{Map, Value};
 use crate::mcp::client::caller::Principal;
 use crate::mcp::jsonrpc::message::{INTERNAL_ERROR, INVALID_PARAMS, RpcError};
 
-/// Seals with a key that is drawn at the first use and never leaves the process.
+/// Signs states with a key that is generated at the first use and never leaves the process.
 pub(in crate::mcp) struct RequestStateCodec {
     key: OnceCell<[u8; 64]>,
     start: Instant,
 }
 
-/// What a sealed state is good for.
+/// What a signed state is bound to: a caller and a request.
 #[derive(Clone, Debug)]
 pub(in crate::mcp) struct Binding {
-    /// The caller, as the transport knows it.
     pub(in crate::mcp) principal: Rc<Principal>,
-    /// The method and its parameters, in one form whatever the order of their members.
+    /// The method and its parameters in canonical form: the order of members does not matter.
     pub(in crate::mcp) request: String,
 }
 
@@ -45,7 +44,7 @@ impl RequestStateCodec {
     }
 
     /// # Errors
-    /// -32603 without random numbers, or when the answers are too many to be carried about.
+    /// -32603 when no random numbers are available, or when the state exceeds its size limit.
     pub(in crate::mcp) fn close(
         &self,
         to: &Binding,
@@ -63,7 +62,7 @@ impl RequestStateCodec {
     }
 
     /// # Errors
-    /// -32602 when it is not one of ours for this purpose, or too old.
+    /// -32602 when the state was not signed by this process for this caller and request, or has expired.
     pub(in crate::mcp) fn open(
         &self,
         to: &Binding,
@@ -79,7 +78,7 @@ impl RequestStateCodec {
         let state = BASE64.decode(state).map_err(|_| bad())?;
         let state = String::from_utf8(state).map_err(|_| bad())?;
         let tag = BASE64.decode(tag).map_err(|_| bad())?;
-        // Compares in constant time.
+        // `verify_slice` compares in constant time.
         let judged = self.tagger(to, &state)?.verify_slice(&tag);
         judged.map_err(|_| bad())?;
         let (expires, answers) = state.split_once(' ').ok_or_else(bad)?;
@@ -109,7 +108,7 @@ impl RequestStateCodec {
             to.request.as_bytes(),
             state.as_bytes(),
         ] {
-            // With its length before it, no part can pass for a piece of its neighbour.
+            // The length before each part keeps two adjacent parts from being read as another pair.
             tagger.update(&(part.len() as u64).to_le_bytes());
             tagger.update(part);
         }
@@ -118,7 +117,7 @@ impl RequestStateCodec {
 }
 
 impl Binding {
-    /// A request with these parameters, as far as they stay the same from round to round.
+    /// Binds a request by the parameters that stay the same in every round trip.
     pub(in crate::mcp) fn new(
         principal: &Rc<Principal>,
         method: &str,
@@ -139,7 +138,7 @@ impl fmt::Debug for RequestStateCodec {
     }
 }
 
-/// JSON whose members come in the order of their names.
+/// Writes JSON whose members are sorted by name.
 fn write_sorted(members: &Map<String, Value>, text: &mut String) {
     let mut sorted: Vec<_> = members.iter().collect();
     sorted.sort_by_key(|(name, _)| *name);
@@ -166,7 +165,7 @@ fn write_value(value: &Value, text: &mut String) {
     }
 }
 
-/// Time enough for a person to answer.
+/// How long a state is valid: time enough for a person to answer.
 const LIFETIME: Duration = Duration::from_secs(600);
-/// More than any form; a client sends it back with every round.
+/// The size limit of a state: larger than any form. The client sends the state back in every round trip.
 const MAX_STATE_BYTES: usize = 256 << 10;

@@ -1,8 +1,8 @@
 //! Subscriptions: `subscriptions/listen` of 2026-07-28, and `resources/subscribe` before it.
 //!
-//! Promises: a stream begins with what is honoured of its wishes and ends with a result, unless
-//! its client ends it; a resource is watched before its subscription is confirmed.
-//! Does not: find out what changed (see `notifier`).
+//! Promises: a stream begins with the honoured part of its request and ends with a result, unless its client cancels
+//! it; a resource is watched before its subscription is confirmed.
+//! Does not: detect changes (see `subscriptions`).
 
 use std::rc::Rc;
 
@@ -20,7 +20,7 @@ use crate::mcp::jsonrpc::message::{
 };
 use crate::mcp::jsonrpc::response;
 
-/// What a client wants to hear of.
+/// The notifications that a client asks for.
 struct Wishes {
     lists: Lists,
     resources: Vec<String>,
@@ -73,7 +73,7 @@ impl Methods {
             let notifier = &methods.catalog.notifier;
             let watched = notifier.watch(&uri, watcher, &by).await;
             let watched = watched.map_err(|why| methods::read_error(version, &uri, why))?;
-            // Counted now, since others may have come while this one waited.
+            // Counted again here, because other subscriptions may have been added while this one waited.
             if !session.subscriber().keep_within(MAX_RESOURCES, watched) {
                 let text = format!("a session has at most {MAX_RESOURCES} subscriptions");
                 return Err(RpcError::new(INVALID_PARAMS, text));
@@ -90,7 +90,8 @@ impl Methods {
         }
     }
 
-    /// Has all of them watched, side by side. What is not there, not allowed or one too many is left out.
+    /// Watches all resources concurrently. A resource that does not exist, is not permitted or exceeds the limit is
+    /// left out.
     async fn watch_all(
         self: &Rc<Self>,
         subscriber: &Rc<Subscriber>,
@@ -143,8 +144,8 @@ impl Wishes {
     }
 }
 
-/// MCP 2026-07-28 basic/utilities/cancellation: on a channel that stays open the end of a stream
-/// is told in this way too.
+/// MCP 2026-07-28 basic/utilities/cancellation: on a channel that stays open, this notification also reports the end of
+/// a stream.
 fn cancelled(id: &Id) -> Vec<u8> {
     let id = id.as_json();
     let reason = "the subscription has ended";
@@ -159,7 +160,7 @@ fn wrong(key: &str, kind: &str) -> RpcError {
     )
 }
 
-/// Open `subscriptions/listen` requests over all clients.
+/// The limit on open `subscriptions/listen` requests of all clients together.
 const MAX_STREAMS: usize = 4096;
-/// Resources of one stream or session.
+/// The limit on resources of one stream or session.
 const MAX_RESOURCES: usize = 256;

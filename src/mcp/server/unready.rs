@@ -1,38 +1,38 @@
-//! What a client is told by a program that could not start.
+//! The responses of a program that could not start.
 //!
-//! Promises: every request gets the reason as a JSON-RPC error, and no other; notifications and responses get
-//! nothing; bytes that are no message get the same error as from a program that runs.
-//! Does not: know any method but `initialize`, after which a client asks for nothing more.
+//! Promises: every request gets the reason as a JSON-RPC error; notifications and responses get no response; bytes that
+//! are not a message get the same error as from a running program.
+//! Does not: know any method but `initialize`; a client sends nothing after that failed.
 
 use crate::mcp::jsonrpc::message::{self, INTERNAL_ERROR, INVALID_REQUEST, Message, RpcError};
 use crate::mcp::jsonrpc::response;
 use crate::mcp::jsonrpc::strict::cut;
 
-/// Answers in the place of an [`Engine`](crate::mcp::Engine) that could not be made.
+/// Stands in for an [`Engine`](crate::mcp::Engine) that could not be built.
 #[derive(Debug)]
 pub struct Unready {
     error: RpcError,
 }
 
-/// What to send for one message.
+/// The response to one message, if any.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Told {
-    /// JSON text without a line end; `None` when the message wants no answer.
+    /// JSON text without a line end; `None` when the message gets no response.
     pub text: Option<Vec<u8>>,
-    /// The client has its answer to `initialize`: it will not come again.
+    /// True after the response to `initialize`: the client will send nothing more.
     pub is_last: bool,
 }
 
 impl Unready {
-    /// For this reason. Clients show it to people, word for word.
+    /// Answers every request with `reason`, which clients show to people verbatim.
     #[must_use]
     pub fn new(reason: &str) -> Unready {
-        // -32601 and -32022 would say that the client should try another method or version.
+        // -32601 and -32022 would tell the client to try another method or version.
         let error = RpcError::new(INTERNAL_ERROR, cut(reason, REASON_CHARACTERS));
         Unready { error }
     }
 
-    /// The answer to the bytes of one message.
+    /// The response to the bytes of one message.
     #[must_use]
     pub fn answer(&self, bytes: &[u8]) -> Told {
         let (id, error, is_last) = match message::parse(bytes) {
@@ -41,7 +41,7 @@ impl Unready {
                 (Some(request.id), &self.error, is_last)
             }
             Ok(Message::Notification(_) | Message::Response(_)) => return Told::nothing(),
-            // MCP 2025-03-26 basic §Batching: no batch comes before the version is agreed on.
+            // MCP 2025-03-26 basic §Batching: a batch is not allowed before the version is negotiated.
             Ok(Message::Batch(batch)) => {
                 let error = batch.refuse("batches are not part of the protocol version spoken");
                 return Told::error(None, &error, false);
@@ -51,7 +51,7 @@ impl Unready {
         Told::error(id.as_ref(), error, is_last)
     }
 
-    /// The answer to a line that is longer than may be read.
+    /// The response to a line above the size limit.
     #[must_use]
     pub fn too_long(&self, limit: usize) -> Told {
         let text = format!("the line is longer than {limit} bytes and was skipped");
@@ -75,7 +75,8 @@ impl Told {
     }
 }
 
-/// A file can have very many faults; a client shows the first of them at most.
+/// The length limit of the reason in characters: a configuration can have very many faults, and a client shows the
+/// first ones at most.
 const REASON_CHARACTERS: usize = 4000;
 
 #[cfg(test)]

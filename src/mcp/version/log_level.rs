@@ -1,35 +1,35 @@
-//! How grave a log message for the client is (RFC 5424's eight severities).
+//! The severity of a log message to the client (RFC 5424 §6.2.1).
 
-/// Least grave first.
+/// The eight severities, the least severe first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For whoever looks for a fault.
+    /// Information for debugging.
     Debug,
-    /// The ordinary course of things.
+    /// Normal operation.
     Info,
-    /// Ordinary but worth seeing.
+    /// Normal but significant events.
     Notice,
-    /// May become an error.
+    /// A condition that may become an error.
     Warning,
     /// An operation failed.
     Error,
-    /// A part of the system failed.
+    /// A component failed.
     Critical,
-    /// Somebody has to act at once.
+    /// A person has to act immediately.
     Alert,
-    /// Nothing works.
+    /// The system is unusable.
     Emergency,
 }
 
 impl Level {
-    /// The level of that name on the wire.
+    /// The level with this name in MCP messages.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Level> {
         let found = NAMES.iter().find(|(_, known)| *known == name);
         found.map(|(level, _)| *level)
     }
 
-    /// The name on the wire.
+    /// The name in MCP messages.
     #[must_use]
     pub fn name(self) -> &'static str {
         let found = NAMES.iter().find(|(level, _)| *level == self);

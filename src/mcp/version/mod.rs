@@ -1,8 +1,8 @@
-//! The five protocol versions this server speaks and the table of what differs between them.
+//! The five protocol versions that the server supports, and the table of their differences.
 //!
-//! Promises: every difference of *shape* between versions is a column of one table here; the rest
-//! of the engine asks the table and never compares versions itself.
-//! Does not: negotiate (see `handshake`) or judge the envelope of the stateless era (see `stateless`).
+//! Promises: every difference in the *shape* of messages is a column of one table here; the rest of the engine reads
+//! the table and never compares versions.
+//! Does not: negotiate (see `handshake`) or validate the envelope of the stateless era (see `stateless`).
 
 pub(in crate::mcp) mod handshake;
 pub(in crate::mcp) mod log_level;
@@ -24,49 +24,49 @@ pub enum Version {
     V2026_07_28,
 }
 
-/// What a version's messages look like: one row of the table.
+/// The shape of a version's messages: one row of the table.
 #[derive(Debug)]
 pub struct Shape {
-    /// The version's name on the wire.
+    /// The version's name in messages.
     pub name: &'static str,
-    /// A JSON array of messages is a legal message.
+    /// Whether a JSON array of messages is a valid message.
     pub batches: bool,
-    /// Tools carry `annotations`; content may be `audio`; progress carries `message`; the
-    /// capability `completions` exists.
+    /// Whether tools carry `annotations`, content may be `audio`, progress carries `message` and the capability
+    /// `completions` exists.
     pub annotations: bool,
-    /// `title`, `outputSchema`, `structuredContent`, `resource_link` and elicitation exist.
+    /// Whether `title`, `outputSchema`, `structuredContent`, `resource_link` and elicitation exist.
     pub titles: bool,
-    /// An error whose request id could not be read leaves `id` out; earlier schemas demand the
-    /// member, and JSON-RPC 2.0 then wants `null`.
+    /// Whether an error without a readable request id leaves `id` out. The schemas of earlier versions require the
+    /// member, which is then `null` (JSON-RPC 2.0 §5).
     pub omits_unknown_id: bool,
-    /// Event streams over HTTP begin with an event that has an id and no message; clients of
-    /// earlier versions take that for a broken message.
+    /// Whether an event stream over HTTP begins with an event that has an id and no message. Clients of earlier
+    /// versions take that event for a broken message.
     pub primes: bool,
-    /// Results carry `resultType`, `_meta` with the server's identity, and cache hints.
+    /// Whether results carry `resultType`, `_meta` with the server's identity, and cache hints.
     pub stateless: bool,
     /// The error code for a resource that does not exist.
     pub missing_resource: i64,
 }
 
 impl Version {
-    /// The newest version that begins with `initialize`: the counter-offer to an unknown one.
+    /// The newest version with an `initialize` handshake: the server's reply to an unsupported version.
     pub const NEWEST_LEGACY: Version = Version::V2025_11_25;
-    /// The stateless version, the only one a request's `_meta` may name.
+    /// The stateless version, the only one that a request's `_meta` may name.
     pub const MODERN: Version = Version::V2026_07_28;
 
-    /// The version of that name, when we speak it.
+    /// The version with this name, when the server supports it.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Version> {
         ALL.into_iter().find(|version| version.name() == name)
     }
 
-    /// The name on the wire, a date.
+    /// The version's name in messages, a date.
     #[must_use]
     pub fn name(self) -> &'static str {
         self.shape().name
     }
 
-    /// What messages of this version look like.
+    /// The row of the table for this version.
     #[must_use]
     pub fn shape(self) -> &'static Shape {
         match self {

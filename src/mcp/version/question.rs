@@ -1,22 +1,22 @@
-//! What a server can ask its client, what a client says it can answer, and the answers.
+//! The questions that a server can ask its client, the client's declared capabilities to answer, and the answers.
 //!
-//! Promises: an answer is of its question's kind, whatever the client sent.
-//! Does not: hold the contents of a form against its schema; whoever asked looks at what it needs.
+//! Promises: an accepted answer has the shape that its kind of question requires, whatever the client sent.
+//! Does not: validate the contents of a form against its schema; the handler checks the fields that it uses.
 
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-/// One thing to ask.
+/// A question to the client.
 #[derive(Clone, Debug)]
 pub struct Question {
-    /// Unique among the questions of one call.
+    /// The key, unique among the questions of one call.
     pub(in crate::mcp) key: String,
     pub(in crate::mcp) kind: Kind,
     pub(in crate::mcp) params: Value,
 }
 
-/// The kinds of questions; each is a capability of the client.
+/// The kinds of questions; each is a client capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// `elicitation/create` in form mode: a person fills in a form.
@@ -27,11 +27,11 @@ pub enum Kind {
     Roots,
 }
 
-/// The answers, by the questions' keys.
+/// The answers, by the keys of their questions.
 #[derive(Clone, Debug, Default)]
 pub struct Answers(pub(in crate::mcp) Map<String, Value>);
 
-/// What the client declared.
+/// The kinds of questions that the client declared it can answer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::mcp) struct Abilities {
     form: bool,
@@ -40,8 +40,8 @@ pub(in crate::mcp) struct Abilities {
 }
 
 impl Question {
-    /// A form for a person. `schema` is a flat object schema of primitives; secrets must not be
-    /// asked for (MCP 2026-07-28 client/elicitation).
+    /// A form for a person. `schema` is a flat object schema of primitive types. A form must not ask for secrets (MCP
+    /// 2026-07-28 client/elicitation).
     pub fn form(key: impl Into<String>, message: &str, schema: Value) -> Question {
         Question {
             key: key.into(),
@@ -50,7 +50,7 @@ impl Question {
         }
     }
 
-    /// A prompt for the client's model; `messages` as in `sampling/createMessage`.
+    /// A prompt for the client's model; `messages` has the shape of `sampling/createMessage`.
     pub fn sampling(key: impl Into<String>, messages: Value, max_tokens: u32) -> Question {
         Question {
             key: key.into(),
@@ -59,7 +59,7 @@ impl Question {
         }
     }
 
-    /// The client's directories.
+    /// A question for the client's directories (`roots/list`).
     pub fn roots(key: impl Into<String>) -> Question {
         Question {
             key: key.into(),
@@ -86,7 +86,6 @@ impl Kind {
         }
     }
 
-    /// Whether a client's result has the shape of an answer.
     pub(in crate::mcp) fn accepts(self, result: &Value) -> bool {
         let has = |key: &str| result.get(key).is_some_and(|value| !value.is_null());
         match self {
@@ -102,13 +101,13 @@ impl Kind {
 }
 
 impl Answers {
-    /// The client's result as it came.
+    /// The client's result as received.
     #[must_use]
     pub fn result(&self, key: &str) -> Option<&Value> {
         self.0.get(key)
     }
 
-    /// What a person filled into a form and sent off; `None` when they declined or gave it up.
+    /// The fields of a form that a person submitted; `None` when the person declined or cancelled.
     #[must_use]
     pub fn accepted(&self, key: &str) -> Option<&Map<String, Value>> {
         let result = self.0.get(key)?;
@@ -118,7 +117,7 @@ impl Answers {
         result.get("content").filter(|_| accepted)?.as_object()
     }
 
-    /// The text that the client's model wrote, if it wrote text.
+    /// The text from the client's model; `None` when the content is not text.
     #[must_use]
     pub fn sampled(&self, key: &str) -> Option<&str> {
         self.0.get(key)?.get("content")?.get("text")?.as_str()
@@ -132,8 +131,8 @@ impl Answers {
 }
 
 impl Abilities {
-    /// From `capabilities` of `initialize` or of a request's `_meta`. `elicitation: {}` means forms
-    /// (MCP 2025-11-25 client/elicitation §Capabilities).
+    /// Reads `capabilities` of `initialize` or of a request's `_meta`. `elicitation: {}` stands for form mode (MCP
+    /// 2025-11-25 client/elicitation §Capabilities).
     pub(in crate::mcp) fn read(declared: Option<&Value>) -> Abilities {
         let member = |key: &str| declared?.get(key)?.as_object();
         let form = member("elicitation");

@@ -1,8 +1,7 @@
-//! The envelope of 2026-07-28: every request says in `_meta` which version it speaks and what its
-//! client can do.
+//! The envelope of MCP 2026-07-28: every request states its protocol version and its client's capabilities in `_meta`.
 //!
 //! Promises: nothing is inferred from earlier requests or from the connection.
-//! Does not: look at HTTP headers, which only repeat what is here.
+//! Does not: read HTTP headers, which only repeat the envelope.
 
 use serde_json::{Map, Value, json};
 
@@ -11,30 +10,30 @@ use super::log_level::Level;
 use super::question::Abilities;
 use crate::mcp::jsonrpc::message::{INVALID_PARAMS, RpcError, UNSUPPORTED_VERSION};
 
-/// The key under which results carry the server's identity.
+/// The `_meta` key of the server's identity in results.
 pub(in crate::mcp) const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 
-/// What a request's envelope says.
+/// The contents of a request's envelope.
 #[derive(Debug)]
 pub(in crate::mcp) struct Envelope {
     pub(in crate::mcp) version: Version,
     pub(in crate::mcp) abilities: Abilities,
-    /// The least level to log at during this request.
+    /// The lowest level to log at during this request.
     pub(in crate::mcp) log_level: Option<Level>,
 }
 
-/// Whether a request is of this era: it carries one of the era's own `_meta` keys, or asks for a
-/// method that no other era has. The choice is made for each message alone.
+/// Whether a request belongs to the stateless era: it carries one of the era's `_meta` keys, or its method exists in no
+/// other era. Each message is classified alone.
 pub(crate) fn claims(method: &str, meta: Option<&Map<String, Value>>) -> bool {
     let keys = [PROTOCOL_VERSION, CLIENT_CAPABILITIES];
     method == "server/discover"
         || meta.is_some_and(|meta| keys.iter().any(|key| meta.contains_key(*key)))
 }
 
-/// Checks the envelope: its members first, then the version, as the order of errors demands.
+/// Validates the envelope: first its members, then the version, in the order that the specification gives the errors.
 ///
 /// # Errors
-/// -32602 when a required member is missing or wrong, -32022 when the version is not served here.
+/// -32602 when a required member is missing or wrong, -32022 when the server does not support the version.
 pub(in crate::mcp) fn envelope(meta: Option<&Map<String, Value>>) -> Result<Envelope, RpcError> {
     let member = |key: &str| meta.and_then(|meta| meta.get(key));
     let Some(version) = member(PROTOCOL_VERSION).and_then(Value::as_str) else {
@@ -73,10 +72,10 @@ fn unsupported(requested: &str) -> RpcError {
         .with(json!({"supported": [Version::MODERN.name()], "requested": requested}))
 }
 
-/// The key of `_meta` that says which version a request speaks.
+/// The `_meta` key of a request's protocol version.
 pub(crate) const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
-/// The key of `_meta` that says what a request's client can do.
+/// The `_meta` key of the client's capabilities.
 pub(crate) const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
-/// The key of `_meta` that says what a request's client is.
+/// The `_meta` key of the client's name and version.
 pub(in crate::mcp) const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
 const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";

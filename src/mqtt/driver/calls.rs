@@ -1,4 +1,4 @@
-//! The calls under way: whose request became which ticket, and who hears of what happens to it.
+//! The calls in progress: the protocol ticket of each request, and the receiver of its events.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -13,8 +13,7 @@ use crate::mqtt::failure::ListenFailure;
 use crate::mqtt::inbox::InboxSender;
 use crate::mqtt::too_large::TooLarge;
 
-/// Calls by the protocol's tickets. Those that are given up, which is rare, are searched by the
-/// callers' numbers.
+/// Calls by their protocol tickets. Cancelling a call is rare, so it searches by the caller's number.
 #[derive(Default)]
 pub(super) struct Calls {
     publishes: HashMap<Ticket, (CallId, oneshot::Sender<Result<Outcome, PublishError>>)>,
@@ -24,17 +23,17 @@ pub(super) struct Calls {
 struct Listening {
     id: CallId,
     inbox: Rc<InboxSender>,
-    /// Until the broker has granted the filter.
+    /// Present until the broker has granted the filter.
     reply: Option<oneshot::Sender<Result<(), ListenFailure>>>,
 }
 
 impl Calls {
-    /// Whether somebody waits for messages.
+    /// Whether any call listens for messages.
     pub(super) fn listening(&self) -> bool {
         !self.listeners.is_empty()
     }
 
-    /// Hands a request to the client. A caller that has left meanwhile wants nothing any more.
+    /// Passes a request to the client. A request whose caller is gone is dropped.
     pub(super) fn take(&mut self, client: &mut Client, now: Instant, request: ClientRequest) {
         match request {
             ClientRequest::Publish { reply, .. } if reply.is_closed() => {}
@@ -66,7 +65,7 @@ impl Calls {
         }
     }
 
-    /// The caller is gone: takes back what it asked for. False when it was over already.
+    /// Cancels a call whose caller is gone. False when the call had ended already.
     pub(super) fn cancel(&mut self, client: &mut Client, now: Instant, id: CallId) -> bool {
         let publish = self.publishes.iter().find(|(_, (call, _))| *call == id);
         if let Some(ticket) = publish.map(|(ticket, _)| *ticket) {
@@ -117,14 +116,14 @@ impl Calls {
         }
     }
 
-    /// The connection is lost: what is sent now will not be heard.
+    /// Marks the listeners' subscriptions as interrupted: messages sent while the connection is down may be missed.
     pub(super) fn interrupted(&self) {
         for listener in self.listeners.values() {
             listener.inbox.interrupt();
         }
     }
 
-    /// There will be no connection any more.
+    /// Ends all listeners, because there will be no further connection.
     pub(super) fn ended(&self, reason: &Reason) {
         for listener in self.listeners.values() {
             listener.inbox.end(reason.clone());

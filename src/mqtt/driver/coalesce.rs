@@ -1,12 +1,10 @@
-//! When the socket is read while much is coming.
+//! Decides when to read the socket while many packets arrive.
 //!
-//! To be woken for each packet costs the process more system time than the packet costs all of it. So
-//! while packets stream in, a short pause after each reading lets some gather; the reading after it
-//! takes them all.
+//! A wake-up for each packet costs more system time than handling the packet. So while packets stream in, a short pause
+//! after each read lets several gather, and the next read takes all of them.
 //!
-//! It promises that nothing waits that somebody waits for alone: there is no pause unless many
-//! exchanges of acknowledgements are open, or message after message comes that no publish of ours was
-//! followed by.
+//! Promises: a single exchange is never delayed. There is no pause unless many acknowledgements are outstanding, or
+//! messages keep arriving that followed no publish of this client.
 
 use std::future::Future as _;
 use std::pin::Pin;
@@ -17,9 +15,9 @@ use async_io::Timer;
 
 pub(super) struct ReadCoalescer {
     last_reading: Option<Instant>,
-    /// Readings in a row that were part of a stream.
+    /// The number of consecutive reads in a stream.
     streak: u32,
-    /// Messages and outcomes since the last reading.
+    /// The messages and outcomes since the last read.
     arrivals: u32,
     pause: Timer,
     is_pausing: bool,
@@ -36,7 +34,7 @@ impl ReadCoalescer {
         }
     }
 
-    /// Whether the socket has to wait for the end of the pause; that end wakes the task.
+    /// Whether the read has to wait for the end of the pause, which wakes the task.
     pub(super) fn holds(&mut self, cx: &mut Context<'_>) -> bool {
         if self.is_pausing && Pin::new(&mut self.pause).poll(cx).is_ready() {
             self.is_pausing = false;
@@ -44,17 +42,18 @@ impl ReadCoalescer {
         self.is_pausing
     }
 
-    /// Something came for somebody.
+    /// Records a message or an outcome.
     pub(super) fn arrived(&mut self) {
         self.arrivals += 1;
     }
 
-    /// Somebody published: what comes next may be the reply.
+    /// Records a publish: the next message may be the reply to it.
     pub(super) fn asked(&mut self) {
         self.streak = 0;
     }
 
-    /// The socket was read; before that, so many publishes and messages were not acknowledged to the end.
+    /// Records a read; `in_flight` is the number of publishes and messages that were not fully acknowledged before the
+    /// read.
     pub(super) fn has_read(&mut self, now: Instant, in_flight: usize) {
         let several = std::mem::take(&mut self.arrivals) > 1;
         let last = self.last_reading.replace(now);
@@ -76,22 +75,22 @@ impl ReadCoalescer {
     }
 }
 
-/// Between acknowledgements, at most: long enough to gather dozens of a fast broker.
+/// The longest pause between acknowledgements: long enough to gather dozens from a fast broker.
 const PAUSE: Duration = Duration::from_micros(400);
 
-/// What each open exchange adds to that: a small window must not run dry meanwhile.
+/// The pause per open exchange: a small window must not run empty meanwhile.
 const SHARE: Duration = Duration::from_micros(10);
 
-/// Readings that are closer are part of a stream.
+/// Reads with a shorter interval belong to one stream.
 const SOON: Duration = Duration::from_micros(200);
 
-/// Between messages, which wait in the socket's buffer meanwhile.
+/// The pause between messages, which wait in the socket's buffer meanwhile.
 const STREAM_PAUSE: Duration = Duration::from_micros(500);
 
-/// Open exchanges whose acknowledgements count as a stream.
+/// The number of open exchanges whose acknowledgements count as a stream.
 const MANY_IN_FLIGHT: usize = 8;
 
-/// Readings in a row that make a stream.
+/// The number of consecutive reads that make a stream.
 const STREAM: u32 = 16;
 
 #[cfg(test)]

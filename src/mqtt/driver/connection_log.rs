@@ -1,4 +1,4 @@
-//! What the log says of the connection.
+//! The log lines about the connection.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use mcpmqtt_protocol::client::Reason;
 use crate::logger;
 use crate::mqtt::transport::Target;
 
-/// One line when the connection comes and one when it goes; attempts that fail for the same reason
-/// as the last are for those who debug.
+/// Logs one line for each connection and one for each loss; a failed attempt with the same reason as the last one is
+/// logged at debug level.
 #[derive(Default)]
 pub(super) struct ConnectionLog {
     last: Option<Reason>,
@@ -48,7 +48,7 @@ impl ConnectionLog {
         };
         let wait = wait.as_secs_f64();
         let place = match reason {
-            // It names the place itself.
+            // The message names the address itself.
             Reason::Transport(_) => String::new(),
             _ => format!("broker {}:{}: ", target.host, target.port),
         };

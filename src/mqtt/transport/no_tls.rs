@@ -1,19 +1,19 @@
-//! What stands in for TLS in a build without the feature `tls`: there never is a connection of it.
+//! Replaces TLS in a build without the feature `tls`: no TLS connection exists.
 
 use std::net::TcpStream;
 use std::task::{Context, Poll};
 
 use async_io::Async;
 
-/// Cannot be had in this build.
+/// The TLS settings; this type has no values in this build.
 #[derive(Clone, Debug)]
 pub enum Tls {}
 
 impl Tls {
-    /// Refuses.
+    /// Refuses every TLS configuration.
     ///
     /// # Errors
-    /// Always.
+    /// Always: this build has no TLS.
     pub fn load(_: &mcpmqtt_config::Tls, _: &str) -> Result<Self, String> {
         Err(
             "mqtt.tls: this program was built without TLS; build it with the feature `tls`, \

@@ -9,15 +9,15 @@ use async_io::Async;
 use super::tls::Session;
 use crate::io_error::describe;
 
-/// An open connection. Errors are sentences.
+/// An open connection. Its errors are sentences.
 pub(crate) enum Stream {
     Plain(Async<TcpStream>),
     Tls(Box<Session>),
 }
 
 impl Stream {
-    /// Reads into `buffer`; 0 is the end. The system is asked only when it has said that there is
-    /// something: asking the socket itself in every turn would cost a system call each.
+    /// Reads into `buffer`; 0 is the end of the stream. The socket is read only when the reactor has reported it
+    /// readable: a read in every turn would cost a system call each.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -36,8 +36,8 @@ impl Stream {
         }
     }
 
-    /// Writes of `bytes` what goes at once. Until it says how many are written, it has to be called
-    /// with the same bytes, and perhaps more behind them. 0 is no end.
+    /// Writes as much of `bytes` as the socket takes at once. Until it returns how many bytes are written, the caller
+    /// must pass the same bytes again, with more appended if there are more. 0 does not mean closed.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -60,7 +60,7 @@ impl Stream {
         }
     }
 
-    /// Whether there is something to write that nobody gave it.
+    /// Whether the stream has bytes of its own to write.
     pub(crate) fn wants_write(&self) -> bool {
         match self {
             Self::Plain(_) => false,
@@ -68,7 +68,7 @@ impl Stream {
         }
     }
 
-    /// The protocol under MQTT, for a log.
+    /// The protocol under MQTT, for the log.
     pub(crate) fn protocol(&self) -> &'static str {
         match self {
             Self::Plain(_) => "TCP",
@@ -76,22 +76,22 @@ impl Stream {
         }
     }
 
-    /// Ends our direction in order, as far as that goes at once, and returns the socket: what the peer
-    /// still sends has to be read before it is dropped.
+    /// Shuts down the write direction, as far as that goes at once, and returns the socket: the caller must read what
+    /// the peer still sends before dropping it.
     pub(crate) fn close(self) -> Async<TcpStream> {
         let socket = match self {
             Self::Plain(socket) => socket,
             Self::Tls(session) => session.close(),
         };
-        // A peer that is gone already needs no farewell.
+        // Fails when the peer has closed already, which does no harm.
         let _ = socket.get_ref().shutdown(std::net::Shutdown::Write);
         socket
     }
 
-    /// Lets the system acknowledge at once what was received. Brokers that do not set TCP_NODELAY
-    /// (mosquitto by default) hold a message back until the packet before it is acknowledged, which the
-    /// system delays by up to 40 ms: a retained message behind its SUBACK would come that late. Has to be
-    /// repeated: the system goes back to delaying by itself. A hint, so its failure changes nothing.
+    /// Lets the system acknowledge received bytes at once. Brokers that do not set TCP_NODELAY (mosquitto by default)
+    /// hold a message back until the packet before it is acknowledged, which the system delays by up to 40 ms: a
+    /// retained message behind its SUBACK would come that late. The call has to be repeated, because the system goes
+    /// back to delaying by itself. The option is a hint, so its failure changes nothing.
     pub(crate) fn acknowledge_now(&self) {
         let socket = match self {
             Self::Plain(stream) => stream,

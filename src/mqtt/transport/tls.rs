@@ -1,6 +1,6 @@
-//! TLS to the broker: what a connection is opened with.
+//! TLS to the broker: the settings of a connection.
 //!
-//! Promises: files are read once, at the start, and a fault in one names its key; nothing of a
+//! Promises: files are read once, at the start, and an error in a file names its configuration key; no part of a
 //! private key reaches a message or `Debug`.
 
 mod certificate;
@@ -23,7 +23,7 @@ pub(crate) use self::session::Session;
 use self::verifier::Verifier;
 use crate::pem::Files;
 
-/// Whom to trust, who we are, and whom we expect. Clones share all of it.
+/// The trusted authorities, the client's own certificate, and the expected server name. Clones share all of them.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ClientConfig>,
@@ -31,10 +31,10 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads what `tls` names; `host` is whom we expect if it names nobody else.
+    /// Loads the files that `tls` names; `host` is the expected server name unless `tls` has one.
     ///
     /// # Errors
-    /// The key of the configuration that cannot be used, and why.
+    /// The configuration key that cannot be used, and why.
     pub fn load(tls: &mcpmqtt_config::Tls, host: &str) -> Result<Self, String> {
         let name = tls.server_name.as_deref().unwrap_or(host);
         let name = ServerName::try_from(name.to_owned()).map_err(|_| {
@@ -75,8 +75,8 @@ impl fmt::Debug for Tls {
     }
 }
 
-/// What we prove ourselves with. A certificate of version 1, as mosquitto's manual makes them, is one for the broker to
-/// judge, so that nothing but the key is looked at here.
+/// The client's certificate and private key. The broker judges a certificate of version 1, which mosquitto's manual
+/// creates, so only the key is checked here.
 fn identity(files: &Identity, ring: &CryptoProvider) -> Result<SingleCertAndKey, String> {
     let chain = FILES.certificates("cert_file", &files.cert_file)?;
     let key = FILES.private_key("key_file", &files.key_file)?;
@@ -105,7 +105,7 @@ fn identity(files: &Identity, ring: &CryptoProvider) -> Result<SingleCertAndKey,
 fn system_roots() -> Result<RootCertStore, String> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    // One odd certificate in the store of a system is no reason to distrust the others.
+    // A single unusable certificate in the system's store is no reason to distrust the others.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let why: Vec<_> = found.errors.iter().map(ToString::to_string).collect();

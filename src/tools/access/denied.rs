@@ -1,6 +1,6 @@
-//! Why something that a caller asked of the broker is not done, or not known to be done.
+//! Why a caller's publish or subscription was not done, or is not known to be done.
 //!
-//! Every refusal on the way to the broker is one of these, and is put into words here.
+//! Every refusal on the way to the broker is a [`Denied`], and gets its error message here.
 
 use std::fmt;
 
@@ -11,41 +11,39 @@ use super::rate::TooMany;
 use crate::mcp::NoPlace;
 use crate::mqtt::ListenFailure;
 
-/// Why not.
+/// The reason of a refusal.
 #[derive(Debug)]
 pub(in crate::tools) enum Denied {
-    /// The policy does not permit it; nothing was begun.
+    /// The policy does not permit the request; nothing was sent.
     Policy(Refusal),
-    /// It was permitted when it began, and is not any more.
+    /// The permission was withdrawn after the request began.
     Withdrawn(Refusal),
-    /// The caller publishes too often.
+    /// The caller exceeds its publish rate.
     Rate(TooMany),
-    /// Too many wait for messages.
+    /// Too many calls wait for messages.
     Listeners(NoPlace),
-    /// The broker, or the way to it: nothing was done.
+    /// The broker or the connection failed; nothing was published or subscribed.
     Broker(String),
-    /// A message was sent, and it is not known whether the broker took it.
+    /// The message was sent, and the broker has not confirmed it.
     Unknown(String),
 }
 
-/// What a tool says of something that was not done.
+/// A tool's part of the error message.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::tools) struct Wording {
-    /// What was not done: `not published`.
+    /// The action that failed: `not published`.
     pub(in crate::tools) not_done: &'static str,
-    /// What that means: `Nothing was received.` May be empty.
+    /// Its consequence: `Nothing was received.` May be empty.
     pub(in crate::tools) meaning: &'static str,
-    /// What it means when the permission was withdrawn meanwhile.
+    /// The consequence when the permission was withdrawn meanwhile.
     pub(in crate::tools) withdrawn: &'static str,
 }
 
 impl Denied {
-    /// The error of a publish that was not taken.
     pub(super) fn publish(error: &PublishError) -> Denied {
         Denied::Broker(error.to_string())
     }
 
-    /// The error of a subscription that was not granted.
     pub(super) fn subscribe(failure: &ListenFailure) -> Denied {
         Denied::Broker(match failure {
             ListenFailure::Refused(ListenError::NotConnected(reason)) => not_connected(reason),
@@ -53,7 +51,7 @@ impl Denied {
         })
     }
 
-    /// In words for a model: what was not done, why, and what that means.
+    /// The error message for the model: what was not done, why, and the consequence.
     pub(in crate::tools) fn tell(&self, wording: &Wording) -> String {
         let Wording {
             not_done,
@@ -72,7 +70,7 @@ impl Denied {
     }
 }
 
-/// The reason alone.
+/// Displays the reason alone.
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -93,17 +91,16 @@ impl fmt::Display for Denied {
     }
 }
 
-/// What the broker made of a message that was published.
+/// How far a published message got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::tools) enum Published {
-    /// It was sent; at QoS 0 nothing more is told.
+    /// The message was sent; at QoS 0 the broker confirms nothing.
     Sent,
-    /// The broker acknowledged it.
     Delivered,
 }
 
 impl Published {
-    /// As results name it.
+    /// The name in results.
     pub(in crate::tools) fn name(self) -> &'static str {
         match self {
             Published::Sent => "sent",

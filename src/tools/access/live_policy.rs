@@ -1,7 +1,7 @@
-//! The policy in force, which an operator may replace while calls are under way.
+//! The policy in force, which an operator may replace while calls are in progress.
 //!
-//! Promises: work that goes on under the policy ([`LivePolicy::while_permitted`], [`Hold`]) ends, before it takes another
-//! step, when the policy changes and no longer permits it; when [`LivePolicy::settled`] returns, all of that has ended.
+//! Promises: work under the policy ([`LivePolicy::while_permitted`], [`Hold`]) ends, before its next step, when the
+//! policy changes and no longer permits the work; when [`LivePolicy::settled`] returns, all such work has ended.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,29 +15,29 @@ use mcpmqtt_config::{Policy, Refusal};
 use super::denied::Denied;
 use crate::local::notify::Notify;
 
-/// Cheap to clone; clones are the same policy.
+/// The policy in force. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct LivePolicy(Rc<PolicyState>);
 
 #[derive(Debug)]
 struct PolicyState {
     policy: RefCell<Rc<Policy>>,
-    /// How often the policy was replaced.
+    /// The number of replacements.
     version: Cell<u64>,
     last_hold: Cell<u64>,
     holds: RefCell<BTreeMap<u64, Rc<Seen>>>,
-    /// A hold has seen the policy in force, or is gone.
+    /// Notified when a hold has seen the policy in force, or is dropped.
     seen: Notify,
 }
 
-/// What one piece of work has seen of the policy.
+/// The policy version that one hold has seen.
 #[derive(Debug)]
 struct Seen {
     version: Cell<u64>,
     replaced: Notify,
 }
 
-/// One piece of work under the policy, until dropped.
+/// Marks one piece of work under the policy, until dropped.
 #[derive(Debug)]
 pub(super) struct Hold {
     shared: Rc<PolicyState>,
@@ -56,12 +56,12 @@ impl LivePolicy {
         }))
     }
 
-    /// The policy at this moment: to be asked for again after every wait.
+    /// The policy at this moment. Callers ask again after every await.
     pub(super) fn current(&self) -> Rc<Policy> {
         Rc::clone(&self.0.policy.borrow())
     }
 
-    /// Puts another policy in force.
+    /// Replaces the policy in force.
     pub(super) fn replace(&self, policy: Policy) {
         self.0.policy.replace(Rc::new(policy));
         self.0.version.set(self.0.version.get() + 1);
@@ -70,8 +70,8 @@ impl LivePolicy {
         }
     }
 
-    /// Waits until everything that went on under the policies before was judged by the one in force, and has ended if
-    /// it had to.
+    /// Waits until all work that began under an earlier policy has been checked against the one in force, and has ended
+    /// if it is not permitted.
     pub(super) async fn settled(&self) {
         let shared = &self.0;
         let is_settled = || {
@@ -82,7 +82,7 @@ impl LivePolicy {
         shared.seen.until(is_settled).await;
     }
 
-    /// Begins work under the policy in force.
+    /// Registers work under the policy in force.
     pub(super) fn hold(&self) -> Hold {
         let shared = &self.0;
         let number = shared.last_hold.get() + 1;
@@ -99,27 +99,27 @@ impl LivePolicy {
         }
     }
 
-    /// Does `work` as long as it is permitted.
+    /// Runs `work` as long as the policy permits it.
     ///
     /// # Errors
-    /// When it is not, from the start or by a change of the policy, which drops it.
+    /// When the policy does not permit the work, from the start or after a change; a change drops the work.
     pub(super) async fn while_permitted<T>(
         &self,
         permitted: impl Fn(&Policy) -> Result<(), Refusal>,
         work: impl Future<Output = T>,
     ) -> Result<T, Denied> {
         permitted(&self.0.policy.borrow()).map_err(Denied::Policy)?;
-        // Dropped after the work: whoever waits for the hold to go finds nothing of the work left.
+        // Dropped after the work: when the hold is gone, the work has ended already.
         let hold = self.hold();
         hold.run(permitted, work).await
     }
 }
 
 impl Hold {
-    /// Does `work` as long as the policy permits it.
+    /// Runs `work` as long as the policy permits it.
     ///
     /// # Errors
-    /// When the policy was replaced and does not permit it any more; the work is dropped.
+    /// When a new policy does not permit the work; the work is dropped.
     pub(super) async fn run<T>(
         &self,
         permitted: impl Fn(&Policy) -> Result<(), Refusal>,

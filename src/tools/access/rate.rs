@@ -1,6 +1,6 @@
-//! How often each caller may publish: a token bucket for each.
+//! The publish rate of each caller: one token bucket per caller.
 //!
-//! Promises: a caller that keeps below the rate is never refused, whatever others do; memory is bounded.
+//! Promises: a caller that stays below the rate is never refused, whatever other callers do; memory is bounded.
 //! Does not: read the clock.
 
 use std::cell::RefCell;
@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 
 use crate::mcp::CallerId;
 
-/// The buckets of all callers. Cheap to clone; clones are the same buckets.
+/// The buckets of all callers. Cheap to clone; clones share the buckets.
 #[derive(Clone, Debug)]
 pub(super) struct Rates {
-    /// `None` without a limit.
+    /// The rate of each caller; `None` for no limit.
     each: Option<Rate>,
     buckets: Rc<RefCell<HashMap<CallerId, Instant>>>,
 }
@@ -21,11 +21,11 @@ pub(super) struct Rates {
 #[derive(Clone, Copy, Debug)]
 struct Rate {
     per_second: u32,
-    /// What one publish takes out of a bucket, as the time in which that flows in again.
+    /// The time in which a bucket regains the cost of one publish.
     cost: Duration,
 }
 
-/// Refused: there is too much already; come back later.
+/// The error for a caller that exceeds its rate; it says when to retry.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::tools) struct TooMany {
     per_second: u32,
@@ -33,7 +33,7 @@ pub(in crate::tools) struct TooMany {
 }
 
 impl Rates {
-    /// So many in a second, and as many at once when there were none before; 0 for any number.
+    /// Allows `per_second` publishes a second, and as many at once from a full bucket; 0 for no limit.
     pub(super) fn new(per_second: usize) -> Rates {
         let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
         let cost = Duration::from_secs(1).checked_div(per_second);
@@ -43,10 +43,10 @@ impl Rates {
         }
     }
 
-    /// Takes one out of the caller's bucket.
+    /// Takes one publish from the caller's bucket.
     ///
     /// # Errors
-    /// When it is empty: nothing is taken then.
+    /// When the bucket is empty; then nothing is taken.
     pub(super) fn take(&self, caller: &CallerId, now: Instant) -> Result<(), TooMany> {
         let Some(Rate { per_second, cost }) = self.each else {
             return Ok(());
@@ -55,10 +55,10 @@ impl Rates {
         if !buckets.contains_key(caller) {
             make_room(&mut buckets, now);
         }
-        // A bucket is known by when it is full again.
+        // A bucket is stored as the time when it will be full.
         let full = buckets.entry(caller.clone()).or_insert(now);
         let missing = full.saturating_duration_since(now);
-        // One second fills an empty one.
+        // An empty bucket is full after one second.
         let wait = (missing + cost).saturating_sub(cost * per_second);
         if !wait.is_zero() {
             return Err(TooMany { per_second, wait });
@@ -68,7 +68,7 @@ impl Rates {
     }
 }
 
-/// A full bucket is like one that is not there; where all are in use, the fullest goes.
+/// Removes full buckets, which are the same as absent ones; when every bucket is in use, removes the fullest.
 fn make_room(buckets: &mut HashMap<CallerId, Instant>, now: Instant) {
     if buckets.len() < CALLERS {
         return;
@@ -86,7 +86,7 @@ fn make_room(buckets: &mut HashMap<CallerId, Instant>, now: Instant) {
 impl std::fmt::Display for TooMany {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let TooMany { per_second, wait } = self;
-        // Rounded up, so that who comes back then is let in.
+        // Rounded up, so that a caller that retries after this time is admitted.
         let tenths = wait.as_millis().div_ceil(100).max(1);
         write!(
             f,
@@ -97,7 +97,7 @@ impl std::fmt::Display for TooMany {
     }
 }
 
-/// More callers than sessions and connections are allowed by default.
+/// The limit on buckets: more than the default limits on sessions and connections together.
 const CALLERS: usize = 1024;
 
 #[cfg(test)]

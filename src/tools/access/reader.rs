@@ -1,4 +1,4 @@
-//! The messages of one subscription, as far as its caller may have them.
+//! The messages of one subscription that its caller may receive.
 
 use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::topic::SubscribeFilter;
@@ -9,15 +9,15 @@ use super::recent_topics::RecentTopics;
 use crate::mcp::Place;
 use crate::mqtt::{Arrival, Inbox};
 
-/// Reads what comes. Dropping it ends the subscription.
+/// Reads a subscription. Dropping the reader ends the subscription.
 pub(in crate::tools) struct Reader {
-    // Dropped before the hold: whoever waits for that to go finds nothing of the subscription left.
+    // Dropped before the hold: when the hold is gone, the subscription has ended already.
     inbox: Inbox,
     filter: SubscribeFilter,
     hold: Hold,
     policy: LivePolicy,
     recent_topics: RecentTopics,
-    /// Among those who listen.
+    /// The caller's place among the listeners.
     _place: Option<Place>,
 }
 
@@ -43,10 +43,10 @@ impl Reader {
         Reader { _place, ..self }
     }
 
-    /// The next message that the policy lets through, or why there will be none. Waits as long as it takes.
+    /// Returns the next message that the policy permits, or the reason why there will be none. Has no time limit.
     ///
     /// # Errors
-    /// [`Denied::Withdrawn`] when the subscription is not permitted any more.
+    /// [`Denied::Withdrawn`] when the subscription is no longer permitted.
     pub(in crate::tools) async fn next(&mut self) -> Result<Arrival, Denied> {
         let filter = &self.filter;
         let permitted = |policy: &Policy| policy.may_subscribe(filter);
@@ -57,7 +57,8 @@ impl Reader {
                 Arrival::TooLarge(large) => &large.topic,
                 Arrival::Ended(_) => return Ok(arrival),
             };
-            // A broker may send what nobody asked for; the permission is on the topic it came on.
+            // A broker may send messages that were not subscribed to; the permission applies to the topic of the
+            // message.
             if self.policy.current().may_receive(topic.as_str()) {
                 if let Arrival::Message(message) = &arrival {
                     self.recent_topics.note(&message.topic);
@@ -67,17 +68,17 @@ impl Reader {
         }
     }
 
-    /// What came and waits, what was lost, how often the connection was: see [`Inbox`].
+    /// The inbox, for its counters and the messages that wait: see [`Inbox`].
     pub(in crate::tools) fn inbox(&self) -> &Inbox {
         &self.inbox
     }
 
-    /// Throws away what has come so far.
+    /// Discards the messages that have arrived so far.
     pub(in crate::tools) fn clear(&mut self) {
         self.inbox.clear();
     }
 
-    /// Counts `bytes` of messages taken out as waiting still, until this is dropped.
+    /// Counts `bytes` of removed messages as still waiting, until this reader is dropped.
     pub(in crate::tools) fn hold_bytes(&mut self, bytes: usize) {
         self.inbox.hold(bytes);
     }

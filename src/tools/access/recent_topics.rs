@@ -1,6 +1,6 @@
-//! The topics that messages came on lately, for completion.
+//! The topics of recent messages, for completion.
 //!
-//! Promises: bounded in topics and in bytes; the oldest go first.
+//! Promises: bounded in topics and in bytes; the oldest topics are dropped first.
 
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use mcpmqtt_protocol::topic::TopicName;
 
-/// Cheap to clone; clones share what was recent.
+/// The recent topics. Cheap to clone; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RecentTopics(Rc<RefCell<Topics>>);
 
@@ -20,7 +20,7 @@ struct Topics {
 }
 
 impl RecentTopics {
-    /// A message that an agent may have came on this topic.
+    /// Records the topic of a message that the caller may receive.
     pub(super) fn note(&self, topic: &TopicName) {
         let mut topics = self.0.borrow_mut();
         let topic = topic.as_str();
@@ -39,7 +39,7 @@ impl RecentTopics {
         }
     }
 
-    /// Those that begin so.
+    /// The recent topics with this beginning.
     pub(super) fn beginning_with(&self, beginning: &str) -> Vec<String> {
         let topics = self.0.borrow();
         let found = topics

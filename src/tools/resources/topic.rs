@@ -1,8 +1,7 @@
-//! `mqtt://topic/{+topic}`: a topic's value as a resource, under the same permissions as in
-//! `mqtt_read`.
+//! `mqtt://topic/{+topic}`: a topic's value as a resource, under the permissions of `mqtt_read`.
 //!
-//! Promises: read gives the retained value, or the next one within a short wait; completion names
-//! only what may be read.
+//! Promises: a read returns the retained value, or the next message within a short wait; completion names only topics
+//! that may be read.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -42,7 +41,7 @@ pub(super) fn template(context: &Rc<Context>) -> Template {
     }
 }
 
-/// The filter that is exactly the URI's topic.
+/// The filter that matches exactly the URI's topic.
 pub(super) fn filter(uri: &str) -> Result<SubscribeFilter, ReadError> {
     let topic = uri::topic(uri).map_err(ReadError::Refused)?;
     let filter = SubscribeFilter::parse(topic.as_str())
@@ -57,7 +56,7 @@ pub(super) fn filter(uri: &str) -> Result<SubscribeFilter, ReadError> {
     Ok(filter)
 }
 
-/// That filter, if it may be read now.
+/// The filter, when the policy permits reading it now.
 pub(super) fn may_read(access: &Access, uri: &str) -> Result<SubscribeFilter, ReadError> {
     let filter = filter(uri)?;
     let judged = access.policy().may_subscribe(&filter);
@@ -65,7 +64,7 @@ pub(super) fn may_read(access: &Access, uri: &str) -> Result<SubscribeFilter, Re
     Ok(filter)
 }
 
-/// The retained value, or the next one.
+/// Reads the retained value, or waits for the next message.
 async fn read(context: Rc<Context>, call: ReadCall) -> Result<Vec<Contents>, ReadError> {
     let filter = filter(&call.uri)?;
     let wait = Wait::new(WAIT, call.progress, &call.client);
@@ -123,7 +122,7 @@ fn contents(uri: String, message: &Message) -> Contents {
     }
 }
 
-/// Readable topics: those seen, the exact ones granted, and the beginnings of granted patterns.
+/// The readable topics: recent ones, exact patterns, and the literal beginnings of other patterns.
 fn complete(access: &Access, asked: &Completing) -> Vec<String> {
     if asked.argument != "topic" {
         return Vec::new();

@@ -1,19 +1,19 @@
 //! `mqtt://topic/…`: a topic as a URI, by the template `mqtt://topic/{+topic}` (RFC 6570 §3.2.3).
 //!
-//! Promises: what is taken for a topic is one, after exactly one round of percent-decoding; what a
-//! URI must not contain is refused, never guessed at.
+//! Promises: an accepted topic is a valid topic name after exactly one percent-decoding; characters that a URI must not
+//! contain are refused, never guessed at.
 
 use mcpmqtt_protocol::topic::TopicName;
 
-/// Whether a URI belongs to the template at all.
+/// Whether a URI matches the template's prefix.
 pub(super) fn belongs(uri: &str) -> bool {
     uri.starts_with(PREFIX)
 }
 
-/// The topic that a URI means.
+/// The topic that a URI names.
 ///
 /// # Errors
-/// Why it means none.
+/// Why the URI names no topic.
 pub(super) fn topic(uri: &str) -> Result<TopicName, String> {
     let encoded = uri.strip_prefix(PREFIX).unwrap_or_default();
     let text = decode(encoded)?;
@@ -50,8 +50,8 @@ fn digit(byte: u8) -> Option<u8> {
 
 pub(super) const TEMPLATE: &str = "mqtt://topic/{+topic}";
 const PREFIX: &str = "mqtt://topic/";
-/// RFC 3986: unreserved and reserved characters beside letters and digits, which `{+topic}` leaves
-/// as they are; without `#`, which would begin a fragment.
+/// RFC 3986: the unreserved and reserved characters beside letters and digits, which `{+topic}` leaves unescaped;
+/// without `#`, which would begin a fragment.
 const ALLOWED: &[u8] = b"-._~:/?[]@!$&'()*+,;=";
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Watches a topic for those who subscribed to it as a resource.
+//! Watches a topic for its resource's subscribers.
 //!
-//! Promises: a change is told at once, and what follows on its heels together, at most four times a
-//! second, the last change included; what the broker kept for us while the connection was down
-//! counts as a change. While there is no connection it waits for one, and does nothing meanwhile; a subscription that the
+//! Promises: the first change is notified at once; the changes right after it are combined, so that at most four
+//! notifications a second are sent, and the last change is always notified. Messages that the broker queued while the
+//! connection was down count as a change. Without a connection the watcher waits for one. A subscription that the
 //! broker refuses ends the watch, with the reason.
 
 use std::rc::Rc;
@@ -24,10 +24,10 @@ use crate::tools::Context;
 use crate::tools::access::{Denied, Reader};
 use crate::tools::subscribe::shown;
 
-/// Starts to watch, and waits a moment for the broker to agree.
+/// Starts a watch, and waits a moment for the broker's grant.
 ///
 /// # Errors
-/// When the topic may not be read, the URI names none, or the broker refuses the subscription.
+/// When the topic may not be read, the URI names no topic, or the broker refuses the subscription.
 pub(super) async fn start(context: Rc<Context>, uri: String) -> Result<WatchGuard, ReadError> {
     let filter = may_read(&context.access, &uri)?;
     let Some(executor) = context.executor.upgrade() else {
@@ -41,14 +41,14 @@ pub(super) async fn start(context: Rc<Context>, uri: String) -> Result<WatchGuar
             Timer::after(READY_WITHIN).await;
             Ok(())
         };
-        // The other end is gone when the permission is: the notifier knows that.
+        // The sender is dropped when the permission is withdrawn, which the notifier handles.
         let begins = async { begins.recv().await.unwrap_or(Ok(())) };
         future::or(begins, late).await.map_err(ReadError::Failed)?;
     }
     Ok(WatchGuard::new(task))
 }
 
-/// Watches as long as that is permitted.
+/// Watches as long as the policy permits it.
 async fn follow(
     context: Rc<Context>,
     filter: SubscribeFilter,
@@ -57,13 +57,13 @@ async fn follow(
 ) {
     let why = match watch(&context, &filter, &uri, &begun).await {
         Ok(reason) => reason.to_string(),
-        // Those who subscribed to what is withdrawn are told by the notifier, or not at all.
+        // The notifier informs the subscribers of a withdrawn topic.
         Err(Denied::Policy(_) | Denied::Withdrawn(_)) => return,
         Err(denied) => denied.to_string(),
     };
     let why = format!("{} cannot be watched: {why}", shown(&filter));
     if let Err(unheard) = begun.try_send(Err(why)) {
-        // It was said before that the watch had begun.
+        // The start of the watch was confirmed before.
         if let Err(why) = unheard.into_inner() {
             logger::warning(format_args!("{why}"));
             context.notifier.lost(&uri, &why);
@@ -71,7 +71,7 @@ async fn follow(
     }
 }
 
-/// Watches until nothing more can come, and says why.
+/// Watches until no more messages can come; returns the reason.
 async fn watch(
     context: &Context,
     filter: &SubscribeFilter,
@@ -84,7 +84,7 @@ async fn watch(
         retained: true,
     };
     let mut reader = context.access.watch(listen).await?;
-    // Closed when that took too long to be waited for.
+    // The channel is closed when the caller stopped waiting for the start.
     let _ = begun.try_send(Ok(()));
     loop {
         match reader.next().await? {
@@ -100,7 +100,7 @@ async fn watch(
     }
 }
 
-/// Lets a moment pass, without letting messages pile up; whether there was a change meanwhile.
+/// Collects messages for the pause between two notifications; returns whether there was a change.
 async fn pause(reader: &mut Reader) -> Result<bool, Denied> {
     let mut timer = Timer::after(TOGETHER);
     let mut changed = false;
@@ -111,14 +111,15 @@ async fn pause(reader: &mut Reader) -> Result<bool, Denied> {
             None
         };
         match future::or(next, over).await.transpose()? {
-            // The end comes again when it is waited for.
+            // The next wait returns the end again.
             Some(Arrival::Ended(_)) | None => return Ok(changed),
             Some(arrival) => changed |= is_change(reader, &arrival),
         }
     }
 }
 
-/// The value that is there when the watch begins is none. One that is too large to be kept is.
+/// Whether a message is a change. The value at the start of the watch is not a change; a message too large to be kept
+/// is one.
 fn is_change(reader: &Reader, arrival: &Arrival) -> bool {
     let retain = match arrival {
         Arrival::Message(message) => message.retain,
@@ -128,9 +129,9 @@ fn is_change(reader: &Reader, arrival: &Arrival) -> bool {
     !retain || reader.inbox().interruptions() > 0
 }
 
-/// Whether the broker agreed.
+/// The broker's answer to the subscription.
 type WatchBegun = Result<(), String>;
 
-/// Four times a second.
+/// The shortest time between two notifications: four a second.
 const TOGETHER: Duration = Duration::from_millis(250);
 const READY_WITHIN: Duration = Duration::from_secs(2);

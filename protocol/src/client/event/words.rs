@@ -1,4 +1,4 @@
-//! The words for all that can go wrong.
+//! The error messages of the client.
 
 use std::fmt;
 

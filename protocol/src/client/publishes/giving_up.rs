@@ -1,19 +1,19 @@
-//! Publishes that nobody waits for any longer.
+//! Publishes whose caller no longer waits: cancelled or past their deadline.
 
 use std::time::Instant;
 
 use super::{Publish, Publishes};
 use crate::client::event::{Event, Outcome, Reason, Ticket};
 
-/// Where a publish was, and when its time is over.
+/// The state of a cancelled publish, and its deadline.
 enum Forgotten {
     Queued(Option<Instant>),
     Encoded(Option<Instant>),
 }
 
 impl Publishes {
-    /// Tells the outcome of every publish whose time is over. A message that is on its way stays in
-    /// its flow: its identifier is taken until the broker answers.
+    /// Ends every publish whose deadline has passed. A message that was sent stays in its flow: its identifier is in
+    /// use until the broker answers.
     pub(in crate::client) fn expire(
         &mut self,
         now: Instant,
@@ -27,7 +27,7 @@ impl Publishes {
             self.deadlines.remove(&(at, ticket));
             let reason = Reason::Timeout(why.cloned().map(Box::new));
             let outcome = match self.forget(ticket) {
-                // The broker may get it or have it.
+                // The broker may have the message, or get it later.
                 Forgotten::Encoded(_) => Outcome::Unknown(reason),
                 Forgotten::Queued(_) => Outcome::NotSent(reason),
             };
@@ -35,7 +35,7 @@ impl Publishes {
         }
     }
 
-    /// Nobody waits for this publish any more: what was not sent is not sent. Gives no outcome.
+    /// Cancels a publish: if it was not sent yet, it will not be. Emits no outcome.
     pub(in crate::client) fn cancel(&mut self, ticket: Ticket) {
         let (Forgotten::Encoded(deadline) | Forgotten::Queued(deadline)) = self.forget(ticket);
         if let Some(at) = deadline {
@@ -43,7 +43,7 @@ impl Publishes {
         }
     }
 
-    /// Takes the ticket off its message, and the message out of the queue if it is still there.
+    /// Removes the ticket from its message, and the message from the queue if it is still there.
     fn forget(&mut self, ticket: Ticket) -> Forgotten {
         let held = |publish: &Publish| publish.ticket == Some(ticket);
         if let Some(publish) = self.queue.iter().position(held) {

@@ -1,4 +1,4 @@
-//! What a connection may have ended for: the message that was sent last, or that is cut off every time.
+//! The message that may have ended a connection: the last one sent, or one that ends every connection.
 
 use std::time::Instant;
 
@@ -32,8 +32,8 @@ impl Last {
 }
 
 impl Publishes {
-    /// The connection is gone; `by_the_broker` when nothing else explains it. Ends the message that it ends
-    /// for every time, and says why.
+    /// Handles the loss of the connection; `by_the_broker` when there is no other explanation. Ends the message that
+    /// has ended every connection, and returns the reason.
     pub(in crate::client) fn convict(
         &mut self,
         now: Instant,
@@ -53,8 +53,8 @@ impl Publishes {
         Some(reason)
     }
 
-    /// What was sent a moment ago and is not acknowledged: the connection ends now, perhaps because of it.
-    /// One cut may have any cause, such as the network, so it is told whether the cut before was the same.
+    /// The unacknowledged message sent a moment before the loss, which may be its cause. One loss may have any cause,
+    /// such as the network, so the result also says whether the loss before followed the same message.
     pub(in crate::client) fn cut_after(&mut self, now: Instant) -> Option<LastSent> {
         let again = self.flows.last_resent();
         let again = again.map(|(message, at)| (at, &message.topic, message.size()));
@@ -73,7 +73,7 @@ impl Publishes {
         })
     }
 
-    /// The broker has this message, so nothing is wrong with it.
+    /// Records that the broker has acknowledged the message, which is therefore not at fault.
     pub(super) fn took_last(&mut self, pid: Pid) {
         let is_last = |last: &mut Last| last.pid == Some(pid);
         if let Some(last) = self.last_sent.take_if(is_last) {
@@ -81,8 +81,8 @@ impl Publishes {
         }
     }
 
-    /// Another is sent. If the connection has outlived the last one, nothing is wrong with that: at QoS 0
-    /// there is no other sign.
+    /// Records that another message is sent. A connection that has outlived the last message shows that the message is
+    /// not at fault; at QoS 0 there is no other sign.
     pub(super) fn survived(&mut self, now: Instant) {
         let is_past = |last: &mut Last| !is_recent(last.at, now);
         if let Some(last) = self.last_sent.take_if(is_past) {

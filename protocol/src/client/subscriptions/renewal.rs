@@ -1,4 +1,4 @@
-//! Subscriptions over the end of a connection: who is suspected of it, and what is asked for again.
+//! Subscriptions across the end of a connection: the suspected filters, and the filters to be requested again.
 
 use super::{Subscriptions, Wish};
 use crate::client::questions::{Ask, AskedFor};
@@ -7,9 +7,9 @@ use crate::ids::PacketIds;
 use crate::topic::SubscribeFilter;
 
 impl Subscriptions {
-    /// The connection is gone; if the broker ended it, it had heard the stream up to `heard`.
-    /// Returns filters that ended connections whenever they alone were asked for: asking again would
-    /// only do it once more.
+    /// Handles the loss of the connection; if the broker ended it, the broker had received the stream up to `heard`.
+    /// Returns the filters that ended every connection on which they alone were requested: a further request would only
+    /// end another one.
     pub(in crate::client) fn disconnected(
         &mut self,
         clean_session: bool,
@@ -51,8 +51,8 @@ impl Subscriptions {
         forbidden
     }
 
-    /// These were being asked for when the broker ended the connection. Returns those that have done
-    /// it too often.
+    /// Suspects the filters that were being requested when the broker ended the connection. Returns those that have
+    /// reached their limit.
     fn suspect(&mut self, asked: Vec<(Ask, SubscribeFilter)>, alone: bool) -> Vec<SubscribeFilter> {
         let filters = asked.into_iter().map(|(_, filter)| filter);
         filters
@@ -63,7 +63,7 @@ impl Subscriptions {
             .collect()
     }
 
-    /// A new session: the broker knows none of our filters.
+    /// Starts a new session, in which the broker has no subscriptions.
     pub(in crate::client) fn restart(&mut self) {
         self.queue.clear();
         for entry in self.table.values_mut() {
@@ -73,8 +73,8 @@ impl Subscriptions {
         self.ask_missing();
     }
 
-    /// The broker kept our session: only what it did not acknowledge is asked for again, so that
-    /// retained messages do not come a second time.
+    /// Resumes a kept session: only filters without an acknowledgement are requested again, so that retained messages
+    /// do not come a second time.
     pub(in crate::client) fn resume(&mut self) {
         self.queue
             .retain(|wish| matches!(wish, Wish::Unsubscribe(_)));
@@ -88,7 +88,7 @@ impl Subscriptions {
             .filter(|(_, entry)| entry.granted.is_none() || entry.is_open())
             .map(|(filter, entry)| (entry.suspicion, entry.last_ask, filter.clone()))
             .collect();
-        // Those under suspicion last, the others in the order they were wished for.
+        // Suspected filters last, the others in the order of their requests.
         missing.sort_unstable();
         for (.., filter) in missing {
             self.ask(&filter);

@@ -1,14 +1,14 @@
-//! Why a resource cannot be read or watched.
+//! The errors of reading or watching a resource.
 
-/// Why a resource was not read.
+/// Why a resource was not read or watched.
 #[derive(Clone, Debug)]
 pub enum ReadError {
-    /// There is no such resource.
+    /// The resource does not exist.
     NotFound,
-    /// The same in better words; one sentence.
+    /// The resource does not exist; the text explains that in one sentence.
     Absent(String),
-    /// The client may not have it, or its URI is wrong; one sentence.
+    /// The client may not read the resource, or the URI is wrong; one sentence.
     Refused(String),
-    /// There is, but it could not be read now; one sentence.
+    /// The resource exists but could not be read; one sentence.
     Failed(String),
 }

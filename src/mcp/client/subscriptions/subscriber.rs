@@ -1,7 +1,7 @@
-//! Who hears of changes.
+//! A subscriber: one stream of change notifications.
 //!
-//! Promises: a subscriber hears exactly the kinds and resources it asked for; a stream that does not keep up is ended, never
-//! left with a gap it cannot know of.
+//! Promises: a subscriber gets exactly the kinds and resources that it asked for; a stream that does not keep up is
+//! ended, so that it never has an unnoticed gap.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -15,10 +15,10 @@ use super::Listening;
 use crate::mcp::client::sink::ClientSink;
 use crate::mcp::jsonrpc::message::Id;
 
-/// One stream of notifications: a `subscriptions/listen` request, or a session with a handshake.
+/// A stream of notifications: a `subscriptions/listen` request, or a session with a handshake.
 #[derive(Debug, Default)]
 pub(in crate::mcp) struct Subscriber {
-    /// The request that opened it; every notification names it.
+    /// The id of the request that opened the stream; every notification carries it.
     pub(super) tag: Option<Id>,
     pub(super) sink: RefCell<ClientSink>,
     pub(super) lists: Cell<Lists>,
@@ -27,7 +27,7 @@ pub(in crate::mcp) struct Subscriber {
     pub(super) waker: RefCell<Option<Waker>>,
 }
 
-/// The lists whose changes are to be told.
+/// The lists whose changes the subscriber wants.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::mcp) struct Lists {
     pub(in crate::mcp) tools: bool,
@@ -57,25 +57,25 @@ impl Subscriber {
         self.lists.set(lists);
     }
 
-    /// Hears of this resource too; false when there are `most` others already.
+    /// Adds a resource; false when the subscriber has `most` other resources already.
     pub(in crate::mcp) fn keep_within(&self, most: usize, listening: Listening) -> bool {
         let mut resources = self.resources.borrow_mut();
         let uri = &listening.watched.uri;
         let room = resources.len() < most || resources.contains_key(uri);
         if room {
-            // The same that was there, if it was.
+            // Replaces an earlier subscription to the same resource.
             resources.insert(uri.clone(), listening);
         }
         room
     }
 
     pub(in crate::mcp) fn forget(&self, uri: &str) {
-        // Dropped when the table is free again: with it may go a task that looks at it.
+        // Dropped after the borrow ends: the drop may end a task that reads this table.
         let forgotten = self.resources.borrow_mut().remove(uri);
         drop(forgotten);
     }
 
-    /// Forgets these resources; whether there was one.
+    /// Removes the resources that `is_lost` selects; true when there was one.
     pub(super) fn drop_those(&self, is_lost: impl Fn(&Listening) -> bool) -> bool {
         let mut kept = HashMap::new();
         let mut gone = Vec::new();
@@ -89,9 +89,9 @@ impl Subscriber {
         !gone.is_empty()
     }
 
-    /// The first notification: which wishes are honoured.
+    /// Sends the first notification, which lists the honoured subscriptions.
     pub(in crate::mcp) fn acknowledge(&self) -> bool {
-        // Between the watcher's consent and this others were waited for.
+        // A resource may have been lost while other watchers were waited for.
         self.drop_those(|listening| listening.watched.over.borrow().is_some());
         let lists = self.lists.get();
         let mut honoured = Map::new();
@@ -117,7 +117,7 @@ impl Subscriber {
         self.sink().offer(text)
     }
 
-    /// Waits until it is ended from our side.
+    /// Waits until the server ends the stream.
     pub(in crate::mcp) async fn ended(&self) {
         poll_fn(|context| {
             if self.ended.get() {
@@ -137,7 +137,7 @@ impl Subscriber {
         }
     }
 
-    /// A session with a handshake has no end to tell: it goes on when its client reads again.
+    /// Ends the stream. A session with a handshake has no end to report: it continues when its client reads again.
     pub(super) fn end(&self) {
         if self.tag.is_none() {
             return;
@@ -148,7 +148,7 @@ impl Subscriber {
         }
     }
 
-    /// `members` begin with a comma. The tag is JSON text already: it goes in as it came.
+    /// `members` begins with a comma. The id is JSON text already and is spliced in unchanged.
     fn notification(&self, method: &str, members: &str) -> Vec<u8> {
         let params = match &self.tag {
             Some(tag) => format!(
@@ -161,5 +161,5 @@ impl Subscriber {
     }
 }
 
-/// The `_meta` key that names the stream a notification belongs to.
+/// The `_meta` key of the stream that a notification belongs to.
 pub(in crate::mcp) const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";

@@ -1,16 +1,17 @@
-//! What webpki does not show of an X.509 certificate (RFC 5280 §4.1): its version, its dates and its public key.
+//! The fields of an X.509 certificate (RFC 5280 §4.1) that webpki does not expose: the version, the dates and the
+//! public key.
 //!
-//! Promises: any bytes give a certificate or nothing; a certificate of version 1 is read like one of version 3.
-//! Does not: judge. Extensions and the issuer's signature are webpki's.
+//! Promises: any bytes yield a certificate or `None`; a certificate of version 1 is read like one of version 3.
+//! Does not: verify. Webpki verifies extensions and the issuer's signature.
 
 use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 
-/// A certificate's fields, borrowed from its DER text.
+/// The fields of a certificate, borrowed from its DER encoding.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Certificate<'a> {
-    /// 1, 2 or 3.
+    /// The certificate's version: 1, 2 or 3.
     pub(super) version: u8,
     pub(super) not_before: UnixTime,
     pub(super) not_after: UnixTime,
@@ -20,7 +21,7 @@ pub(super) struct Certificate<'a> {
 /// A SubjectPublicKeyInfo (RFC 5280 §4.1.2.7).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct PublicKey<'a> {
-    /// All of it.
+    /// The whole encoded structure.
     pub(super) der: &'a [u8],
     /// The content of its AlgorithmIdentifier: an object identifier and parameters.
     pub(super) algorithm: &'a [u8],
@@ -29,12 +30,12 @@ pub(super) struct PublicKey<'a> {
 }
 
 impl<'a> Certificate<'a> {
-    /// Reads a certificate; `None` when the bytes are none.
+    /// Reads a certificate; `None` when the bytes are not a certificate.
     pub(super) fn read(der: &'a [u8]) -> Option<Certificate<'a>> {
         let mut whole = Der(Der(der).value(SEQUENCE)?);
         let mut fields = Der(whole.value(SEQUENCE)?);
         let version = match fields.value(VERSION) {
-            // DEFAULT v1.
+            // The default is version 1.
             None => 1,
             Some(explicit) => match Der(explicit).value(INTEGER)? {
                 [number @ 0..=2] => number + 1,
@@ -60,7 +61,7 @@ impl<'a> PublicKey<'a> {
     fn read(der: &'a [u8]) -> Option<PublicKey<'a>> {
         let mut fields = Der(Der(der).value(SEQUENCE)?);
         let algorithm = fields.value(SEQUENCE)?;
-        // The first byte counts the unused bits of the last one: a key has none.
+        // The first byte counts the unused bits of the last byte, which is 0 for a key.
         let bits = fields.value(BIT_STRING)?.strip_prefix(&[0])?;
         Some(PublicKey {
             der,
@@ -69,7 +70,8 @@ impl<'a> PublicKey<'a> {
         })
     }
 
-    /// Why nothing that this key signs can be verified here: a sentence that begins with "its key"; `None` when it can.
+    /// Why no signature of this key can be verified here: a sentence that begins with "its key"; `None` when signatures
+    /// can be verified.
     pub(super) fn is_unusable(&self) -> Option<String> {
         const TAKEN: &str = "RSA with 2048 to 8192 bits, P-256, P-384 and Ed25519 are taken";
         let mut fields = Der(self.algorithm);
@@ -102,16 +104,16 @@ impl<'a> PublicKey<'a> {
     }
 }
 
-/// Elements in the distinguished encoding rules (X.690 §10), one after the other.
+/// Reads consecutive elements in the distinguished encoding rules (X.690 §10).
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
-    /// The content of the next element if it has this tag; otherwise the element stays.
+    /// Takes the content of the next element when it has this tag; otherwise leaves the element.
     fn value(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next(tag).map(|(_, content)| content)
     }
 
-    /// The same with its tag and length.
+    /// Takes the next element with its tag and length.
     fn element(&mut self, tag: u8) -> Option<&'a [u8]> {
         self.next(tag).map(|(element, _)| element)
     }
@@ -124,7 +126,7 @@ impl<'a> Der<'a> {
         let (first, rest) = rest.split_first()?;
         let (length, content) = match first {
             0..=0x7f => (usize::from(*first), rest),
-            // 16 MiB are more than any certificate has.
+            // 16 MiB is more than any certificate has.
             0x81..=0x83 => {
                 let (bytes, content) = rest.split_at_checked(usize::from(first - 0x80))?;
                 let length = bytes
@@ -140,7 +142,7 @@ impl<'a> Der<'a> {
         Some((element, content))
     }
 
-    /// RFC 5280 §4.1.2.5: `YYMMDDHHMMSSZ` for the years 1950 to 2049, `YYYYMMDDHHMMSSZ` for others.
+    /// Reads a time (RFC 5280 §4.1.2.5): `YYMMDDHHMMSSZ` for the years 1950 to 2049, `YYYYMMDDHHMMSSZ` for others.
     fn time(&mut self) -> Option<UnixTime> {
         let (century, text) = match self.value(UTC_TIME) {
             Some(text) => (true, text),
@@ -163,7 +165,7 @@ impl<'a> Der<'a> {
     }
 }
 
-/// Days from 1970-01-01 to this date; to that day itself for an earlier one.
+/// The days from 1970-01-01 to a date; 0 for an earlier date.
 fn days_to(year: u64, month: u64, day: u64) -> Option<u64> {
     let lengths = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let before = lengths.get(..usize::try_from(month).ok()?.checked_sub(1)?)?;
@@ -185,22 +187,22 @@ const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 const SEQUENCE: u8 = 0x30;
-/// `[0] EXPLICIT`.
+/// The tag `[0] EXPLICIT` of the version.
 const VERSION: u8 = 0xa0;
 
-/// 1.2.840.113549.1.1.1.
+/// The object identifier 1.2.840.113549.1.1.1.
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
-/// 1.2.840.10045.2.1.
+/// The object identifier 1.2.840.10045.2.1.
 const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
-/// 1.2.840.10045.3.1.7.
+/// The object identifier 1.2.840.10045.3.1.7.
 const P256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7];
-/// 1.3.132.0.34.
+/// The object identifier 1.3.132.0.34.
 const P384: &[u8] = &[0x2b, 0x81, 4, 0, 0x22];
-/// 1.3.132.0.35.
+/// The object identifier 1.3.132.0.35.
 const P521: &[u8] = &[0x2b, 0x81, 4, 0, 0x23];
-/// 1.3.101.112.
+/// The object identifier 1.3.101.112.
 const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
-/// 1.3.101.113.
+/// The object identifier 1.3.101.113.
 const ED448: &[u8] = &[0x2b, 0x65, 0x71];
 
 #[cfg(test)]

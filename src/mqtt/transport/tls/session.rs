@@ -1,7 +1,7 @@
 //! One TLS connection on one socket.
 //!
-//! Promises: bytes count as written when the socket has taken them, not when they are encrypted, so
-//! that an outcome told from it is as true as without TLS.
+//! Promises: bytes count as written when the socket has taken them, not when they are encrypted, so that publish
+//! outcomes are as exact as without TLS.
 
 use std::io;
 use std::net::TcpStream;
@@ -13,17 +13,16 @@ use rustls::{ClientConnection, Error, ProtocolVersion};
 use super::{Tls, words};
 use crate::io_error::describe;
 
-/// An open connection.
 pub(crate) struct Session {
     socket: Async<TcpStream>,
     tls: ClientConnection,
-    /// Bytes that are encrypted and that the socket has not taken whole.
+    /// The number of plain bytes that are encrypted but not completely taken by the socket.
     taken: usize,
     has_certificate: bool,
 }
 
 impl Session {
-    /// Shakes hands on a connected socket.
+    /// Performs the TLS handshake on a connected socket.
     pub(crate) async fn open(tls: &Tls, socket: Async<TcpStream>) -> Result<Self, String> {
         let connection = ClientConnection::new(tls.config.clone(), tls.name.clone());
         let mut session = Self {
@@ -58,7 +57,7 @@ impl Session {
         }
     }
 
-    /// Reads into `buffer`; 0 is the end.
+    /// Reads into `buffer`; 0 is the end of the stream.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -67,7 +66,8 @@ impl Session {
         loop {
             match io::Read::read(&mut self.tls.reader(), buffer) {
                 Ok(n) => return Poll::Ready(Ok(n)),
-                // No farewell. MQTT packets carry their length, so a cut cannot pass for an end.
+                // The peer sent no `close_notify`. MQTT packets carry their length, so a truncated stream cannot pass
+                // for a complete one.
                 Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Poll::Ready(Ok(0));
                 }
@@ -84,8 +84,9 @@ impl Session {
         }
     }
 
-    /// Writes of `bytes` what it can; always called with the same bytes, and perhaps more, until it
-    /// says how many are written. 0 is no end: what TLS itself had to say is written.
+    /// Writes as much of `bytes` as the socket takes. Until it returns how many bytes are written, the caller must pass
+    /// the same bytes again, with more appended if there are more. 0 does not mean closed: only records of TLS itself
+    /// were written.
     pub(crate) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -113,7 +114,7 @@ impl Session {
         }
     }
 
-    /// Whether TLS has something to say itself.
+    /// Whether TLS has records of its own to send.
     pub(crate) fn wants_write(&self) -> bool {
         self.tls.wants_write()
     }
@@ -126,7 +127,7 @@ impl Session {
         }
     }
 
-    /// Takes leave, as far as the socket lets us at once, and returns the socket.
+    /// Sends `close_notify`, as far as the socket takes it at once, and returns the socket.
     pub(crate) fn close(mut self) -> Async<TcpStream> {
         self.tls.send_close_notify();
         let _ = self.tls.write_tls(&mut self.socket.get_ref());
@@ -144,7 +145,7 @@ impl Session {
         }
     }
 
-    /// The error in words; the peer is told, too, if its system takes it at once.
+    /// The error message; the peer gets an alert, if the socket takes it at once.
     fn fault(&mut self, error: &Error) -> String {
         let _ = self.tls.write_tls(&mut self.socket.get_ref());
         words::of(error, self.has_certificate)
@@ -165,6 +166,6 @@ fn io_message(error: &io::Error) -> String {
     )
 }
 
-/// Bytes encrypted at once: the longest TLS record. More would hide how the socket takes them from
-/// the one who watches for stalls.
+/// The bytes encrypted at once: the longest TLS record. A larger amount would hide the socket's progress from the
+/// write-stall timeout.
 const RECORD_BYTES: usize = 16 * 1024;

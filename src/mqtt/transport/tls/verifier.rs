@@ -1,9 +1,10 @@
-//! Whether a broker's certificate is accepted.
+//! Verifies a broker's certificate.
 //!
-//! Promises: the peer holds the key of the certificate it shows, whatever is trusted; a certificate that stands in
-//! `ca_file` itself is accepted as that broker's, as long as it is in date and no name in it contradicts; what is
-//! refused is refused with the reason.
-//! Does not: take version 1 from an authority, because a certificate without a subjectAltName names no broker.
+//! Promises: the broker proves that it has the private key of its certificate, whatever is trusted; a certificate
+//! listed in `ca_file` itself is accepted as that broker's, as long as it is valid by date and its names do not
+//! contradict; a refusal carries its reason.
+//! Does not: accept a certificate of version 1 signed by an authority, because a certificate without a subjectAltName
+//! names no broker.
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +21,6 @@ use rustls::{
 
 use super::certificate::Certificate;
 
-/// Judges certificates.
 #[derive(Debug)]
 pub(super) struct Verifier {
     trust: Trust,
@@ -29,20 +29,20 @@ pub(super) struct Verifier {
 
 #[derive(Debug)]
 enum Trust {
-    /// Whoever is signed by an authority, and whoever shows one of `pins`.
+    /// Trusts certificates signed by an authority, and the certificates in `pins`.
     Some {
         authorities: Arc<WebPkiServerVerifier>,
         pins: Vec<CertificateDer<'static>>,
     },
-    /// `insecure`.
+    /// Trusts every certificate (`insecure`).
     Anyone,
 }
 
 impl Verifier {
-    /// Trusts these authorities, and the certificates in `pins` as such.
+    /// Trusts these authorities, and the certificates in `pins` themselves.
     ///
     /// # Errors
-    /// There is no authority.
+    /// When there is no authority.
     pub(super) fn trusting(
         authorities: RootCertStore,
         pins: Vec<CertificateDer<'static>>,
@@ -56,14 +56,13 @@ impl Verifier {
         Ok(Verifier { trust, ring })
     }
 
-    /// Trusts every certificate.
     pub(super) fn trusting_anyone(ring: Arc<CryptoProvider>) -> Verifier {
         let trust = Trust::Anyone;
         Verifier { trust, ring }
     }
 
-    /// The authorities, when they have to vouch for `certificate`; webpki then verifies its signatures as well, so
-    /// that both are of one reading of it.
+    /// The authorities, when one of them has to sign `certificate`; webpki then verifies its signatures as well, so
+    /// that both checks use the same parser.
     fn authorities_for(&self, certificate: &CertificateDer<'_>) -> Option<&WebPkiServerVerifier> {
         match &self.trust {
             Trust::Some { authorities, pins } if !pins.contains(certificate) => Some(authorities),
@@ -158,14 +157,15 @@ fn in_date(certificate: &Certificate<'_>, time: UnixTime) -> Result<(), Error> {
     Ok(())
 }
 
-/// The operator has named this very certificate, so one without a subjectAltName is not refused for the want of it:
-/// `openssl req -x509` makes such certificates. One with names has to have the right one.
+/// Checks the names of a pinned certificate. The operator has listed this certificate, so a missing subjectAltName is
+/// no reason to refuse it: `openssl req -x509` makes such certificates. A certificate with names must have the right
+/// one.
 fn name_does_not_contradict(
     certificate: &CertificateDer<'_>,
     name: &ServerName<'_>,
 ) -> Result<(), Error> {
     let Ok(parsed) = ParsedCertificate::try_from(certificate) else {
-        // Of version 1, which has no names.
+        // A certificate of version 1 has no names.
         return Ok(());
     };
     match verify_server_name(&parsed, name) {
@@ -177,7 +177,7 @@ fn name_does_not_contradict(
     }
 }
 
-/// A signature that is wrong in the handshake, not in the certificate, for which the library has no word of its own.
+/// An invalid handshake signature, for which the library has no error of its own.
 fn unproven(error: Error) -> Error {
     match error {
         Error::InvalidCertificate(_) => {
@@ -187,7 +187,7 @@ fn unproven(error: Error) -> Error {
     }
 }
 
-/// Why a certificate is not accepted, in words that are shown as they are.
+/// Why a certificate is refused, in the exact words of the error message.
 #[derive(Debug)]
 pub(super) struct Reason(String);
 

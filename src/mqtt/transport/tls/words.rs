@@ -1,4 +1,4 @@
-//! TLS faults in words that a person can act on.
+//! Error messages for TLS failures that tell the operator what to do.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -10,7 +10,7 @@ use mcpmqtt_protocol::topic::Shown;
 use super::verifier::Reason;
 use crate::clock;
 
-/// `error` as a sentence; `has_certificate`: we have one to show.
+/// Describes `error` in a sentence; `has_certificate` says whether this client has a certificate.
 pub(super) fn of(error: &Error, has_certificate: bool) -> String {
     match error {
         Error::InvalidCertificate(fault) => {
@@ -84,7 +84,7 @@ fn certificate(fault: &CertificateError) -> String {
     }
 }
 
-/// A rule that no operator meets is named as the library names it.
+/// Names a rare rule as the library names it.
 fn odd(name: &str) -> String {
     format!(
         "it breaks a rule for certificates ({}); make another",
@@ -92,7 +92,7 @@ fn odd(name: &str) -> String {
     )
 }
 
-/// `UnsupportedCriticalExtension { … }` as `unsupported critical extension`.
+/// Writes `UnsupportedCriticalExtension { … }` as `unsupported critical extension`.
 fn spelled(name: &str) -> String {
     let (mut words, mut after_small) = (String::new(), false);
     for letter in name.chars().take_while(char::is_ascii_alphanumeric) {
@@ -105,7 +105,7 @@ fn spelled(name: &str) -> String {
     words
 }
 
-/// The library writes `DnsName("a.example")` and `IpAddress(10.0.0.1)`.
+/// The names in a certificate; the library formats them as `DnsName("a.example")` and `IpAddress(10.0.0.1)`.
 fn names(presented: &[String]) -> String {
     let names = presented.iter().map(|name| {
         let inside = name
@@ -117,7 +117,7 @@ fn names(presented: &[String]) -> String {
     names.collect::<Vec<_>>().join(", ")
 }
 
-/// What the broker's alert means. Before TLS 1.3 there was none for a missing certificate.
+/// The meaning of the broker's alert. Before TLS 1.3 no alert reported a missing certificate.
 fn refusal(alert: AlertDescription, has_certificate: bool) -> String {
     match alert {
         AlertDescription::CertificateRequired | AlertDescription::NoCertificate => WANTED.into(),
@@ -171,7 +171,7 @@ fn moment(time: UnixTime) -> String {
     format!("{}Z", text.get(..19).unwrap_or(&text))
 }
 
-/// The peer left before it had said who it is.
+/// The broker closed the connection before it sent its certificate.
 const NOTHING_IN_COMMON: &str = "its key is of a kind that is not taken here (a key on P-521, or one of RSA below 2048 bits), or no cipher is in common";
 pub(super) const CLOSED: &str = "the broker closed the connection during the TLS handshake \
      (is `mqtt.port` its TLS port?)";
