@@ -4,7 +4,7 @@
 //! of a request but its head is looked at before its sender has shown the key.
 //! Does not: know MQTT, or know methods and tools (see [`mcp`](crate::mcp)).
 //!
-//! Five rooms, each of which knows those above it in this list:
+//! Five modules, each of which may use those above it in this list:
 //!
 //! * `net`: listeners and connections, plain and in TLS.
 //! * `h1`: HTTP/1.1 from bytes and to bytes: heads, bodies, answers.
@@ -46,13 +46,13 @@ pub use self::guard::auth::KeyError;
 pub use self::net::listener::{ListenError, Listener};
 pub use self::net::tls::Tls;
 
-/// A server that is about to serve.
+/// A server with its listener open, before it serves.
 #[derive(Debug)]
 pub struct Server {
     server_state: Rc<ServerState>,
     slots: Rc<ConnectionSlots>,
     listener: Listener,
-    /// The operator's own.
+    /// The operator's own listener.
     operators: Option<Listener>,
 }
 
@@ -64,8 +64,8 @@ pub struct ReloadHandle {
 }
 
 impl ReloadHandle {
-    /// From now on these come in and no others. Another key ends every session, stream and call of the one before;
-    /// connections stay.
+    /// Replaces the admission rules. Another key ends every session, stream and call of the one before; connections
+    /// stay.
     ///
     /// # Errors
     /// Without a usable key; then all stays as it was.
@@ -78,10 +78,10 @@ impl ReloadHandle {
 }
 
 impl Server {
-    /// A server on this listener.
+    /// Makes a server on this listener.
     ///
     /// # Errors
-    /// Without a usable key the door stays shut.
+    /// Without a usable key there is no server.
     pub fn new(listener: Listener, settings: ServerSettings) -> Result<Server, KeyError> {
         let server_state = Rc::new(ServerState::new(settings, listener.reach())?);
         let slots = ConnectionSlots::new(server_state.limits.connections);
@@ -100,7 +100,7 @@ impl Server {
         Server { operators, ..self }
     }
 
-    /// Who changes its rules.
+    /// The handle that replaces the admission rules while the server runs.
     #[must_use]
     pub fn reload_handle(&self) -> ReloadHandle {
         ReloadHandle {
@@ -142,7 +142,7 @@ impl Server {
         let wrong_keys = Rc::clone(&server_state.wrong_keys);
         let _telling = executor.spawn(async move { wrong_keys.tell().await });
         stop.await;
-        // From here on nobody finds the door: with the tasks go the listeners.
+        // From here on no client can connect: the listeners end with the tasks.
         agents.cancel().await;
         let mut _ending_operators = None;
         if let Some((operators, ending)) = operators {
@@ -249,7 +249,7 @@ async fn accept(
     loop {
         let ticking = async {
             if slots.is_empty() {
-                // Nobody is in, so nothing can be late, and the processor may sleep.
+                // Without a connection nothing can be late, and the processor may sleep.
                 future::pending::<()>().await;
             }
             (&mut ticks).await;
@@ -293,7 +293,7 @@ async fn accept(
     }
 }
 
-/// Everyone who is in is being served. One attempt to say so, which does not wait.
+/// Refuses a connection because every slot is owed an answer. One attempt to write, which does not wait.
 async fn turn_away(stream: &Stream) {
     let _ = future::poll_once(stream.write_all(FULL)).await;
     let _ = stream.finish();
@@ -301,7 +301,7 @@ async fn turn_away(stream: &Stream) {
 
 const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\ncontent-length: 36\r\n\r\nthis port speaks HTTPS; use https://";
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\nretry-after: 1\r\n\r\n";
-/// Connections to the operator's own listener.
+/// The most connections to the operator's own listener.
 const OPERATORS: usize = 16;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPT_SILENCE: Duration = Duration::from_secs(60);

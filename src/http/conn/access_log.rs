@@ -13,7 +13,7 @@ use crate::http::h1::head::Head;
 use crate::http::net::remote_addr::RemoteAddr;
 use crate::logger;
 
-/// What was asked, if anybody wants to know, and since when.
+/// One request's log line in the making, if the level DEBUG is logged.
 pub(in crate::http) struct LogEntry {
     start: Instant,
     asked: Option<String>,
@@ -37,7 +37,7 @@ impl LogEntry {
         self.start.elapsed()
     }
 
-    /// Tells what came of it.
+    /// Logs the outcome.
     pub(in crate::http) fn tell(self, peer: RemoteAddr, outcome: &ExchangeOutcome) {
         let ms = self.time().as_secs_f64() * 1e3;
         let Some(asked) = self.asked else { return };

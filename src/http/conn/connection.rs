@@ -29,34 +29,33 @@ use crate::http::streamable::endpoint::Served;
 use crate::logger;
 use crate::mcp::Principal;
 
-/// A client and what is asked of it.
 pub(in crate::http) struct Connection {
     exchange: Exchange,
     peer: RemoteAddr,
     side: Side,
 }
 
-/// Who was let in.
+/// A client whose request head was admitted.
 // Made and taken apart once per request: a box would cost more than the move.
 #[allow(clippy::large_enum_variant)]
 enum AdmittedClient {
-    /// Gets this, by its head alone.
+    /// A client whose request is answered by its head alone.
     Visitor(Served),
     KeyHolder(KeyHolder),
 }
 
-/// A client's request for MCP, let in.
+/// An admitted client of MCP, with what it has proved.
 struct KeyHolder {
     gate: Rc<Gate>,
     principal: Rc<Principal>,
     accepts: Accepts,
 }
 
-/// What is to be done about a request.
+/// The decision about one request.
 struct Judged {
     method: Method,
     served: Served,
-    /// The connection ends with it.
+    /// Whether the connection ends after the answer.
     last: bool,
     /// Held until the answer is sent.
     _share: Option<Share>,
@@ -123,7 +122,7 @@ impl Connection {
             }
             watch.tell(peer, &outcome);
             match next {
-                // Whoever sends requests ahead gets one answered in each turn, like everybody else.
+                // A client that pipelines requests gets one answered in each turn, as every other client does.
                 Next::Request if !self.exchange.buffer.is_empty() => {
                     self.exchange.slot.has_asked_ahead();
                     future::yield_now().await;
@@ -211,7 +210,7 @@ impl Connection {
                 let begun = Box::pin(respond::call(&mut self.exchange, call, last)).await;
                 match begun {
                     Begun::Over(next) => next,
-                    // Of what came before the stream nothing is left.
+                    // What came before the stream is dropped.
                     Begun::Tells(telling) => {
                         Box::pin(respond::told(&mut self.exchange, telling, last)).await
                     }
@@ -272,7 +271,7 @@ impl Connection {
         })
     }
 
-    /// All that is decided by the head alone.
+    /// Makes every decision that needs only the head.
     async fn admit(&mut self, head: &Head) -> Result<AdmittedClient, Refusal> {
         let aim = routes::find(head, self.side)?;
         self.exchange.server_state.judge_place(self.side, head)?;
@@ -309,7 +308,7 @@ impl Connection {
         AdmittedClient::Visitor(Served::Answer(self.exchange.server_state.page(place)))
     }
 
-    /// Who shows a key, if it is the right one.
+    /// Finds the principal of the key that the head shows.
     async fn prove(&mut self, gate: &Gate, head: &Head) -> Result<Rc<Principal>, Refusal> {
         match gate.recognize(head) {
             Some(principal) => Ok(principal),

@@ -19,7 +19,7 @@ use crate::http::h1::refusal::Refusal;
 use crate::http::net::io::{Buffer, Stream, gather};
 use crate::http::streamable::response;
 
-/// A client.
+/// One client connection with its slot, and the state of the exchange in course.
 pub(in crate::http) struct Exchange {
     pub(in crate::http) stream: Stream,
     pub(in crate::http) buffer: Buffer,
@@ -27,30 +27,29 @@ pub(in crate::http) struct Exchange {
     pub(in crate::http) server_state: Rc<ServerState>,
     /// Whether an answer that is not the last one has to say so: HTTP/1.0 closes otherwise (RFC 9112 §C.2.2).
     pub(in crate::http) http_1_0: bool,
-    /// Who reads the next answer.
+    /// The reader of the next answer, for CORS.
     pub(in crate::http) reader: AnswerReader,
     /// Of the exchange in course, for the log.
     pub(in crate::http) outcome: ExchangeOutcome,
 }
 
-/// What an exchange came to.
+/// The outcome of an exchange, for the log.
 #[derive(Debug, Default)]
 pub(in crate::http) struct ExchangeOutcome {
-    /// None: the client left before an answer.
+    /// `None`: the client left before an answer.
     pub(in crate::http) status: Option<StatusCode>,
-    /// Why it was refused; never anything that the client sent.
+    /// The reason of a refusal; never text that the client sent.
     pub(in crate::http) why: Option<Cow<'static, str>>,
 }
 
 /// What comes after an exchange.
 pub(in crate::http) enum Next {
-    /// Another request.
     Request,
-    /// The end, told to the client.
+    /// The connection closes after its last answer.
     Close,
-    /// Nothing: the client is not there any more.
+    /// The client has left.
     Gone,
-    /// Nothing here: the client is not there any more, but its call has to go on.
+    /// The client has left, but its call has to go on.
     Left(LeftCall),
 }
 
@@ -107,7 +106,6 @@ impl Exchange {
         std::mem::take(&mut self.reader).mark(response);
     }
 
-    /// Sends a refusal.
     pub(in crate::http) async fn refuse(
         &mut self,
         method: Method,
@@ -132,8 +130,8 @@ impl Exchange {
         server_state.left.run(call, task).await;
     }
 
-    /// Ends it so that the last answer arrives: a socket that is closed with unread bytes in it takes back what it
-    /// has sent (RFC 9112 §9.6).
+    /// Ends the connection so that the last answer arrives: a socket that is closed with unread bytes in it takes back
+    /// what it has sent (RFC 9112 §9.6).
     pub(in crate::http) async fn close(self) {
         if self.stream.finish().is_err() {
             return;

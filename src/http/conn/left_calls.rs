@@ -13,16 +13,16 @@ use smol::future::BoxedLocal;
 
 use crate::mcp::Ender;
 
-/// One that has to go on.
+/// A call that goes on after its client has left.
 pub(in crate::http) struct LeftCall {
-    /// Whose it is: the number of a session.
+    /// The number of the session that the call belongs to.
     pub(in crate::http) session: u64,
     pub(in crate::http) ender: Ender,
-    /// It ends by itself, with its deadline at the latest.
+    /// The rest of the call. The call ends by itself, with its deadline at the latest.
     pub(in crate::http) work: BoxedLocal<()>,
 }
 
-/// All of them.
+/// The calls that go on without a client, over all sessions.
 #[derive(Debug, Default)]
 pub(in crate::http) struct LeftCalls {
     /// Oldest first.
@@ -34,13 +34,13 @@ pub(in crate::http) struct LeftCalls {
 struct OngoingCall {
     session: u64,
     ender: Ender,
-    /// It was told to end, and does so in the next turn.
+    /// Whether the call was asked to end, which happens in the next turn.
     ending: bool,
-    /// What it runs on. When this is dropped, it is over.
+    /// The task that runs the call. Dropping the task ends the call.
     task: Option<Task<()>>,
 }
 
-/// That one of them runs.
+/// Holds a call's entry in the table while the call runs.
 struct OngoingGuard<'a> {
     number: u64,
     calls: &'a LeftCalls,
@@ -76,7 +76,7 @@ impl LeftCalls {
         self.calls.borrow().is_empty()
     }
 
-    /// Ends every one of them at once.
+    /// Ends every call at once.
     pub(in crate::http) fn clear(&self) {
         let calls = self.calls.take();
         drop(calls);
@@ -112,13 +112,13 @@ impl Drop for OngoingGuard<'_> {
     fn drop(&mut self) {
         let entry = self.calls.calls.borrow_mut().remove(&self.number);
         if let Some(task) = entry.and_then(|entry| entry.task) {
-            // It is about to end by itself.
+            // The task is about to end by itself.
             task.detach();
         }
     }
 }
 
-/// Of one session.
+/// The most calls of one session.
 const LEFT_OF_SESSION: usize = 32;
-/// Of all sessions.
+/// The most calls of all sessions.
 const LEFT: usize = 128;

@@ -23,10 +23,10 @@ use crate::http::streamable::resume::SseSource;
 use crate::http::streamable::sse;
 use crate::mcp::Reply;
 
-/// How far a call came without a stream.
+/// How a call has begun: answered at once, or as an event stream.
 pub(in crate::http) enum Begun {
     Over(Next),
-    /// It has something to tell before its answer.
+    /// The call sends something before its answer.
     Tells(StreamedCall),
 }
 
@@ -106,7 +106,7 @@ pub(in crate::http) async fn call(
 }
 
 /// A stream that is open until one side ends it.
-// What it is made of is boxed: each future that a part is handed through would have room for it.
+// The parts are boxed: see the module docs of `http`.
 pub(in crate::http) async fn stream(exchange: &mut Exchange, mut source: SseSource) -> Next {
     let (feed, mut response) = sse::open();
     exchange.outcome.status = Some(response.status());

@@ -1,4 +1,4 @@
-//! What is served, to whom, and within what bounds: the part that all connections share.
+//! The state that all connections share: the endpoint, the admission rules, the limits.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -27,25 +27,25 @@ use crate::http::streamable::sessions::Sessions;
 use crate::mcp::Engine;
 use crate::metrics::Metrics;
 
-/// What the server is to be.
+/// Everything that a server is made from.
 pub struct ServerSettings {
     /// Answers MCP.
     pub engine: Engine,
     /// Whether the broker connection is up, for `/status`.
     pub mqtt_connected: Box<dyn Fn() -> bool>,
-    /// Who may come in.
+    /// The admission rules at the start.
     pub admission: Admission,
-    /// Where it counts.
+    /// The counters that the server increments.
     pub metrics: Metrics,
-    /// What `/metrics` shows.
+    /// Renders the text of `/metrics`.
     pub report: Box<dyn Fn() -> String>,
-    /// ReplayBounds of memory and work.
+    /// Bounds of memory and work.
     pub limits: Limits,
-    /// ReplayBounds of waiting.
+    /// Bounds of waiting.
     pub deadlines: Deadlines,
 }
 
-/// Who may come in: what can be replaced while the server runs.
+/// The admission rules, which can be replaced while the server runs.
 #[derive(Clone, Debug)]
 pub struct Admission {
     /// What clients must show.
@@ -58,7 +58,7 @@ pub struct Admission {
     pub tls: Option<Tls>,
 }
 
-/// ReplayBounds of memory and work.
+/// Bounds of memory and work.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Connections at one time. A newcomer takes the slot of a connection that is owed nothing.
@@ -69,21 +69,22 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of all bodies that are being received or worked on.
     pub bodies_bytes: usize,
-    /// Bytes of all answers to calls that clients have not read yet. Whoever took nothing for longest makes room.
+    /// Bytes of all answers to calls that clients have not read yet. The connection that has read nothing for the
+    /// longest time makes room.
     pub answers_bytes: usize,
     /// Sessions of versions before 2026-07-28.
     pub sessions: usize,
     /// Events of one session's streams that can be had again after a lost connection; the oldest make room.
     pub session_replay_events: usize,
-    /// Bytes of those of one session; more than the largest event.
+    /// Bytes of one session's resumable events; more than the largest event.
     pub session_replay_bytes: usize,
     /// Events of all sessions together.
     pub replay_events: usize,
-    /// Bytes of those of all sessions together.
+    /// Bytes of the resumable events of all sessions together.
     pub replay_bytes: usize,
 }
 
-/// ReplayBounds of waiting.
+/// Bounds of waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
     /// Between two requests.
@@ -174,7 +175,7 @@ impl ServerState {
         })
     }
 
-    /// Who judges keys at this moment.
+    /// The gate that judges keys at this moment.
     pub(in crate::http) fn gate(&self) -> Rc<Gate> {
         Rc::clone(&self.gate.borrow())
     }
@@ -203,8 +204,7 @@ impl ServerState {
         }
     }
 
-    /// From now on these come in and no others; true when the key is another one, so that all who came in by the
-    /// old one have to leave.
+    /// Replaces the admission rules. True when the key has changed, so that every client of the old key has to leave.
     ///
     /// # Errors
     /// Without a usable key; then all stays as it was.

@@ -22,18 +22,18 @@ use crate::http::net::remote_addr::RemoteAddr;
 
 mod slot_state;
 
-/// All slots.
+/// The connection slots of one listener.
 #[derive(Debug)]
 pub(in crate::http) struct ConnectionSlots {
     limit: usize,
     /// In the order of arrival.
     taken: RefCell<BTreeMap<u64, Weak<SlotState>>>,
-    /// What goes on there, each until its slot is left.
+    /// The task of each slot, until the slot is given up.
     tasks: RefCell<BTreeMap<u64, Task<()>>>,
     last: Cell<u64>,
 }
 
-/// Keeps the task that has a slot.
+/// Stores the task that serves a slot's connection.
 pub(in crate::http) struct TaskKeeper {
     number: u64,
     slots: Rc<ConnectionSlots>,
@@ -54,9 +54,8 @@ pub(in crate::http) struct Dismissal(Rc<SlotState>);
 /// Why a wait ended without its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Interrupted {
-    /// The time is up.
     Late,
-    /// Someone else has the slot.
+    /// Another connection has the slot.
     Evicted,
 }
 
@@ -215,7 +214,7 @@ impl Slot {
         self.within_at(self.place.stage.get(), limit, work).await
     }
 
-    /// The same; as long as it lasts, the connection is at this stage.
+    /// Waits as `within` does; meanwhile the connection is at this stage.
     pub(in crate::http) async fn within_at<T>(
         &self,
         stage: Stage,
@@ -264,17 +263,17 @@ impl Slot {
         result
     }
 
-    /// Its number, which no other slot has or had.
+    /// The slot's number, which no other slot has or had.
     pub(in crate::http) fn number(&self) -> u64 {
         self.number
     }
 
-    /// From now on it waits for a request.
+    /// Notes that the connection waits for a request.
     pub(in crate::http) fn waits(&self) {
         self.place.enter(Stage::Request, Instant::now());
     }
 
-    /// Its next request is here already; a stranger has no claim by that.
+    /// Notes that the next request is here already, which gives a client without a key no claim.
     pub(in crate::http) fn has_asked_ahead(&self) {
         if !self.place.proven.get() {
             self.waits();
@@ -286,13 +285,13 @@ impl Slot {
         self.slots.is_full()
     }
 
-    /// From now on it is owed an answer.
+    /// Notes that the client is owed an answer.
     pub(in crate::http) fn is_served(&self) {
         self.place.stage.set(Stage::Served);
         self.place.dismissed.set(false);
     }
 
-    /// From now on it listens to a stream.
+    /// Notes that the client listens to an event stream.
     pub(in crate::http) fn listens(&self) {
         self.place.enter(Stage::Stream, Instant::now());
     }
@@ -328,7 +327,7 @@ impl TaskKeeper {
 }
 
 impl Dismissal {
-    /// Waits until it does, or somebody else has the slot.
+    /// Waits until the key counts no longer, or another connection has the slot.
     pub(in crate::http) async fn comes(&self) {
         poll_fn(|context| {
             if self.0.dismissed.get() || self.0.called.get() == Some(Interrupted::Evicted) {
@@ -346,13 +345,13 @@ impl Drop for Slot {
         self.slots.taken.borrow_mut().remove(&self.number);
         let task = self.slots.tasks.borrow_mut().remove(&self.number);
         if let Some(task) = task {
-            // It is about to end by itself.
+            // The task is about to end by itself.
             task.detach();
         }
     }
 }
 
-/// For a stranger to send a head; 256 slots let 5,000 of them a second through.
+/// Time for a client without a key to send a head; 256 slots let 5,000 such clients a second through.
 const STAY: Duration = Duration::from_millis(50);
-/// One of so many slots is left to those who have yet to show a key.
+/// One slot in this many is left to clients that have yet to show a key.
 const STRANGERS: usize = 4;

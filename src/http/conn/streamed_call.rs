@@ -1,8 +1,8 @@
-//! A call that tells something before its answer: what it tells, in the order in which it goes to the client.
+//! A call that sends notifications before its answer, in the order in which they go to the client.
 //!
 //! Promises: messages come before the answer, the answer comes once, and a stream that tells nothing is kept alive; what is
 //! told is remembered for a client that comes back, if it is to be.
-//! Does not: write to a connection (see `running`).
+//! Does not: write to a connection (see `respond`).
 
 use std::future::Future;
 use std::pin::pin;
@@ -22,7 +22,7 @@ use crate::http::streamable::sse::Outgoing;
 use crate::http::streamable::sse::{self, Feed, MESSAGE_BYTES};
 use crate::mcp::{Ender, Place, Reply};
 
-/// What comes first.
+/// The first event of those that a call waits for.
 pub(in crate::http) enum Event {
     Reply(Option<Reply>),
     News(Vec<u8>),
@@ -43,7 +43,7 @@ pub(in crate::http) struct StreamedCall {
     pub(in crate::http) ends_with_client: bool,
     pub(in crate::http) memory: Option<Rc<SessionEvents>>,
     pub(in crate::http) unsent: Rc<Unsent>,
-    /// Whose it is, if it is a session's.
+    /// The number of the session; 0 without one.
     pub(in crate::http) session: u64,
     /// Given back when its client is answered, or has left: whoever has a client takes it out for as long.
     pub(in crate::http) place: Option<Place>,
@@ -72,7 +72,7 @@ impl StreamedCall {
             Event::Dismissed
         };
         let happens = future::or(next(&mut self.work, &self.news), gone);
-        // Boxed, because each future that it is handed through would have room for it.
+        // Boxed: see the module docs of `http`.
         let happens = Box::pin(future::or(dismissed, happens));
         slot.within(limit, happens).await
     }
@@ -198,7 +198,7 @@ async fn next(work: &mut BoxedLocal<Option<Reply>>, news: &Outgoing) -> Event {
     let told = async {
         match news.next().await {
             Some(text) => Event::News(text),
-            // Nothing more will be told.
+            // No more notifications will come.
             None => future::pending().await,
         }
     };

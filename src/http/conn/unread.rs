@@ -12,18 +12,18 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-/// All of them.
+/// The unread answers of all connections, with their common bound.
 #[derive(Debug)]
 pub(in crate::http) struct Unread {
     limit: usize,
     bytes: Cell<usize>,
-    /// Of those that hold some; by the numbers of their slots.
+    /// The connections with unread bytes, by the numbers of their slots.
     readers: RefCell<BTreeMap<u64, Rc<SlowReader>>>,
-    /// Those parted from that are still to go.
+    /// The number of evicted connections that have not ended yet.
     leaving: Cell<usize>,
-    /// Grows with all that is taken.
+    /// A logical clock, which advances with every read.
     clock: Cell<u64>,
-    /// Calls that are held back.
+    /// The wakers of calls that are held back.
     held: RefCell<Vec<Waker>>,
 }
 
@@ -38,9 +38,9 @@ pub(in crate::http) struct Unsent {
 #[derive(Debug, Default)]
 struct SlowReader {
     bytes: Cell<usize>,
-    /// What it takes is freed at once, not with the last byte.
+    /// Whether bytes are freed when the client reads them, not with the last byte.
     frees: Cell<bool>,
-    /// When it took something last.
+    /// The logical time of the client's last read.
     taken: Cell<u64>,
     parted: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -157,7 +157,7 @@ impl Unsent {
         }
     }
 
-    /// Waits until this client is parted from.
+    /// Waits until this connection is evicted.
     pub(in crate::http) async fn parting(&self) {
         poll_fn(|context| {
             if self.reader.parted.get() {

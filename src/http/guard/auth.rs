@@ -32,7 +32,6 @@ use crate::metrics::{Failure, Metrics};
 pub(in crate::http) struct Gate {
     /// The right key, once it is known.
     proven: RefCell<Option<Proven>>,
-    /// As configured.
     key: ApiKey,
     /// How a key is proven while no digest is known; `None` when it was known from the start.
     record: Option<Arc<KeyRecord>>,
@@ -48,13 +47,13 @@ pub(in crate::http) struct Gate {
 /// Why there can be no gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {
-    /// No key is configured.
+    /// No key is configured, and without a key nobody may come in.
     None,
-    /// The one that is cannot be used, for this reason.
+    /// The configured key cannot be used, for this reason.
     Unusable(String),
 }
 
-/// The right key, and whoever shows it: all that sessions and streams are bound to.
+/// The right key and its principal, which sessions and streams are bound to.
 struct Proven {
     digest: KeyDigest,
     principal: Rc<Principal>,
@@ -73,7 +72,7 @@ impl Proven {
     }
 }
 
-/// What a key proved to be.
+/// The result of proving a key.
 enum Verdict {
     Right(Rc<Principal>),
     Wrong,
@@ -82,7 +81,7 @@ enum Verdict {
 }
 
 impl Gate {
-    /// A gate for this key.
+    /// Makes a gate for this key.
     ///
     /// # Errors
     /// Without a usable key there is no way in, and none must be opened.
@@ -114,7 +113,7 @@ impl Gate {
         })
     }
 
-    /// Whether it lets in whoever one for `key` would.
+    /// Whether the gate was made for this very key.
     pub(in crate::http) fn is_for(&self, key: &ApiKey) -> bool {
         self.key.is_same(key)
     }
@@ -191,7 +190,7 @@ impl Gate {
         wrong.insert(*KeyDigest::of(key).as_bytes());
     }
 
-    /// Who has failed too often waits in the line, and a wrong key from there is not counted again.
+    /// A peer that has failed too often waits in the queue, and a wrong key from the queue is not counted again.
     async fn prove(
         &self,
         peer: RemoteAddr,
@@ -231,7 +230,7 @@ impl Gate {
         })
     }
 
-    /// Waits for a turn in the line.
+    /// Waits for a turn in the queue.
     ///
     /// # Errors
     /// `refusal` when there is none to be had for a peer that showed too many wrong keys, 503 for another.

@@ -7,7 +7,7 @@ use http_types::StatusCode;
 
 use crate::http::h1::refusal::Refusal;
 
-/// What is left.
+/// A budget of bytes that several holders share.
 #[derive(Debug)]
 pub(in crate::http) struct ByteBudget {
     left: Cell<usize>,

@@ -13,7 +13,7 @@ use crate::http::h1::head::Head;
 /// Who reads an answer, as far as its request says.
 #[derive(Debug, Default)]
 pub(in crate::http) enum AnswerReader {
-    /// Nobody of whom a browser tells.
+    /// No page: the request has no `Origin`.
     #[default]
     Program,
     /// A page of this origin, which is allowed.
@@ -23,7 +23,7 @@ pub(in crate::http) enum AnswerReader {
 }
 
 impl AnswerReader {
-    /// Puts in what the reader's browser looks for.
+    /// Adds the CORS fields for this reader.
     pub(in crate::http) fn mark(self, response: &mut Response) {
         match self {
             AnswerReader::Program => return,

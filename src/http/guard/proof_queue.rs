@@ -1,4 +1,4 @@
-//! Where those wait whose keys only a slow hash can prove.
+//! Queue for keys that only a slow hash can prove.
 //!
 //! Promises: one has its turn at a time; a peer that has shown fewer wrong keys comes before one that has shown more,
 //! and otherwise whoever came first; the queue is bounded, for each peer and for all, and whoever has shown most wrong
@@ -16,7 +16,7 @@ use async_io::Timer;
 
 use crate::http::net::remote_addr::RemoteAddr;
 
-/// Those who wait, and one whose turn it is. Clones are the same queue.
+/// The waiting proofs and the one that runs. Clones are the same queue.
 #[derive(Clone, Debug, Default)]
 pub(in crate::http) struct ProofQueue(Rc<RefCell<WaitingProofs>>);
 
@@ -24,7 +24,7 @@ pub(in crate::http) struct ProofQueue(Rc<RefCell<WaitingProofs>>);
 struct WaitingProofs {
     waiting: Vec<Rc<Waiter>>,
     last: u64,
-    /// Somebody has the turn.
+    /// Whether a proof runs.
     taken: bool,
     /// When the rest after the last turn is over.
     rested: Option<Instant>,
@@ -43,13 +43,13 @@ struct Waiter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WaiterState {
     Waiting,
-    /// It has the turn.
+    /// The proof has its turn.
     Interrupted,
-    /// Somebody else needed its place.
+    /// Another proof needed the place in the queue.
     Dropped,
 }
 
-/// The turn of one of them, until it is dropped.
+/// The permit to compute one proof, until it is dropped.
 pub(in crate::http) struct ProofPermit {
     line: ProofQueue,
     began: Cell<Instant>,
@@ -183,9 +183,9 @@ impl Drop for QueuedProof {
     }
 }
 
-/// Of one peer; each of them holds a connection.
+/// The most waiting proofs of one peer; each holds a connection.
 const WAITING_OF_PEER: usize = 64;
-/// Of all: half of the connections there are by default.
+/// The most waiting proofs of all peers: half of the default number of connections.
 const WAITING: usize = 128;
 const LONGEST_REST: Duration = Duration::from_secs(2);
 

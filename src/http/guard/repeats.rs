@@ -44,12 +44,12 @@ impl Repeats {
         false
     }
 
-    /// When what is held back is to be told.
+    /// When the events held back are due in the log.
     pub(in crate::http) fn ends(&self) -> Option<Instant> {
         self.since.map(|since| since + WINDOW)
     }
 
-    /// What was held back until now. If there is something, the next is held back, too.
+    /// Takes the sum of the events held back until now. If there were any, the next event is held back, too.
     pub(in crate::http) fn sum_up(&mut self, now: Instant) -> Option<Sum> {
         let before = std::mem::take(self);
         let (first, since) = (before.first?, before.since?);

@@ -1,4 +1,4 @@
-//! Which place a request is for, and whether it may come from where it comes.
+//! Which route a request is for, and whether its `Host` and `Origin` are allowed.
 //!
 //! Promises: a place is found by the raw path, byte for byte; `Host` and `Origin` are judged before any key is
 //! looked at and any body read.
@@ -13,16 +13,15 @@ use crate::http::h1::head::Head;
 use crate::http::h1::refusal::Refusal;
 use crate::http::net::listener::Reach;
 
-/// What can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Route {
-    /// For people: what runs.
+    /// `/status`: what runs, for people.
     Status,
-    /// For supervisors: it runs.
+    /// `/healthz`: the process is alive, for supervisors.
     Health,
-    /// For balancers: it can do what it is for.
+    /// `/readyz`: the server can do its work, for load balancers.
     Ready,
-    /// For Prometheus.
+    /// `/metrics`, for Prometheus.
     Metrics,
     /// For people who look with a browser: what is here.
     Front,
@@ -40,7 +39,6 @@ pub(in crate::http) enum Side {
 /// What a request at a place that is there is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Aim {
-    /// What is there.
     Route(Route),
     /// The leave of a page to send another request, with these methods.
     Leave(&'static str),

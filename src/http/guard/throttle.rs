@@ -1,7 +1,7 @@
 //! How often a peer may show a wrong key.
 //!
 //! Promises: a peer without recent failures is never refused here; memory is bounded.
-//! Does not: know keys. Whoever shows a proven one does not come by here.
+//! Does not: know keys. A proven key is never checked here.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -46,7 +46,7 @@ impl Throttle {
         *clear = (*clear).max(now) + EACH;
     }
 
-    /// Takes back one that was counted before its key was judged, and never was.
+    /// Takes back a failure that was counted before its key was judged, when the key never was judged.
     pub(in crate::http) fn refund(&mut self, peer: RemoteAddr) {
         if let Some(clear) = self.peers.get_mut(&peer) {
             *clear = clear.checked_sub(EACH).unwrap_or(*clear);
@@ -57,7 +57,7 @@ impl Throttle {
         self.peers.remove(&peer);
     }
 
-    /// Forgets who has nothing left to wait for, and if need be whoever has least.
+    /// Forgets peers whose wait is over, and if need be the peer with the shortest wait.
     fn make_room(&mut self, now: Instant) {
         if self.peers.len() < PEERS {
             return;

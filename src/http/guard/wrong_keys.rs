@@ -1,4 +1,4 @@
-//! What the log is told of wrong keys.
+//! Log lines about wrong keys.
 //!
 //! Promises: strangers in any number cost a line at once and one for each ten seconds after it; none is lost when the
 //! server ends.
@@ -22,7 +22,7 @@ pub(in crate::http) struct WrongKeys {
 }
 
 impl WrongKeys {
-    /// Takes note of one more.
+    /// Counts one wrong key.
     pub(in crate::http) fn note(&self, peer: RemoteAddr) {
         if self.repeats.borrow_mut().note(peer, Instant::now()) {
             logger::warning(format_args!("wrong API key from {peer}"));

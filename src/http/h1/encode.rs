@@ -19,7 +19,7 @@ pub(in crate::http) fn encode(mut response: Response, method: Method, last: bool
 pub(in crate::http) fn encode_empty(response: Response, method: Method, last: bool) -> Vec<u8> {
     let mut encoder = encode(response, method, last);
     let mut bytes = Vec::new();
-    // SessionEvents is always ready.
+    // Memory is always ready.
     let reading = pin!(encoder.read_to_end(&mut bytes));
     let _ = reading.poll(&mut Context::from_waker(Waker::noop()));
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');

@@ -49,11 +49,8 @@ pub(in crate::http) struct Head {
 /// How long the body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Framing {
-    /// No body was announced.
     None,
-    /// `content-length`.
     Length(u64),
-    /// `transfer-encoding: chunked`.
     Chunked,
 }
 

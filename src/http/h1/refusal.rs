@@ -23,12 +23,12 @@ impl Refusal {
         }
     }
 
-    /// 400.
+    /// A refusal with status 400.
     pub(in crate::http) fn bad(sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::BadRequest, sentence)
     }
 
-    /// 503, to be tried again soon.
+    /// A refusal with status 503 and a short `retry-after`.
     pub(in crate::http) fn overloaded(sentence: &'static str) -> Self {
         Self::new(StatusCode::ServiceUnavailable, sentence).with("retry-after", "1")
     }

@@ -8,7 +8,6 @@ use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
 
-/// The socket.
 #[derive(Debug)]
 pub(in crate::http) enum Handed {
     Tcp(TcpListener),

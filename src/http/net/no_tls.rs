@@ -7,10 +7,10 @@ use mcpmqtt_config::ServerTls;
 
 use super::io::Stream;
 
-/// Cannot be had in this build.
+/// A TLS configuration, which this build cannot have.
 #[derive(Clone, Debug)]
 pub struct Tls {
-    /// None.
+    /// Always empty in this build.
     pub warnings: Vec<String>,
     never: TlsSession,
 }
@@ -19,7 +19,7 @@ pub struct Tls {
 pub(in crate::http) enum TlsSession {}
 
 impl Tls {
-    /// Refuses.
+    /// Refuses every configuration, because this build has no TLS.
     ///
     /// # Errors
     /// Always.

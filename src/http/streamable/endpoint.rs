@@ -37,19 +37,17 @@ pub(in crate::http) struct Endpoint {
     at_work: Places,
 }
 
-/// What is to be done about a request.
+/// What the connection has to do for a request.
 // Made and taken apart once per request: a box would cost more than the move.
 #[allow(clippy::large_enum_variant)]
 pub(in crate::http) enum Served {
-    /// Send this.
     Answer(Response),
-    /// Send this, which has no body and no length.
+    /// A response to send that has no body and no length.
     Leave(Response),
-    /// Send that.
     Refused(Refusal),
-    /// Run this and send what it yields.
+    /// A call to run, whose notifications and answer are to be sent.
     Call(RunningCall),
-    /// Send what comes from this, until it ends.
+    /// An event stream to send until it ends.
     Stream(SseSource),
 }
 
@@ -57,7 +55,7 @@ pub(in crate::http) enum Served {
 #[derive(Debug)]
 pub(in crate::http) struct RunningCall {
     pub(in crate::http) call: Call,
-    /// What the call tells before its answer.
+    /// The notifications that the call sends before its answer.
     pub(in crate::http) news: Outgoing,
     pub(in crate::http) accepts: Accepts,
     pub(in crate::http) era: Era,
@@ -86,7 +84,7 @@ impl Endpoint {
         self.sessions.end_streams();
     }
 
-    /// Ends all sessions: the key that they were given for is no longer right.
+    /// Ends all sessions because the key that they were opened with is no longer right.
     pub(in crate::http) fn end_sessions(&self) {
         self.sessions.end_all();
     }
@@ -223,7 +221,7 @@ impl RequestContext<'_> {
         Ok(Served::Answer(response::empty(StatusCode::Ok)))
     }
 
-    /// A client that is known by nothing but its key and its place.
+    /// A session for a client that is known only by its key and its address.
     fn stranger(&self) -> Rc<Session> {
         Session::for_request(Rc::clone(&self.principal), &self.peer.bytes())
     }
@@ -238,7 +236,8 @@ impl RequestContext<'_> {
         let sessions = &self.endpoint.sessions;
         sessions
             .find(id, &self.principal, Instant::now())
-            // By this status clients know to begin again.
+            // A client that gets this status begins a new session (MCP 2025-11-25 basic/transports §Session
+            // Management).
             .ok_or_else(|| {
                 Refusal::new(
                     StatusCode::NotFound,

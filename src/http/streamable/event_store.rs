@@ -1,5 +1,5 @@
 //! What sessions remember of their event streams, so that a client whose connection broke can go on where it was
-//! (`Last-StoredEvent-ID`, MCP 2025-11-25 basic/transports §Resumability).
+//! (`Last-Event-ID`, MCP 2025-11-25 basic/transports §Resumability).
 //!
 //! Promises: an id is unique within its session and names its stream; nobody is given the events of another stream;
 //! what is remembered is bounded in events and bytes, for each session and for all of them together. At a bound the
@@ -23,7 +23,7 @@ pub(in crate::http) struct ReplayBounds {
     pub(in crate::http) bytes: usize,
 }
 
-/// What is remembered of all sessions.
+/// The event store of all sessions.
 #[derive(Debug)]
 pub(in crate::http) struct EventStore {
     bounds: ReplayBounds,
@@ -33,18 +33,18 @@ pub(in crate::http) struct EventStore {
     memories: RefCell<Vec<Weak<SessionEvents>>>,
 }
 
-/// What is remembered of one session.
+/// The stored events of one session.
 #[derive(Debug)]
 pub(in crate::http) struct SessionEvents {
     archive: Rc<EventStore>,
     /// Whether its streams begin with an event without a message.
     primes: bool,
-    /// Of all its streams, oldest first.
+    /// The events of all streams of the session, oldest first.
     events: RefCell<VecDeque<StoredEvent>>,
     bytes: Cell<usize>,
     streams: RefCell<HashMap<u64, StoredStream>>,
     opened: Cell<u64>,
-    /// The newest event of its own stream that somebody was there to hear.
+    /// The newest event of the session's own stream that a client was connected for.
     heard: Cell<u64>,
     closed: Cell<bool>,
 }
@@ -61,12 +61,12 @@ struct StoredEvent {
 
 #[derive(Debug, Default)]
 struct StoredStream {
-    /// The number that was given out last.
+    /// The number of the newest event.
     last: u64,
-    /// Up to here events were forgotten.
+    /// The number of the newest event that was forgotten.
     forgotten: u64,
     ended: bool,
-    /// Who follows it, if anybody does: the last who asked.
+    /// The connection that follows the stream, if any: the newest one.
     follower: Option<u64>,
     followers: u64,
     waker: Option<Waker>,
@@ -136,7 +136,7 @@ impl EventStore {
 }
 
 impl SessionEvents {
-    /// A new stream.
+    /// Opens a stream; returns its number.
     pub(in crate::http) fn open(&self) -> u64 {
         let stream = self.opened.get() + 1;
         self.opened.set(stream);
@@ -164,7 +164,7 @@ impl SessionEvents {
             .then(|| sse::priming(stream, self.count(stream)))
     }
 
-    /// Nothing more will come on this stream.
+    /// Notes that no more events will come on this stream.
     pub(in crate::http) fn end(&self, stream: u64) {
         let waker = self.with(stream, |it| {
             it.ended = true;
@@ -178,7 +178,7 @@ impl SessionEvents {
         }
     }
 
-    /// Forgets everything for good, and ends whoever follows.
+    /// Forgets every event for good, and ends the followers.
     pub(in crate::http) fn close(&self) {
         self.closed.set(true);
         while self.forget() {}
@@ -188,7 +188,7 @@ impl SessionEvents {
         }
     }
 
-    /// The place that a `Last-StoredEvent-ID` names.
+    /// The place that a `Last-Event-ID` names.
     ///
     /// # Errors
     /// 400 when no such event was sent in this session, when what came after it is not remembered, or when nothing
@@ -223,7 +223,7 @@ impl SessionEvents {
         after.map(|event| event.text.clone()).collect()
     }
 
-    /// Somebody hears the session's own stream up to its newest event.
+    /// Notes that a client has the session's own stream up to its newest event.
     pub(in crate::http) fn hear(&self) {
         self.heard.set(self.newest(OWN));
     }
@@ -238,7 +238,7 @@ impl SessionEvents {
         self.with(stream, |it| it.last).unwrap_or_default()
     }
 
-    /// From now on this one follows the stream, and nobody else; a number to do it by.
+    /// Makes the caller the only follower of the stream; returns the follower's number.
     pub(in crate::http) fn follow(&self, stream: u64) -> u64 {
         let follower = self.with(stream, |it| {
             it.followers += 1;

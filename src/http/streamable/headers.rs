@@ -10,7 +10,7 @@ use crate::http::h1::head::mcp_fields::{self, McpFields};
 use crate::mcp::jsonrpc::message::{HEADER_MISMATCH, INVALID_PARAMS, Request, RpcError};
 use crate::mcp::{CLIENT_CAPABILITIES, Engine, PROTOCOL_VERSION, Version, claims};
 
-/// Whether a request is of the stateless era: by its own words, or by its header field alone.
+/// Whether a request is of the stateless era: by its `_meta`, or by its header field alone.
 pub(in crate::http) fn is_modern(fields: &McpFields, request: &Request) -> bool {
     claims(&request.method, meta(request)) || names_modern(fields)
 }

@@ -12,9 +12,9 @@ use crate::mcp::jsonrpc::message::{INVALID_REQUEST, METHOD_NOT_FOUND, PARSE_ERRO
 /// Which client an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::http) enum Era {
-    /// 2026-07-28.
+    /// MCP 2026-07-28, without sessions.
     Stateless,
-    /// Before.
+    /// The versions before 2026-07-28, with a handshake and a session.
     Handshake,
 }
 

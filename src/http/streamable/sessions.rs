@@ -21,7 +21,7 @@ use crate::local::watch::Watch;
 use crate::logger;
 use crate::mcp::{ClientSink, Principal, Session, Version};
 
-/// All of them.
+/// The sessions of all clients, by id.
 #[derive(Debug)]
 pub(in crate::http) struct Sessions {
     limit: usize,
@@ -29,22 +29,22 @@ pub(in crate::http) struct Sessions {
     table: RefCell<HashMap<String, Rc<HttpSession>>>,
     archive: Rc<EventStore>,
     begun: Cell<u64>,
-    /// Says how many there are.
+    /// Publishes the number of sessions.
     count: Watch<usize>,
     swept: Cell<Option<Instant>>,
 }
 
-/// One of them.
+/// One client's session.
 #[derive(Debug)]
 pub(in crate::http) struct HttpSession {
     pub(in crate::http) session: Rc<Session>,
-    /// Of its streams.
+    /// The stored events of the session's streams.
     pub(in crate::http) memory: Rc<SessionEvents>,
     /// For the log, which must not have the id.
     pub(in crate::http) number: u64,
     principal: Rc<Principal>,
     used: Cell<Instant>,
-    /// What its stream still has to send; closed by whoever ends it.
+    /// What the session's own stream still has to send. Whatever ends the stream closes the queue.
     stream: RefCell<Option<Rc<Outgoing>>>,
 }
 
@@ -125,7 +125,7 @@ impl Sessions {
         Some(found)
     }
 
-    /// Ends it, for this reason.
+    /// Ends the session with this id; `why` is for the log.
     pub(in crate::http) fn end(&self, id: &str, why: &str) {
         let ended = self.table.borrow_mut().remove(id);
         if let Some(entry) = ended {
@@ -135,7 +135,7 @@ impl Sessions {
         self.recount();
     }
 
-    /// Ends every one of them.
+    /// Ends every session.
     pub(in crate::http) fn end_all(&self) {
         for id in self.ids(|_| true) {
             self.end(&id, "its key was replaced");
@@ -149,7 +149,7 @@ impl Sessions {
         }
     }
 
-    /// Forgets, now and then, those whose clients left without a word.
+    /// Forgets, now and then, sessions that have expired.
     fn sweep(&self, now: Instant) {
         let due = |last: Instant| now.saturating_duration_since(last) >= SWEEP_EVERY;
         if !self.swept.get().is_none_or(due) {
@@ -251,7 +251,7 @@ impl HttpSession {
     }
 }
 
-/// As often as the table is looked through at most.
+/// The shortest time between two sweeps of the table.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// 144 bits.
 const ID_BYTES: usize = 18;

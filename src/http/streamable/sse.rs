@@ -45,7 +45,7 @@ pub(in crate::http) struct Outgoing {
 }
 
 impl Outgoing {
-    /// The stream begins, whether there is something to tell or not.
+    /// Lets the stream begin, with or without a message.
     pub(in crate::http) fn begin(&self) {
         self.begun.set(true);
     }
@@ -64,7 +64,7 @@ impl Outgoing {
         self.messages.is_empty()
     }
 
-    /// From now on nothing goes in; what is there can be taken.
+    /// Closes the queue: no message goes in; queued messages can still be taken.
     pub(in crate::http) fn close(&self) {
         self.messages.close();
     }
@@ -74,7 +74,7 @@ impl Outgoing {
     }
 }
 
-/// Of a request that has nothing to tell.
+/// The queue of a request that sends no notifications.
 pub(in crate::http) fn nothing() -> Outgoing {
     sink().1
 }
@@ -84,7 +84,7 @@ pub(in crate::http) fn sink() -> (ClientSink, Outgoing) {
     sink_or(|_| false)
 }
 
-/// The same; what comes when nobody sends it any more goes to `else_to`.
+/// Makes the same sink; messages after the end of the stream go to `else_to`.
 pub(in crate::http) fn sink_or(
     else_to: impl Fn(&[u8]) -> bool + 'static,
 ) -> (ClientSink, Outgoing) {
@@ -130,7 +130,7 @@ pub(in crate::http) fn event(message: &[u8]) -> Vec<u8> {
     text
 }
 
-/// The same with an id by which its stream can be resumed.
+/// One event with an id by which its stream can be resumed.
 pub(in crate::http) fn numbered(stream: u64, number: u64, message: &[u8]) -> Vec<u8> {
     let mut text = format!("id: {stream}.{number}\n").into_bytes();
     text.extend_from_slice(&event(message));
@@ -208,7 +208,7 @@ impl AsyncRead for Pieces {
 pub(in crate::http) const MESSAGE_BYTES: usize = (1 << 20) - 128;
 /// Pieces that wait for a slow reader.
 const PIECES: usize = 4;
-/// Messages of one stream that wait to be sent.
+/// The most messages of one stream that wait to be sent.
 const WAITING: usize = 64;
 /// Before a client comes back, ms: at once would be a loop with a server that does not run.
 const RETRY_MS: u64 = 1000;

@@ -1,4 +1,4 @@
-//! What is noted of one connection, and when it makes room for another.
+//! The state of one connection slot, and when the connection makes room for another.
 //!
 //! Does not: choose among several (see [`ConnectionSlots`](super::ConnectionSlots)).
 
@@ -12,13 +12,13 @@ use crate::http::net::remote_addr::RemoteAddr;
 /// In which order connections make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// They have their last answer.
+    /// The connection has its last answer.
     Parting,
-    /// They have shown no key, and take nothing of an answer.
+    /// The client has shown no key, and reads nothing of an answer.
     Unread,
-    /// They have shown no key.
+    /// The client has shown no key.
     Stranger,
-    /// They have shown the key; of these, who has been idle for longest.
+    /// The client has shown the key; the one that is idle for longest goes first.
     Proven,
 }
 
@@ -49,9 +49,9 @@ pub(super) struct SlotState {
     /// Why a wait is to end.
     pub(super) called: Cell<Option<Interrupted>>,
     pub(super) waker: RefCell<Option<Waker>>,
-    /// It has shown the key.
+    /// Whether the client has shown the key.
     pub(super) proven: Cell<bool>,
-    /// What it is being served has to end: its key counts no longer.
+    /// Whether the exchange has to end because the client's key counts no longer.
     pub(super) dismissed: Cell<bool>,
     pub(super) dismissal: RefCell<Option<Waker>>,
 }
@@ -80,7 +80,7 @@ impl SlotState {
         }
     }
 
-    /// `None`: it does not make room.
+    /// The rank for eviction; `None`: the connection does not make room.
     pub(super) fn rank(&self) -> Option<Rank> {
         match (self.stage.get(), self.proven.get()) {
             (Stage::Served, _) => None,

@@ -5,15 +5,10 @@ use crate::http::h1::refusal::Refusal;
 /// What the fields say, without blanks around it.
 #[derive(Debug, Default)]
 pub(in crate::http) struct McpFields {
-    /// `MCP-Protocol-Version`.
     pub(in crate::http) version: Option<String>,
-    /// `Mcp-Method`.
     pub(in crate::http) method: Option<String>,
-    /// `Mcp-Name`.
     pub(in crate::http) name: Option<String>,
-    /// `Mcp-Session-Id`.
     pub(in crate::http) session: Option<String>,
-    /// `Last-Event-ID`.
     pub(in crate::http) last_event_id: Option<String>,
     /// Every `Mcp-Param-…`: its name in small letters and its value. Which of them mean something depends on the tool.
     parameters: Vec<(String, String)>,

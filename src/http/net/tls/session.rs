@@ -12,7 +12,6 @@ use std::task::{Context, Poll, ready};
 use async_io::Async;
 use rustls::{Error, ServerConfig, ServerConnection};
 
-/// A connection.
 pub(in crate::http) struct TlsSession {
     socket: Async<TcpStream>,
     tls: RefCell<ServerConnection>,
@@ -32,7 +31,6 @@ impl TlsSession {
         })
     }
 
-    /// Shakes hands.
     pub(super) fn poll_handshake(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             ready!(self.poll_flush(context))?;
