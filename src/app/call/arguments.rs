@@ -10,7 +10,7 @@ use crate::mcp::strict_object;
 /// Reads `NAME=VALUE` words, or one JSON object.
 ///
 /// # Errors
-/// The word that is neither.
+/// The argument that is neither.
 pub(super) fn read(words: &[String], schema: &Value) -> Result<Map<String, Value>, String> {
     if let [only] = words {
         if only.trim_start().starts_with('{') {

@@ -29,7 +29,6 @@ pub(super) fn faults(report: &Report) -> Vec<String> {
     unusable.chain(faults).collect()
 }
 
-/// The last line.
 pub(super) fn verdict(report: &Report) -> String {
     let (verdict, why) = report.verdict();
     format!("{verdict}: {why}\n")

@@ -83,7 +83,7 @@ pub(super) fn flag(
     Ok(given)
 }
 
-/// Whatever is left over was not understood.
+/// Refuses the first argument that is left over.
 pub(super) fn refuse_rest(words: pico_args::Arguments) -> Result<(), UsageError> {
     match words.finish().into_iter().next() {
         Some(word) => Err(not_understood(word)),

@@ -23,7 +23,7 @@ use crate::mcp::Places;
 /// it.
 ///
 /// # Errors
-/// What kept it from starting.
+/// The reason why the program could not start.
 pub fn over_http(config: Config, settings: &Settings) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
     block_on(executor.run(serve(&executor, config, settings).boxed_local()))

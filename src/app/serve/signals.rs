@@ -1,4 +1,4 @@
-//! Signals, as things to wait for.
+//! Signals as futures.
 
 use std::future::Future;
 

@@ -1,4 +1,4 @@
-//! The state of the running program in one line, for whoever looks at the service.
+//! The state of the running program in one line, for the service manager.
 
 use std::time::Duration;
 
