@@ -40,7 +40,7 @@ impl Plant {
         }
     }
 
-    /// What the plant wants to hear.
+    /// The filters that the plant subscribes to.
     pub fn filters() -> impl Iterator<Item = TopicFilter> {
         ["actuators/lights/+/+", "commands/+/request"]
             .into_iter()

@@ -91,7 +91,7 @@ impl Log {
         }
     }
 
-    /// From now on lines go to `sink`, those that wait included.
+    /// Sends all further lines to `sink`, waiting lines included.
     pub(super) fn redirect(&self, sink: Sink) {
         self.outlet().sink = sink;
     }
@@ -236,7 +236,7 @@ impl Sink {
     /// The file at `path`, made if it is not there. Its directory is not made: a mistyped path must not leave one.
     ///
     /// # Errors
-    /// In words.
+    /// The reason as text.
     pub(super) fn append_to(path: &Path) -> Result<Self, String> {
         let file = appending().create(true).open(path);
         file.map(Self::file).map_err(|error| refusal(path, &error))
@@ -245,7 +245,7 @@ impl Sink {
     /// Whether [`append_to`](Self::append_to) would succeed, without making the file.
     ///
     /// # Errors
-    /// As that gives.
+    /// The same errors as `append_to`.
     pub(super) fn could_append_to(path: &Path) -> Result<(), String> {
         let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
         let directory = directory.unwrap_or(Path::new("."));

@@ -11,7 +11,6 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Counts one.
     pub fn observe(&self, time: Duration) {
         let seconds = time.as_secs_f64();
         let class = BOUNDS.iter().position(|bound| seconds <= *bound);

@@ -29,8 +29,8 @@ pub async fn tell_client(reason: &str, patience: Duration) {
     }
 }
 
-/// The same on any two descriptors. Returns when `initialize` was answered, at the end of input, when one of them
-/// breaks, or after `patience`.
+/// Tells the client on any two descriptors. Returns when `initialize` was answered, at the end of input, when a
+/// descriptor breaks, or after `patience`.
 pub async fn tell_client_on(input: OwnedFd, output: OwnedFd, reason: &str, patience: Duration) {
     let telling = async {
         // A client that is gone needs no answer, and the program ends in either case.

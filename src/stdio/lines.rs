@@ -19,9 +19,8 @@ pub(super) struct Lines {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum InputLine<'a> {
-    /// Without its end.
+    /// A line without its end.
     Whole(&'a [u8]),
-    /// More than the cap.
     TooLong,
 }
 

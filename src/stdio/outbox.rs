@@ -126,7 +126,7 @@ impl Outbox {
         }
     }
 
-    /// So many more bytes are written.
+    /// Notes that `count` more bytes are written.
     fn advance(&self, count: usize) {
         self.pending.set(self.pending.get().saturating_sub(count));
         let mut done = self.done.get() + count;
@@ -137,7 +137,7 @@ impl Outbox {
                 _ => break,
             }
             let written = lines.pop_front();
-            // Released before the entry is dropped, which rings bells.
+            // The borrow ends before the entry is dropped, because the drop wakes tasks.
             drop(lines);
             drop(written);
         }
