@@ -1,4 +1,4 @@
-//! I/O errors in words.
+//! I/O errors as short text.
 
 use std::io;
 
