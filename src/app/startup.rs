@@ -249,7 +249,7 @@ fn password(password: &Password) -> Result<Option<Vec<u8>>, String> {
     let unread = |error: io::Error| fault(words(&error) + &remedy(path, &error));
     // Room for a line end, and one byte more to see that it is too long.
     let bytes = file::read(path, MAX_PASSWORD_BYTES + 3).map_err(unread)?;
-    // Editors and `echo` end a file with one newline, which nobody means.
+    // Editors and `echo` end a file with one newline, which is not part of the password.
     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     if text.len() > MAX_PASSWORD_BYTES {

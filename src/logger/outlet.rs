@@ -144,7 +144,8 @@ impl Log {
         }
     }
 
-    /// A panic elsewhere is no reason to lose its message: the outlet is whole at any time.
+    /// The lock is taken even if poisoned, so that the message of a panic is not lost: the outlet is consistent at any
+    /// time.
     fn outlet(&self) -> MutexGuard<'_, Writer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,5 +1,5 @@
-//! A start that failed, told to the client that made it: clients show what answers `initialize`, and of a program
-//! that just ended they show "Connection closed".
+//! The report of a failed start to the client: clients show the answer to `initialize`, and of a program that just
+//! ended they show "Connection closed".
 //!
 //! Promises: standard output gets whole lines of JSON-RPC or nothing; one line is read, answered and written before
 //! the next is read, so that nothing piles up; it is over when the client was told, when it leaves, or in time.

@@ -2,7 +2,7 @@
 //!
 //! Promises: no more than the cap and one chunk is ever held; a line over the cap is told once and
 //! skipped to its end; blank lines and a byte order mark at the very start are not there.
-//! Does not: look into a line; UTF-8 split between chunks is none of its business.
+//! Does not: look into a line, or at UTF-8 split between chunks.
 
 use std::io::BufRead;
 

@@ -156,7 +156,7 @@ async fn listen_to(
     window: Duration,
     left: Duration,
 ) -> ConnectOutcome {
-    // The pattern before may have cost the connection.
+    // The broker may have ended the connection after the pattern before.
     let limit = left.min(SUBSCRIBING);
     if within(limit, changes.connected()).await != Some(true) {
         let reason = broker.last_reason();

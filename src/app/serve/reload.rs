@@ -2,7 +2,7 @@
 //!
 //! Promises: all of the new file counts or nothing of it; when the log says that it is in force, no call, stream or
 //! connection is judged by the old one any more; what takes effect at a restart only is named in the log.
-//! Does not: watch the file. Whoever changes it says so.
+//! Does not: watch the file. SIGHUP starts a reload.
 
 use std::rc::Rc;
 

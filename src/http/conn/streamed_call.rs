@@ -33,7 +33,7 @@ pub(in crate::http) enum Event {
     Dismissed,
 }
 
-/// A call that has something to tell before its answer.
+/// A call that sends notifications before its answer.
 pub(in crate::http) struct StreamedCall {
     pub(in crate::http) started: Instant,
     pub(in crate::http) ender: Ender,
@@ -50,7 +50,7 @@ pub(in crate::http) struct StreamedCall {
 }
 
 impl StreamedCall {
-    /// Waits for what decides between an answer and a stream.
+    /// Waits for the event that decides between a plain answer and an event stream.
     pub(in crate::http) async fn begins(
         &mut self,
         exchange: &mut Exchange,
@@ -90,12 +90,12 @@ impl StreamedCall {
         Next::Left(LeftCall {
             session: self.session,
             ender: self.ender,
-            // Nobody is there to be told how it ended.
+            // The client has left: the outcome goes nowhere.
             work: async move { drop(future::or(work, late).await) }.boxed_local(),
         })
     }
 
-    /// Tells the messages and then the answer, which is handed back to be kept until it is written.
+    /// Sends the messages and then the answer, and returns the reply, which is kept until the answer is written.
     pub(in crate::http) async fn tell(mut self, feed: &Feed, limit: Duration) -> Option<Reply> {
         let mut late = Timer::at(self.started + limit);
         let way = Way {
@@ -145,7 +145,7 @@ impl StreamedCall {
     }
 }
 
-/// The way of a call's messages: to its client, and where they are remembered if they are to be.
+/// The path of a call's messages: to the client, and into the event store if the session has one.
 struct Way<'a> {
     feed: &'a Feed,
     trail: Option<CallStream>,
@@ -169,8 +169,8 @@ impl Way<'_> {
     }
 }
 
-/// Sends something while the work goes on. A client that does not read keeps it neither from its end nor from the rules
-/// in force, which a reload waits for.
+/// Sends a message while the work goes on. A client that does not read delays neither the end of the work nor a reload
+/// of the rules, which waits for it.
 async fn meanwhile(
     work: &mut BoxedLocal<Option<Reply>>,
     unsent: &Unsent,

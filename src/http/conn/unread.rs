@@ -67,7 +67,7 @@ impl Unread {
         }
     }
 
-    /// The client at this slot took so many bytes.
+    /// Notes that the client at this slot has read `bytes` bytes.
     pub(in crate::http) fn taken(&self, slot: u64, bytes: usize) {
         let reader = self.readers.borrow().get(&slot).cloned();
         let Some(reader) = reader else { return };
@@ -112,7 +112,7 @@ impl Unread {
         now
     }
 
-    /// Parts from readers until the rest is within the limit. The one that came last stays: it had no time to read.
+    /// Evicts slow readers until the rest is within the limit. The newest reader stays, because it had no time to read.
     fn make_room(&self, last: u64) {
         let readers = self.readers.borrow();
         let staying = readers.iter().filter(|(_, reader)| !reader.parted.get());
@@ -132,13 +132,13 @@ impl Unread {
 }
 
 impl Unsent {
-    /// One answer of so many bytes is to be read. It is kept until all of it is taken.
+    /// Adds an answer of `bytes` bytes, which counts until the client has read all of it.
     pub(in crate::http) fn hold(&self, bytes: usize) {
         self.reader.frees.set(false);
         self.set(bytes);
     }
 
-    /// So many bytes more are to be read; each is freed when it is taken.
+    /// Adds `bytes` bytes, each of which is freed when the client has read it.
     pub(in crate::http) fn add(&self, bytes: usize) {
         self.reader.frees.set(true);
         self.set(self.reader.bytes.get() + bytes);

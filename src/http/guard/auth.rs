@@ -1,4 +1,4 @@
-//! Who may come in: the API key, at a price that a stranger cannot run up.
+//! Authentication by the API key, at a cost that a client without the key cannot drive up.
 //!
 //! Promises: a key is known by its digest, in microseconds, right or wrong. Only a record without a digest costs slow
 //! hashes, one at a time, and none any more once its key was proven; until then, whoever fails too often waits in a
@@ -118,7 +118,7 @@ impl Gate {
         self.key.is_same(key)
     }
 
-    /// Who sent this head, if its key was proven before.
+    /// The principal of this head, if its key was proven before.
     pub(in crate::http) fn recognize(&self, head: &Head) -> Option<Rc<Principal>> {
         self.known(&credential(head)?)
     }

@@ -1,4 +1,4 @@
-//! Why a request is not served, as the client is told.
+//! The refusal of a request, as the client sees it.
 //!
 //! Promises: the sentence names the fault and the remedy, and never repeats what the client sent.
 

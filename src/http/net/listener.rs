@@ -259,7 +259,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
-            // Nobody is left to be told, and the next start replaces it.
+            // A failure cannot be reported any more, and the next start replaces the file.
             let _ = fs::remove_file(&self.path);
         }
     }

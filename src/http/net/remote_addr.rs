@@ -1,10 +1,10 @@
-//! Who is at the other end of a connection, as far as the system tells.
+//! The peer of a connection, as far as the system identifies it.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What failures are counted by.
+/// The identity of a peer, by which failures are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::http) enum RemoteAddr {
     /// An IPv4 address, or an IPv6 network of 64 bits: one machine has all of its addresses.

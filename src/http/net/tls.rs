@@ -16,7 +16,7 @@ use super::io::Stream;
 
 pub(in crate::http) use self::session::TlsSession;
 
-/// What the server proves itself with, and whom it lets shake hands. Cheap to clone.
+/// The server's certificate and key, and the client certificates that it accepts. Cheap to clone.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,

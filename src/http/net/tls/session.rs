@@ -98,7 +98,7 @@ impl TlsSession {
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(count) => {
                     if let Err(error) = tls.process_new_packets() {
-                        // The client is told, if its system takes it at once.
+                        // The alert goes to the client if the socket takes it at once.
                         let _ = tls.write_tls(&mut self.socket.get_ref());
                         return Poll::Ready(Err(io::Error::other(error)));
                     }
