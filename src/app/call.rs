@@ -138,7 +138,7 @@ fn answer(
     serve::call_once(config, &request.body).map_err(CallError::Failed)
 }
 
-/// How the server of this configuration is reached; `None` when there is none.
+/// The address of the running server of this configuration; `None` when the configuration has no remote server.
 ///
 /// # Errors
 /// The reason why this program cannot use the server.

@@ -283,8 +283,8 @@ async fn accept(
                     ));
                     said = Some(Instant::now());
                 }
-                // Most likely too many open files: whoever waits longest is let go, so that others get in, the broker's
-                // connection among them.
+                // Most likely too many open files: the connection that waits longest is evicted, so that new
+                // connections succeed, the connection to the broker among them.
                 slots.let_one_go();
                 Timer::after(ACCEPT_PAUSE).await;
                 slots.tick(Instant::now());

@@ -60,8 +60,8 @@ fn not_opened(path: &Path, error: &str) -> String {
     )
 }
 
-/// Ends the start of the program, during which warnings and worse go to standard error too when
-/// the log goes to a file: whoever starts the program by hand must see why it does not work.
+/// Ends the start of the program, during which warnings and worse go to standard error too when the log goes to a file:
+/// a person who starts the program by hand must see why it does not work.
 pub fn started() {
     LOG.end_start();
 }

@@ -294,7 +294,7 @@ impl Sink {
     fn ready_within(&self, limit: Option<Duration>) -> bool {
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         let mut fds = [PollFd::new(self, PollFlags::OUT)];
-        // An error (a signal, say) is a "no": whoever needs it asks again.
+        // An error (a signal, say) counts as not ready: the caller polls again if it needs to.
         poll(&mut fds, limit.as_ref()).is_ok_and(|ready| ready > 0)
     }
 }

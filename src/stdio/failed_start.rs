@@ -3,7 +3,7 @@
 //!
 //! Promises: standard output gets whole lines of JSON-RPC or nothing; one line is read, answered and written before
 //! the next is read, so that nothing piles up; it is over when the client was told, when it leaves, or in time.
-//! Does not: log; whoever calls has said the fault where logs go.
+//! Does not: log; the caller has logged the fault already.
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,6 +1,6 @@
 //! One POST to the running server, and its answer.
 //!
-//! Promises: the request is written once and never repeated; an answer has its whole length or is none; all waits
+//! Promises: the request is written once and never repeated; an answer without its whole length is an error; all waits
 //! end.
 //! Does not: speak TLS, follow anything, or keep the connection.
 

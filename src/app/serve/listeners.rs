@@ -50,7 +50,7 @@ fn url(listener: &Listener, secure: bool) -> String {
     }
 }
 
-/// The agents' listener, whoever opens it: systemd, or we at the place of the configuration.
+/// The agents' listener, opened by systemd, or by this process at the place of the configuration.
 async fn open(server: &RemoteServer) -> Result<Listener, String> {
     let opened = match (Listener::activated(), &server.listen) {
         (Err(error), _) => Err(error),

@@ -45,7 +45,8 @@ pub(in crate::http) struct StreamedCall {
     pub(in crate::http) unsent: Rc<Unsent>,
     /// The number of the session; 0 without one.
     pub(in crate::http) session: u64,
-    /// Given back when its client is answered, or has left: whoever has a client takes it out for as long.
+    /// The caller's share of the waiting connections, given back when the client has its answer or has left: the code
+    /// that serves the client takes it out for that time.
     pub(in crate::http) place: Option<Place>,
 }
 

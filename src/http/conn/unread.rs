@@ -1,9 +1,9 @@
 //! Answers that clients have not read yet, over all connections.
 //!
-//! Promises: their bytes are bounded together, at the cost of those who do not read: when there are too many, whoever
-//! has taken nothing for the longest time is parted from, and until that is done no call takes a step that could yield
-//! one more.
-//! Does not: write anything, or know time; each byte that somebody takes makes it the last to be parted from.
+//! Promises: the bytes of unread answers are bounded together, at the cost of clients that do not read: when there are
+//! too many bytes, the connection that has read nothing for the longest time is evicted, and until that is done no call
+//! takes a step that could yield one more answer.
+//! Does not: write anything, or know time; each read makes its connection the last to be evicted.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -90,8 +90,8 @@ impl Unread {
         }
     }
 
-    /// Does `work`, but takes no step of it, after the first, while somebody is to go first for want of room. The first
-    /// asks others for something, as a rule, and is not put off.
+    /// Runs `work`, but after the first poll holds it back while there is no room and an evicted connection has not
+    /// ended. The first poll sends a request, as a rule, and is not put off.
     pub(in crate::http) async fn leave_room<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         let mut has_begun = false;
