@@ -1,9 +1,9 @@
 //! `--check`: what the configuration means, and whether the program would start with it.
 //!
-//! Promises: the start's own functions are asked, in the start's order, so that the two cannot disagree; every file that
-//! the start opens is opened, and nothing is written or kept; all faults are told, not the first alone; without
-//! `--connect` nothing is connected to. Of the remote server the listeners are opened for a moment, so that a socket file
-//! that nobody serves any more goes, as it does at a start.
+//! Promises: the check calls the start's own functions, in the start's order, so that the two cannot disagree; every
+//! file that the start opens is opened, and nothing is written or kept; every fault is reported, not the first alone;
+//! without `--connect` nothing is connected to. The listeners of the remote server are opened for a moment, so that a
+//! stale socket file is removed, as it is at a start.
 
 mod connect;
 mod json;
@@ -97,7 +97,7 @@ fn look(transport: Transport, settings: &Settings) -> Report {
     report.fault(descriptors::require());
     match startup::find(settings.config.as_deref()) {
         Ok(mut loaded) => {
-            // Those of files name their key in the text.
+            // Warnings about files name their key in the text.
             let warnings = std::mem::take(&mut loaded.warnings);
             report.warn(warnings.iter().map(ToString::to_string));
             take(settings, &mut loaded.config);

@@ -123,7 +123,7 @@ pub fn locate_in(
         }
     }
     match look_at(system) {
-        // One that cannot be looked for is read all the same, so that the reason is told.
+        // A file whose existence cannot be determined is read all the same, so that the error gives the reason.
         Lookup::File | Lookup::Hidden(_) => return Ok(Location::Usual(system.to_owned())),
         Lookup::Nothing => absent.push(system),
     }
@@ -162,7 +162,7 @@ fn look_at(path: &Path) -> Lookup {
     }
 }
 
-/// What a user may do who is not allowed to read the file at `path`; words that follow the error, or nothing.
+/// The advice for a user who is not allowed to read the file at `path`; text that follows the error, or nothing.
 pub(crate) fn remedy_for(path: &Path) -> String {
     // The file may be readable, and a directory above it not.
     let Some((place, found)) = path

@@ -194,8 +194,8 @@ fn tell(loaded: &Loaded) {
     ));
 }
 
-/// Puts a new key into the file and prints it: the key alone, on standard output, once. It is printed before the file
-/// changes, so that a key that nobody could read takes no other's place.
+/// Puts a new key into the file and prints it: the key alone, on standard output, once. The key is printed before the
+/// file changes, so that a key that could not be printed replaces no other.
 fn new_key(named: Option<&Path>) -> Result<(), String> {
     let (path, folders) = match location::locate(named)? {
         Location::Named(path) => (path, false),

@@ -1,7 +1,7 @@
 //! From the command line to a configuration in force.
 //!
-//! It promises: every fault and every warning of the file is told; a file that was named and is not
-//! there is an error; without any file it is said where one was looked for and what runs.
+//! Promises: every fault and every warning of the file is reported; a file that was named and is not there is an error;
+//! without any file the program reports the places searched and the configuration that runs.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -197,7 +197,7 @@ pub fn target(config: &Config) -> Result<Target, String> {
         tls: tls.map(|tls| Tls::load(tls, &host)).transpose()?,
         host,
         port: config.mqtt.port,
-        // The same patience as the protocol's own, which sees what the system does not.
+        // The same timeout as the protocol's keep-alive, which notices failures that the system does not.
         user_timeout: keepalive * 3 / 2,
         connect_timeout: config.mqtt.connect_timeout,
     })

@@ -267,7 +267,7 @@ async fn accept(
                     Some(slot) => open(stream, peer, slot),
                     None => {
                         logger::debug(format_args!(
-                            "{peer}: turned away, everyone is being served"
+                            "{peer}: refused, every connection slot is owed an answer"
                         ));
                         turn_away(&stream).await;
                     }
@@ -278,7 +278,7 @@ async fn accept(
             Some(Err(error)) => {
                 if said.is_none_or(|said| said.elapsed() > ACCEPT_SILENCE) {
                     logger::warning(format_args!(
-                        "cannot take connections in: {}; until it is over, each that comes costs one that waits its place",
+                        "cannot take connections in: {}; until there are descriptors again, each new connection evicts one that waits",
                         crate::io_error::describe(&error)
                     ));
                     said = Some(Instant::now());

@@ -61,7 +61,7 @@ struct Writer {
 #[derive(Debug)]
 struct QueuedLine {
     text: String,
-    /// How many records are lost with it: 1, or for a line that tells of lost ones, theirs.
+    /// The number of records that are lost with the line: 1, or the count that the line reports as lost.
     stands_for: u64,
 }
 

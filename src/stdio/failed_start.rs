@@ -1,8 +1,9 @@
 //! The report of a failed start to the client: clients show the answer to `initialize`, and of a program that just
 //! ended they show "Connection closed".
 //!
-//! Promises: standard output gets whole lines of JSON-RPC or nothing; one line is read, answered and written before
-//! the next is read, so that nothing piles up; it is over when the client was told, when it leaves, or in time.
+//! Promises: standard output gets whole lines of JSON-RPC or nothing; one line is read, answered and written before the
+//! next is read, so that nothing piles up; the report ends when the client has the answer, when it leaves, or at the
+//! deadline.
 //! Does not: log; the caller has logged the fault already.
 
 use std::io::{self, IsTerminal as _};

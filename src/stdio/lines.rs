@@ -1,7 +1,7 @@
 //! Cuts a stream of bytes into lines.
 //!
-//! Promises: no more than the cap and one chunk is ever held; a line over the cap is told once and
-//! skipped to its end; blank lines and a byte order mark at the very start are not there.
+//! Promises: no more than the cap and one chunk is ever held; a line over the cap is reported once and skipped to its
+//! end; blank lines and a byte order mark at the very start are ignored.
 //! Does not: look into a line, or at UTF-8 split between chunks.
 
 use std::io::BufRead;

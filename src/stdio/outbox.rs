@@ -38,7 +38,6 @@ struct Entry {
 }
 
 impl Outbox {
-    /// Queues an answer.
     pub(super) fn push(&self, mut reply: Reply, permit: Option<Permit>) {
         let text = std::mem::take(&mut reply.text);
         let after = reply.after.take();

@@ -246,7 +246,6 @@ const PAYLOAD: &[u8] = b"test message of mcpmqtt --check";
 const TAKEN: &str =
     "the broker acknowledged it (MQTT 3.1.1 does not say whether its access list dropped it)";
 
-/// rumqttd does this.
 const SILENT_REFUSAL: &str = "; some brokers do this to a wrong `mqtt.username` or `mqtt.password`";
 
 /// All patterns together, in multiples of the time for one.

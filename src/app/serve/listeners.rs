@@ -38,7 +38,7 @@ async fn agents(server: &RemoteServer, secure: bool) -> Result<Listener, String>
     Ok(listener)
 }
 
-/// Where clients on this machine find a TCP listener, in words.
+/// The address by which clients on this machine reach a TCP listener, as text.
 fn url(listener: &Listener, secure: bool) -> String {
     let scheme = if secure { "https" } else { "http" };
     match listener.place().parse::<SocketAddr>() {

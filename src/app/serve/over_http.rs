@@ -83,7 +83,7 @@ async fn serve(
     Ok(())
 }
 
-/// Tells the service manager that the listener is there, and from then on how it goes.
+/// Notifies the service manager that the listener is open, and from then on of the program's state.
 fn announce(executor: &LocalExecutor<'static>, service: &Rc<Service>, app: &App, config: &Config) {
     if !service.is_managed() {
         return;

@@ -220,7 +220,7 @@ impl Connection {
         }
     }
 
-    /// From a head to what is to be done; `None` when nobody is there to be answered.
+    /// Decides what to do for a head; `None` when the client has left.
     async fn judge(&mut self, head: Head, last: bool) -> Option<Judged> {
         let last = last || !head.keep_alive || self.exchange.server_state.is_stopping();
         self.exchange.http_1_0 = head.http_1_0;

@@ -95,7 +95,8 @@ impl ConnectionSlots {
         self.taken.borrow().len() >= self.limit
     }
 
-    /// How long a newcomer has to wait until a stranger can be asked to leave for it: each has a moment to show a key.
+    /// How long a new connection has to wait until one without a key can be evicted for it: each has a moment to show a
+    /// key.
     pub(in crate::http) fn rest(&self, now: Instant) -> Option<Duration> {
         if !self.is_full() {
             return None;

@@ -1,7 +1,7 @@
 //! A call that sends notifications before its answer, in the order in which they go to the client.
 //!
-//! Promises: messages come before the answer, the answer comes once, and a stream that tells nothing is kept alive; what is
-//! told is remembered for a client that comes back, if it is to be.
+//! Promises: messages come before the answer, the answer comes once, and a stream without messages is kept alive; the
+//! messages are stored for a client that reconnects, if the session has an event store.
 //! Does not: write to a connection (see `respond`).
 
 use std::future::Future;

@@ -293,7 +293,7 @@ pub(in crate::http) fn replaced() -> Refusal {
     )
 }
 
-/// Computes the slow hash. The turn is held until that is done, even when nobody waits for it any more.
+/// Computes the slow hash. The permit is held until the hash is done, even when no request waits for it any more.
 async fn prove(
     record: Arc<KeyRecord>,
     key: Secret,

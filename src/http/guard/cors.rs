@@ -1,4 +1,4 @@
-//! What a browser is told about an answer, so that the pages of allowed origins can read it (Fetch Standard, CORS protocol).
+//! The CORS fields of answers, by which the pages of allowed origins can read them (Fetch Standard, CORS protocol).
 //!
 //! Promises: an answer names the origin that asked, if that is allowed, and never `*`; a preflight is answered from its
 //! head alone, without a key, since browsers send none with it.

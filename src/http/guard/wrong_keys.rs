@@ -1,7 +1,7 @@
 //! Log lines about wrong keys.
 //!
-//! Promises: strangers in any number cost a line at once and one for each ten seconds after it; none is lost when the
-//! server ends.
+//! Promises: wrong keys in any number cost one log line at once and one for each ten seconds after it; none is lost
+//! when the server ends.
 
 use std::cell::RefCell;
 use std::time::Instant;

@@ -33,7 +33,7 @@ impl Refusal {
         Self::new(StatusCode::ServiceUnavailable, sentence).with("retry-after", "1")
     }
 
-    /// The same with a header.
+    /// Adds the header that the status needs.
     pub(in crate::http) fn with(
         mut self,
         name: &'static str,

@@ -48,7 +48,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Tells the peer that nothing more will come.
+    /// Shuts the write side down, so that the peer sees the end.
     pub(in crate::http) fn finish(&self) -> io::Result<()> {
         match self {
             Stream::Tcp(stream) => stream.get_ref().shutdown(Shutdown::Write),

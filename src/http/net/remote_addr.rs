@@ -38,7 +38,7 @@ impl RemoteAddr {
         RemoteAddr::User(User { id: user, process })
     }
 
-    /// The address or the process: what tells callers with one key apart.
+    /// The address or the user as bytes, which distinguish callers with one key.
     pub(in crate::http) fn bytes(self) -> [u8; 17] {
         let (kind, place) = match self {
             RemoteAddr::Address(IpAddr::V4(address)) => (b'4', u32::from(address).into()),

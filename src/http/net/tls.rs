@@ -1,6 +1,6 @@
 //! HTTPS: TLS on connections that came in over TCP.
 //!
-//! Promises: plain HTTP is told from TLS.
+//! Promises: plain HTTP is distinguished from TLS.
 //! Does not: know deadlines, or decide about requests. A client certificate comes on top of the key, not in its place.
 
 mod load;

@@ -228,7 +228,7 @@ impl SessionEvents {
         self.heard.set(self.newest(OWN));
     }
 
-    /// Where a client goes on that has nothing to say about its place: with what nobody has heard.
+    /// The event after which a client without `Last-Event-ID` goes on: the newest one that a client was connected for.
     pub(in crate::http) fn heard(&self) -> u64 {
         self.heard.get()
     }

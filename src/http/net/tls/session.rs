@@ -79,7 +79,7 @@ impl TlsSession {
         }
     }
 
-    /// Tells the client that nothing more will come.
+    /// Sends `close_notify`, so that the client sees the end.
     pub(in crate::http) fn finish(&self) -> io::Result<()> {
         let mut tls = self.tls.borrow_mut();
         tls.send_close_notify();
