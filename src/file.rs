@@ -1,4 +1,4 @@
-//! Files that the configuration or the command line names, and in whose place others may have put something else.
+//! Reads files that the configuration or the command line names, which others may have replaced by something else.
 //!
 //! Promises: no system call here waits for anybody. Opening a named pipe waits for its writer, and opening some devices
 //! for whatever they like, so only regular files are opened. A pipe that was handed to this process, such as that of
@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 /// What is in the file at `path`, but not more than `limit` bytes of it.
 ///
 /// # Errors
-/// What is there is no file to be read, or the system refuses.
+/// The path names no readable file, or the system refuses.
 pub(crate) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let may_be_pipe = is_handed_over(path);
     // Looked at before it is opened, since opening a device may set it in motion, and after, since it may have changed.

@@ -1,8 +1,8 @@
-//! I/O errors in words.
+//! I/O errors as short text.
 
 use std::io;
 
-/// An I/O error in a few lower-case words, without the number.
+/// An I/O error as short lower-case text, without the number.
 pub(crate) fn describe(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::ConnectionRefused => "connection refused".into(),

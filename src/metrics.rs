@@ -29,7 +29,7 @@ struct Numbers {
     connections: Cell<u64>,
     connections_open: Cell<u64>,
     sessions: Watch<usize>,
-    /// By status; those are ours to choose, so there are few.
+    /// Requests by status; the server chooses the statuses, so there are few.
     answers: RefCell<BTreeMap<u16, u64>>,
     requests: Histogram,
     failures: [Cell<u64>; FAILURES.len()],
@@ -37,14 +37,14 @@ struct Numbers {
     tools: RefCell<Vec<Rc<ToolCounter>>>,
 }
 
-/// Why somebody was not let in.
+/// Why a client was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// No key was shown.
     NoKey,
     /// The key was wrong.
     WrongKey,
-    /// Too many wrong keys came from there.
+    /// The peer has sent too many wrong keys.
     Throttled,
 }
 
@@ -86,13 +86,13 @@ impl Default for Numbers {
 }
 
 impl Metrics {
-    /// The number of sessions, which whoever keeps them sets.
+    /// The number of sessions, which the session table sets.
     #[must_use]
     pub fn sessions(&self) -> Watch<usize> {
         self.0.sessions.clone()
     }
 
-    /// A connection was taken in.
+    /// Counts an accepted connection.
     #[must_use]
     pub fn connection(&self) -> OpenConnection {
         add(&self.0.connections);
@@ -100,13 +100,13 @@ impl Metrics {
         OpenConnection(self.clone())
     }
 
-    /// A request was answered, or its stream has ended.
+    /// Counts a request that was answered, or whose stream has ended.
     pub fn answered(&self, status: u16, time: Duration) {
         *self.0.answers.borrow_mut().entry(status).or_default() += 1;
         self.0.requests.observe(time);
     }
 
-    /// Somebody was not let in.
+    /// Counts a refused client.
     pub fn refused(&self, why: Failure) {
         if let Some(count) = self.0.failures.get(why as usize) {
             add(count);
@@ -137,7 +137,7 @@ impl Metrics {
         tool
     }
 
-    /// All of it as Prometheus reads it.
+    /// Renders every metric in Prometheus' text format.
     #[must_use]
     pub fn render(&self, broker: &mqtt::Client) -> String {
         let mut text = Text::default();
@@ -222,7 +222,7 @@ impl Metrics {
 }
 
 impl ToolCounter {
-    /// A call begins.
+    /// Counts a call that begins.
     #[must_use]
     pub fn begin(self: &Rc<Self>) -> CountedCall {
         add(&self.in_flight);
@@ -235,7 +235,7 @@ impl ToolCounter {
 }
 
 impl CountedCall {
-    /// It ended with a result, which is an error or none.
+    /// Counts the end of the call, whose result is an error or not.
     pub fn end(mut self, is_error: bool) {
         self.outcome = if is_error { ERROR } else { OK };
     }

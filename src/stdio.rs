@@ -1,4 +1,4 @@
-//! The front door on standard input and output: one JSON-RPC message a line, in and out.
+//! The stdio transport: one JSON-RPC message a line on standard input and output.
 //!
 //! Promises: nothing but whole lines of JSON-RPC is written; requests run side by side, so that
 //! `ping` and `notifications/cancelled` overtake a slow tool; memory is bounded whatever the client
@@ -55,7 +55,7 @@ pub struct Limits {
     pub progress_bytes: usize,
     /// How long calls in flight may go on after the end of input. Default 1 s.
     pub drain: Duration,
-    /// The same after a stop, whether input ended before it or not. Default 1 s.
+    /// How long calls in flight may go on after a stop, whether input ended before or not. Default 1 s.
     pub grace: Duration,
 }
 
@@ -92,7 +92,7 @@ pub async fn serve(
     }
 }
 
-/// The same on any two descriptors.
+/// Serves as [`serve`] does, on any two descriptors.
 pub async fn serve_on(
     input: OwnedFd,
     output: OwnedFd,
@@ -161,7 +161,7 @@ struct Desk {
     outbox: Rc<Outbox>,
     load: Rc<Load>,
     calls: Rc<RunningCalls>,
-    /// The last wait for room was in vain: do not wait again until there is some.
+    /// Whether the last wait for room ended without room: the reader does not wait again until there is some.
     impatient: Cell<bool>,
 }
 
@@ -241,7 +241,7 @@ impl Desk {
         let requests = call.requests();
         let room = || self.load.has_room(requests, bytes, &self.limits);
         if !room() {
-            // RunningCalls that were cancelled a line ago get the chance to leave.
+            // Calls that were cancelled a line ago get the chance to leave.
             yield_now().await;
         }
         if !room() && !self.impatient.get() {
@@ -284,7 +284,7 @@ impl Desk {
 }
 
 impl RunningCalls {
-    /// Has those that are left answered with an error.
+    /// Makes the calls that are left end, each with an error as its answer.
     fn give_up(&self) {
         for (_, ender) in self.tasks.borrow().values() {
             ender.give_up_at_the_end();

@@ -28,7 +28,7 @@ use crate::{logger, tools};
 pub(super) enum CallError {
     /// The tool or its arguments are wrong; nothing was done.
     Usage(String),
-    /// It was refused, failed, or came to nothing in time.
+    /// The call was refused, failed, or had no result in time.
     Failed(String),
 }
 
@@ -36,13 +36,12 @@ pub(super) enum CallError {
 #[derive(Debug)]
 pub(super) struct CallRequest {
     tool: String,
-    /// The JSON-RPC message.
     body: Vec<u8>,
     /// The header fields that repeat arguments over HTTP.
     fields: Vec<(String, String)>,
 }
 
-/// Takes the words of the command line for a call.
+/// Parses the arguments of the command line into a call.
 ///
 /// # Errors
 /// What is wrong with them, all at once.
@@ -84,10 +83,10 @@ pub(super) fn request(name: &str, words: &[String]) -> Result<CallRequest, CallE
     })
 }
 
-/// Makes the call and prints what it yields: for people, or as JSON. `key` is the API key of the environment.
+/// Makes the call and prints its result: for people, or as JSON. `key` is the API key of the environment.
 ///
 /// # Errors
-/// Why it came to nothing.
+/// The reason why there is no result.
 pub(super) fn run(
     request: &CallRequest,
     config: Config,
@@ -139,10 +138,10 @@ fn answer(
     serve::call_once(config, &request.body).map_err(CallError::Failed)
 }
 
-/// How the server of this configuration is reached; `None` when there is none.
+/// The address of the running server of this configuration; `None` when the configuration has no remote server.
 ///
 /// # Errors
-/// Why it cannot be used from here.
+/// The reason why this program cannot use the server.
 fn server(config: &Config, key: Option<&OsStr>) -> Result<Option<http::RunningServer>, String> {
     let Some(remote) = &config.remote_server else {
         return Ok(None);

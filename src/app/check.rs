@@ -1,9 +1,9 @@
 //! `--check`: what the configuration means, and whether the program would start with it.
 //!
-//! Promises: the start's own functions are asked, in the start's order, so that the two cannot disagree; every file that
-//! the start opens is opened, and nothing is written or kept; all faults are told, not the first alone; without
-//! `--connect` nothing is connected to. Of the remote server the listeners are opened for a moment, so that a socket file
-//! that nobody serves any more goes, as it does at a start.
+//! Promises: the check calls the start's own functions, in the start's order, so that the two cannot disagree; every
+//! file that the start opens is opened, and nothing is written or kept; every fault is reported, not the first alone;
+//! without `--connect` nothing is connected to. The listeners of the remote server are opened for a moment, so that a
+//! stale socket file is removed, as it is at a start.
 
 mod connect;
 mod json;
@@ -19,7 +19,7 @@ use super::{console, descriptors, serve};
 use crate::http::Tls;
 use crate::logger;
 
-/// What was found.
+/// The report of a check.
 struct Report {
     transport: Transport,
     /// Where the configuration is from, and what it is; none when it cannot be used.
@@ -97,7 +97,7 @@ fn look(transport: Transport, settings: &Settings) -> Report {
     report.fault(descriptors::require());
     match startup::find(settings.config.as_deref()) {
         Ok(mut loaded) => {
-            // Those of files name their key in the text.
+            // Warnings about files name their key in the text.
             let warnings = std::mem::take(&mut loaded.warnings);
             report.warn(warnings.iter().map(ToString::to_string));
             take(settings, &mut loaded.config);
@@ -110,7 +110,7 @@ fn look(transport: Transport, settings: &Settings) -> Report {
     report
 }
 
-/// What the command line says over the file.
+/// The command line's overrides of the file.
 fn take(settings: &Settings, config: &mut Config) {
     let logging = &mut config.logging;
     logging.level = settings.log_level.unwrap_or(logging.level);
@@ -150,7 +150,7 @@ impl Report {
         }
     }
 
-    /// The fence holds for the check, too.
+    /// Refuses `--publish` to a topic that the policy does not permit: the policy holds for the check, too.
     fn refuse_publish(&mut self, wanted: &Connect) {
         let (Some(topic), Some(loaded)) = (&wanted.publish, &self.loaded) else {
             return;
@@ -202,7 +202,7 @@ impl Report {
     }
 }
 
-/// Words that mostly begin with the key of the configuration that they are about.
+/// A message, which mostly begins with the key of the configuration that it is about.
 fn finding(words: &str) -> Finding {
     let is_key = |c: char| c.is_ascii_alphanumeric() || "._-[]".contains(c);
     let key = words.split_once(": ");

@@ -27,11 +27,11 @@ use self::words::{arguments, flag, parsed_value, refuse_rest, split_values, text
 pub enum Command {
     /// Serve agents until told to stop.
     Serve {
-        /// The front door.
+        /// The transport that agents connect over.
         transport: Transport,
         /// Run the broker and the simulated plant inside the program.
         demo: bool,
-        /// What the command line says over the file.
+        /// Settings of the command line that win over the file.
         settings: Settings,
     },
     /// Put a new API key into the configuration file and print it.
@@ -41,13 +41,13 @@ pub enum Command {
     },
     /// Say what the configuration means and whether the program would start, exit.
     Check {
-        /// The transport it is to be fit for.
+        /// The transport whose settings are checked, too.
         transport: Transport,
         /// Print one JSON object.
         json: bool,
         /// Try the broker, too.
         connect: Option<Connect>,
-        /// What the command line says over the file.
+        /// Settings of the command line that win over the file.
         settings: Settings,
     },
     /// Call one tool, print its result, exit.
@@ -58,7 +58,7 @@ pub enum Command {
         arguments: Vec<String>,
         /// Print the whole result as JSON.
         json: bool,
-        /// What the command line says over the file.
+        /// Settings of the command line that win over the file.
         settings: Settings,
     },
     /// Print the help text.
@@ -76,7 +76,7 @@ pub struct Connect {
     pub publish: Option<TopicName>,
 }
 
-/// The front door agents come in by.
+/// The transport that agents connect over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Transport {
     /// JSON lines on standard input and output.
@@ -114,11 +114,11 @@ pub enum UsageError {
     UnwantedValue(&'static str),
     /// A value that is not one of those allowed.
     BadValue {
-        /// The option.
+        /// The option's name, with its dashes.
         option: &'static str,
-        /// What was given.
+        /// The value as it was given.
         found: OsString,
-        /// What may be given.
+        /// The values that are allowed.
         allowed: &'static str,
     },
     /// Two options that exclude each other.
@@ -326,7 +326,7 @@ fn suggest(f: &mut fmt::Formatter<'_>, meant: Option<&str>) -> fmt::Result {
     }
 }
 
-/// Text of the user's for an error message: on one line, whatever it holds.
+/// Escapes the user's text for an error message, to one line.
 fn shown(word: &OsStr) -> String {
     word.to_string_lossy().escape_debug().to_string()
 }
@@ -354,7 +354,7 @@ const FLAGS: [&str; 7] = [VERSION, GENKEY, CHECK, CONNECT, DEMO, JSON, "--help"]
 const CALL_OR_CHECK: &str = "--call` and `--check";
 const CHECK_CONNECT: &str = "--check --connect";
 
-/// All that can be meant by a word that is not understood.
+/// Every option that a suggestion may name.
 const OPTIONS: [&str; 14] = [
     CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, VERSION, GENKEY, CHECK, CONNECT, PUBLISH, SECONDS,
     DEMO, JSON, "--help",

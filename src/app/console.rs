@@ -19,7 +19,7 @@ pub(super) fn print(text: &str) -> Result<(), String> {
 }
 
 pub(super) fn complain(message: &str, code: u8) -> ExitCode {
-    // Nobody is left to be told that standard error is closed.
+    // A closed standard error cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "mcpmqtt: {}", Printable(message));
     ExitCode::from(code)
 }

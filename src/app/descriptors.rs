@@ -7,7 +7,7 @@ use std::fs;
 
 use rustix::process::{Resource, getrlimit};
 
-/// Fails in words when the program cannot run with what it may open.
+/// Fails with an error message when the program cannot run with the files that it may open.
 pub(crate) fn require() -> Result<(), String> {
     if free() >= LEAST {
         return Ok(());
@@ -20,10 +20,10 @@ pub(crate) fn require() -> Result<(), String> {
     ))
 }
 
-/// Of so many wanted connections those that may be served at a time, and the warning that it is fewer.
+/// The number of connections that can be served, at most `wanted`, and a warning when the number is smaller.
 ///
 /// # Errors
-/// There is room for none.
+/// There is room for no connection.
 pub(crate) fn connections(wanted: usize) -> Result<(usize, Option<String>), String> {
     let room = free().saturating_sub(RESERVE);
     if wanted <= room {

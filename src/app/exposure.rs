@@ -24,7 +24,7 @@ pub(crate) fn warnings(config: &Config, path: &Path) -> Vec<String> {
     warnings
 }
 
-/// A hash of a key is none: the keys it is made of cannot be guessed.
+/// The hash of a key is no secret, because the keys are random and cannot be guessed.
 fn holds_secret(config: &Config) -> bool {
     let password = config.mqtt.credentials.as_ref();
     let server = config.remote_server.as_ref();

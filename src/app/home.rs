@@ -49,7 +49,6 @@ fn expand_with(path: &Path, home: Option<&OsStr>) -> Result<PathBuf, String> {
     Ok(home.join(rest))
 }
 
-/// Every path of the configuration, with its key.
 fn paths(config: &mut Config) -> Vec<(&'static str, &mut PathBuf)> {
     let mut paths = Vec::new();
     if let Some(path) = &mut config.logging.logfile {

@@ -18,10 +18,10 @@ use mcpmqtt_protocol::topic::ShownPath;
 
 use super::{exposure, location};
 
-/// A key that is not in force yet.
+/// A new key that is not in force yet.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Show it once; it is nowhere else.
+    /// The key as text. Show the key once; it is stored nowhere else.
     pub key: Secret,
     /// The file that will hold its hash, symlinks resolved.
     pub file: PathBuf,
@@ -31,11 +31,12 @@ pub struct Prepared {
     pub socket: Option<String>,
     /// What the operator should know about the file.
     pub warnings: Vec<String>,
-    /// As the file was named.
+    /// The path as the file was named.
     named: PathBuf,
     before: Vec<u8>,
     text: String,
-    /// Takes the file's place; none where the folder takes no new file, or the file has other names.
+    /// The temporary file that takes the file's place; `None` where the folder takes no new file, or the file has other
+    /// names.
     beside: Option<Temporary>,
 }
 
@@ -114,7 +115,7 @@ pub fn prepare(path: &Path, folders: bool) -> Result<Prepared, KeyfileError> {
 }
 
 impl Prepared {
-    /// Puts the key into the file.
+    /// Writes the key's hash into the file.
     ///
     /// # Errors
     /// The key is not in force; the file is as it was, unless the error says otherwise.
@@ -155,14 +156,14 @@ pub enum KeyfileError {
         doing: &'static str,
         /// The file, as it was named.
         path: PathBuf,
-        /// The reason.
+        /// The reason, from the operating system.
         error: io::Error,
     },
     /// What is in the file cannot hold a key; the file is as it was.
     Content {
         /// The file, as it was named.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with the file's content.
         error: GenkeyError,
     },
     /// Neither the new text nor the old one could be written in place.
@@ -171,7 +172,7 @@ pub enum KeyfileError {
         path: PathBuf,
         /// A file with the old text.
         copy: PathBuf,
-        /// The reason.
+        /// The reason, from the operating system.
         error: io::Error,
     },
 }
@@ -295,7 +296,7 @@ fn overwrite(target: &Path, text: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Bytes from the operating system.
+/// Random bytes from the operating system.
 fn random<const N: usize>() -> io::Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;

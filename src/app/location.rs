@@ -22,11 +22,11 @@ pub enum Location {
     Named(PathBuf),
     /// In this file, the first that exists.
     Usual(PathBuf),
-    /// Nowhere.
+    /// No configuration file exists.
     Absent {
         /// Where a first file belongs, if the environment says so.
         first: Option<PathBuf>,
-        /// Where it was looked for, in words.
+        /// The places that were searched, as text.
         why: String,
     },
 }
@@ -42,7 +42,7 @@ impl Location {
     }
 }
 
-/// What the environment says about places.
+/// The environment variables that name places.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// `MCPMQTT_CONFIG`: the configuration.
@@ -54,7 +54,7 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// That of this process.
+    /// The environment of this process.
     #[must_use]
     pub fn of_process() -> Self {
         Self {
@@ -99,7 +99,7 @@ pub fn locate_in(
     if let Some(path) = named {
         return Ok(Location::Named(path.to_owned()));
     }
-    // An empty variable is as good as none, as in most programs.
+    // An empty variable counts as unset, as in most programs.
     if let Some(path) = environment
         .config
         .as_deref()
@@ -123,7 +123,7 @@ pub fn locate_in(
         }
     }
     match look_at(system) {
-        // One that cannot be looked for is read all the same, so that the reason is told.
+        // A file whose existence cannot be determined is read all the same, so that the error gives the reason.
         Lookup::File | Lookup::Hidden(_) => return Ok(Location::Usual(system.to_owned())),
         Lookup::Nothing => absent.push(system),
     }
@@ -162,7 +162,7 @@ fn look_at(path: &Path) -> Lookup {
     }
 }
 
-/// What a user may do who is not allowed to read the file at `path`; words that follow the error, or nothing.
+/// The advice for a user who is not allowed to read the file at `path`; text that follows the error, or nothing.
 pub(crate) fn remedy_for(path: &Path) -> String {
     // The file may be readable, and a directory above it not.
     let Some((place, found)) = path
@@ -228,7 +228,7 @@ fn group_name(gid: u32) -> Option<String> {
     })
 }
 
-/// For all users of the machine.
+/// The configuration file for all users of the machine.
 pub const SYSTEM_FILE: &str = "/etc/mcpmqtt/config.json";
 
 const GROUPS_BYTES: usize = 1 << 20;

@@ -139,7 +139,7 @@ fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> E
     let called = call::request(tool, words).and_then(|request| {
         descriptors::require().map_err(CallError::Failed)?;
         let mut loaded = startup::load(settings.config.as_deref()).map_err(CallError::Failed)?;
-        // They are for whoever looks after the file, not for each of the calls.
+        // The warnings are for the operator of the file, not for each call.
         for warning in std::mem::take(&mut loaded.warnings) {
             doubts += 1;
             logger::info(format_args!("{warning}"));
@@ -152,7 +152,7 @@ fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> E
     match called {
         Ok(()) => ExitCode::SUCCESS,
         Err(CallError::Usage(words)) => complain(&words, WRONG_ARGUMENTS),
-        // They may be why.
+        // The warnings may be the reason of the failure.
         Err(CallError::Failed(words)) if doubts > 0 => {
             let noun = if doubts == 1 { "warning" } else { "warnings" };
             let doubts =
@@ -194,8 +194,8 @@ fn tell(loaded: &Loaded) {
     ));
 }
 
-/// Puts a new key into the file and prints it: the key alone, on standard output, once. It is printed before the file
-/// changes, so that a key that nobody could read takes no other's place.
+/// Puts a new key into the file and prints it: the key alone, on standard output, once. The key is printed before the
+/// file changes, so that a key that could not be printed replaces no other.
 fn new_key(named: Option<&Path>) -> Result<(), String> {
     let (path, folders) = match location::locate(named)? {
         Location::Named(path) => (path, false),

@@ -1,4 +1,4 @@
-//! The running program: the connection to the broker, the dispatcher and a front door on one thread.
+//! The running program: the connection to the broker, the dispatcher and a transport on one thread.
 
 mod admission;
 mod failed_start;
@@ -32,7 +32,7 @@ pub use self::listeners::try_listening;
 pub use self::one_call::{as_visitor, call_once};
 pub use self::over_http::over_http;
 
-/// What a start that succeeded came to.
+/// How serving ended, after a start that succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServeEnd {
     /// Until the client left or a signal came.
@@ -45,7 +45,7 @@ pub enum ServeEnd {
 /// `drain` after the end of input, or the usual second.
 ///
 /// # Errors
-/// What kept it from starting.
+/// The reason why the program could not start.
 pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<ServeEnd, String> {
     let executor = Rc::new(LocalExecutor::new());
     // Boxed, as wherever one is run: on its way to the executor it would be copied over 70 KiB of the stack, which stay
@@ -56,7 +56,7 @@ pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<ServeEnd, S
 /// As [`over_stdio`], with the broker and the plant inside.
 ///
 /// # Errors
-/// What kept it from starting.
+/// The reason why the program could not start.
 pub fn demo_over_stdio(drain: Option<Duration>) -> Result<ServeEnd, String> {
     let executor = Rc::new(LocalExecutor::new());
     async_io::block_on(executor.run(async {
@@ -101,7 +101,7 @@ async fn serve_stdio(
     Ok(output::judge(ending))
 }
 
-/// What is behind every front door.
+/// What every transport serves: the engine and the connection to the broker.
 struct App {
     broker: mqtt::Client,
     driver: Task<()>,

@@ -1,4 +1,4 @@
-//! What the service manager is told of the running program (systemd, sd_notify(3)).
+//! Notifications to the service manager (systemd, sd_notify(3)).
 //!
 //! Promises: outside a service, or when the manager does not take a message in time, nothing happens; a
 //! message is one datagram and its text one line.
@@ -22,7 +22,7 @@ use crate::logger;
 #[derive(Debug, Default)]
 pub struct Service {
     manager: Option<Manager>,
-    /// How long the manager bears silence.
+    /// The watchdog's interval, if the manager has one.
     watchdog: Option<Duration>,
 }
 
@@ -57,17 +57,17 @@ impl Service {
         }
     }
 
-    /// The program serves.
+    /// Notifies that the program serves (`READY=1`).
     pub async fn ready(&self) {
         self.tell("READY=1").await;
     }
 
-    /// It is about to end.
+    /// Notifies that the program is about to end (`STOPPING=1`).
     pub async fn stopping(&self) {
         self.tell("STOPPING=1\nSTATUS=stopping").await;
     }
 
-    /// It looks at its configuration again; to be followed by [`Service::ready`].
+    /// Notifies that the program reloads its configuration; [`Service::ready`] must follow.
     pub async fn reloading(&self) {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let micros = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
@@ -75,7 +75,7 @@ impl Service {
             .await;
     }
 
-    /// How it goes, for people.
+    /// Sends the line of status that people see (`STATUS=`).
     pub async fn status(&self, text: &str) {
         let mut message = String::from("STATUS=");
         for char in text.chars() {
@@ -87,7 +87,7 @@ impl Service {
         self.tell(&message).await;
     }
 
-    /// Whether there is anybody to tell.
+    /// Whether a service manager listens.
     #[must_use]
     pub fn is_managed(&self) -> bool {
         self.manager.is_some()
@@ -160,7 +160,7 @@ fn watchdog(micros: Option<&OsStr>, pid: Option<&OsStr>) -> Option<Duration> {
     Some(Duration::from_micros(micros))
 }
 
-/// For the manager to take one message.
+/// The longest wait for the manager to take one message.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! From the command line to a configuration in force.
 //!
-//! It promises: every fault and every warning of the file is told; a file that was named and is not
-//! there is an error; without any file it is said where one was looked for and what runs.
+//! Promises: every fault and every warning of the file is reported; a file that was named and is not there is an error;
+//! without any file the program reports the places searched and the configuration that runs.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -22,9 +22,9 @@ use crate::mqtt::{InboxLimits, Target, Tls};
 /// A configuration and where it came from.
 #[derive(Debug)]
 pub struct Loaded {
-    /// What is in force.
+    /// The configuration in force.
     pub config: Config,
-    /// In words: a path, or what stands in for it.
+    /// The origin as text: a path, or the name of the built-in configuration.
     pub origin: String,
     /// The file, if there is one.
     pub file: Option<PathBuf>,
@@ -35,13 +35,13 @@ pub struct Loaded {
 /// Why there is no configuration.
 #[derive(Debug)]
 pub enum Unusable {
-    /// The file cannot be read; in words that name it.
+    /// The file cannot be read; the message names the file.
     Unreadable(String),
     /// What is in the file is wrong.
     Wrong {
-        /// The file.
+        /// The path of the file.
         origin: String,
-        /// What is wrong there.
+        /// The faults in the file, with their lines.
         refused: Refused,
     },
 }
@@ -49,7 +49,7 @@ pub enum Unusable {
 /// Loads the file that `named` names, or that of the environment, or the first of the usual ones.
 ///
 /// # Errors
-/// All that is wrong, a line each.
+/// Every fault, a line each.
 pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
     find(named).map_err(|unusable| unusable.to_string())
 }
@@ -57,7 +57,7 @@ pub fn load(named: Option<&Path>) -> Result<Loaded, String> {
 /// As [`load`], with each fault by itself.
 ///
 /// # Errors
-/// All that is wrong.
+/// Every fault.
 pub fn find(named: Option<&Path>) -> Result<Loaded, Unusable> {
     let (path, is_by_variable) = match location::locate(named).map_err(Unusable::Unreadable)? {
         Location::Named(path) => (path, named.is_none()),
@@ -92,7 +92,7 @@ pub fn find(named: Option<&Path>) -> Result<Loaded, Unusable> {
 /// Takes the bytes of a file for the configuration.
 ///
 /// # Errors
-/// All that is wrong, a line each.
+/// Every fault, a line each.
 pub fn parse(bytes: impl AsRef<[u8]>, origin: &str) -> Result<Loaded, String> {
     understand(bytes.as_ref(), origin).map_err(|unusable| unusable.to_string())
 }
@@ -121,7 +121,6 @@ fn understand(bytes: &[u8], origin: &str) -> Result<Loaded, Unusable> {
     }
 }
 
-/// A line for each.
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (origin, refused) = match self {
@@ -198,7 +197,7 @@ pub fn target(config: &Config) -> Result<Target, String> {
         tls: tls.map(|tls| Tls::load(tls, &host)).transpose()?,
         host,
         port: config.mqtt.port,
-        // The same patience as the protocol's own, which sees what the system does not.
+        // The same timeout as the protocol's keep-alive, which notices failures that the system does not.
         user_timeout: keepalive * 3 / 2,
         connect_timeout: config.mqtt.connect_timeout,
     })
@@ -217,7 +216,7 @@ pub fn inbox_limits(config: &Config) -> InboxLimits {
 /// A number from the operating system, different at each start.
 ///
 /// # Errors
-/// When it has none.
+/// The operating system has no random numbers.
 pub fn seed() -> Result<u64, String> {
     getrandom::u64()
         .map_err(|error| format!("the operating system gives no random numbers: {error}"))
@@ -250,7 +249,7 @@ fn password(password: &Password) -> Result<Option<Vec<u8>>, String> {
     let unread = |error: io::Error| fault(words(&error) + &remedy(path, &error));
     // Room for a line end, and one byte more to see that it is too long.
     let bytes = file::read(path, MAX_PASSWORD_BYTES + 3).map_err(unread)?;
-    // Editors and `echo` end a file with one newline, which nobody means.
+    // Editors and `echo` end a file with one newline, which is not part of the password.
     let text = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let text = text.strip_suffix(b"\r").unwrap_or(text);
     if text.len() > MAX_PASSWORD_BYTES {

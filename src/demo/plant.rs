@@ -40,7 +40,7 @@ impl Plant {
         }
     }
 
-    /// What the plant wants to hear.
+    /// The filters that the plant subscribes to.
     pub fn filters() -> impl Iterator<Item = TopicFilter> {
         ["actuators/lights/+/+", "commands/+/request"]
             .into_iter()
@@ -102,7 +102,7 @@ impl Plant {
         }
     }
 
-    /// The new state is reported even if it is the old one: who switched waits for it.
+    /// The state is reported even if it has not changed, because the sender of the command waits for it.
     fn switch(&mut self, now: Instant, room: &str, state: &str) -> Vec<Message> {
         let room = self.rooms.iter_mut().find(|known| known.name == room);
         let (Some(room), Some(light)) = (room, Light::from_name(state)) else {

@@ -271,7 +271,7 @@ async fn accept(
                     Some(slot) => open(stream, peer, slot),
                     None => {
                         logger::debug(format_args!(
-                            "{peer}: turned away, everyone is being served"
+                            "{peer}: refused, every connection slot is owed an answer"
                         ));
                         turn_away(&stream).await;
                     }
@@ -282,13 +282,13 @@ async fn accept(
             Some(Err(error)) => {
                 if said.is_none_or(|said| said.elapsed() > ACCEPT_SILENCE) {
                     logger::warning(format_args!(
-                        "cannot take connections in: {}; until it is over, each that comes costs one that waits its place",
+                        "cannot take connections in: {}; until there are descriptors again, each new connection evicts one that waits",
                         crate::io_error::describe(&error)
                     ));
                     said = Some(Instant::now());
                 }
-                // Most likely too many open files: whoever waits longest is let go, so that others get in, the broker's
-                // connection among them.
+                // Most likely too many open files: the connection that waits longest is evicted, so that new
+                // connections succeed, the connection to the broker among them.
                 slots.let_one_go();
                 Timer::after(ACCEPT_PAUSE).await;
                 slots.tick(Instant::now());

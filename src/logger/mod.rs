@@ -30,8 +30,8 @@ pub fn start(level: LogLevel, logfile: Option<&Path>) {
     }
 }
 
-/// Sets the level anew, and opens the log file anew: it may have been moved away, or another be named. A file that
-/// cannot be opened costs a warning, and the log goes where it went.
+/// Sets the level again, and reopens the log file, which may have been moved away or renamed in the configuration. A
+/// file that cannot be opened costs a warning, and the log keeps its old destination.
 pub fn restart(level: LogLevel, logfile: Option<&Path>) {
     set_level(level);
     let Some(path) = logfile else {
@@ -60,8 +60,8 @@ fn not_opened(path: &Path, error: &str) -> String {
     )
 }
 
-/// Ends the start of the program, during which warnings and worse go to standard error too when
-/// the log goes to a file: whoever starts the program by hand must see why it does not work.
+/// Ends the start of the program, during which warnings and worse go to standard error too when the log goes to a file:
+/// a person who starts the program by hand must see why it does not work.
 pub fn started() {
     LOG.end_start();
 }
@@ -76,27 +76,27 @@ pub fn enabled(level: LogLevel) -> bool {
     level as u8 >= LEVEL.load(Ordering::Relaxed)
 }
 
-/// What the program does, step by step.
+/// Logs at DEBUG: what the program does, step by step.
 pub fn debug(message: fmt::Arguments<'_>) {
     log(LogLevel::Debug, message);
 }
 
-/// What an operator may like to know.
+/// Logs at INFO: what an operator may like to know.
 pub fn info(message: fmt::Arguments<'_>) {
     log(LogLevel::Info, message);
 }
 
-/// What an operator should look at.
+/// Logs at WARNING: what an operator should look at.
 pub fn warning(message: fmt::Arguments<'_>) {
     log(LogLevel::Warning, message);
 }
 
-/// What failed, while the program goes on.
+/// Logs at ERROR: what failed, while the program goes on.
 pub fn error(message: fmt::Arguments<'_>) {
     log(LogLevel::Error, message);
 }
 
-/// Why the program ends.
+/// Logs at CRITICAL: why the program ends.
 pub fn critical(message: fmt::Arguments<'_>) {
     log(LogLevel::Critical, message);
 }

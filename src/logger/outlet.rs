@@ -61,7 +61,7 @@ struct Writer {
 #[derive(Debug)]
 struct QueuedLine {
     text: String,
-    /// How many records are lost with it: 1, or for a line that tells of lost ones, theirs.
+    /// The number of records that are lost with the line: 1, or the count that the line reports as lost.
     stands_for: u64,
 }
 
@@ -91,7 +91,7 @@ impl Log {
         }
     }
 
-    /// From now on lines go to `sink`, those that wait included.
+    /// Sends all further lines to `sink`, waiting lines included.
     pub(super) fn redirect(&self, sink: Sink) {
         self.outlet().sink = sink;
     }
@@ -144,7 +144,8 @@ impl Log {
         }
     }
 
-    /// A panic elsewhere is no reason to lose its message: the outlet is whole at any time.
+    /// The lock is taken even if poisoned, so that the message of a panic is not lost: the outlet is consistent at any
+    /// time.
     fn outlet(&self) -> MutexGuard<'_, Writer> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -236,7 +237,7 @@ impl Sink {
     /// The file at `path`, made if it is not there. Its directory is not made: a mistyped path must not leave one.
     ///
     /// # Errors
-    /// In words.
+    /// The reason as text.
     pub(super) fn append_to(path: &Path) -> Result<Self, String> {
         let file = appending().create(true).open(path);
         file.map(Self::file).map_err(|error| refusal(path, &error))
@@ -245,7 +246,7 @@ impl Sink {
     /// Whether [`append_to`](Self::append_to) would succeed, without making the file.
     ///
     /// # Errors
-    /// As that gives.
+    /// The same errors as `append_to`.
     pub(super) fn could_append_to(path: &Path) -> Result<(), String> {
         let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
         let directory = directory.unwrap_or(Path::new("."));
@@ -293,7 +294,7 @@ impl Sink {
     fn ready_within(&self, limit: Option<Duration>) -> bool {
         let limit = limit.and_then(|limit| Timespec::try_from(limit).ok());
         let mut fds = [PollFd::new(self, PollFlags::OUT)];
-        // An error (a signal, say) is a "no": whoever needs it asks again.
+        // An error (a signal, say) counts as not ready: the caller polls again if it needs to.
         poll(&mut fds, limit.as_ref()).is_ok_and(|ready| ready > 0)
     }
 }

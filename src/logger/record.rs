@@ -14,7 +14,6 @@ use crate::clock;
 /// How a record begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stamp {
-    /// With the time and the level.
     Time,
     /// With the level as journald reads it (sd-daemon(3)); it knows the time itself.
     Journal,

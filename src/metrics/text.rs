@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use super::histogram::Histogram;
 
-/// Lines so far.
 #[derive(Debug, Default)]
 pub(super) struct Text(String);
 

@@ -1,9 +1,10 @@
-//! A start that failed, told to the client that made it: clients show what answers `initialize`, and of a program
-//! that just ended they show "Connection closed".
+//! The report of a failed start to the client: clients show the answer to `initialize`, and of a program that just
+//! ended they show "Connection closed".
 //!
-//! Promises: standard output gets whole lines of JSON-RPC or nothing; one line is read, answered and written before
-//! the next is read, so that nothing piles up; it is over when the client was told, when it leaves, or in time.
-//! Does not: log; whoever calls has said the fault where logs go.
+//! Promises: standard output gets whole lines of JSON-RPC or nothing; one line is read, answered and written before the
+//! next is read, so that nothing piles up; the report ends when the client has the answer, when it leaves, or at the
+//! deadline.
+//! Does not: log; the caller has logged the fault already.
 
 use std::io::{self, IsTerminal as _};
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,8 +30,8 @@ pub async fn tell_client(reason: &str, patience: Duration) {
     }
 }
 
-/// The same on any two descriptors. Returns when `initialize` was answered, at the end of input, when one of them
-/// breaks, or after `patience`.
+/// Tells the client on any two descriptors. Returns when `initialize` was answered, at the end of input, when a
+/// descriptor breaks, or after `patience`.
 pub async fn tell_client_on(input: OwnedFd, output: OwnedFd, reason: &str, patience: Duration) {
     let telling = async {
         // A client that is gone needs no answer, and the program ends in either case.

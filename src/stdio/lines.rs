@@ -1,8 +1,8 @@
 //! Cuts a stream of bytes into lines.
 //!
-//! Promises: no more than the cap and one chunk is ever held; a line over the cap is told once and
-//! skipped to its end; blank lines and a byte order mark at the very start are not there.
-//! Does not: look into a line; UTF-8 split between chunks is none of its business.
+//! Promises: no more than the cap and one chunk is ever held; a line over the cap is reported once and skipped to its
+//! end; blank lines and a byte order mark at the very start are ignored.
+//! Does not: look into a line, or at UTF-8 split between chunks.
 
 use std::io::BufRead;
 
@@ -19,9 +19,8 @@ pub(super) struct Lines {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum InputLine<'a> {
-    /// Without its end.
+    /// A line without its end.
     Whole(&'a [u8]),
-    /// More than the cap.
     TooLong,
 }
 

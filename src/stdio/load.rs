@@ -17,7 +17,7 @@ pub(super) struct Load {
     left: Notify,
 }
 
-/// Some requests' place.
+/// The share of the load that some requests hold.
 pub(super) struct Permit {
     load: Rc<Load>,
     requests: usize,

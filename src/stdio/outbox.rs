@@ -38,7 +38,6 @@ struct Entry {
 }
 
 impl Outbox {
-    /// Queues an answer.
     pub(super) fn push(&self, mut reply: Reply, permit: Option<Permit>) {
         let text = std::mem::take(&mut reply.text);
         let after = reply.after.take();
@@ -126,7 +125,7 @@ impl Outbox {
         }
     }
 
-    /// So many more bytes are written.
+    /// Notes that `count` more bytes are written.
     fn advance(&self, count: usize) {
         self.pending.set(self.pending.get().saturating_sub(count));
         let mut done = self.done.get() + count;
@@ -137,7 +136,7 @@ impl Outbox {
                 _ => break,
             }
             let written = lines.pop_front();
-            // Released before the entry is dropped, which rings bells.
+            // The borrow ends before the entry is dropped, because the drop wakes tasks.
             drop(lines);
             drop(written);
         }

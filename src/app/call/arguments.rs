@@ -1,4 +1,4 @@
-//! The arguments of a tool as words of a command line.
+//! The arguments of a tool on the command line.
 //!
 //! Promises: the type of a value is that of its place in the schema, so that `payload=1` is the text "1" and `qos=1`
 //! the number; what does not fit its type stays text, for the schema to say what is wrong; nothing is given twice.
@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::mcp::strict_object;
 
-/// Reads `NAME=VALUE` words, or one JSON object.
+/// Reads `NAME=VALUE` arguments, or one JSON object.
 ///
 /// # Errors
-/// The word that is neither.
+/// The argument that is neither.
 pub(super) fn read(words: &[String], schema: &Value) -> Result<Map<String, Value>, String> {
     if let [only] = words {
         if only.trim_start().starts_with('{') {

@@ -1,6 +1,6 @@
 //! One POST to the running server, and its answer.
 //!
-//! Promises: the request is written once and never repeated; an answer has its whole length or is none; all waits
+//! Promises: the request is written once and never repeated; an answer without its whole length is an error; all waits
 //! end.
 //! Does not: speak TLS, follow anything, or keep the connection.
 
@@ -26,7 +26,7 @@ use crate::mcp::Version;
 /// Where the server is and what it wants to see.
 pub(super) struct RunningServer {
     pub(super) listen: Listen,
-    /// The name it wants to be called by, if it has a list.
+    /// The value of `Host`, if the server allows only listed hosts.
     pub(super) host: Option<String>,
     pub(super) key: String,
 }
@@ -34,16 +34,16 @@ pub(super) struct RunningServer {
 /// Why there is no answer.
 #[derive(Debug)]
 pub(super) enum Failed {
-    /// Nobody was there, so that nothing was asked.
+    /// No server accepted the connection, so that no request was sent.
     NotThere(String),
-    /// It was asked, and this came of it.
+    /// The request was sent, and failed for this reason.
     Said(String),
 }
 
 trait ServerStream: Read + Write {}
 impl<T: Read + Write> ServerStream for T {}
 
-/// Asks and waits for the answer: the text of a JSON-RPC message.
+/// Sends the request and waits for the answer: the text of a JSON-RPC message.
 pub(super) fn call(server: &RunningServer, request: &CallRequest) -> Result<Vec<u8>, Failed> {
     let (place, mut wire) = connect(&server.listen)?;
     let broken = |error: &io::Error| {
@@ -178,7 +178,7 @@ fn split(answer: &[u8]) -> Option<(u16, &[u8])> {
     (body.len() == length).then_some((status, body))
 }
 
-/// The server's words, on one line whatever they are.
+/// The server's error message, escaped to one line.
 fn sentence(body: &[u8]) -> String {
     let message: Option<Value> = serde_json::from_slice(body).ok();
     let words = message

@@ -1,4 +1,4 @@
-//! A tool's result for whoever called it from a command line.
+//! A tool's result, printed for the user of `--call`.
 //!
 //! Promises: a payload goes out as its bytes, so that it can be piped; a terminal gets no control characters of it;
 //! what came to nothing is a failure.
@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 /// What is printed where, and how it ended.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Shown {
-    /// For standard output.
+    /// Bytes for standard output.
     pub(super) output: Vec<u8>,
-    /// What is to be known besides.
+    /// Notes for standard error.
     pub(super) notes: Vec<String>,
     /// Why the call is no success.
     pub(super) failure: Option<String>,
@@ -173,7 +173,7 @@ fn flag(members: &Map<String, Value>, name: &str) -> bool {
         .unwrap_or_default()
 }
 
-/// Text from the bus: a terminal would obey its control characters.
+/// Escapes text from the broker, because a terminal would obey its control characters.
 fn tame(text: &str, is_terminal: bool) -> Cow<'_, str> {
     if !is_terminal {
         return Cow::Borrowed(text);
@@ -183,7 +183,7 @@ fn tame(text: &str, is_terminal: bool) -> Cow<'_, str> {
     })
 }
 
-/// The same where one message is one line.
+/// Escapes text as above, where one message is one line.
 fn tame_line(text: &str) -> Cow<'_, str> {
     escaped(text, char::is_control)
 }

@@ -25,7 +25,7 @@ use crate::mqtt::{self, Arrival, Inbox, ListenFailure, StateReceiver, Status};
 /// Prints one line.
 type Tell<'a> = dyn FnMut(&str) -> Result<(), String> + 'a;
 
-/// Tries the broker, and tells each step. The configuration becomes that of a visitor.
+/// Tries the broker, and reports each step. The configuration becomes that of a temporary client.
 ///
 /// # Errors
 /// Something within this program; what the broker does is in the report.
@@ -83,7 +83,7 @@ async fn visit(
     Ok(connection)
 }
 
-/// Waits for what the first attempt comes to.
+/// Waits for the outcome of the first attempt.
 async fn reach(broker: &mqtt::Client, place: &str, limit: Duration) -> Result<(), String> {
     let mut changes = broker.changes();
     let first = async {
@@ -94,7 +94,7 @@ async fn reach(broker: &mqtt::Client, place: &str, limit: Duration) -> Result<()
                     reason: Reason::NeverConnected,
                     ..
                 } => {}
-                // It names the place itself.
+                // The reason names the broker's address itself.
                 Status::Disconnected {
                     reason: reason @ Reason::Transport(_),
                     ..
@@ -156,7 +156,7 @@ async fn listen_to(
     window: Duration,
     left: Duration,
 ) -> ConnectOutcome {
-    // The pattern before may have cost the connection.
+    // The broker may have ended the connection after the pattern before.
     let limit = left.min(SUBSCRIBING);
     if within(limit, changes.connected()).await != Some(true) {
         let reason = broker.last_reason();
@@ -240,12 +240,12 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> 
     future::or(async { Some(work.await) }, late).await
 }
 
-/// Who reads it must know what it is. It is not retained, so that nothing of it stays.
+/// The payload says what the message is, for its readers. The message is not retained, so that the broker keeps nothing
+/// of it.
 const PAYLOAD: &[u8] = b"test message of mcpmqtt --check";
 const TAKEN: &str =
     "the broker acknowledged it (MQTT 3.1.1 does not say whether its access list dropped it)";
 
-/// As rumqttd does.
 const SILENT_REFUSAL: &str = "; some brokers do this to a wrong `mqtt.username` or `mqtt.password`";
 
 /// All patterns together, in multiples of the time for one.
@@ -254,7 +254,7 @@ const ALL_TOGETHER: u32 = 10;
 const LEAST_WINDOW: Duration = Duration::from_millis(300);
 /// For the broker to answer, or to be found again after it ended the connection.
 const SUBSCRIBING: Duration = Duration::from_secs(20);
-/// Those who wait guard against mistakes elsewhere.
+/// The waits have deadlines of their own; this one guards against mistakes there.
 const GRACE: Duration = Duration::from_secs(2);
 /// A person waits.
 const BACKOFF: BackoffOptions = BackoffOptions {

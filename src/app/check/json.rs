@@ -8,7 +8,7 @@ use super::{Report, Unusable};
 use crate::app::cli::Transport;
 use crate::app::startup::Loaded;
 
-/// What holds, and where it is from.
+/// The configuration in force, and the file that it is from.
 pub(super) fn configuration(loaded: &Loaded) -> Value {
     let mut described = loaded.config.describe_json(&[]);
     if let Some(described) = described.as_object_mut() {

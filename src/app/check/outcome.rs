@@ -1,4 +1,4 @@
-//! What came of an attempt to use the broker, and the line for each part of it.
+//! The outcome of an attempt to use the broker, and the line for each part of it.
 
 use std::time::Duration;
 
@@ -8,37 +8,34 @@ use mcpmqtt_protocol::topic::Shown;
 
 use crate::mqtt::ListenFailure;
 
-/// What came of it.
 pub(super) struct ConnectionReport {
-    /// The broker.
     pub(super) place: String,
     pub(super) client_id: String,
-    /// Or why the broker did not take us.
+    /// Whether the broker accepted the connection, or why not.
     pub(super) reached: Result<(), String>,
     pub(super) tried: Vec<Tried>,
-    /// Readable patterns that were one too many.
+    /// The number of readable patterns that were not tried, because there are too many.
     pub(super) left_out: usize,
     pub(super) publish: Option<Publish>,
 }
 
-/// One pattern.
 pub(super) struct Tried {
     pub(super) pattern: String,
     pub(super) outcome: ConnectOutcome,
 }
 
-/// What the broker made of a pattern.
+/// The broker's answer to a subscription.
 pub(super) enum ConnectOutcome {
     Granted(Heard),
-    /// Its access list does not let us.
+    /// The broker's access list refuses the subscription.
     Refused(String),
-    /// It ends the connection of whoever asks for it.
+    /// The broker ends the connection after the request.
     Cuts(String),
-    /// There is no telling.
+    /// The answer is unknown.
     Failed(String),
 }
 
-/// What came while we listened.
+/// The messages that arrived while the check listened.
 pub(super) struct Heard {
     pub(super) retained: u64,
     pub(super) messages: u64,
@@ -46,7 +43,6 @@ pub(super) struct Heard {
     pub(super) window: Duration,
 }
 
-/// The one message.
 pub(super) struct Publish {
     pub(super) topic: String,
     pub(super) outcome: Result<String, String>,

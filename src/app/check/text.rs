@@ -22,14 +22,13 @@ pub(super) fn configuration(report: &Report) -> String {
     text
 }
 
-/// What keeps the program from starting, in the words of the start.
+/// The faults that prevent the start, with the error messages of the start.
 pub(super) fn faults(report: &Report) -> Vec<String> {
     let unusable = report.unusable.iter().map(ToString::to_string);
     let faults = report.faults.iter().map(ToString::to_string);
     unusable.chain(faults).collect()
 }
 
-/// The last line.
 pub(super) fn verdict(report: &Report) -> String {
     let (verdict, why) = report.verdict();
     format!("{verdict}: {why}\n")

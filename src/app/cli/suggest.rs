@@ -1,6 +1,6 @@
 //! What was probably meant by an argument that is not understood.
 //!
-//! Promises: a suggestion is something that the program takes; two equally near ones are none.
+//! Promises: a suggestion is something that the program takes; between two equally near names there is no suggestion.
 
 /// The options by which a word that begins with `-` may have been meant, with what people write for them who know
 /// other programs.

@@ -1,4 +1,4 @@
-//! The words of a command line, taken out one option after the other.
+//! The arguments of a command line, taken out one option after the other.
 //!
 //! Promises: what is taken is taken whole, once; what is left over is named.
 
@@ -29,7 +29,7 @@ fn value_inside(option: &'static str, arg: &OsStr) -> Option<(&'static str, OsSt
     Some((option, OsString::from_vec(value.to_vec())))
 }
 
-/// Takes one valued option out of the words. What begins with `--` is the next option, not a
+/// Takes one option with a value out of the arguments. An argument that begins with `--` is the next option, not a
 /// value; a file of such a name can be given as `./--name`.
 pub(super) fn value(
     words: &mut pico_args::Arguments,
@@ -71,7 +71,7 @@ pub(super) fn parsed_value<T>(
     }
 }
 
-/// Takes one flag out of the words.
+/// Takes one flag out of the arguments.
 pub(super) fn flag(
     words: &mut pico_args::Arguments,
     name: &'static str,
@@ -83,7 +83,7 @@ pub(super) fn flag(
     Ok(given)
 }
 
-/// Whatever is left over was not understood.
+/// Refuses the first argument that is left over.
 pub(super) fn refuse_rest(words: pico_args::Arguments) -> Result<(), UsageError> {
     match words.finish().into_iter().next() {
         Some(word) => Err(not_understood(word)),

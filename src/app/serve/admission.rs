@@ -30,7 +30,8 @@ pub fn has_key(config: &Config, named: Option<&Path>) -> Result<(), String> {
     }
 }
 
-/// A key that is known by its slow hash alone can be kept waiting by strangers after every start.
+/// Advises on a key that is stored as a slow hash alone, because clients with wrong keys can delay its proof after every
+/// start.
 pub(super) fn advise_on_key(server: &RemoteServer) {
     if matches!(&server.api_key, ApiKey::Hashed(record) if record.digest().is_none()) {
         logger::info(format_args!(

@@ -10,7 +10,8 @@ use smol::future;
 use super::signals;
 use crate::stdio;
 
-/// Tells the client why the program did not start, until it knows, leaves, or a signal comes; ten seconds at most.
+/// Reports to the client why the program did not start, until the client has the answer, leaves, or a signal comes; ten
+/// seconds at most.
 pub fn tell_client(reason: &str) {
     let executor = Rc::new(LocalExecutor::new());
     // Without it a signal ends the program on the spot, or it goes on for its ten seconds: both are an end.

@@ -38,7 +38,7 @@ async fn agents(server: &RemoteServer, secure: bool) -> Result<Listener, String>
     Ok(listener)
 }
 
-/// Where clients on this machine find a TCP listener, in words.
+/// The address by which clients on this machine reach a TCP listener, as text.
 fn url(listener: &Listener, secure: bool) -> String {
     let scheme = if secure { "https" } else { "http" };
     match listener.place().parse::<SocketAddr>() {
@@ -50,7 +50,7 @@ fn url(listener: &Listener, secure: bool) -> String {
     }
 }
 
-/// The agents' listener, whoever opens it: systemd, or we at the place of the configuration.
+/// The agents' listener, opened by systemd, or by this process at the place of the configuration.
 async fn open(server: &RemoteServer) -> Result<Listener, String> {
     let opened = match (Listener::activated(), &server.listen) {
         (Err(error), _) => Err(error),

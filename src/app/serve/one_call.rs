@@ -15,7 +15,7 @@ use crate::mcp::{ClientSink, Places, Received, Session};
 /// of its own.
 ///
 /// # Errors
-/// What kept it from starting.
+/// The reason why the program could not start.
 pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> {
     as_visitor(&mut config);
     let executor = Rc::new(LocalExecutor::new());
@@ -35,7 +35,7 @@ pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> 
     block_on(executor.run(calling.boxed_local()))
 }
 
-/// Makes it the configuration of a connection beside that of a running server.
+/// Changes the configuration into that of a second connection beside a running server's.
 pub fn as_visitor(config: &mut Config) {
     config.mqtt.client_id = None;
     config.mqtt.clean_session = true;

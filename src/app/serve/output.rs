@@ -19,7 +19,7 @@ pub(super) fn is_closed() -> bool {
     is_null && fcntl_getfl(output).is_ok_and(|flags| flags & OFlags::RWMODE == OFlags::RDWR)
 }
 
-/// Logs that nobody can be answered.
+/// Logs that answers cannot be sent.
 pub(super) fn say_that_it_is_closed() -> ServeEnd {
     logger::critical(format_args!(
         "standard output is closed, so no client can be answered"
@@ -27,7 +27,7 @@ pub(super) fn say_that_it_is_closed() -> ServeEnd {
     ServeEnd::InVain
 }
 
-/// What serving came to. A client that closes its end has left; all else that breaks is a fault.
+/// How serving ended. A client that closes its end has left; every other failure is a fault.
 pub(super) fn judge(ending: Ending) -> ServeEnd {
     let (what, why) = match ending {
         Ending::EndOfInput | Ending::Stopped => return ServeEnd::ToTheEnd,

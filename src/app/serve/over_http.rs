@@ -23,7 +23,7 @@ use crate::mcp::Places;
 /// it.
 ///
 /// # Errors
-/// What kept it from starting.
+/// The reason why the program could not start.
 pub fn over_http(config: Config, settings: &Settings) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
     block_on(executor.run(serve(&executor, config, settings).boxed_local()))
@@ -83,7 +83,7 @@ async fn serve(
     Ok(())
 }
 
-/// Tells the service manager that the listener is there, and from then on how it goes.
+/// Notifies the service manager that the listener is open, and from then on of the program's state.
 fn announce(executor: &LocalExecutor<'static>, service: &Rc<Service>, app: &App, config: &Config) {
     if !service.is_managed() {
         return;

@@ -1,8 +1,8 @@
-//! The configuration looked at again while the program runs.
+//! The reload of the configuration while the program runs.
 //!
 //! Promises: all of the new file counts or nothing of it; when the log says that it is in force, no call, stream or
 //! connection is judged by the old one any more; what takes effect at a restart only is named in the log.
-//! Does not: watch the file. Whoever changes it says so.
+//! Does not: watch the file. SIGHUP starts a reload.
 
 use std::rc::Rc;
 
@@ -29,7 +29,7 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Looks at the file at each hangup.
+    /// Reloads the file at each SIGHUP.
     pub(super) async fn at_each(mut self, hangups: Receiver<()>) {
         while hangups.recv().await.is_ok() {
             self.service.reloading().await;
@@ -62,7 +62,7 @@ impl Reload {
         let is_secure = running.is_some_and(|running| running.tls.is_some());
         // To begin or end with HTTPS takes a restart; its files may be others.
         let tls = if is_secure { tls(&server)? } else { None };
-        // From here on nothing else can fail.
+        // The last step that can fail; what follows takes effect.
         self.reload_handle
             .admit_by(admission(server, tls))
             .map_err(|error| error.to_string())?;

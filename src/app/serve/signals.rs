@@ -1,4 +1,4 @@
-//! Signals, as things to wait for.
+//! Signals as futures.
 
 use std::future::Future;
 
@@ -9,8 +9,8 @@ use smol::stream::StreamExt as _;
 
 use crate::logger;
 
-/// Ready when the first signal to stop comes. The second ends the program on the spot. SIGHUP stops, too, unless
-/// somebody wants to be told of it.
+/// Ready when the first signal to stop comes. The second ends the program at once. SIGHUP stops the program, too,
+/// unless the caller handles hangups.
 ///
 /// # Errors
 /// When signals cannot be watched.

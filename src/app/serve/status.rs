@@ -1,4 +1,4 @@
-//! The state of the running program in one line, for whoever looks at the service.
+//! The state of the running program in one line, for the service manager.
 
 use std::time::Duration;
 
@@ -9,8 +9,8 @@ use crate::app::service::Service;
 use crate::local::watch::Watch;
 use crate::mqtt::{self, Status};
 
-/// Keeps the service manager's line true, for as long as it is polled. What changes more than once a second is told
-/// once.
+/// Keeps the service manager's status line up to date, for as long as it is polled. State that changes more than once a
+/// second is sent once.
 pub(super) async fn tell(
     service: &Service,
     broker: &mqtt::Client,

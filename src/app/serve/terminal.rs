@@ -1,4 +1,4 @@
-//! What a person is told who started the program in a terminal, where no MCP client is.
+//! Hints for a person who started the program in a terminal, where there is no MCP client.
 
 use std::io::{self, IsTerminal as _, Write as _};
 
@@ -19,7 +19,7 @@ pub(super) fn say_how_to_watch(port: u16) {
 }
 
 fn say(text: &str) {
-    // Nobody is left to be told that standard error is closed.
+    // A closed standard error cannot be reported anywhere.
     let _ = writeln!(io::stderr(), "mcpmqtt: {text}");
 }
 

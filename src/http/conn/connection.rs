@@ -90,8 +90,8 @@ impl Connection {
         let peer = self.peer;
         logger::debug(format_args!("{peer}: connection opened"));
         let open = self.exchange.server_state.metrics.connection();
-        // Under load a newcomer has sent its first request before it is taken in. It need not wait for the sockets to be
-        // looked at, and cannot be taken for silent meanwhile.
+        // Under load a new connection has its first request ready before it is served. The request is read without a
+        // wait for readiness, so that the client is not taken for silent.
         if self.exchange.slot.is_in_a_crowd() {
             let Exchange { stream, buffer, .. } = &mut self.exchange;
             buffer.take(stream);
@@ -170,7 +170,7 @@ impl Connection {
                 }
                 match buffer.fill(stream).await {
                     Ok(1..) => {}
-                    // Someone who only looked whether the port is open, or a stray line end.
+                    // A port scan, or a stray line end.
                     Ok(0) if buffer.bytes().trim_ascii().is_empty() => return Err(Broken::Gone),
                     Ok(0) => return Err(Refusal::bad("the head is cut off").into()),
                     Err(_) => return Err(Broken::Gone),
@@ -220,7 +220,7 @@ impl Connection {
         }
     }
 
-    /// From a head to what is to be done; `None` when nobody is there to be answered.
+    /// Decides what to do for a head; `None` when the client has left.
     async fn judge(&mut self, head: Head, last: bool) -> Option<Judged> {
         let last = last || !head.keep_alive || self.exchange.server_state.is_stopping();
         self.exchange.http_1_0 = head.http_1_0;
@@ -337,8 +337,8 @@ impl Connection {
         }
     }
 
-    /// Lets a stranger who tries key after key wait for the refusal, so that others need not. False when somebody else
-    /// needs the slot.
+    /// Delays the refusal of a client that tries key after key, so that others need not wait. False when another
+    /// connection needs the slot.
     async fn holds_back(&self) -> bool {
         let slot = &self.exchange.slot;
         slot.waits();

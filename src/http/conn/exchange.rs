@@ -1,4 +1,4 @@
-//! A client in the course of an exchange: what is sent to it, and how it is parted from.
+//! A connection in the course of an exchange: what is sent to the client, and how the connection ends.
 //!
 //! Promises: an answer that ends the connection is not lost to bytes still on their way.
 //! Does not: read requests.
@@ -97,7 +97,7 @@ impl Exchange {
         }
     }
 
-    /// Adds the fields that depend on who asked, and notes the status.
+    /// Adds the fields that depend on the request's origin, and notes the status for the log.
     fn complete(&mut self, response: &mut Response, last: bool) {
         self.outcome.status = Some(response.status());
         if self.http_1_0 && !last {
@@ -152,7 +152,8 @@ impl From<Refusal> for Broken {
     }
 }
 
-/// Writes what the encoder yields as it yields it. Each piece has to be taken in time, not the whole.
+/// Writes each piece of the encoder's output as it is ready. The write deadline holds for each piece, not for the
+/// whole.
 pub(in crate::http) async fn pump(
     stream: &Stream,
     slot: &Slot,

@@ -1,7 +1,7 @@
 //! Calls that take their time, and streams: what is sent while more is still to come.
 //!
-//! Promises: an answer is plain JSON unless something has to be told before it; a client that leaves is noticed
-//! while it waits, and holds its connection no longer.
+//! Promises: an answer is plain JSON unless a notification has to be sent before it; a client that leaves during the
+//! wait is noticed, and holds its connection no longer.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -30,7 +30,7 @@ pub(in crate::http) enum Begun {
     Tells(StreamedCall),
 }
 
-/// Runs a call until it is answered, or has something to tell before that.
+/// Runs a call until it has its answer, or has a notification to send before it.
 pub(in crate::http) async fn call(
     exchange: &mut Exchange,
     running: RunningCall,
@@ -94,7 +94,7 @@ pub(in crate::http) async fn call(
             let refused = Box::pin(exchange.refuse(Method::Post, auth::replaced(), true));
             return Begun::Over(refused.await);
         }
-        // What is between us and the client takes a connection without a byte for dead after a while.
+        // A proxy between server and client takes a connection without a byte for dead after a while.
         Err(Interrupted::Late) if streams => telling.news.begin(),
         Err(_) => {
             let refusal = Refusal::overloaded("the call took too long and was given up");
@@ -161,14 +161,14 @@ pub(in crate::http) async fn stream(exchange: &mut Exchange, mut source: SseSour
     future::or(both, future::or(gone, ended)).await
 }
 
-/// Sends what a call tells, and then its answer.
+/// Sends a call's notifications, and then its answer.
 // Boxed parts, as in `stream`.
 pub(in crate::http) async fn told(
     exchange: &mut Exchange,
     mut telling: StreamedCall,
     last: bool,
 ) -> Next {
-    // With what goes on when the client has left it would be held until the end of the call.
+    // Left in place, it would be held until the end of a call that goes on without its client.
     let _place = telling.place.take();
     let (session, ender) = (telling.session, telling.ender.clone());
     let ends_with_client = telling.ends_with_client;
@@ -229,7 +229,7 @@ pub(in crate::http) async fn told(
     match next {
         Some(next) => next,
         None if ends_with_client || kept.is_some() => Next::Gone,
-        // With the encoder goes the stream's other end: the feeder does not wait for it any more.
+        // The drop of the encoder closes the stream's other end, so that the feeder does not wait for it.
         None => Next::Left(LeftCall {
             session,
             ender,
@@ -238,7 +238,7 @@ pub(in crate::http) async fn told(
     }
 }
 
-/// The answer of a call that told nothing before it, and what is to be kept until it is written.
+/// The answer of a call without notifications, and the reply that is kept until the answer is written.
 fn answer_with(reply: Option<Reply>, accepts: Accepts, era: Era) -> (Response, Option<Reply>) {
     let Some(mut reply) = reply else {
         // The client cancelled the call, so it gets no answer to it; but the exchange has to end.

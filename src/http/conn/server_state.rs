@@ -33,7 +33,7 @@ pub struct ServerSettings {
     pub engine: Engine,
     /// Whether the broker connection is up, for `/status`.
     pub mqtt_connected: Box<dyn Fn() -> bool>,
-    /// The admission rules at the start; see [`Server::rules`](crate::http::Server) for later ones.
+    /// The admission rules at the start.
     pub admission: Admission,
     /// The counters that the server increments.
     pub metrics: Metrics,

@@ -47,7 +47,7 @@ pub(in crate::http) struct Slot {
     slots: Rc<ConnectionSlots>,
 }
 
-/// Tells one connection that its key counts no longer.
+/// The signal to one connection that its key counts no longer.
 #[derive(Clone, Debug)]
 pub(in crate::http) struct Dismissal(Rc<SlotState>);
 
@@ -95,7 +95,8 @@ impl ConnectionSlots {
         self.taken.borrow().len() >= self.limit
     }
 
-    /// How long a newcomer has to wait until a stranger can be asked to leave for it: each has a moment to show a key.
+    /// How long a new connection has to wait until one without a key can be evicted for it: each has a moment to show a
+    /// key.
     pub(in crate::http) fn rest(&self, now: Instant) -> Option<Duration> {
         if !self.is_full() {
             return None;
@@ -119,7 +120,7 @@ impl ConnectionSlots {
         }
     }
 
-    /// Ends the wait of everyone who is between two requests.
+    /// Ends the wait of every connection that is between two requests.
     pub(in crate::http) fn dismiss_waiting(&self) {
         for place in self.taken.borrow().values().filter_map(Weak::upgrade) {
             if place.stage.get() == Stage::Request {
@@ -128,7 +129,7 @@ impl ConnectionSlots {
         }
     }
 
-    /// Ends what everyone is being served who has shown a key.
+    /// Ends the exchange of every connection that has shown a key.
     pub(in crate::http) fn dismiss_served(&self) {
         for place in self.taken.borrow().values().filter_map(Weak::upgrade) {
             place.proven.set(false);
@@ -143,8 +144,8 @@ impl ConnectionSlots {
         drop(tasks);
     }
 
-    /// Lets one go although there are slots, since something else is lacking: of those that are owed nothing a stranger
-    /// before others, and whoever waits longest.
+    /// Evicts one connection although there are free slots, because another resource is exhausted: of the connections
+    /// that are owed nothing one without a key before others, and the one that waits longest.
     pub(in crate::http) fn let_one_go(&self) {
         let next = {
             let taken = self.taken.borrow();
@@ -169,7 +170,7 @@ impl ConnectionSlots {
         Some(())
     }
 
-    /// Of the connections that make room first one of the peer that has most of them, and of its the oldest.
+    /// The connection to evict: among those of the first rank the oldest of the peer that has most of them.
     fn next_to_leave(&self) -> Option<(Rank, u64, Rc<SlotState>)> {
         let taken = self.taken.borrow();
         let ranked = taken.iter().filter_map(|(number, place)| {
@@ -190,8 +191,8 @@ impl ConnectionSlots {
         next.cloned()
     }
 
-    /// Which of these make room. Some slots are left to those who have yet to show a key, or a crowd of strangers would
-    /// push out whoever comes with the right one before it could show it.
+    /// The rank that makes room. Some slots are left to clients that have yet to show a key, because otherwise a crowd
+    /// of clients without keys would push out a client with the right key before the client could show it.
     fn first_rank(&self, ranks: impl Iterator<Item = Rank> + Clone) -> Option<Rank> {
         let strangers = ranks.clone().filter(|rank| *rank == Rank::Stranger).count();
         let first = ranks.clone().min()?;
@@ -293,7 +294,7 @@ impl Slot {
         self.slots.tasks.borrow_mut().remove(&self.number)
     }
 
-    /// Tells when what it is being served has to end.
+    /// The signal that the exchange has to end.
     pub(in crate::http) fn dismissal(&self) -> Dismissal {
         Dismissal(Rc::clone(&self.place))
     }

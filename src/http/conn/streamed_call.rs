@@ -1,7 +1,7 @@
 //! A call that sends notifications before its answer, in the order in which they go to the client.
 //!
-//! Promises: messages come before the answer, the answer comes once, and a stream that tells nothing is kept alive; what is
-//! told is remembered for a client that comes back, if it is to be.
+//! Promises: messages come before the answer, the answer comes once, and a stream without messages is kept alive; the
+//! messages are stored for a client that reconnects, if the session has an event store.
 //! Does not: write to a connection (see `respond`).
 
 use std::future::Future;
@@ -33,7 +33,7 @@ pub(in crate::http) enum Event {
     Dismissed,
 }
 
-/// A call that has something to tell before its answer.
+/// A call that sends notifications before its answer.
 pub(in crate::http) struct StreamedCall {
     pub(in crate::http) started: Instant,
     pub(in crate::http) ender: Ender,
@@ -45,12 +45,13 @@ pub(in crate::http) struct StreamedCall {
     pub(in crate::http) unsent: Rc<Unsent>,
     /// The number of the session; 0 without one.
     pub(in crate::http) session: u64,
-    /// Given back when its client is answered, or has left: whoever has a client takes it out for as long.
+    /// The caller's share of the waiting connections, given back when the client has its answer or has left: the code
+    /// that serves the client takes it out for that time.
     pub(in crate::http) place: Option<Place>,
 }
 
 impl StreamedCall {
-    /// Waits for what decides between an answer and a stream.
+    /// Waits for the event that decides between a plain answer and an event stream.
     pub(in crate::http) async fn begins(
         &mut self,
         exchange: &mut Exchange,
@@ -90,12 +91,12 @@ impl StreamedCall {
         Next::Left(LeftCall {
             session: self.session,
             ender: self.ender,
-            // Nobody is there to be told how it ended.
+            // The client has left: the outcome goes nowhere.
             work: async move { drop(future::or(work, late).await) }.boxed_local(),
         })
     }
 
-    /// Tells the messages and then the answer, which is handed back to be kept until it is written.
+    /// Sends the messages and then the answer, and returns the reply, which is kept until the answer is written.
     pub(in crate::http) async fn tell(mut self, feed: &Feed, limit: Duration) -> Option<Reply> {
         let mut late = Timer::at(self.started + limit);
         let way = Way {
@@ -145,7 +146,7 @@ impl StreamedCall {
     }
 }
 
-/// The way of a call's messages: to its client, and where they are remembered if they are to be.
+/// The path of a call's messages: to the client, and into the event store if the session has one.
 struct Way<'a> {
     feed: &'a Feed,
     trail: Option<CallStream>,
@@ -169,8 +170,8 @@ impl Way<'_> {
     }
 }
 
-/// Sends something while the work goes on. A client that does not read keeps it neither from its end nor from the rules
-/// in force, which a reload waits for.
+/// Sends a message while the work goes on. A client that does not read delays neither the end of the work nor a reload
+/// of the rules, which waits for it.
 async fn meanwhile(
     work: &mut BoxedLocal<Option<Reply>>,
     unsent: &Unsent,

@@ -1,9 +1,9 @@
 //! Answers that clients have not read yet, over all connections.
 //!
-//! Promises: their bytes are bounded together, at the cost of those who do not read: when there are too many, whoever
-//! has taken nothing for the longest time is parted from, and until that is done no call takes a step that could yield
-//! one more.
-//! Does not: write anything, or know time; each byte that somebody takes makes it the last to be parted from.
+//! Promises: the bytes of unread answers are bounded together, at the cost of clients that do not read: when there are
+//! too many bytes, the connection that has read nothing for the longest time is evicted, and until that is done no call
+//! takes a step that could yield one more answer.
+//! Does not: write anything, or know time; each read makes its connection the last to be evicted.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -69,7 +69,7 @@ impl Unread {
         }
     }
 
-    /// The client at this slot took so many bytes.
+    /// Notes that the client at this slot has read `bytes` bytes.
     pub(in crate::http) fn taken(&self, slot: u64, bytes: usize) {
         let reader = self.readers.borrow().get(&slot).cloned();
         let Some(reader) = reader else { return };
@@ -92,8 +92,8 @@ impl Unread {
         }
     }
 
-    /// Does `work`, but takes no step of it, after the first, while somebody is to go first for want of room. The first
-    /// asks others for something, as a rule, and is not put off.
+    /// Runs `work`, but after the first poll holds it back while there is no room and an evicted connection has not
+    /// ended. The first poll sends a request, as a rule, and is not put off.
     pub(in crate::http) async fn leave_room<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         let mut has_begun = false;
@@ -114,7 +114,7 @@ impl Unread {
         now
     }
 
-    /// Parts from readers until the rest is within the limit. The one that came last stays: it had no time to read.
+    /// Evicts slow readers until the rest is within the limit. The newest reader stays, because it had no time to read.
     fn make_room(&self, last: u64) {
         let readers = self.readers.borrow();
         let staying = readers.iter().filter(|(_, reader)| !reader.parted.get());
@@ -134,13 +134,13 @@ impl Unread {
 }
 
 impl Unsent {
-    /// One answer of so many bytes is to be read. It is kept until all of it is taken.
+    /// Adds an answer of `bytes` bytes, which counts until the client has read all of it.
     pub(in crate::http) fn hold(&self, bytes: usize) {
         self.reader.frees.set(false);
         self.set(bytes);
     }
 
-    /// So many bytes more are to be read; each is freed when it is taken.
+    /// Adds `bytes` bytes, each of which is freed when the client has read it.
     pub(in crate::http) fn add(&self, bytes: usize) {
         self.reader.frees.set(true);
         self.set(self.reader.bytes.get() + bytes);

@@ -65,7 +65,7 @@ impl Accepts {
         ))
     }
 
-    /// The same for a client that cannot be sent a stream.
+    /// The accepted forms of a client that cannot be sent an event stream.
     ///
     /// # Errors
     /// 406 when it takes nothing else.

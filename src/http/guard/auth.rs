@@ -1,8 +1,8 @@
-//! Who may come in: the API key, at a price that a stranger cannot run up.
+//! Authentication by the API key, at a cost that a client without the key cannot drive up.
 //!
-//! Promises: a key is known by its digest, in microseconds, right or wrong. Only a record without a digest costs slow
-//! hashes, one at a time, and none any more once its key was proven; until then, whoever fails too often waits in a
-//! line, in which the right key has its turn too.
+//! Promises: a key is recognized by its digest, in microseconds, right or wrong. Only a record without a digest costs
+//! slow hashes, one at a time, and none any more once its key was proven; until then, a peer that fails too often waits
+//! in a queue, in which the right key has its turn too.
 //! Does not: keep, log or show a key.
 
 use std::borrow::Cow;
@@ -126,7 +126,7 @@ impl Gate {
         self.key.is_same(key)
     }
 
-    /// Who sent this head, if its key was proven before.
+    /// The principal of this head, if its key was proven before.
     pub(in crate::http) fn recognize(&self, head: &Head) -> Option<Rc<Principal>> {
         self.known(&credential(head)?)
     }
@@ -248,7 +248,7 @@ impl Gate {
     /// Waits for a turn in the queue.
     ///
     /// # Errors
-    /// `refusal` when there is none to be had for a peer that showed too many wrong keys, 503 for another.
+    /// `refusal` when the queue has no place for a peer that showed too many wrong keys, 503 for another peer.
     async fn wait(
         &self,
         peer: RemoteAddr,
@@ -269,8 +269,8 @@ impl Gate {
     }
 }
 
-/// A wrong key that is counted before it is judged; it is taken back when it never is, since whoever waits in vain has
-/// shown none.
+/// A wrong key that is counted before it is judged. The count is taken back when the key is never judged, because a
+/// peer whose wait ended without a turn has shown no wrong key.
 struct Charge<'a> {
     peer: RemoteAddr,
     throttle: &'a RefCell<Throttle>,

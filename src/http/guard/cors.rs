@@ -1,4 +1,4 @@
-//! What a browser is told about an answer, so that the pages of allowed origins can read it (Fetch Standard, CORS protocol).
+//! The CORS fields of answers, by which the pages of allowed origins can read them (Fetch Standard, CORS protocol).
 //!
 //! Promises: an answer names the origin that asked, if that is allowed, and never `*`; a preflight is answered from its
 //! head alone, without a key, since browsers send none with it.
@@ -38,14 +38,14 @@ impl AnswerReader {
     }
 }
 
-/// Whether a head asks for leave to send another request.
+/// Whether a head is a preflight request.
 pub(in crate::http) fn is_preflight(head: &Head) -> bool {
     head.method == http_types::Method::Options
         && head.origin.is_some()
         && head.requested_method.is_some()
 }
 
-/// The leave to send requests with the methods `allow`.
+/// The answer to a preflight, which permits the methods `allow`.
 pub(in crate::http) fn leave(head: &Head, allow: &str) -> Response {
     let mut fields = FIELDS.to_owned();
     let requested = head.requested_fields.as_deref().unwrap_or_default();

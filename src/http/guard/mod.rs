@@ -1,4 +1,5 @@
-//! Who and what may come in: routes, hosts and origins, the key and its price for strangers, content types, budgets.
+//! Admission of requests: routes, hosts and origins, the key and its cost for clients without it, content types,
+//! budgets.
 
 pub(super) mod accept;
 pub(super) mod auth;

@@ -1,9 +1,9 @@
 //! Queue for keys that only a slow hash can prove.
 //!
-//! Promises: one has its turn at a time; a peer that has shown fewer wrong keys comes before one that has shown more,
-//! and otherwise whoever came first; the queue is bounded, for each peer and for all, and whoever has shown most wrong
-//! keys makes room; before the turn of a peer that has shown too many there is a rest as long as the turn before, so
-//! that strangers never have more than half of a processor.
+//! Promises: one proof runs at a time; a peer that has shown fewer wrong keys comes before one that has shown more, and
+//! otherwise the earlier one comes first; the queue is bounded, for each peer and for all, and the peer that has shown
+//! most wrong keys makes room; before the turn of a peer that has shown too many there is a rest as long as the turn
+//! before, so that clients without the key never have more than half of a processor.
 //! Does not: know keys.
 
 use std::cell::{Cell, RefCell};

@@ -1,6 +1,6 @@
-//! The same event of many strangers, of which the log is told in few lines.
+//! The same event of many peers, summed up in few log lines.
 //!
-//! Promises: the first is told at once, and the rest of [`WINDOW`] in one line; memory is bounded.
+//! Promises: the first event is logged at once, and the rest of [`WINDOW`] in one line; memory is bounded.
 //! Does not: read the clock, wait or log.
 
 use std::collections::HashSet;
@@ -29,7 +29,7 @@ pub(in crate::http) struct Sum {
 }
 
 impl Repeats {
-    /// Takes note of one more; whether it is to be told now and by itself.
+    /// Counts one event; true if it is to be logged now and by itself.
     pub(in crate::http) fn note(&mut self, peer: RemoteAddr, now: Instant) -> bool {
         let is_over = self.ends().is_none_or(|end| now >= end);
         if is_over && self.count == 0 {
@@ -95,7 +95,7 @@ impl fmt::Display for Grouped {
 
 /// How long what follows a line is held back.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Peers that are told apart.
+/// The most peers that are counted apart.
 const PEERS: usize = 1000;
 
 #[cfg(test)]

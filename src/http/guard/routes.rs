@@ -155,7 +155,8 @@ impl HostPolicy {
         }
     }
 
-    /// An origin on this machine may ask this machine; others are listed. `null` is nobody.
+    /// Whether an origin is allowed: one on this machine for requests to this machine, others by the list, `null`
+    /// never.
     fn allows_origin(&self, origin: &str, host: Option<&Host>) -> bool {
         let Some(origin) = Origin::parse(origin) else {
             return false;

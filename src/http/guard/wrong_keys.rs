@@ -1,7 +1,7 @@
 //! Log lines about wrong keys.
 //!
-//! Promises: strangers in any number cost a line at once and one for each ten seconds after it; none is lost when the
-//! server ends.
+//! Promises: wrong keys in any number cost one log line at once and one for each ten seconds after it; none is lost
+//! when the server ends.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use super::repeats::{Repeats, Sum};
 use crate::http::net::remote_addr::RemoteAddr;
 use crate::logger;
 
-/// Who has shown wrong keys since the last line.
+/// The peers that have shown wrong keys since the last log line.
 #[derive(Debug)]
 pub(in crate::http) struct WrongKeys {
     repeats: RefCell<Repeats>,
@@ -31,7 +31,7 @@ impl WrongKeys {
         }
     }
 
-    /// Tells what was held back whenever it is time to. Without a wrong key it is never woken.
+    /// Logs the events held back whenever they are due. Without a wrong key the task is never woken.
     pub(in crate::http) async fn tell(&self) {
         while self.begun.recv().await.is_ok() {
             loop {

@@ -141,7 +141,7 @@ impl BodyReader {
             (Chunk::Size { size, .. } | Chunk::Extension { size, .. }, b'\r') => {
                 Chunk::SizeEnd { size }
             }
-            // RFC 9112 §7.1.1, RFC 9110 §5.5: bytes beyond ASCII are opaque, and nobody reads them.
+            // RFC 9112 §7.1.1, RFC 9110 §5.5: bytes beyond ASCII are opaque, and the program ignores them.
             (Chunk::Extension { size, line }, b'\t' | 0x20..=0x7e | 0x80..) => Chunk::Extension {
                 size,
                 line: counted(line, CHUNK_LINE_BYTES)?,

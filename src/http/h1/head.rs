@@ -131,7 +131,7 @@ struct Draft {
 }
 
 impl Draft {
-    /// RFC 9110 §5.5: bytes beyond ASCII are opaque where nobody reads them, and mean nothing where somebody does.
+    /// RFC 9110 §5.5: bytes beyond ASCII are opaque in a field that is ignored, and refused in a field that is read.
     fn field(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
         if !READ.contains(&name) && !McpFields::has(name) {
             return Ok(());
@@ -325,7 +325,7 @@ fn names_a_version(bytes: &[u8]) -> bool {
 /// Fields of a head. Real clients send about 15, and a row of proxies adds as many each.
 const HEAD_FIELDS: usize = 100;
 
-/// Fields that are read here; all others are nobody's business.
+/// Fields that are read here; all others are ignored.
 const READ: [&str; 13] = [
     "host",
     "content-length",

@@ -1,4 +1,4 @@
-//! Why a request is not served, as the client is told.
+//! The refusal of a request, as the client sees it.
 //!
 //! Promises: the sentence names the fault and the remedy, and never repeats what the client sent.
 
@@ -33,7 +33,7 @@ impl Refusal {
         Self::new(StatusCode::ServiceUnavailable, sentence).with("retry-after", "1")
     }
 
-    /// The same with a header.
+    /// Adds the header that the status needs.
     pub(in crate::http) fn with(
         mut self,
         name: &'static str,

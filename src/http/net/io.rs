@@ -48,7 +48,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Tells the peer that nothing more will come.
+    /// Shuts the write side down, so that the peer sees the end.
     pub(in crate::http) fn finish(&self) -> io::Result<()> {
         match self {
             Stream::Tcp(stream) => stream.get_ref().shutdown(Shutdown::Write),
@@ -121,7 +121,7 @@ impl Buffer {
 
     /// Takes what is there already, without a wait.
     pub(in crate::http) fn take(&mut self, stream: &Stream) {
-        // What went wrong is seen again by whoever waits.
+        // The next wait on the socket sees the error again.
         let _ = match stream {
             Stream::Tcp(stream) => receive(stream, &mut self.bytes),
             Stream::Unix(stream) => receive(stream, &mut self.bytes),

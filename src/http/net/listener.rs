@@ -187,8 +187,8 @@ impl Listener {
     }
 }
 
-/// The directory of this path, locked; unlocked if somebody else holds the lock for longer than a start takes. Whoever
-/// can open the directory can lock it, and must not keep us from starting by that.
+/// Opens and locks the directory of this path; without the lock if another process holds it for longer than a start
+/// takes. Any user who can open the directory can lock it, and must not prevent a start by that.
 async fn lock_directory_of(path: &Path) -> io::Result<OwnedFd> {
     let parent = path.parent();
     let directory = parent.filter(|parent| !parent.as_os_str().is_empty());
@@ -259,7 +259,7 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         if identity(&self.path).is_ok_and(|found| found == self.identity) {
-            // Nobody is left to be told, and the next start replaces it.
+            // A failure cannot be reported any more, and the next start replaces the file.
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -1,10 +1,10 @@
-//! Who is at the other end of a connection, as far as the system tells.
+//! The peer of a connection, as far as the system identifies it.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
 
-/// What failures are counted by.
+/// The identity of a peer, by which failures are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::http) enum RemoteAddr {
     /// An IPv4 address, or an IPv6 network of 64 bits: one machine has all of its addresses.
@@ -38,7 +38,7 @@ impl RemoteAddr {
         RemoteAddr::User(User { id: user, process })
     }
 
-    /// The address or the process: what tells callers with one key apart.
+    /// The address or the user as bytes, which distinguish callers with one key.
     pub(in crate::http) fn bytes(self) -> [u8; 17] {
         let (kind, place) = match self {
             RemoteAddr::Address(IpAddr::V4(address)) => (b'4', u32::from(address).into()),

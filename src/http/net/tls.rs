@@ -1,6 +1,6 @@
 //! HTTPS: TLS on connections that came in over TCP.
 //!
-//! Promises: plain HTTP is told from TLS.
+//! Promises: plain HTTP is distinguished from TLS.
 //! Does not: know deadlines, or decide about requests. A client certificate comes on top of the key, not in its place.
 
 mod load;
@@ -16,7 +16,7 @@ use rustls::ServerConfig;
 
 pub(in crate::http) use self::session::TlsSession;
 
-/// What the server proves itself with, and whom it lets shake hands. Cheap to clone.
+/// The server's certificate and key, and the client certificates that it accepts. Cheap to clone.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,

@@ -1,9 +1,9 @@
 //! What sessions remember of their event streams, so that a client whose connection broke can go on where it was
 //! (`Last-Event-ID`, MCP 2025-11-25 basic/transports §Resumability).
 //!
-//! Promises: an id is unique within its session and names its stream; nobody is given the events of another stream;
-//! what is remembered is bounded in events and bytes, for each session and for all of them together. At a bound the
-//! oldest is forgotten, and whoever asks for more than is remembered is told so.
+//! Promises: an id is unique within its session and names its stream; no client gets the events of another stream; the
+//! store is bounded in events and bytes, for each session and for all sessions together. At a bound the oldest event is
+//! forgotten, and a client that asks for a forgotten event gets an error.
 //! Does not: send anything (see `resume`).
 
 use std::cell::{Cell, RefCell};
@@ -228,7 +228,7 @@ impl SessionEvents {
         self.heard.set(self.newest(OWN));
     }
 
-    /// Where a client goes on that has nothing to say about its place: with what nobody has heard.
+    /// The event after which a client without `Last-Event-ID` goes on: the newest one that a client was connected for.
     pub(in crate::http) fn heard(&self) -> u64 {
         self.heard.get()
     }

@@ -109,7 +109,7 @@ impl SessionStream {
 
 impl Drop for SessionStream {
     fn drop(&mut self) {
-        // From now on messages for it are remembered as they come; these are the first.
+        // Later messages go to the event store as they come; these are the first.
         self.news.close();
         while let Some(message) = self.news.take() {
             self.memory.keep(OWN, &message);

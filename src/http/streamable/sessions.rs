@@ -1,7 +1,8 @@
 //! Sessions of the versions with a handshake: what `Mcp-Session-Id` stands for.
 //!
-//! Promises: an id cannot be guessed and is worth nothing without the key that it was given for; the table is
-//! bounded, and forgets whoever has been silent for long; with a session end its calls, those whose clients left, too.
+//! Promises: an id cannot be guessed and is worth nothing without the key that it was given for; the table is bounded,
+//! and forgets sessions that have been unused for long; the end of a session ends its calls, those without a client,
+//! too.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -183,7 +184,7 @@ impl Sessions {
         Ok(())
     }
 
-    /// The ids of those, whoever is unused for longest first.
+    /// The ids of the sessions that `which` selects, longest unused first.
     fn ids(&self, which: impl Fn(&HttpSession) -> bool) -> Vec<String> {
         let table = self.table.borrow();
         let mut found: Vec<_> = table.iter().filter(|(_, entry)| which(entry)).collect();

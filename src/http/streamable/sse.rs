@@ -36,7 +36,7 @@ pub(in crate::http) fn open() -> (Feed, Response) {
     (feed, response)
 }
 
-/// What a request or a session tells its client beside its answer, until it is sent.
+/// The queue of a request's or a session's messages beside the answer, until they are sent.
 #[derive(Debug)]
 pub(in crate::http) struct Outgoing {
     messages: queue::Receiver<Vec<u8>>,
@@ -142,7 +142,7 @@ pub(in crate::http) fn priming(stream: u64, number: u64) -> Vec<u8> {
     format!("id: {stream}.{number}\nretry: {RETRY_MS}\ndata:\n\n").into_bytes()
 }
 
-/// A line that clients ignore; it keeps what is in between from taking the stream for dead.
+/// A line that clients ignore; the line keeps proxies from taking the stream for dead.
 pub(in crate::http) fn heartbeat() -> Vec<u8> {
     b":\n\n".to_vec()
 }
@@ -210,5 +210,5 @@ pub(in crate::http) const MESSAGE_BYTES: usize = (1 << 20) - 128;
 const PIECES: usize = 4;
 /// The most messages of one stream that wait to be sent.
 const WAITING: usize = 64;
-/// Before a client comes back, ms: at once would be a loop with a server that does not run.
+/// Milliseconds before a client reconnects: without a pause it would loop while the server does not run.
 const RETRY_MS: u64 = 1000;

@@ -43,7 +43,7 @@ pub(in crate::http) enum Stage {
 pub(super) struct SlotState {
     pub(super) peer: RemoteAddr,
     pub(super) stage: Cell<Stage>,
-    /// When the stage began; of a stranger, when it came.
+    /// When the stage began; for a client without a key, when it connected.
     pub(super) since: Cell<Instant>,
     pub(super) deadline: Cell<Option<Instant>>,
     /// Why a wait is to end.
@@ -74,7 +74,7 @@ impl SlotState {
 
     pub(super) fn enter(&self, stage: Stage, now: Instant) {
         self.stage.set(stage);
-        // A stranger stays no longer by asking again and again.
+        // A client without a key stays no longer by sending request after request.
         if self.proven.get() {
             self.since.set(now);
         }

@@ -47,7 +47,7 @@ impl Tls {
             FILES.fault("key_file", &identity.key_file, &words)
         });
         let mut config = config?;
-        // RFC 7301: whoever offers protocols and not this one is refused in the handshake.
+        // RFC 7301: a client that offers protocols without this one is refused in the handshake.
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Tls {
             config: Arc::new(config),

@@ -79,7 +79,7 @@ impl TlsSession {
         }
     }
 
-    /// Tells the client that nothing more will come.
+    /// Sends `close_notify`, so that the client sees the end.
     pub(in crate::http) fn finish(&self) -> io::Result<()> {
         let mut tls = self.tls.borrow_mut();
         tls.send_close_notify();
@@ -98,7 +98,7 @@ impl TlsSession {
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(count) => {
                     if let Err(error) = tls.process_new_packets() {
-                        // The client is told, if its system takes it at once.
+                        // The alert goes to the client if the socket takes it at once.
                         let _ = tls.write_tls(&mut self.socket.get_ref());
                         return Poll::Ready(Err(io::Error::other(error)));
                     }
