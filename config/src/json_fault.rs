@@ -308,12 +308,12 @@ fn trailing_comma(closer: &str) -> String {
     format!("trailing comma; remove it, since `{closer}` follows")
 }
 
-/// Shows a character in a message.
+/// A character as a message names it.
 pub(crate) fn shown(c: char) -> String {
     Shown(c.encode_utf8(&mut [0; 4])).to_string()
 }
 
-/// Shows text from the file as a JSON string in backticks.
+/// Text from the file as a JSON string in backticks.
 pub(crate) fn in_quotes(text: &str) -> String {
     Shown(&format!("\"{text}\"")).to_string()
 }

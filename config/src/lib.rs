@@ -11,7 +11,8 @@
 //! * `lint` (with `lint_text`): valid values that their author probably does not mean;
 //! * `encoding`, `json_fault` (with `json_scan`, `json_token`), `source_line` (with `secret_spans`): why a file is not
 //!   JSON, in words and with the line of the fault;
-//! * `describe`, `describe_json`: the configuration in words and as JSON, for `--check`; `changes`: what differs and takes a restart.
+//! * `describe`, `describe_json`: the configuration as text and as JSON, for `--check`; `changes`: the differences between
+//!   two configurations that take effect only after a restart.
 //!
 //! # Promises
 //!

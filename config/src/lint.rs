@@ -57,7 +57,7 @@ pub(crate) fn values(file: &Value, report: &Report) {
     }
 }
 
-/// Warnings about the rules, all of which have different patterns.
+/// Doubts about the rules, of which no two have the same pattern.
 pub(crate) fn rules(rules: &[Entry], report: &Report) {
     for (find, rest) in [
         (patterns as fn(&[Entry], &mut Few<'_>), "have odd patterns"),

@@ -143,7 +143,7 @@ fn host(section: &Section<'_>) -> String {
 /// Reports a `host` that is neither a host name nor an address.
 pub(crate) fn judge_host(section: &Section<'_>, host: &str) {
     if let Some(allowed) = host_rule(host) {
-        // The part before `@` in an address is a login.
+        // What stands before `@` in an address is a login.
         let shown = match host.rsplit_once('@') {
             Some((_, host)) => format!("…@{host}"),
             None => host.to_owned(),
@@ -152,7 +152,7 @@ pub(crate) fn judge_host(section: &Section<'_>, host: &str) {
     }
 }
 
-/// The rule that `host` violates, if it is neither a host name nor an address.
+/// What would be right, if `host` is neither a host name nor an address.
 pub(crate) fn host_rule(host: &str) -> Option<&'static str> {
     if host.is_empty() {
         Some("the name or address of the broker")
@@ -271,7 +271,7 @@ fn wire_text<'a>(section: &Section<'a>, key: &'static str) -> Option<&'a str> {
 
 const DEFAULT_HOST: &str = "localhost";
 
-/// The length limit of a DNS name in text form.
+/// The longest name DNS can carry, in its text form.
 const MAX_HOST_BYTES: usize = 253;
 
 const MAX_WIRE_BYTES: usize = 65_535;

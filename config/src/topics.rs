@@ -37,9 +37,9 @@ pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
     rules.into_iter().map(|rule| rule.grant).collect()
 }
 
-/// A grant and its place in the file.
+/// A grant and where it was read.
 pub(crate) struct Entry {
-    /// The path of the pattern, as in `topics[2].pattern`.
+    /// Of the pattern, as in `topics[2].pattern`.
     pub(crate) path: String,
     pub(crate) grant: Grant,
 }

@@ -2,7 +2,7 @@
 //!
 //! | | carries | wakes |
 //! |---|---|---|
-//! | [`Notify`](notify::Notify) | nothing: a condition may have changed | the waiting task |
+//! | [`Notify`](notify::Notify) | nothing: a condition may have changed | the one that waits |
 //! | [`oneshot`] | one value, given once | its receiver |
 //! | [`queue`] | messages, unbounded; the sender can ask how many wait | its receiver |
 //! | [`Watch`](watch::Watch) | the latest value | every waiting task |

@@ -1,7 +1,7 @@
 //! Wakes the one task that waits for a condition to change.
 //!
 //! Promises: a notification after the condition was found false is never missed.
-//! Does not: serve several tasks; only the last task that waits is woken.
+//! Does not: serve several tasks; the last one that waits is woken.
 
 use std::cell::Cell;
 use std::fmt;
