@@ -2,7 +2,8 @@
 //!
 //! # Layout
 //!
-//! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls` and `notice`), `topics`, `logging`, `remote` (with `https`), `limits` read one section each;
+//! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls` and `notice`), `topics`, `logging`, `remote` (with
+//!   `https`) and `limits` read one section each;
 //! * `policy`: the topic permissions that every request is checked against;
 //! * `host`: hosts and origins that requests may name;
 //! * `kdf`, `genkey`: the check and the generation of API keys;
@@ -11,7 +12,8 @@
 //! * `lint` (with `lint_text`): valid values that their author probably does not mean;
 //! * `encoding`, `json_fault` (with `json_scan`, `json_token`), `source_line` (with `secret_spans`): why a file is not
 //!   JSON, in words and with the line of the fault;
-//! * `describe`, `describe_json`: the configuration in words and as JSON, for `--check`; `changes`: what differs and takes a restart.
+//! * `describe`, `describe_json`: the configuration as text and as JSON, for `--check`;
+//! * `changes`: the differences between two configurations that take effect only after a restart.
 //!
 //! # Promises
 //!

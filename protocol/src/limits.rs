@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Largest inbound packet in bytes, its header included. Range 128 to 268,435,460; default
-    /// 2 MiB. A larger PUBLISH is read past, acknowledged and told as lost
+    /// 2 MiB. A larger PUBLISH is skipped, acknowledged and reported as lost
     /// ([`Event::TooLarge`](crate::client::Event)); another packet closes the connection as soon as its
     /// header is read.
     pub packet_bytes: usize,

@@ -2,7 +2,7 @@
 //!
 //! Promises: every call ends in at most one answer; a cancelled or dropped call in none, and its
 //! handler is dropped with it; no progress follows the answer.
-//! Does not: run anything by itself; the front door does.
+//! Does not: run anything by itself; the transport does.
 
 use std::rc::Rc;
 
