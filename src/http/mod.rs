@@ -282,7 +282,7 @@ async fn accept(
             Some(Err(error)) => {
                 if said.is_none_or(|said| said.elapsed() > ACCEPT_SILENCE) {
                     logger::warning(format_args!(
-                        "cannot take connections in: {}; until there are descriptors again, each new connection evicts one that waits",
+                        "cannot take connections in: {}; until it is over, each new connection evicts one that waits",
                         crate::io_error::describe(&error)
                     ));
                     said = Some(Instant::now());
