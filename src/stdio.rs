@@ -7,8 +7,8 @@
 
 mod descriptor;
 mod failed_start;
+mod in_flight;
 mod lines;
-mod load;
 mod outbox;
 
 use std::cell::{Cell, RefCell};
@@ -30,8 +30,8 @@ use crate::mcp::{Call, ClientSink, Ender, Engine, Received, Session};
 pub use failed_start::{tell_client, tell_client_on};
 
 use descriptor::{Input, Output};
+use in_flight::InFlight;
 use lines::{InputLine, Lines};
-use load::Load;
 use outbox::Outbox;
 
 /// What one client may ask of us at a time.
@@ -106,20 +106,20 @@ pub async fn serve_on(
         (Ok(input), Ok(output)) => (input, output),
         (Err(why), _) | (_, Err(why)) => return Ending::Failed(why),
     };
-    let desk = Desk::new(engine, executor, limits);
-    let _calls = DropCalls(desk.calls.clone());
-    let mut writing = pin!(desk.outbox.write_to(&mut output));
+    let server = StdioServer::new(engine, executor, limits);
+    let _calls = DropCalls(server.calls.clone());
+    let mut writing = pin!(server.outbox.write_to(&mut output));
     let mut stop = pin!(stop);
     let stopping = async {
         stop.as_mut().await;
         Ending::Stopped
     };
     let broken = async { Ending::OutputBroken(writing.as_mut().await) };
-    let ending = future::or(stopping, future::or(broken, desk.read(&mut input))).await;
+    let ending = future::or(stopping, future::or(broken, server.read(&mut input))).await;
     if matches!(ending, Ending::OutputBroken(_)) {
         return ending;
     }
-    desk.engine.end_listening();
+    server.engine.end_listening();
     let late = async {
         let stopped = async {
             // Input may end first, and the signal come while calls go on.
@@ -140,26 +140,26 @@ pub async fn serve_on(
         late.await;
         cut();
         Timer::after(LAST_WORDS).await;
-        desk.calls.give_up();
+        server.calls.give_up();
         Timer::after(LAST_WORDS).await;
     };
     let mut failure = None;
     let broken = async {
         failure = Some(writing.await);
     };
-    future::or(desk.finished(), future::or(last_words, broken)).await;
+    future::or(server.finished(), future::or(last_words, broken)).await;
     failure.map_or(ending, Ending::OutputBroken)
 }
 
 /// One client and all that is under way for it.
-struct Desk {
+struct StdioServer {
     engine: Engine,
     executor: Rc<LocalExecutor<'static>>,
     limits: Limits,
     session: Rc<Session>,
     sink: ClientSink,
     outbox: Rc<Outbox>,
-    load: Rc<Load>,
+    in_flight: Rc<InFlight>,
     calls: Rc<RunningCalls>,
     /// Whether the last wait for room ended without room: the reader does not wait again until there is some.
     impatient: Cell<bool>,
@@ -175,22 +175,22 @@ struct RunningCalls {
 /// Cancels what is still in flight, however [`serve_on`] ends.
 struct DropCalls(Rc<RunningCalls>);
 
-impl Desk {
-    fn new(engine: Engine, executor: Rc<LocalExecutor<'static>>, limits: Limits) -> Desk {
+impl StdioServer {
+    fn new(engine: Engine, executor: Rc<LocalExecutor<'static>>, limits: Limits) -> StdioServer {
         let outbox = Rc::<Outbox>::default();
         let (sink, brink) = (outbox.clone(), outbox.clone());
         let sink = ClientSink::shared(move |text| sink.offer(text, limits.output_bytes))
             .with_progress(move |text| brink.offer(text, limits.progress_bytes));
         let session = Session::new();
         session.attach(sink.clone());
-        Desk {
+        StdioServer {
             engine,
             executor,
             limits,
             session,
             sink,
             outbox,
-            load: Rc::default(),
+            in_flight: Rc::default(),
             calls: Rc::default(),
             impatient: Cell::new(false),
         }
@@ -239,7 +239,7 @@ impl Desk {
 
     async fn start(&self, call: Call, bytes: usize) {
         let requests = call.requests();
-        let room = || self.load.has_room(requests, bytes, &self.limits);
+        let room = || self.in_flight.has_room(requests, bytes, &self.limits);
         if !room() {
             // Calls that were cancelled a line ago get the chance to leave.
             yield_now().await;
@@ -248,17 +248,17 @@ impl Desk {
             let late = async {
                 Timer::after(self.limits.patience).await;
             };
-            future::or(self.load.until(room), late).await;
+            future::or(self.in_flight.until(room), late).await;
         }
         self.impatient.set(!room());
         if self.impatient.get() {
             let busy = format!(
                 "the server is busy: {} requests are in flight; try again after an answer",
-                self.load.requests()
+                self.in_flight.requests()
             );
             return self.outbox.push(call.refuse(&busy), None);
         }
-        let permit = self.load.enter(requests, bytes);
+        let permit = self.in_flight.enter(requests, bytes);
         let (outbox, calls) = (self.outbox.clone(), self.calls.clone());
         let most = self.limits.output_bytes;
         let key = calls.next.replace(calls.next.get().wrapping_add(1));
@@ -278,7 +278,7 @@ impl Desk {
 
     /// Waits until every call is answered and every answer written.
     async fn finished(&self) {
-        self.load.idle().await;
+        self.in_flight.idle().await;
         self.outbox.empty().await;
     }
 }

@@ -135,7 +135,7 @@ pub(crate) const TAKEOVER_WINDOW: Duration = Duration::from_secs(5);
 /// Then the session is given up: otherwise a message or a release that the broker cannot handle (rumqttd ends the
 /// connection at a PUBREL that it has forgotten) would end connections for ever. The number is so large that a bad
 /// network hardly ever reaches it.
-pub(crate) const VAIN_RESUMPTIONS: u32 = 10;
+pub(crate) const FAILED_RESUMPTIONS: u32 = 10;
 
 /// The number of such resumptions before the unacknowledged messages are sent one at a time; with the connection loss
 /// before the first resumption, two losses.

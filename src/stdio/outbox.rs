@@ -15,7 +15,7 @@ use std::task::Poll;
 use smol::future::yield_now;
 
 use super::descriptor::Output;
-use super::load::Permit;
+use super::in_flight::Permit;
 use crate::local::notify::{Notify, NotifyAll};
 use crate::mcp::Reply;
 

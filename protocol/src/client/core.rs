@@ -40,7 +40,7 @@ pub(super) struct Core {
     /// The number of consecutive connections that the broker ended soon after CONNACK.
     pub(super) short_lives: u32,
     /// The number of consecutive resumptions that the broker ended before it had acknowledged anything.
-    pub(super) vain_resumptions: u32,
+    pub(super) failed_resumptions: u32,
     /// The number of consecutive resumptions with a packet that violates the protocol.
     pub(super) malformed_resumptions: u32,
     pub(super) blame: Blame,
@@ -69,7 +69,7 @@ pub(super) enum State {
         resumed: bool,
     },
     /// DISCONNECT is the last packet in the outbox; the client reconnects at once.
-    Parting {
+    Disconnecting {
         deadline: Instant,
     },
     /// DISCONNECT is the last packet in the outbox; the client does not reconnect.
@@ -114,7 +114,7 @@ impl Core {
             outputs: VecDeque::new(),
             next_ticket: 0,
             short_lives: 0,
-            vain_resumptions: 0,
+            failed_resumptions: 0,
             malformed_resumptions: 0,
             blame: Blame::default(),
             malformed: None,
@@ -201,7 +201,7 @@ impl Core {
         });
         match self.state {
             State::Closing { .. } if !more => self.finish(true),
-            State::Parting { .. } if !more => self.parted(now, true),
+            State::Disconnecting { .. } if !more => self.parted(now, true),
             _ => {}
         }
     }
@@ -224,7 +224,7 @@ impl Core {
                 }
             }
             State::Closing { .. } => return self.finish(false),
-            State::Parting { .. } => return self.parted(now, false),
+            State::Disconnecting { .. } => return self.parted(now, false),
             State::Opening { .. } => Reason::Transport(words),
             State::Down { .. } | State::Closed => return,
         };
@@ -250,7 +250,7 @@ impl Core {
                 self.fail(now, reason, true);
             }
             State::Closing { deadline } if now >= *deadline => self.finish(true),
-            State::Parting { deadline } if now >= *deadline => self.parted(now, true),
+            State::Disconnecting { deadline } if now >= *deadline => self.parted(now, true),
             State::Up { .. } => self.check_life(now),
             _ => {}
         }
@@ -306,7 +306,7 @@ impl Core {
             State::Down { retry_at } => Some(*retry_at),
             State::Opening { deadline }
             | State::Handshake { deadline }
-            | State::Parting { deadline }
+            | State::Disconnecting { deadline }
             | State::Closing { deadline } => Some(*deadline),
             State::Up { keep, .. } => {
                 let deadlines = [

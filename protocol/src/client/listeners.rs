@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mqttrs::QoS;
 
 use super::event::{Event, Ticket};
-use super::questions::Ask;
+use super::pending::SubscribeSeq;
 use crate::limits::SEEN_TOPICS;
 use crate::message::Message;
 use crate::topic::{FilterTree, SubscribeFilter, TopicName};
@@ -49,7 +49,7 @@ pub(super) struct Listeners {
 
 struct Listener {
     listen: Listen,
-    waiting_for: Option<Ask>,
+    waiting_for: Option<SubscribeSeq>,
     seen: HashMap<u64, Seen>,
 }
 
@@ -69,7 +69,12 @@ impl Listeners {
         }
     }
 
-    pub(super) fn add(&mut self, ticket: Ticket, listen: Listen, waiting_for: Option<Ask>) {
+    pub(super) fn add(
+        &mut self,
+        ticket: Ticket,
+        listen: Listen,
+        waiting_for: Option<SubscribeSeq>,
+    ) {
         self.by_filter.insert(listen.filter.filter(), ticket);
         let seen = HashMap::new();
         self.by_ticket.insert(
@@ -119,7 +124,7 @@ impl Listeners {
     }
 
     /// Marks the listeners of this filter that waited for `ask` or an earlier one as granted, and returns them.
-    pub(super) fn granted(&mut self, filter: &SubscribeFilter, ask: Ask) -> Vec<Ticket> {
+    pub(super) fn granted(&mut self, filter: &SubscribeFilter, ask: SubscribeSeq) -> Vec<Ticket> {
         let mut tickets = Vec::new();
         for (ticket, listener) in &mut self.by_ticket {
             let waited = listener.waiting_for.is_some_and(|waits| waits <= ask);

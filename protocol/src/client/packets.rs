@@ -137,7 +137,7 @@ impl Core {
         self.outputs
             .push_back(Output::Event(Event::Connected { session_present }));
         if session_present {
-            let is_doubted = self.vain_resumptions >= TRUSTED_RESUMPTIONS;
+            let is_doubted = self.failed_resumptions >= TRUSTED_RESUMPTIONS;
             self.publishes.resume(now, is_doubted);
             self.subscriptions.resume();
         } else {

@@ -11,7 +11,7 @@ use mqttrs::{Pid, QoS, QosPid};
 use self::last_sent::Last;
 
 use super::event::{Event, Outcome, PublishError, Reason, Ticket};
-use super::flows::{self, Acked, Flow, Flows, Step};
+use super::inflight::{self, Acked, Inflight, InflightPublish, Step};
 use super::traffic::Count;
 use crate::ids::PacketIds;
 use crate::limits::{Limits, OUTBOX_HIGH_WATER};
@@ -26,7 +26,7 @@ pub(super) struct Publishes {
     queue: VecDeque<Publish>,
     /// Encoded messages that the socket has not taken whole, in stream order.
     writing: VecDeque<Writing>,
-    flows: Flows,
+    inflight: Inflight,
     deadlines: BTreeSet<(Instant, Ticket)>,
     bytes: usize,
     next_order: u64,
@@ -100,10 +100,10 @@ impl Publishes {
         limits: &Limits,
     ) {
         while out.pending().len() < OUTBOX_HIGH_WATER {
-            if self.flows.send_again(now, out) {
+            if self.inflight.send_again(now, out) {
                 continue;
             }
-            if self.flows.is_on_trial() {
+            if self.inflight.is_on_trial() {
                 break;
             }
             let Some(next) = self.queue.front() else {
@@ -126,7 +126,7 @@ impl Publishes {
     /// Sends a message without a ticket ahead of all others, unless a resumed session holds the message and sends it
     /// again. When all identifiers are taken, the message is sent at QoS 0.
     pub(super) fn announce(&mut self, message: Message, out: &mut Outbox, ids: &mut PacketIds) {
-        if self.flows.holds(&message) {
+        if self.inflight.holds(&message) {
             return;
         }
         let pid = match message.qos {
@@ -150,7 +150,7 @@ impl Publishes {
             (QoS::ExactlyOnce, Some(pid)) => QosPid::ExactlyOnce(pid),
             _ => QosPid::AtMostOnce,
         };
-        flows::write(out, false, qospid, &publish.message);
+        inflight::write(out, false, qospid, &publish.message);
         self.writing.push_back(Writing {
             end: out.end(),
             publish,
@@ -166,7 +166,7 @@ impl Publishes {
         written: u64,
         events: &mut impl FnMut(Event),
     ) {
-        self.flows.written(now, before, written);
+        self.inflight.written(now, before, written);
         while self.writing.front().is_some_and(|w| w.end <= written) {
             let Some(Writing { publish, pid, .. }) = self.writing.pop_front() else {
                 break;
@@ -194,13 +194,13 @@ impl Publishes {
             QoS::ExactlyOnce => Step::Pubrec(publish.message),
             _ => Step::Puback(publish.message),
         };
-        let flow = Flow {
+        let flow = InflightPublish {
             ticket: publish.ticket,
             deadline: publish.deadline,
             order: publish.order,
             step,
         };
-        self.flows.begin(now, pid, flow);
+        self.inflight.begin(now, pid, flow);
     }
 
     /// Handles PUBACK. False when it is not allowed now.
@@ -211,14 +211,14 @@ impl Publishes {
         ids: &mut PacketIds,
         events: &mut impl FnMut(Event),
     ) -> bool {
-        let acked = self.flows.puback(now, pid);
+        let acked = self.inflight.puback(now, pid);
         self.acked(acked, pid, ids, events)
     }
 
     /// Handles PUBREC: the broker has taken over the payload. False when it is not allowed now; otherwise PUBREL has to
     /// be sent.
     pub(super) fn pubrec(&mut self, now: Instant, pid: Pid) -> bool {
-        match self.flows.pubrec(now, pid) {
+        match self.inflight.pubrec(now, pid) {
             Acked::Next(size) => {
                 self.took_last(pid);
                 self.bytes -= size;
@@ -237,7 +237,7 @@ impl Publishes {
         ids: &mut PacketIds,
         events: &mut impl FnMut(Event),
     ) -> bool {
-        let acked = self.flows.pubcomp(now, pid);
+        let acked = self.inflight.pubcomp(now, pid);
         self.acked(acked, pid, ids, events)
     }
 
@@ -262,7 +262,7 @@ impl Publishes {
     fn end_flow(
         &mut self,
         pid: Pid,
-        flow: Flow,
+        flow: InflightPublish,
         outcome: Outcome,
         ids: &mut PacketIds,
         events: &mut impl FnMut(Event),
@@ -275,7 +275,7 @@ impl Publishes {
     /// Handles the loss of the connection: messages that the socket did not take whole never reached the broker and are
     /// queued again, as if they had not been encoded.
     pub(super) fn disconnected(&mut self, ids: &mut PacketIds) {
-        self.flows.disconnected();
+        self.inflight.disconnected();
         self.last_sent = None;
         while let Some(Writing { publish, pid, .. }) = self.writing.pop_back() {
             if let Some(pid) = pid {
@@ -297,7 +297,7 @@ impl Publishes {
         ids: &mut PacketIds,
         events: &mut impl FnMut(Event),
     ) {
-        for (pid, flow) in self.flows.drain() {
+        for (pid, flow) in self.inflight.drain() {
             self.end_flow(pid, flow, Outcome::Unknown(reason.clone()), ids, events);
         }
     }
@@ -305,22 +305,22 @@ impl Publishes {
     /// Handles a kept session: everything in flight is sent again, one message at a time if `is_doubted`, because the
     /// broker may not accept one of them.
     pub(super) fn resume(&mut self, now: Instant, is_doubted: bool) {
-        self.flows.resume(now, is_doubted);
+        self.inflight.resume(now, is_doubted);
     }
 
     /// When the next of the messages sent one at a time may be sent.
     pub(super) fn next_turn(&self) -> Option<Instant> {
-        self.flows.next_turn()
+        self.inflight.next_turn()
     }
 
     /// Whether the broker kept the session and has acknowledged nothing of what was in flight.
     pub(super) fn is_unanswered(&self) -> bool {
-        self.flows.is_unanswered()
+        self.inflight.is_unanswered()
     }
 
     /// Whether any of these messages was sent on this connection.
     pub(super) fn has_sent_again(&self) -> bool {
-        self.flows.has_sent_again()
+        self.inflight.has_sent_again()
     }
 
     /// Ends all unfinished publishes.
@@ -351,17 +351,17 @@ impl Publishes {
 
     /// When a broker that acknowledges nothing counts as lost.
     pub(super) fn ack_deadline(&self) -> Option<Instant> {
-        self.flows.ack_deadline()
+        self.inflight.ack_deadline()
     }
 
     /// Records that the broker could not acknowledge anything until `now`.
     pub(super) fn postpone(&mut self, now: Instant) {
-        self.flows.postpone(now);
+        self.inflight.postpone(now);
     }
 
     /// The number of publishes that are not finished.
     pub(super) fn unfinished(&self) -> usize {
-        self.queue.len() + self.writing.len() + self.flows.len()
+        self.queue.len() + self.writing.len() + self.inflight.len()
     }
 
     /// Their topic and payload bytes.
@@ -370,7 +370,7 @@ impl Publishes {
     }
 
     fn in_window(&self) -> usize {
-        self.flows.len() + self.writing.iter().filter(|w| w.pid.is_some()).count()
+        self.inflight.len() + self.writing.iter().filter(|w| w.pid.is_some()).count()
     }
 
     fn finish(

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use mqttrs::QoS;
 
-use super::questions::Ask;
+use super::pending::SubscribeSeq;
 
 /// An entry of the desired subscriptions.
 pub(super) struct Subscription {
@@ -18,10 +18,10 @@ pub(super) struct Subscription {
     pub(super) was_granted: bool,
     /// A SUBSCRIBE for the filter was sent, so the broker may have the subscription.
     pub(super) asked: bool,
-    pub(super) first_ask: Ask,
-    pub(super) last_ask: Ask,
+    pub(super) first_ask: SubscribeSeq,
+    pub(super) last_ask: SubscribeSeq,
     /// The last ask that was answered; while this differs from `last_ask`, a listener waits.
-    pub(super) answered: Ask,
+    pub(super) answered: SubscribeSeq,
     pub(super) suspicion: Suspicion,
 }
 
@@ -37,7 +37,7 @@ pub(super) enum Suspicion {
 
 impl Subscription {
     /// Creates the entry for the first listener.
-    pub(super) fn new(qos: QoS, first_ask: Ask) -> Self {
+    pub(super) fn new(qos: QoS, first_ask: SubscribeSeq) -> Self {
         Self {
             qos,
             listeners: 1,
@@ -58,7 +58,7 @@ impl Subscription {
     }
 
     /// Records the answer to a SUBSCRIBE.
-    pub(super) fn answered(&mut self, ask: Ask) {
+    pub(super) fn answered(&mut self, ask: SubscribeSeq) {
         self.suspicion = Suspicion::None;
         self.answered = self.answered.max(ask);
     }

@@ -12,7 +12,7 @@ use std::time::Instant;
 use mqttrs::{Pid, QoS, SubscribeReturnCodes};
 
 use super::event::ProtocolError;
-use super::questions::{Ask, AskedFor, Leaving, Questions};
+use super::pending::{Leaving, PendingRequests, SubscribeSeq, SubscriptionPacket};
 use super::subscription::{Subscription, Suspicion};
 use crate::encode;
 use crate::ids::PacketIds;
@@ -28,21 +28,21 @@ use crate::topic::SubscribeFilter;
 pub(super) struct Subscriptions {
     table: HashMap<SubscribeFilter, Subscription>,
     /// The packets to be sent, in order: an UNSUBSCRIBE must not overtake a later SUBSCRIBE.
-    queue: VecDeque<Wish>,
-    questions: Questions,
-    last_ask: Ask,
+    queue: VecDeque<QueuedRequest>,
+    pending: PendingRequests,
+    last_ask: SubscribeSeq,
     abandoned: u64,
 }
 
-enum Wish {
-    Subscribe(Ask, SubscribeFilter),
+enum QueuedRequest {
+    Subscribe(SubscribeSeq, SubscribeFilter),
     Unsubscribe(Leaving),
 }
 
 /// An answer for the listeners of one filter.
 pub(super) enum Answer {
     /// For the listeners that wait for this ask or an earlier one.
-    Granted(SubscribeFilter, Ask, QoS),
+    Granted(SubscribeFilter, SubscribeSeq, QoS),
     /// For all listeners; the subscription is removed.
     Refused(SubscribeFilter),
 }
@@ -56,7 +56,7 @@ impl Subscriptions {
         filter: &SubscribeFilter,
         qos: QoS,
         retained: bool,
-    ) -> Result<Ask, QoS> {
+    ) -> Result<SubscribeSeq, QoS> {
         let Some(entry) = self.table.get_mut(filter) else {
             let entry = Subscription::new(qos, self.last_ask + 1);
             self.table.insert(filter.clone(), entry);
@@ -95,7 +95,7 @@ impl Subscriptions {
         let granted = self.table.iter().filter(|(_, entry)| is_fresh(entry));
         let mut fresh = granted
             .map(|(filter, _)| filter)
-            .chain(self.questions.filters());
+            .chain(self.pending.filters());
         let only = fresh.next()?;
         fresh.all(|other| other == only).then(|| only.clone())
     }
@@ -104,7 +104,7 @@ impl Subscriptions {
     pub(super) fn end(&mut self, filter: &SubscribeFilter) {
         self.queue.retain(|wish| !wish.subscribes(filter));
         if let Some(entry) = self.table.remove(filter).filter(|entry| entry.asked) {
-            self.queue.push_back(Wish::Unsubscribe(Leaving {
+            self.queue.push_back(QueuedRequest::Unsubscribe(Leaving {
                 filter: filter.clone(),
                 patience: entry.patience(),
             }));
@@ -114,7 +114,7 @@ impl Subscriptions {
     /// Encodes the packets that may be sent now.
     pub(super) fn pump(&mut self, now: Instant, out: &mut Outbox, ids: &mut PacketIds) {
         if !self.queue.is_empty() {
-            self.questions.let_go(now);
+            self.pending.let_go(now);
         }
         while !self.queue.is_empty() && !self.must_wait() && out.pending().len() < OUTBOX_HIGH_WATER
         {
@@ -129,12 +129,12 @@ impl Subscriptions {
                     .collect();
                 let encoded = encode::subscribe(out.buffer(), pid, &filters);
                 debug_assert!(encoded.is_ok());
-                Some(AskedFor::Subscribe(batch))
+                Some(SubscriptionPacket::Subscribe(batch))
             };
             let Some(wish) = sent else {
                 return ids.release(pid);
             };
-            self.questions.ask(pid, wish, out.end());
+            self.pending.ask(pid, wish, out.end());
         }
     }
 
@@ -144,14 +144,11 @@ impl Subscriptions {
     /// send that UNSUBACK (rumqttd on a kept session).
     fn must_wait(&self) -> bool {
         match self.queue.front() {
-            Some(Wish::Subscribe(_, filter)) if self.is_suspect(filter) => {
-                !self.questions.is_empty()
+            Some(QueuedRequest::Subscribe(_, filter)) if self.is_suspect(filter) => {
+                !self.pending.is_empty()
             }
-            Some(Wish::Subscribe(_, filter)) if self.is_leaving(filter) => true,
-            _ => self
-                .questions
-                .filters()
-                .any(|filter| self.is_suspect(filter)),
+            Some(QueuedRequest::Subscribe(_, filter)) if self.is_leaving(filter) => true,
+            _ => self.pending.filters().any(|filter| self.is_suspect(filter)),
         }
     }
 
@@ -162,26 +159,26 @@ impl Subscriptions {
 
     /// Whether an UNSUBSCRIBE for this filter is open and still waited for.
     pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
-        self.questions.is_leaving(filter)
+        self.pending.is_leaving(filter)
     }
 
     /// A filter with an open request.
     pub(super) fn asked_for(&self) -> Option<&SubscribeFilter> {
-        self.questions.filters().next()
+        self.pending.filters().next()
     }
 
     /// The SUBSCRIBE requests at the head of the queue that fit into one packet.
-    fn next_batch(&mut self) -> Vec<(Ask, SubscribeFilter)> {
+    fn next_batch(&mut self) -> Vec<(SubscribeSeq, SubscribeFilter)> {
         let mut batch = Vec::new();
         let mut bytes = 0;
-        while let Some(Wish::Subscribe(_, filter)) = self.queue.front() {
+        while let Some(QueuedRequest::Subscribe(_, filter)) = self.queue.front() {
             let alone = self.is_suspect(filter);
             bytes += filter.as_str().len();
             let full = batch.len() == SUBSCRIBE_BATCH || bytes > SUBSCRIBE_BATCH_BYTES;
             if !batch.is_empty() && (alone || full || self.is_leaving(filter)) {
                 break;
             }
-            if let Some(Wish::Subscribe(ask, filter)) = self.queue.pop_front() {
+            if let Some(QueuedRequest::Subscribe(ask, filter)) = self.queue.pop_front() {
                 if let Some(entry) = self.table.get_mut(&filter) {
                     entry.asked = true;
                 }
@@ -194,23 +191,23 @@ impl Subscriptions {
         batch
     }
 
-    fn send_unsubscribe(&mut self, pid: Pid, out: &mut Outbox) -> Option<AskedFor> {
-        let Some(Wish::Unsubscribe(leaving)) = self.queue.pop_front() else {
+    fn send_unsubscribe(&mut self, pid: Pid, out: &mut Outbox) -> Option<SubscriptionPacket> {
+        let Some(QueuedRequest::Unsubscribe(leaving)) = self.queue.pop_front() else {
             return None;
         };
         let encoded = encode::unsubscribe(out.buffer(), pid, &[leaving.filter.as_str()]);
         debug_assert!(encoded.is_ok());
-        Some(AskedFor::Unsubscribe(leaving))
+        Some(SubscriptionPacket::Unsubscribe(leaving))
     }
 
     /// Records that the socket took the stream up to `written`.
     pub(super) fn written(&mut self, now: Instant, written: u64) {
-        self.questions.written(now, written);
+        self.pending.written(now, written);
     }
 
     /// Records that the broker could not answer until `now`.
     pub(super) fn postpone(&mut self, now: Instant) {
-        self.questions.postpone(now);
+        self.pending.postpone(now);
     }
 
     /// Handles SUBACK ([MQTT-3.8.4-5]: one code for each filter, in order).
@@ -221,7 +218,7 @@ impl Subscriptions {
         codes: &[SubscribeReturnCodes],
         ids: &mut PacketIds,
     ) -> Result<Vec<Answer>, ProtocolError> {
-        let asked = self.questions.suback(pid, codes.len())?;
+        let asked = self.pending.suback(pid, codes.len())?;
         ids.release(pid);
         let answers = asked.into_iter().zip(codes);
         Ok(answers
@@ -232,7 +229,7 @@ impl Subscriptions {
     fn answer(
         &mut self,
         now: Instant,
-        ask: Ask,
+        ask: SubscribeSeq,
         filter: SubscribeFilter,
         code: SubscribeReturnCodes,
     ) -> Option<Answer> {
@@ -260,14 +257,14 @@ impl Subscriptions {
 
     /// UNSUBACK.
     pub(super) fn unsuback(&mut self, pid: Pid, ids: &mut PacketIds) -> Result<(), ProtocolError> {
-        self.questions.unsuback(pid)?;
+        self.pending.unsuback(pid)?;
         ids.release(pid);
         Ok(())
     }
 
-    fn ask(&mut self, filter: &SubscribeFilter) -> Ask {
+    fn ask(&mut self, filter: &SubscribeFilter) -> SubscribeSeq {
         let queued = self.queue.iter().find_map(|wish| match wish {
-            Wish::Subscribe(ask, queued) if queued == filter => Some(*ask),
+            QueuedRequest::Subscribe(ask, queued) if queued == filter => Some(*ask),
             _ => None,
         });
         if let Some(ask) = queued {
@@ -277,14 +274,14 @@ impl Subscriptions {
         if let Some(entry) = self.table.get_mut(filter) {
             entry.last_ask = self.last_ask;
         }
-        let wish = Wish::Subscribe(self.last_ask, filter.clone());
+        let wish = QueuedRequest::Subscribe(self.last_ask, filter.clone());
         self.queue.push_back(wish);
         self.last_ask
     }
 
     /// Ends all subscriptions. Returns the requested filters.
     pub(super) fn close(&mut self, ids: &mut PacketIds) -> Vec<SubscribeFilter> {
-        self.questions.drain(ids);
+        self.pending.drain(ids);
         self.queue.clear();
         let mut filters: Vec<_> = self.table.drain().map(|(filter, _)| filter).collect();
         filters.sort_unstable();
@@ -299,13 +296,13 @@ impl Subscriptions {
 
     /// When the oldest unanswered packet counts as lost.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        self.questions.next_deadline()
+        self.pending.next_deadline()
     }
 
     /// When a SUBSCRIBE stops waiting for an UNSUBACK.
     pub(super) fn next_turn(&self) -> Option<Instant> {
         let waits = !self.queue.is_empty();
-        self.questions.next_let_go().filter(|_| waits)
+        self.pending.next_let_go().filter(|_| waits)
     }
 
     /// The number of UNSUBSCRIBEs given up.
@@ -319,7 +316,7 @@ impl Subscriptions {
     }
 }
 
-impl Wish {
+impl QueuedRequest {
     fn subscribes(&self, filter: &SubscribeFilter) -> bool {
         matches!(self, Self::Subscribe(_, wished) if wished == filter)
     }

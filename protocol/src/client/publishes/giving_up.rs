@@ -57,7 +57,7 @@ impl Publishes {
                 publish.ticket = None;
                 publish.deadline.take()
             }
-            None => self.flows.forget(ticket).flatten(),
+            None => self.inflight.forget(ticket).flatten(),
         };
         Forgotten::Encoded(deadline)
     }

@@ -6,7 +6,7 @@ use mqttrs::Pid;
 
 use super::Publishes;
 use crate::client::event::{Event, LastSent, Outcome, Reason};
-use crate::client::flows::Step;
+use crate::client::inflight::Step;
 use crate::ids::PacketIds;
 use crate::limits::SENT_A_MOMENT_AGO;
 use crate::message::Message;
@@ -41,7 +41,7 @@ impl Publishes {
         ids: &mut PacketIds,
         events: &mut impl FnMut(Event),
     ) -> Option<Reason> {
-        let (pid, flow) = self.flows.convict(now, by_the_broker)?;
+        let (pid, flow) = self.inflight.convict(now, by_the_broker)?;
         let reason = match &flow.step {
             Step::Puback(message) | Step::Pubrec(message) => Reason::MessageCutsConnection {
                 topic: message.topic.clone(),
@@ -56,7 +56,7 @@ impl Publishes {
     /// The unacknowledged message sent a moment before the loss, which may be its cause. One loss may have any cause,
     /// such as the network, so the result also says whether the loss before followed the same message.
     pub(in crate::client) fn cut_after(&mut self, now: Instant) -> Option<LastSent> {
-        let again = self.flows.last_resent();
+        let again = self.inflight.last_resent();
         let again = again.map(|(message, at)| (at, &message.topic, message.size()));
         let first = self.last_sent.as_ref();
         let first = first.map(|last| (last.at, &last.topic, last.bytes));

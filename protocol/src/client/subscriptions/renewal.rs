@@ -1,7 +1,7 @@
 //! Subscriptions across the end of a connection: the suspected filters, and the filters to be requested again.
 
-use super::{Subscriptions, Wish};
-use crate::client::questions::{Ask, AskedFor};
+use super::{QueuedRequest, Subscriptions};
+use crate::client::pending::{SubscribeSeq, SubscriptionPacket};
 use crate::client::subscription::Suspicion;
 use crate::ids::PacketIds;
 use crate::topic::SubscribeFilter;
@@ -16,33 +16,33 @@ impl Subscriptions {
         heard: u64,
         ids: &mut PacketIds,
     ) -> Vec<SubscribeFilter> {
-        let mut questions = 0;
+        let mut pending = 0;
         let mut asked = Vec::new();
         let mut leaving = Vec::new();
-        for (end, wish) in self.questions.drain(ids) {
+        for (end, wish) in self.pending.drain(ids) {
             let was_heard = end <= heard;
-            questions += usize::from(was_heard);
+            pending += usize::from(was_heard);
             match wish {
-                AskedFor::Subscribe(filters) if was_heard => asked.extend(filters),
-                AskedFor::Subscribe(_) => {}
-                AskedFor::Unsubscribe(mut leave) => {
+                SubscriptionPacket::Subscribe(filters) if was_heard => asked.extend(filters),
+                SubscriptionPacket::Subscribe(_) => {}
+                SubscriptionPacket::Unsubscribe(mut leave) => {
                     leave.patience -= u8::from(was_heard && leave.patience > 0);
                     leaving.push(leave);
                 }
             }
         }
-        let alone = questions == 1 && asked.len() == 1;
+        let alone = pending == 1 && asked.len() == 1;
         let forbidden = self.suspect(asked, alone);
         for filter in &forbidden {
             self.end(filter);
         }
         if clean_session {
             self.queue
-                .retain(|wish| !matches!(wish, Wish::Unsubscribe(_)));
+                .retain(|wish| !matches!(wish, QueuedRequest::Unsubscribe(_)));
         } else {
             for leave in leaving {
                 if leave.patience > 0 {
-                    self.queue.push_front(Wish::Unsubscribe(leave));
+                    self.queue.push_front(QueuedRequest::Unsubscribe(leave));
                 } else {
                     self.abandoned += 1;
                 }
@@ -53,7 +53,11 @@ impl Subscriptions {
 
     /// Suspects the filters that were being requested when the broker ended the connection. Returns those that have
     /// reached their limit.
-    fn suspect(&mut self, asked: Vec<(Ask, SubscribeFilter)>, alone: bool) -> Vec<SubscribeFilter> {
+    fn suspect(
+        &mut self,
+        asked: Vec<(SubscribeSeq, SubscribeFilter)>,
+        alone: bool,
+    ) -> Vec<SubscribeFilter> {
         let filters = asked.into_iter().map(|(_, filter)| filter);
         filters
             .filter(|filter| {
@@ -77,12 +81,12 @@ impl Subscriptions {
     /// do not come a second time.
     pub(in crate::client) fn resume(&mut self) {
         self.queue
-            .retain(|wish| matches!(wish, Wish::Unsubscribe(_)));
+            .retain(|wish| matches!(wish, QueuedRequest::Unsubscribe(_)));
         self.ask_missing();
     }
 
     fn ask_missing(&mut self) {
-        let mut missing: Vec<(Suspicion, Ask, SubscribeFilter)> = self
+        let mut missing: Vec<(Suspicion, SubscribeSeq, SubscribeFilter)> = self
             .table
             .iter()
             .filter(|(_, entry)| entry.granted.is_none() || entry.is_open())

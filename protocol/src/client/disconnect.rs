@@ -8,9 +8,9 @@ use mqttrs::{QoS, QosPid};
 
 use super::core::{Core, Session, State};
 use super::event::{Event, Output, Reason};
-use super::flows;
+use super::inflight;
 use crate::encode;
-use crate::limits::{DISCONNECT_TIMEOUT, MALFORMED_RESUMPTIONS, VAIN_RESUMPTIONS};
+use crate::limits::{DISCONNECT_TIMEOUT, FAILED_RESUMPTIONS, MALFORMED_RESUMPTIONS};
 use crate::topic::SubscribeFilter;
 
 impl Core {
@@ -29,7 +29,7 @@ impl Core {
             self.backoff.after_failure(lived)
         };
         self.end_malformed_session();
-        let reason = self.resumed_in_vain(now, reason);
+        let reason = self.failed_to_resume(now, reason);
         self.lose_connection(now, &reason);
         if reason.is_to_stay() {
             self.end_waiting(&reason);
@@ -47,7 +47,7 @@ impl Core {
 
     /// A kept session with which the broker ends one connection after another is given up: the next connection ends it,
     /// like a foreign session.
-    fn resumed_in_vain(&mut self, now: Instant, reason: Reason) -> Reason {
+    fn failed_to_resume(&mut self, now: Instant, reason: Reason) -> Reason {
         if !matches!(self.state, State::Up { .. }) {
             return reason;
         }
@@ -60,19 +60,19 @@ impl Core {
                 outputs.push_back(Output::Event(event));
             });
         if let Some(reason) = convicted {
-            self.vain_resumptions = 0;
+            self.failed_resumptions = 0;
             self.session = Session::Foreign;
             return reason;
         }
         if !self.publishes.is_unanswered() {
-            self.vain_resumptions = 0;
+            self.failed_resumptions = 0;
         } else if by_the_broker && self.publishes.has_sent_again() {
-            self.vain_resumptions += 1;
+            self.failed_resumptions += 1;
         }
-        if self.vain_resumptions < VAIN_RESUMPTIONS {
+        if self.failed_resumptions < FAILED_RESUMPTIONS {
             return reason;
         }
-        self.vain_resumptions = 0;
+        self.failed_resumptions = 0;
         self.session = Session::Foreign;
         Reason::SessionGivenUp
     }
@@ -183,7 +183,7 @@ impl Core {
             State::Closed | State::Closing { .. } => {}
             State::Up { .. } => {
                 self.publishes.drop_queue(&Reason::ShuttingDown, events);
-                self.farewell();
+                self.publish_will();
                 encode::disconnect(self.outbox.buffer());
                 let deadline = now + DISCONNECT_TIMEOUT;
                 self.state = State::Closing { deadline };
@@ -195,7 +195,7 @@ impl Core {
 
     /// Publishes the will, because the broker drops it at DISCONNECT ([MQTT-3.14.4-3]) while its subscribers want to
     /// know of every end. QoS 1 at most, because no PUBREC can be answered any more.
-    fn farewell(&mut self) {
+    fn publish_will(&mut self) {
         let Some(will) = &self.options.will else {
             return;
         };
@@ -204,7 +204,7 @@ impl Core {
             _ => self.ids.allocate(),
         };
         let qospid = pid.map_or(QosPid::AtMostOnce, QosPid::AtLeastOnce);
-        flows::write(&mut self.outbox, false, qospid, will);
+        inflight::write(&mut self.outbox, false, qospid, will);
         if let Some(pid) = pid {
             self.ids.release(pid);
         }
@@ -236,7 +236,7 @@ impl Core {
     pub(super) fn part(&mut self, now: Instant) {
         encode::disconnect(self.outbox.buffer());
         let deadline = now + DISCONNECT_TIMEOUT;
-        self.state = State::Parting { deadline };
+        self.state = State::Disconnecting { deadline };
     }
 
     pub(super) fn parted(&mut self, now: Instant, close: bool) {

@@ -14,10 +14,10 @@ use crate::limits::{SUBSCRIBE_ACK_TIMEOUT, UNSUBACK_PATIENCE};
 use crate::topic::SubscribeFilter;
 
 /// Numbers the SUBSCRIBE requests in order, so that a SUBACK only counts for requests sent before it.
-pub(super) type Ask = u64;
+pub(super) type SubscribeSeq = u64;
 
 #[derive(Default)]
-pub(super) struct Questions {
+pub(super) struct PendingRequests {
     by_pid: BTreeMap<u16, Question>,
     /// The packets that the socket has not taken whole, and their end positions in the stream.
     writing: VecDeque<(u64, u16)>,
@@ -27,13 +27,13 @@ struct Question {
     end: u64,
     /// When the socket had taken the packet whole.
     written: Option<Instant>,
-    wish: AskedFor,
+    wish: SubscriptionPacket,
     /// A SUBSCRIBE for the filter of this UNSUBSCRIBE waits for the UNSUBACK.
     holds_back: bool,
 }
 
-pub(super) enum AskedFor {
-    Subscribe(Vec<(Ask, SubscribeFilter)>),
+pub(super) enum SubscriptionPacket {
+    Subscribe(Vec<(SubscribeSeq, SubscribeFilter)>),
     Unsubscribe(Leaving),
 }
 
@@ -45,13 +45,13 @@ pub(super) struct Leaving {
     pub(super) patience: u8,
 }
 
-impl Questions {
+impl PendingRequests {
     /// Records an encoded packet; it ends at `end` in the stream.
-    pub(super) fn ask(&mut self, pid: Pid, wish: AskedFor, end: u64) {
+    pub(super) fn ask(&mut self, pid: Pid, wish: SubscriptionPacket, end: u64) {
         let question = Question {
             end,
             written: None,
-            holds_back: matches!(wish, AskedFor::Unsubscribe(_)),
+            holds_back: matches!(wish, SubscriptionPacket::Unsubscribe(_)),
             wish,
         };
         self.writing.push_back((end, pid.get()));
@@ -83,15 +83,15 @@ impl Questions {
         &mut self,
         pid: Pid,
         codes: usize,
-    ) -> Result<Vec<(Ask, SubscribeFilter)>, ProtocolError> {
+    ) -> Result<Vec<(SubscribeSeq, SubscribeFilter)>, ProtocolError> {
         match self.by_pid.get(&pid.get()).map(|asked| &asked.wish) {
-            Some(AskedFor::Subscribe(filters)) if filters.len() == codes => {}
-            Some(AskedFor::Subscribe(_)) => return Err(ProtocolError::SubackCount),
+            Some(SubscriptionPacket::Subscribe(filters)) if filters.len() == codes => {}
+            Some(SubscriptionPacket::Subscribe(_)) => return Err(ProtocolError::SubackCount),
             // [MQTT-2.3.1-7]
             _ => return Err(ProtocolError::UnexpectedAck("SUBACK")),
         }
         match self.by_pid.remove(&pid.get()).map(|asked| asked.wish) {
-            Some(AskedFor::Subscribe(filters)) => Ok(filters),
+            Some(SubscriptionPacket::Subscribe(filters)) => Ok(filters),
             _ => Ok(Vec::new()),
         }
     }
@@ -99,7 +99,7 @@ impl Questions {
     /// UNSUBACK.
     pub(super) fn unsuback(&mut self, pid: Pid) -> Result<(), ProtocolError> {
         match self.by_pid.get(&pid.get()).map(|asked| &asked.wish) {
-            Some(AskedFor::Unsubscribe(_)) => {
+            Some(SubscriptionPacket::Unsubscribe(_)) => {
                 self.by_pid.remove(&pid.get());
                 Ok(())
             }
@@ -109,10 +109,10 @@ impl Questions {
 
     /// Handles the loss of the connection: no answer can come. Returns the open requests and their end positions in the
     /// stream.
-    pub(super) fn drain(&mut self, ids: &mut PacketIds) -> Vec<(u64, AskedFor)> {
+    pub(super) fn drain(&mut self, ids: &mut PacketIds) -> Vec<(u64, SubscriptionPacket)> {
         self.writing.clear();
-        let questions = std::mem::take(&mut self.by_pid).into_iter();
-        questions
+        let pending = std::mem::take(&mut self.by_pid).into_iter();
+        pending
             .map(|(pid, question)| {
                 if let Ok(pid) = Pid::try_from(pid) {
                     ids.release(pid);
@@ -132,8 +132,8 @@ impl Questions {
         self.by_pid
             .values()
             .flat_map(|question| match &question.wish {
-                AskedFor::Subscribe(filters) => filters.as_slice(),
-                AskedFor::Unsubscribe(_) => &[],
+                SubscriptionPacket::Subscribe(filters) => filters.as_slice(),
+                SubscriptionPacket::Unsubscribe(_) => &[],
             })
             .map(|(_, filter)| filter)
     }
@@ -141,8 +141,10 @@ impl Questions {
     /// Whether an UNSUBSCRIBE for this filter is open and still waited for.
     pub(super) fn is_leaving(&self, filter: &SubscribeFilter) -> bool {
         self.by_pid.values().any(|question| match &question.wish {
-            AskedFor::Unsubscribe(leaving) => question.holds_back && leaving.filter == *filter,
-            AskedFor::Subscribe(_) => false,
+            SubscriptionPacket::Unsubscribe(leaving) => {
+                question.holds_back && leaving.filter == *filter
+            }
+            SubscriptionPacket::Subscribe(_) => false,
         })
     }
 
@@ -155,15 +157,15 @@ impl Questions {
 
     /// When the next of these waits ends.
     pub(super) fn next_let_go(&self) -> Option<Instant> {
-        let questions = self.by_pid.values();
-        let holding = questions.filter(|question| question.holds_back);
+        let pending = self.by_pid.values();
+        let holding = pending.filter(|question| question.holds_back);
         holding.filter_map(Question::holds_until).min()
     }
 
     /// When the oldest unanswered packet counts as lost.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let questions = self.by_pid.values();
-        let written = questions.filter_map(|question| question.written).min();
+        let pending = self.by_pid.values();
+        let written = pending.filter_map(|question| question.written).min();
         written.map(|at| at + SUBSCRIBE_ACK_TIMEOUT)
     }
 }

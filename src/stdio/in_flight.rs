@@ -11,7 +11,7 @@ use super::Limits;
 use crate::local::notify::Notify;
 
 #[derive(Default)]
-pub(super) struct Load {
+pub(super) struct InFlight {
     requests: Cell<usize>,
     bytes: Cell<usize>,
     left: Notify,
@@ -19,12 +19,12 @@ pub(super) struct Load {
 
 /// The share of the load that some requests hold.
 pub(super) struct Permit {
-    load: Rc<Load>,
+    in_flight: Rc<InFlight>,
     requests: usize,
     bytes: usize,
 }
 
-impl Load {
+impl InFlight {
     pub(super) fn requests(&self) -> usize {
         self.requests.get()
     }
@@ -40,9 +40,9 @@ impl Load {
     pub(super) fn enter(self: &Rc<Self>, requests: usize, bytes: usize) -> Permit {
         self.requests.set(self.requests.get() + requests);
         self.bytes.set(self.bytes.get() + bytes);
-        let load = self.clone();
+        let in_flight = self.clone();
         Permit {
-            load,
+            in_flight,
             requests,
             bytes,
         }
@@ -61,9 +61,11 @@ impl Load {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let load = &self.load;
-        load.requests.set(load.requests.get() - self.requests);
-        load.bytes.set(load.bytes.get() - self.bytes);
-        load.left.notify();
+        let in_flight = &self.in_flight;
+        in_flight
+            .requests
+            .set(in_flight.requests.get() - self.requests);
+        in_flight.bytes.set(in_flight.bytes.get() - self.bytes);
+        in_flight.left.notify();
     }
 }

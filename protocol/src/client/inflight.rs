@@ -17,8 +17,8 @@ use crate::message::Message;
 use crate::outbox::Outbox;
 
 #[derive(Default)]
-pub(super) struct Flows {
-    by_pid: HashMap<Pid, Flow>,
+pub(super) struct Inflight {
+    by_pid: HashMap<Pid, InflightPublish>,
     /// The flows to be sent again in a resumed session, oldest first ([MQTT-4.6.0-1]).
     resend: VecDeque<Pid>,
     /// The stream position where the last packet sent again ends.
@@ -33,7 +33,7 @@ pub(super) struct Flows {
     trial: Trial,
 }
 
-pub(super) struct Flow {
+pub(super) struct InflightPublish {
     /// `None` after the caller has cancelled or timed out.
     pub(super) ticket: Option<Ticket>,
     pub(super) deadline: Option<Instant>,
@@ -54,7 +54,7 @@ pub(super) enum Step {
 /// The effect of an acknowledgement.
 pub(super) enum Acked {
     /// The flow ended; the broker has the message.
-    Done(Flow),
+    Done(InflightPublish),
     /// The flow continues; its payload of so many bytes was freed.
     Next(usize),
     /// No flow has this identifier; a late duplicate is legal after a resumption.
@@ -63,7 +63,7 @@ pub(super) enum Acked {
     Wrong,
 }
 
-impl Flows {
+impl Inflight {
     pub(super) fn len(&self) -> usize {
         self.by_pid.len()
     }
@@ -80,7 +80,7 @@ impl Flows {
     }
 
     /// Starts a flow: the socket took a whole PUBLISH.
-    pub(super) fn begin(&mut self, now: Instant, pid: Pid, flow: Flow) {
+    pub(super) fn begin(&mut self, now: Instant, pid: Pid, flow: InflightPublish) {
         self.by_pid.insert(pid, flow);
         self.waiting_since.get_or_insert(now);
     }
@@ -200,7 +200,11 @@ impl Flows {
 
     /// Handles the loss of the connection; `by_the_broker` when there is no other explanation. Removes the flow that
     /// has ended every connection.
-    pub(super) fn convict(&mut self, now: Instant, by_the_broker: bool) -> Option<(Pid, Flow)> {
+    pub(super) fn convict(
+        &mut self,
+        now: Instant,
+        by_the_broker: bool,
+    ) -> Option<(Pid, InflightPublish)> {
         let pid = self.trial.connection_ended(now, by_the_broker)?;
         Some((pid, self.by_pid.remove(&pid)?))
     }
@@ -233,20 +237,20 @@ impl Flows {
     }
 
     /// Removes all flows, in order.
-    pub(super) fn drain(&mut self) -> Vec<(Pid, Flow)> {
+    pub(super) fn drain(&mut self) -> Vec<(Pid, InflightPublish)> {
         self.disconnected();
         self.trial = Trial::default();
         let order = self.in_order();
-        let flows = order.into_iter();
-        flows
+        let inflight = order.into_iter();
+        inflight
             .filter_map(|pid| Some((pid, self.by_pid.remove(&pid)?)))
             .collect()
     }
 
     /// Removes the ticket from its flow, which continues without it. Returns the publish's deadline.
     pub(super) fn forget(&mut self, ticket: Ticket) -> Option<Option<Instant>> {
-        let mut flows = self.by_pid.values_mut();
-        let flow = flows.find(|flow| flow.ticket == Some(ticket))?;
+        let mut inflight = self.by_pid.values_mut();
+        let flow = inflight.find(|flow| flow.ticket == Some(ticket))?;
         flow.ticket = None;
         Some(flow.deadline.take())
     }
@@ -258,7 +262,7 @@ impl Flows {
 
     /// PUBRELs first, because they were sent before the PUBLISHes that are still unacknowledged.
     fn in_order(&self) -> Vec<Pid> {
-        let mut flows: Vec<(bool, u64, Pid)> = self
+        let mut inflight: Vec<(bool, u64, Pid)> = self
             .by_pid
             .iter()
             .map(|(pid, flow)| {
@@ -266,8 +270,8 @@ impl Flows {
                 (is_publish, flow.order, *pid)
             })
             .collect();
-        flows.sort_unstable();
-        flows.into_iter().map(|(.., pid)| pid).collect()
+        inflight.sort_unstable();
+        inflight.into_iter().map(|(.., pid)| pid).collect()
     }
 }
 
