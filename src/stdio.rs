@@ -36,12 +36,12 @@ use outbox::Outbox;
 
 /// What one client may ask of us at a time.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct StdioLimits {
     /// Longest line read, in bytes. A longer one is answered with an error and skipped in constant
     /// memory. Default 4 MiB.
     pub line_bytes: usize,
     /// Most requests in flight, that is, accepted and not yet answered *and written*. At the limit
-    /// reading pauses for [`patience`](Limits::patience). Default 1024.
+    /// reading pauses for [`patience`](StdioLimits::patience). Default 1024.
     pub requests: usize,
     /// Most bytes of lines of requests in flight; one request is always admitted. Default 16 MiB.
     pub request_bytes: usize,
@@ -78,7 +78,7 @@ pub enum Ending {
 pub async fn serve(
     engine: Engine,
     executor: Rc<LocalExecutor<'static>>,
-    limits: Limits,
+    limits: StdioLimits,
     stop: impl Future<Output = ()>,
     cut: impl FnOnce(),
 ) -> Ending {
@@ -98,7 +98,7 @@ pub async fn serve_on(
     output: OwnedFd,
     engine: Engine,
     executor: Rc<LocalExecutor<'static>>,
-    limits: Limits,
+    limits: StdioLimits,
     stop: impl Future<Output = ()>,
     cut: impl FnOnce(),
 ) -> Ending {
@@ -155,7 +155,7 @@ pub async fn serve_on(
 struct StdioServer {
     engine: Engine,
     executor: Rc<LocalExecutor<'static>>,
-    limits: Limits,
+    limits: StdioLimits,
     session: Rc<Session>,
     sink: ClientSink,
     outbox: Rc<Outbox>,
@@ -176,7 +176,11 @@ struct RunningCalls {
 struct DropCalls(Rc<RunningCalls>);
 
 impl StdioServer {
-    fn new(engine: Engine, executor: Rc<LocalExecutor<'static>>, limits: Limits) -> StdioServer {
+    fn new(
+        engine: Engine,
+        executor: Rc<LocalExecutor<'static>>,
+        limits: StdioLimits,
+    ) -> StdioServer {
         let outbox = Rc::<Outbox>::default();
         let (sink, brink) = (outbox.clone(), outbox.clone());
         let sink = ClientSink::shared(move |text| sink.offer(text, limits.output_bytes))
@@ -300,9 +304,9 @@ impl Drop for DropCalls {
     }
 }
 
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
+impl Default for StdioLimits {
+    fn default() -> StdioLimits {
+        StdioLimits {
             line_bytes: 4 << 20,
             requests: 1024,
             request_bytes: 16 << 20,

@@ -35,7 +35,7 @@ pub(crate) fn parse(bytes: &[u8], report: &Report) -> Option<Value> {
 
 fn read(text: &str, report: &Report) -> Result<Value, String> {
     let mut json = serde_json::Deserializer::from_str(text);
-    let place = Place {
+    let place = ValuePath {
         path: String::new(),
         report,
     };
@@ -46,12 +46,12 @@ fn read(text: &str, report: &Report) -> Result<Value, String> {
 }
 
 /// The position in the document during parsing.
-struct Place<'a> {
+struct ValuePath<'a> {
     path: String,
     report: &'a Report,
 }
 
-impl<'de> DeserializeSeed<'de> for Place<'_> {
+impl<'de> DeserializeSeed<'de> for ValuePath<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -59,7 +59,7 @@ impl<'de> DeserializeSeed<'de> for Place<'_> {
     }
 }
 
-impl<'de> Visitor<'de> for Place<'_> {
+impl<'de> Visitor<'de> for ValuePath<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for Place<'_> {
         let mut list = Vec::new();
         loop {
             let path = format!("{}[{}]", self.path, list.len());
-            match items.next_element_seed(Place {
+            match items.next_element_seed(ValuePath {
                 path,
                 report: self.report,
             })? {
@@ -114,7 +114,7 @@ impl<'de> Visitor<'de> for Place<'_> {
                     "the key is given more than once, the last value is used",
                 );
             }
-            let value = entries.next_value_seed(Place {
+            let value = entries.next_value_seed(ValuePath {
                 path,
                 report: self.report,
             })?;

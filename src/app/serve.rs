@@ -85,8 +85,8 @@ async fn serve_stdio(
     }
     let stop = signals::stop(executor, None)?;
     let app = App::open(&mut config, executor, Places::alone)?;
-    let usual = stdio::Limits::default();
-    let limits = stdio::Limits {
+    let usual = stdio::StdioLimits::default();
+    let limits = stdio::StdioLimits {
         line_bytes: config.limits.line_bytes,
         requests: config.limits.requests,
         request_bytes: config.limits.request_bytes,

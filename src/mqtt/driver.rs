@@ -30,7 +30,7 @@ use super::client::{CallId, Client, ClientRequest, DriverEnd, Shared};
 use super::inbox::InboxLimits;
 use super::state::Status;
 use super::too_large::TooLarge;
-use super::transport::{self, Stream, Target};
+use super::transport::{self, BrokerStream, Target};
 
 /// Creates a handle to the broker at `target`, and the future that connects, reconnects, and ends when the handle is
 /// shut down. `seed` spreads reconnects over time.
@@ -53,7 +53,7 @@ async fn run(options: Options, target: Target, end: DriverEnd, seed: u64) {
         shared: end.shared,
         requests: Box::pin(end.requests),
         cancelled: Box::pin(end.cancelled),
-        socket: Socket::None,
+        socket: SocketState::None,
         timer: None,
         wait: None,
         calls: Calls::default(),
@@ -88,7 +88,7 @@ struct Driver {
     shared: Rc<Shared>,
     requests: Pin<Box<Receiver<ClientRequest>>>,
     cancelled: Pin<Box<Receiver<CallId>>>,
-    socket: Socket,
+    socket: SocketState,
     /// Fires at `wait` or earlier; a later deadline does not re-arm the timer.
     timer: Option<(Instant, Timer)>,
     wait: Option<Instant>,
@@ -104,10 +104,10 @@ struct Driver {
     leaving: Option<Async<TcpStream>>,
 }
 
-enum Socket {
+enum SocketState {
     None,
-    Opening(BoxedLocal<Result<Stream, String>>),
-    Open(Stream),
+    Opening(BoxedLocal<Result<BrokerStream, String>>),
+    Open(BrokerStream),
 }
 
 impl Driver {
@@ -169,29 +169,29 @@ impl Driver {
 
     fn open_or_read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         match &mut self.socket {
-            Socket::None => false,
-            Socket::Opening(opening) => {
+            SocketState::None => false,
+            SocketState::Opening(opening) => {
                 let Poll::Ready(opened) = opening.as_mut().poll(cx) else {
                     return false;
                 };
                 match opened {
                     Ok(stream) => {
-                        self.socket = Socket::Open(stream);
+                        self.socket = SocketState::Open(stream);
                         self.client.handle_connected(now);
                     }
                     Err(words) => {
-                        self.socket = Socket::None;
+                        self.socket = SocketState::None;
                         self.client.handle_connect_failed(now, words);
                     }
                 }
                 true
             }
-            Socket::Open(_) => self.read(now, cx),
+            SocketState::Open(_) => self.read(now, cx),
         }
     }
 
     fn read(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        let Socket::Open(socket) = &mut self.socket else {
+        let SocketState::Open(socket) = &mut self.socket else {
             return false;
         };
         if !self.client.wants_bytes() || self.coalescer.holds(cx) {
@@ -219,20 +219,20 @@ impl Driver {
     /// Lets the system acknowledge the received bytes, unless a write has carried the acknowledgement.
     fn acknowledge(&mut self) {
         if std::mem::take(&mut self.owes_acknowledgement) {
-            if let Socket::Open(socket) = &self.socket {
+            if let SocketState::Open(socket) = &self.socket {
                 socket.acknowledge_now();
             }
         }
     }
 
     fn closed(&mut self, now: Instant, words: String) {
-        self.socket = Socket::None;
+        self.socket = SocketState::None;
         self.client.handle_closed(now, words);
     }
 
     fn write(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         let mut moved = false;
-        while let Socket::Open(socket) = &mut self.socket {
+        while let SocketState::Open(socket) = &mut self.socket {
             let outgoing = self.client.outgoing();
             if outgoing.is_empty() && !socket.wants_write() {
                 break;
@@ -260,11 +260,12 @@ impl Driver {
                 Output::Connect => {
                     self.leaving = None;
                     let opening = transport::open(self.target.clone());
-                    self.socket = Socket::Opening(Box::pin(opening));
+                    self.socket = SocketState::Opening(Box::pin(opening));
                     moved = true;
                 }
                 Output::Close => {
-                    if let Socket::Open(socket) = std::mem::replace(&mut self.socket, Socket::None)
+                    if let SocketState::Open(socket) =
+                        std::mem::replace(&mut self.socket, SocketState::None)
                     {
                         self.leaving = Some(socket.close());
                     }
@@ -308,7 +309,7 @@ impl Driver {
             Event::Listening { ticket, .. } => self.calls.listening_now(ticket),
             Event::ListenRefused { ticket, reason } => self.calls.refused(ticket, reason),
             Event::Connected { session_present } => {
-                if let Socket::Open(socket) = &self.socket {
+                if let SocketState::Open(socket) = &self.socket {
                     let protocol = socket.protocol();
                     self.log.up(&self.target, protocol, session_present);
                 }

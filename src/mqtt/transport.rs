@@ -12,9 +12,9 @@ use async_io::{Async, Timer};
 use mcpmqtt_protocol::topic::Shown;
 use smol::future;
 
-pub(crate) use self::stream::Stream;
-use self::tls::Session;
+pub(crate) use self::stream::BrokerStream;
 pub use self::tls::Tls;
+use self::tls::TlsStream;
 use crate::io_error;
 
 /// The address of the broker and the settings of the connection.
@@ -56,13 +56,13 @@ impl Target {
 ///
 /// # Errors
 /// A sentence that names the address and the cause.
-pub(crate) async fn open(target: Target) -> Result<Stream, String> {
+pub(crate) async fn open(target: Target) -> Result<BrokerStream, String> {
     let socket = reach(&target).await?;
     let Some(tls) = &target.tls else {
-        return Ok(Stream::Plain(socket));
+        return Ok(BrokerStream::Plain(socket));
     };
-    match Session::open(tls, socket).await {
-        Ok(session) => Ok(Stream::Tls(Box::new(session))),
+    match TlsStream::open(tls, socket).await {
+        Ok(session) => Ok(BrokerStream::Tls(Box::new(session))),
         Err(why) => Err(format!(
             "cannot connect to the broker at {}: {why}",
             target.shown()

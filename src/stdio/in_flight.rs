@@ -7,7 +7,7 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::Limits;
+use super::StdioLimits;
 use crate::local::notify::Notify;
 
 #[derive(Default)]
@@ -31,7 +31,7 @@ impl InFlight {
 
     /// Whether so much more may enter. When nothing is in flight anything may, so that no limit
     /// makes a request impossible.
-    pub(super) fn has_room(&self, requests: usize, bytes: usize, limits: &Limits) -> bool {
+    pub(super) fn has_room(&self, requests: usize, bytes: usize, limits: &StdioLimits) -> bool {
         let fits = self.requests.get() + requests <= limits.requests
             && self.bytes.get() + bytes <= limits.request_bytes;
         fits || self.requests.get() == 0

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::time::{Duration, Instant};
 
-use mcpmqtt::stdio::{Ending, Limits};
+use mcpmqtt::stdio::{Ending, StdioLimits};
 use serde_json::{Value, json};
 
 use crate::common::messages::{modern, request};
@@ -137,7 +137,7 @@ fn an_id_in_flight_is_not_taken_twice() {
 #[test]
 fn a_line_over_the_cap_is_answered_and_skipped() {
     dialogue(|executor| async move {
-        let limits = Limits {
+        let limits = StdioLimits {
             line_bytes: 1000,
             ..limits()
         };
@@ -240,7 +240,7 @@ fn a_batch_is_one_line_in_the_one_version_that_has_them() {
 #[test]
 fn at_the_limit_calls_are_refused_and_the_rest_is_served() {
     dialogue(|executor| async move {
-        let limits = Limits {
+        let limits = StdioLimits {
             requests: 2,
             patience: Duration::from_millis(20),
             ..limits()
@@ -279,7 +279,7 @@ fn at_the_limit_calls_are_refused_and_the_rest_is_served() {
 #[test]
 fn a_call_waits_for_room_that_comes_in_time() {
     dialogue(|executor| async move {
-        let limits = Limits {
+        let limits = StdioLimits {
             request_bytes: 300,
             ..limits()
         };
@@ -297,7 +297,7 @@ fn a_call_waits_for_room_that_comes_in_time() {
 #[test]
 fn a_client_that_does_not_read_is_not_read_either() {
     dialogue(|executor| async move {
-        let limits = Limits {
+        let limits = StdioLimits {
             output_bytes: 100_000,
             ..limits()
         };
@@ -345,7 +345,7 @@ fn the_end_of_input_lets_calls_finish() {
 #[test]
 fn the_end_of_input_has_calls_that_do_not_finish_answered_with_an_error() {
     dialogue(|executor| async move {
-        let limits = Limits {
+        let limits = StdioLimits {
             drain: Duration::from_millis(50),
             ..limits()
         };
@@ -373,7 +373,7 @@ fn the_end_of_input_has_calls_that_do_not_finish_answered_with_an_error() {
 #[test]
 fn a_stop_cuts_the_time_after_the_end_of_input_short() {
     dialogue(|executor| async move {
-        let limits = Limits {
+        let limits = StdioLimits {
             grace: Duration::from_millis(50),
             ..limits()
         };
@@ -394,7 +394,7 @@ fn a_stop_cuts_the_time_after_the_end_of_input_short() {
 fn with_nothing_in_flight_the_end_is_at_once() {
     dialogue(|executor| async move {
         // Whoever waited for the grace would not end in this test's time.
-        let limits = Limits {
+        let limits = StdioLimits {
             grace: Duration::from_secs(3600),
             ..limits()
         };

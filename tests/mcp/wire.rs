@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_io::{Async, Timer};
 use mcpmqtt::mcp::Engine;
-use mcpmqtt::stdio::{Ending, Limits, serve_on};
+use mcpmqtt::stdio::{Ending, StdioLimits, serve_on};
 use serde_json::Value;
 use smol::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use smol::{LocalExecutor, Task, future};
@@ -26,13 +26,13 @@ pub struct Wire {
     serving: Task<Ending>,
 }
 
-/// Limits that no test comes near unless it means to.
-pub fn limits() -> Limits {
-    Limits {
+/// StdioLimits that no test comes near unless it means to.
+pub fn limits() -> StdioLimits {
+    StdioLimits {
         drain: Duration::from_secs(30),
         grace: Duration::from_secs(30),
         patience: Duration::from_secs(30),
-        ..Limits::default()
+        ..StdioLimits::default()
     }
 }
 
@@ -48,7 +48,7 @@ pub fn dialogue<F: Future<Output = ()>>(test: impl FnOnce(Rc<LocalExecutor<'stat
 
 impl Wire {
     /// A server on a pair of pipes.
-    pub fn open(executor: &Rc<LocalExecutor<'static>>, limits: Limits) -> Wire {
+    pub fn open(executor: &Rc<LocalExecutor<'static>>, limits: StdioLimits) -> Wire {
         let (input, to) = pipe();
         let (from, output) = pipe();
         Wire::on(executor, limits, input, output, Some(to), Some(from))
@@ -68,7 +68,7 @@ impl Wire {
     /// A server on these descriptors.
     pub fn on(
         executor: &Rc<LocalExecutor<'static>>,
-        limits: Limits,
+        limits: StdioLimits,
         input: OwnedFd,
         output: OwnedFd,
         to: Option<OwnedFd>,
@@ -84,7 +84,7 @@ impl Wire {
 
     fn between(
         executor: &Rc<LocalExecutor<'static>>,
-        limits: Limits,
+        limits: StdioLimits,
         (input, output, to, from): (OwnedFd, OwnedFd, Option<OwnedFd>, Option<OwnedFd>),
         (engine, gate): (Engine, async_channel::Sender<()>),
     ) -> Wire {

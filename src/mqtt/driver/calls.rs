@@ -17,10 +17,10 @@ use crate::mqtt::too_large::TooLarge;
 #[derive(Default)]
 pub(super) struct Calls {
     publishes: HashMap<Ticket, (CallId, oneshot::Sender<Result<Outcome, PublishError>>)>,
-    listeners: HashMap<Ticket, Listening>,
+    listeners: HashMap<Ticket, OpenListener>,
 }
 
-struct Listening {
+struct OpenListener {
     id: CallId,
     inbox: Rc<InboxSender>,
     /// Present until the broker has granted the filter.
@@ -58,7 +58,7 @@ impl Calls {
                 Ok(ticket) => {
                     let reply = Some(reply);
                     self.listeners
-                        .insert(ticket, Listening { id, inbox, reply });
+                        .insert(ticket, OpenListener { id, inbox, reply });
                 }
                 Err(error) => reply.send(Err(ListenFailure::Refused(error))),
             },

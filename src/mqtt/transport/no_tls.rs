@@ -23,9 +23,9 @@ impl Tls {
     }
 }
 
-pub(crate) enum Session {}
+pub(crate) enum TlsStream {}
 
-impl Session {
+impl TlsStream {
     pub(crate) async fn open(tls: &Tls, _: Async<TcpStream>) -> Result<Self, String> {
         match *tls {}
     }

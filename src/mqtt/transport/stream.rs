@@ -6,16 +6,16 @@ use std::task::{Context, Poll, ready};
 
 use async_io::Async;
 
-use super::tls::Session;
+use super::tls::TlsStream;
 use crate::io_error::describe;
 
 /// An open connection. Its errors are sentences.
-pub(crate) enum Stream {
+pub(crate) enum BrokerStream {
     Plain(Async<TcpStream>),
-    Tls(Box<Session>),
+    Tls(Box<TlsStream>),
 }
 
-impl Stream {
+impl BrokerStream {
     /// Reads into `buffer`; 0 is the end of the stream. The socket is read only when the reactor has reported it
     /// readable: a read in every turn would cost a system call each.
     pub(crate) fn poll_read(

@@ -19,7 +19,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 
 use self::certificate::Certificate;
-pub(crate) use self::session::Session;
+pub(crate) use self::session::TlsStream;
 use self::verifier::Verifier;
 use crate::pem::Files;
 

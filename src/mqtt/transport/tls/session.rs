@@ -13,7 +13,7 @@ use rustls::{ClientConnection, Error, ProtocolVersion};
 use super::{Tls, words};
 use crate::io_error::describe;
 
-pub(crate) struct Session {
+pub(crate) struct TlsStream {
     socket: Async<TcpStream>,
     tls: ClientConnection,
     /// The number of plain bytes that are encrypted but not completely taken by the socket.
@@ -21,7 +21,7 @@ pub(crate) struct Session {
     has_certificate: bool,
 }
 
-impl Session {
+impl TlsStream {
     /// Performs the TLS handshake on a connected socket.
     pub(crate) async fn open(tls: &Tls, socket: Async<TcpStream>) -> Result<Self, String> {
         let connection = ClientConnection::new(tls.config.clone(), tls.name.clone());
