@@ -88,15 +88,15 @@ impl Access {
         listen: Listen,
     ) -> Result<Reader, Denied> {
         let may_subscribe = |policy: &Policy| policy.may_subscribe(&listen.filter);
-        may_subscribe(&self.policy.current()).map_err(Denied::Policy)?;
-        let place = self
-            .listeners
-            .enter(caller.id())
-            .map_err(Denied::Listeners)?;
-        let listening = self.client.listen(listen.clone());
-        let listening = self.policy.while_permitted(may_subscribe, listening);
-        let inbox = listening.await?;
-        let inbox = inbox.map_err(|failure| Denied::subscribe(&failure))?;
+        let subscribing = async {
+            let place = self.listeners.enter(caller.id());
+            let place = place.map_err(Denied::Listeners)?;
+            let inbox = self.client.listen(listen.clone()).await;
+            let inbox = inbox.map_err(|failure| Denied::subscribe(&failure))?;
+            Ok((place, inbox))
+        };
+        let subscribed = self.policy.while_permitted(may_subscribe, subscribing);
+        let (place, inbox) = subscribed.await??;
         Ok(self.reader(listen, inbox).with_place(place))
     }
 

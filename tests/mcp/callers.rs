@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use mcpmqtt::mcp::catalog::{Body, Catalog, Instructions, ReadError, Watcher};
-use mcpmqtt::mcp::{Caller, Engine, Notifier, Principal, Session, WatchGuard};
+use mcpmqtt::mcp::{Caller, Engine, Notifier, Principal, Received, Session, WatchGuard};
 use serde_json::{Value, json};
 
 use crate::common::engine::{catalog, contents, resource};
@@ -194,4 +194,50 @@ fn each_subscriber_needs_the_permission_and_loses_it_alone() {
     notifier.resource_updated("test://guarded");
     assert_eq!((peer.heard().len(), stranger.heard().len()), (1, 0));
     assert_eq!(stranger.ask(&subscribe)["error"]["message"], "you may not");
+}
+
+/// Between the permission for one resource of a stream and the stream's first notification others are waited for.
+#[test]
+fn what_is_withdrawn_from_one_caller_while_its_stream_is_set_up_is_not_honoured() {
+    let (closed, started) = (Rc::new(Cell::new(false)), Rc::default());
+    let (open, gate) = async_channel::bounded::<()>(1);
+    let mut notifier = Notifier::default();
+    let peer = Peer::of(engine(|catalog| {
+        guarded(&closed, &started)(catalog);
+        let mut slow = resource("test://slow", |uri| {
+            Ok(vec![contents(uri, Body::Text("now".into()))])
+        });
+        slow.watcher = Some(Watcher::new(move |_| {
+            let gate = gate.clone();
+            Box::pin(async move {
+                let _ = gate.recv().await;
+                Ok(WatchGuard::new(()))
+            })
+        }));
+        catalog.resources.push(slow);
+        notifier = catalog.notifier.clone();
+    }));
+    let stranger = another(&peer, "stranger");
+    peer.session.attach(peer.outlet.clone());
+    peer.shake_hands("2025-11-25", json!({}));
+    let subscribe = request(1, "resources/subscribe", json!({"uri": "test://guarded"}));
+    assert_eq!(peer.ask(&subscribe)["result"], json!({}));
+
+    let wishes = json!({"resourceSubscriptions": ["test://guarded", "test://slow"]});
+    let listen = modern(1, "subscriptions/listen", json!({"notifications": wishes}));
+    let Received::Call(call) = stranger.receive(listen.to_string().as_bytes()) else {
+        panic!("no call");
+    };
+    let executor = smol::LocalExecutor::new();
+    let _listening = executor.spawn(call.run());
+    while executor.try_tick() {}
+    closed.set(true);
+    notifier.withdraw(|uri, caller| uri == "test://guarded" && caller.name() == "stranger");
+    open.try_send(()).unwrap();
+    while executor.try_tick() {}
+    let told = stranger.heard();
+    let honoured = &told[0]["params"]["notifications"]["resourceSubscriptions"];
+    assert_eq!(*honoured, json!(["test://slow"]));
+    notifier.resource_updated("test://guarded");
+    assert_eq!((peer.heard().len(), stranger.heard().len()), (1, 0));
 }

@@ -47,18 +47,23 @@ type Start = Box<dyn Fn(String) -> BoxedLocal<Result<WatchGuard, ReadError>>>;
 pub(in crate::mcp) struct WatchedResource {
     uri: Rc<str>,
     watch: OnceCell<WatchGuard>,
-    /// Set when the resource can no longer be watched: the reason.
-    over: RefCell<Option<ReadError>>,
     /// The place of the first subscriber. A resource that never changes takes none.
     place: RefCell<Option<Place>>,
     /// The subscribers in the order of their subscriptions.
-    listeners: RefCell<Vec<Caller>>,
+    listeners: RefCell<Vec<Rc<Listener>>>,
+}
+
+/// One subscriber of a watched resource.
+struct Listener {
+    caller: Caller,
+    /// Set when the subscription is over: the reason.
+    over: RefCell<Option<ReadError>>,
 }
 
 /// A caller's subscription to a resource, until dropped.
 pub(in crate::mcp) struct Listening {
     watched: Rc<WatchedResource>,
-    caller: Caller,
+    listener: Rc<Listener>,
 }
 
 #[derive(Debug)]
@@ -108,21 +113,15 @@ impl Notifier {
     /// and the watcher permits it. A `subscriptions/listen` stream that loses a resource ends, so that its client can
     /// ask which resources it may still watch.
     pub fn withdraw(&self, is_withdrawn: impl Fn(&str, &Caller) -> bool) {
-        let mut gone = Vec::new();
+        let why = ReadError::Refused("it may not be read any more".into());
         self.0.watched.borrow_mut().retain(|uri, watched| {
             let Some(watched) = watched.upgrade() else {
                 return false;
             };
-            let mut left = watched.listeners.borrow().clone();
-            left.retain(|caller| !is_withdrawn(uri, caller));
-            if left.is_empty() {
-                gone.push(Rc::clone(&watched));
-            }
-            !left.is_empty()
+            watched.end(&why, |caller| is_withdrawn(uri, caller));
+            watched.has_listeners()
         });
-        let text = "it may not be read any more";
-        self.end_watches(&gone, &ReadError::Refused(text.into()));
-        self.end_those_without(|listening| is_withdrawn(&listening.watched.uri, &listening.caller));
+        self.drop_ended();
     }
 
     /// Ends the watch of a resource for the reason `why`. Subscribers get a change notification, because reading the
@@ -131,20 +130,14 @@ impl Notifier {
         let gone = self.0.watched.borrow_mut().remove(uri);
         if let Some(watched) = gone.and_then(|gone| gone.upgrade()) {
             self.resource_updated(uri);
-            self.end_watches(&[watched], &ReadError::Failed(why.to_owned()));
+            watched.end(&ReadError::Failed(why.to_owned()), |_| true);
+            self.drop_ended();
         }
     }
 
-    fn end_watches(&self, gone: &[Rc<WatchedResource>], why: &ReadError) {
-        for watched in gone {
-            watched.over.replace(Some(why.clone()));
-        }
-        self.end_those_without(|listening| listening.watched.over.borrow().is_some());
-    }
-
-    fn end_those_without(&self, is_lost: impl Fn(&Listening) -> bool) {
+    fn drop_ended(&self) {
         for subscriber in self.subscribers() {
-            if subscriber.drop_those(&is_lost) {
+            if subscriber.drop_ended() {
                 subscriber.end();
             }
         }
@@ -200,10 +193,9 @@ impl Notifier {
                 .watch
                 .get_or_try_init(|| (watcher.start)(uri.to_owned()))
                 .await?;
-            // The permission may have been withdrawn while the watch was set up.
-            (watcher.permits)(uri, caller)?;
         }
-        let over = watched.over.borrow().clone();
+        // The subscription may have ended while the watch was set up.
+        let over = listening.listener.over.borrow().clone();
         over.map_or(Ok(listening), Err)
     }
 
@@ -230,7 +222,6 @@ impl Notifier {
         let watched = Rc::new(WatchedResource {
             uri: uri.into(),
             watch: OnceCell::new(),
-            over: RefCell::default(),
             place: RefCell::new(place),
             listeners: RefCell::default(),
         });
@@ -265,11 +256,36 @@ impl Notifier {
 
 impl WatchedResource {
     fn listened_to_by(self: &Rc<Self>, caller: &Caller) -> Listening {
-        self.listeners.borrow_mut().push(caller.clone());
+        let listener = Rc::new(Listener {
+            caller: caller.clone(),
+            over: RefCell::default(),
+        });
+        self.listeners.borrow_mut().push(Rc::clone(&listener));
         Listening {
             watched: Rc::clone(self),
-            caller: caller.clone(),
+            listener,
         }
+    }
+
+    /// Ends the subscriptions of these callers for the reason `why`.
+    fn end(&self, why: &ReadError, whose: impl Fn(&Caller) -> bool) {
+        for listener in &*self.listeners.borrow() {
+            if whose(&listener.caller) {
+                listener.over.replace(Some(why.clone()));
+            }
+        }
+    }
+
+    /// Whether a subscription has not ended.
+    fn has_listeners(&self) -> bool {
+        let listeners = self.listeners.borrow();
+        listeners.iter().any(|it| it.over.borrow().is_none())
+    }
+}
+
+impl Listening {
+    fn is_over(&self) -> bool {
+        self.listener.over.borrow().is_some()
     }
 }
 
@@ -281,16 +297,13 @@ impl Drop for Listening {
             place, listeners, ..
         } = &*self.watched;
         let mut listeners = listeners.borrow_mut();
-        let own = self.caller.id();
-        let is_own = |it: &Caller| it.id() == own;
-        if let Some(at) = listeners.iter().position(is_own) {
-            listeners.remove(at);
-        }
+        listeners.retain(|it| !Rc::ptr_eq(it, &self.listener));
+        let own = self.listener.caller.id();
         let mut place = place.borrow_mut();
         let paid = place.as_mut().filter(|it| it.caller() == own);
         if let (Some(place), Some(next)) = (paid, listeners.first()) {
-            if !listeners.iter().any(is_own) {
-                place.pass_to(next.id());
+            if !listeners.iter().any(|it| it.caller.id() == own) {
+                place.pass_to(next.caller.id());
             }
         }
     }
@@ -307,8 +320,7 @@ impl Watcher {
         }
     }
 
-    /// Sets the function that decides who may watch which URI. It is asked for every subscriber, before and after the
-    /// watch is set up.
+    /// Sets the function that decides who may watch which URI. It is asked for every subscriber.
     #[must_use]
     pub fn permitting(
         self,

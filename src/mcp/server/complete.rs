@@ -10,7 +10,7 @@ use crate::mcp::jsonrpc::message::{Params, RpcError};
 impl Methods {
     pub(in crate::mcp) fn complete(
         &self,
-        caller: &AdmittedRequest<'_>,
+        request: &AdmittedRequest<'_>,
         mut params: Params,
     ) -> Result<Vec<u8>, RpcError> {
         let completer = self.completer(take_object(&mut params, "ref")?)?;
@@ -25,11 +25,13 @@ impl Methods {
                 Some(Value::Object(settled)) => settled,
                 _ => Map::new(),
             },
-            caller: caller.caller.clone(),
+            caller: request.caller.clone(),
         };
         let values = completer.map(|suggest| suggest(&completing));
         let values = values.unwrap_or_default();
-        Ok(self.results.completion(&caller.id, caller.version, values))
+        Ok(self
+            .results
+            .completion(&request.id, request.version, values))
     }
 
     /// The completer of the prompt or template that `reference` names; `None` when it has no completer.

@@ -163,7 +163,7 @@ impl Engine {
             let text = "a request with this `id` is still in flight";
             return Err(RpcError::new(INVALID_REQUEST, text).about(Some(id)));
         }
-        let caller = match AdmittedRequest::admit(
+        let admitted = match AdmittedRequest::admit(
             session,
             &id,
             &method,
@@ -171,11 +171,11 @@ impl Engine {
             sink,
             &self.0.capabilities,
         ) {
-            Ok(caller) => caller,
+            Ok(admitted) => admitted,
             Err(error) => return Err(error.about(Some(id))),
         };
         let failed = |error| Part::Done(response::failure(Some(&id), &error, false));
-        Ok(self.0.dispatch(caller, params).unwrap_or_else(failed))
+        Ok(self.0.dispatch(admitted, params).unwrap_or_else(failed))
     }
 }
 

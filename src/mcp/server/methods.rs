@@ -87,32 +87,32 @@ impl Methods {
     /// The request was admitted, but its parameters are wrong.
     pub(in crate::mcp) fn dispatch(
         self: &Rc<Self>,
-        caller: AdmittedRequest<'_>,
+        request: AdmittedRequest<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
-        let id = &caller.id;
-        let text = match caller.method {
-            Method::Discover => response::success(id, &self.results.discover(&caller.caller)),
+        let id = &request.id;
+        let text = match request.method {
+            Method::Discover => response::success(id, &self.results.discover(&request.caller)),
             Method::Initialize => {
                 let version = handshake::negotiate(&params)?;
-                self.begin(&caller, version, &params);
-                let caller = &caller.session.caller(None);
+                self.begin(&request, version, &params);
+                let caller = &request.session.caller(None);
                 response::success(id, &self.results.initialize(version, caller))
             }
             Method::Ping => response::success(id, &json!({})),
             Method::List(which) => {
                 first_page(&params)?;
-                let (catalog, by) = (&self.catalog, &caller.caller);
-                self.results.list(id, which, caller.version, catalog, by)
+                let (catalog, by) = (&self.catalog, &request.caller);
+                self.results.list(id, which, request.version, catalog, by)
             }
-            Method::CallTool => return self.call_tool(caller, params),
-            Method::ReadResource => return self.read_resource(caller, params),
-            Method::GetPrompt => return self.get_prompt(caller, params),
-            Method::Complete => self.complete(&caller, params)?,
-            Method::Listen => return self.listen(caller, params),
-            Method::Subscribe => return self.subscribe(caller, params),
+            Method::CallTool => return self.call_tool(request, params),
+            Method::ReadResource => return self.read_resource(request, params),
+            Method::GetPrompt => return self.get_prompt(request, params),
+            Method::Complete => self.complete(&request, params)?,
+            Method::Listen => return self.listen(request, params),
+            Method::Subscribe => return self.subscribe(request, params),
             Method::Unsubscribe => {
-                caller
+                request
                     .session
                     .subscriber()
                     .forget(&take_text(&mut params, "uri")?);
@@ -121,7 +121,7 @@ impl Methods {
             Method::SetLogLevel => {
                 let level = Level::from_name(&take_text(&mut params, "level")?);
                 let wrong = || RpcError::new(INVALID_PARAMS, "`params.level` is no log level");
-                caller.session.set_log_level(level.ok_or_else(wrong)?);
+                request.session.set_log_level(level.ok_or_else(wrong)?);
                 response::success(id, &json!({}))
             }
         };
@@ -129,8 +129,8 @@ impl Methods {
     }
 
     /// Starts a session with a handshake, or restarts it.
-    fn begin(&self, caller: &AdmittedRequest<'_>, version: Version, params: &Params) {
-        let session = caller.session;
+    fn begin(&self, request: &AdmittedRequest<'_>, version: Version, params: &Params) {
+        let session = request.session;
         session.negotiate(version);
         session.set_abilities(Abilities::read(params.get("capabilities")));
         let client = params.get("clientInfo").and_then(Value::as_object);
@@ -146,12 +146,12 @@ impl Methods {
 
     fn call_tool(
         self: &Rc<Self>,
-        caller: AdmittedRequest<'_>,
+        request: AdmittedRequest<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
-        let round = Round::take(self, &caller, "tools/call", &mut params)?;
+        let round = Round::take(self, &request, "tools/call", &mut params)?;
         let name = take_text(&mut params, "name")?;
-        let Some((index, tool)) = self.catalog.tool(&caller.caller, &name) else {
+        let Some((index, tool)) = self.catalog.tool(&request.caller, &name) else {
             return Err(unknown("tool", &name));
         };
         let schema = self.schemas.get(index).and_then(Option::as_ref);
@@ -162,20 +162,20 @@ impl Methods {
                 Ok(arguments) => arguments,
                 Err(faults) => {
                     let faults = ToolResult::Error(faults);
-                    let text = self.results.tool(&caller.id, caller.version, &faults);
+                    let text = self.results.tool(&request.id, request.version, &faults);
                     return Ok(Part::Done(text));
                 }
             };
         }
-        let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
+        let (methods, id, version) = (self.clone(), request.id.clone(), request.version);
         let call = ToolCall {
             arguments,
-            progress: caller.progress.clone(),
-            room: AnswerRoom::of(&caller.sink, &caller.id),
-            client: caller.client(round.client),
+            progress: request.progress.clone(),
+            room: AnswerRoom::of(&request.sink, &request.id),
+            client: request.client(round.client),
         };
         let (rest, handler) = (round.rest, Rc::clone(&tool.handler));
-        Ok(caller.wait(async move {
+        Ok(request.wait(async move {
             match rest.run(handler(call)).await {
                 Ok(result) => Ok(methods.results.tool(&id, version, &result)),
                 Err(demand) => methods.demand(&id, rest, demand),
@@ -185,22 +185,22 @@ impl Methods {
 
     fn read_resource(
         self: &Rc<Self>,
-        caller: AdmittedRequest<'_>,
+        request: AdmittedRequest<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
-        let round = Round::take(self, &caller, "resources/read", &mut params)?;
+        let round = Round::take(self, &request, "resources/read", &mut params)?;
         let uri = take_text(&mut params, "uri")?;
         let Some((reader, _)) = self.source(&uri) else {
-            return Err(no_resource(caller.version, &uri));
+            return Err(no_resource(request.version, &uri));
         };
-        let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
+        let (methods, id, version) = (self.clone(), request.id.clone(), request.version);
         let call = ReadCall {
             uri: uri.clone(),
-            progress: caller.progress.clone(),
-            client: caller.client(round.client),
+            progress: request.progress.clone(),
+            client: request.client(round.client),
         };
         let (rest, reader) = (round.rest, Rc::clone(reader));
-        Ok(caller.wait(async move {
+        Ok(request.wait(async move {
             match rest.run(reader(call)).await {
                 Ok(Ok(contents)) => Ok(methods.results.read(&id, version, contents)),
                 Ok(Err(error)) => Err(read_error(version, &uri, error)),
@@ -211,10 +211,10 @@ impl Methods {
 
     fn get_prompt(
         self: &Rc<Self>,
-        caller: AdmittedRequest<'_>,
+        request: AdmittedRequest<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
-        let round = Round::take(self, &caller, "prompts/get", &mut params)?;
+        let round = Round::take(self, &request, "prompts/get", &mut params)?;
         let name = take_text(&mut params, "name")?;
         let arguments = take_arguments(&mut params)?;
         let mut prompts = self.catalog.prompts.iter();
@@ -227,11 +227,11 @@ impl Methods {
                 return Err(RpcError::new(INVALID_PARAMS, text));
             }
         }
-        let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
-        let client = caller.client(round.client);
+        let (methods, id, version) = (self.clone(), request.id.clone(), request.version);
+        let client = request.client(round.client);
         let call = PromptCall { arguments, client };
         let (rest, handler) = (round.rest, Rc::clone(&prompt.handler));
-        Ok(caller.wait(async move {
+        Ok(request.wait(async move {
             match rest.run(handler(call)).await {
                 Ok(Ok(messages)) => Ok(methods.results.prompt(&id, version, messages)),
                 Ok(Err(why)) => Err(RpcError::new(INVALID_PARAMS, why)),

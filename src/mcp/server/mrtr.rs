@@ -37,12 +37,12 @@ impl Round {
     /// -32602 when one of these members is invalid.
     pub(in crate::mcp) fn take(
         methods: &Methods,
-        caller: &AdmittedRequest<'_>,
+        request: &AdmittedRequest<'_>,
         method: &str,
         params: &mut Params,
     ) -> Result<Round, RpcError> {
         let has_share = params.contains_key(RESPONSES) || params.contains_key(STATE);
-        if !caller.version.shape().stateless || !(methods.catalog.asks || has_share) {
+        if !request.version.shape().stateless || !(methods.catalog.asks || has_share) {
             return Ok(Round {
                 client: None,
                 rest: Rest(None),
@@ -58,7 +58,7 @@ impl Round {
             Some(_) => return Err(wrong("`params.inputResponses` must be an object")),
         };
         let state = params.remove(STATE);
-        let purpose = Binding::new(caller.session.principal(), method, params);
+        let purpose = Binding::new(request.session.principal(), method, params);
         let settled = match state {
             None => Map::new(),
             Some(Value::String(state)) => methods.request_state.open(&purpose, &state)?,

@@ -29,17 +29,17 @@ struct Wishes {
 impl Methods {
     pub(in crate::mcp) fn listen(
         self: &Rc<Self>,
-        caller: AdmittedRequest<'_>,
+        request: AdmittedRequest<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
         let wishes = Wishes::read(&take_object(&mut params, "notifications")?)?;
         if self.catalog.notifier.streams() >= MAX_STREAMS {
             return Err(RpcError::new(INTERNAL_ERROR, "too many open subscriptions"));
         }
-        let (methods, id) = (self.clone(), caller.id.clone());
-        let sink = caller.sink.clone();
-        let by = caller.caller.clone();
-        let part = caller.wait(async move {
+        let (methods, id) = (self.clone(), request.id.clone());
+        let sink = request.sink.clone();
+        let by = request.caller.clone();
+        let part = request.wait(async move {
             let lists = methods.honoured(wishes.lists);
             let subscriber = Rc::new(Subscriber::new(id.clone(), &sink, lists));
             methods.watch_all(&subscriber, wishes.resources, &by).await;
@@ -60,13 +60,13 @@ impl Methods {
 
     pub(in crate::mcp) fn subscribe(
         self: &Rc<Self>,
-        caller: AdmittedRequest<'_>,
+        request: AdmittedRequest<'_>,
         mut params: Params,
     ) -> Result<Part, RpcError> {
         let uri = take_text(&mut params, "uri")?;
-        let (methods, id, version) = (self.clone(), caller.id.clone(), caller.version);
-        let (session, by) = (caller.session.clone(), caller.caller.clone());
-        Ok(caller.wait(async move {
+        let (methods, id, version) = (self.clone(), request.id.clone(), request.version);
+        let (session, by) = (request.session.clone(), request.caller.clone());
+        Ok(request.wait(async move {
             let Some((_, watcher)) = methods.source(&uri) else {
                 return Err(methods::no_resource(version, &uri));
             };

@@ -75,12 +75,12 @@ impl Subscriber {
         drop(forgotten);
     }
 
-    /// Removes the resources that `is_lost` selects; true when there was one.
-    pub(super) fn drop_those(&self, is_lost: impl Fn(&Listening) -> bool) -> bool {
+    /// Forgets the resources whose subscriptions are over; returns whether there was one.
+    pub(super) fn drop_ended(&self) -> bool {
         let mut kept = HashMap::new();
         let mut gone = Vec::new();
         for (uri, listening) in self.resources.take() {
-            match is_lost(&listening) {
+            match listening.is_over() {
                 true => gone.push(listening),
                 false => drop(kept.insert(uri, listening)),
             }
@@ -92,7 +92,7 @@ impl Subscriber {
     /// Sends the first notification, which lists the honoured subscriptions.
     pub(in crate::mcp) fn acknowledge(&self) -> bool {
         // A resource may have been lost while other watchers were waited for.
-        self.drop_those(|listening| listening.watched.over.borrow().is_some());
+        self.drop_ended();
         let lists = self.lists.get();
         let mut honoured = Map::new();
         let flags = [
