@@ -1,10 +1,11 @@
 //! Resources and prompts.
 
 use std::future::Future;
+use std::rc::Rc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use mcpmqtt::mcp::Watch;
+use mcpmqtt::mcp::WatchGuard;
 use mcpmqtt::mcp::catalog::{
     Body, Completing, Contents, Prompt, PromptArgument, PromptCall, ReadError, Resource, Template,
     Watcher,

@@ -1,6 +1,7 @@
 //! Tools that answer by themselves.
 
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
 use async_io::Timer;

@@ -58,6 +58,7 @@ fn catalog() -> Catalog {
         templates: contents::templates(),
         prompts: contents::prompts(),
         notifier,
+        offers: None,
         lists_change: true,
         asks: true,
         logging: true,
