@@ -11,6 +11,7 @@ mod driver;
 mod failure;
 mod inbox;
 mod state;
+mod tap;
 mod too_large;
 mod transport;
 
@@ -19,6 +20,7 @@ pub use self::driver::connect;
 pub use self::failure::ListenFailure;
 pub use self::inbox::{Arrival, Inbox, InboxLimits};
 pub use self::state::{StateReceiver, Status};
+pub use self::tap::{Observing, Tap, Tapped};
 pub use self::too_large::TooLarge;
 pub(crate) use self::transport::resolve;
 pub use self::transport::{Target, Tls};
