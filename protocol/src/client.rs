@@ -42,7 +42,7 @@ pub use self::options::{BackoffOptions, Options};
 pub use self::traffic::{Count, Traffic};
 
 use self::blame::Malformed;
-use self::core::{Core, State};
+use self::core::{Core, Observing, State};
 use self::stranger::Greeting;
 use crate::frame::{Frame, FrameBuffer, Receiver};
 use crate::limits::OUTBOX_FULL;
@@ -137,15 +137,15 @@ impl Client {
     /// # Errors
     /// When the listener is refused at once.
     pub fn listen(&mut self, now: Instant, listen: Listen) -> Result<Ticket, ListenError> {
-        self.register(now, listen, false)
+        self.register(now, listen, None)
     }
 
     /// Registers a listener that observes: every message of the filter comes as [`Event::Observed`], at QoS 0, and
     /// retained messages as often as the broker sends them. [`Event::Listening`] or [`Event::ListenRefused`] follows as
     /// for [`listen`](Self::listen).
     ///
-    /// When the broker ends a connection after the filter alone was requested, the filter is given up: no connection is
-    /// risked twice for an observation.
+    /// `is_needed` says whether a call depends on the filter. If none does, and the broker ends a connection after the
+    /// filter alone was requested, the filter is given up at once: no connection is risked twice for an overview.
     ///
     /// # Errors
     /// When the listener is refused at once.
@@ -153,20 +153,21 @@ impl Client {
         &mut self,
         now: Instant,
         filter: SubscribeFilter,
+        is_needed: bool,
     ) -> Result<Ticket, ListenError> {
         let listen = Listen {
             filter,
             qos: QoS::AtMostOnce,
             retained: true,
         };
-        self.register(now, listen, true)
+        self.register(now, listen, Some(Observing { is_needed }))
     }
 
     fn register(
         &mut self,
         now: Instant,
         listen: Listen,
-        observes: bool,
+        observing: Option<Observing>,
     ) -> Result<Ticket, ListenError> {
         if let Some(reason) = self.core.blame.condemns(now, &listen.filter) {
             return Err(ListenError::GivenUp(reason));
@@ -176,7 +177,7 @@ impl Client {
         if self.core.listeners.len() >= limit {
             return Err(ListenError::TooMany(limit));
         }
-        Ok(self.core.listen(listen, observes))
+        Ok(self.core.listen(listen, observing))
     }
 
     /// Removes a listener; the last listener of a filter ends its subscription.

@@ -62,6 +62,7 @@ pub(super) enum ClientRequest {
     Observe {
         id: CallId,
         filter: SubscribeFilter,
+        is_needed: bool,
         tap: Tap,
         reply: oneshot::Sender<Result<(), ListenFailure>>,
     },
@@ -178,8 +179,8 @@ impl Client {
     }
 
     /// Observes a filter: `tap` is called with every message as it arrives, and nothing waits anywhere. When this returns,
-    /// the broker has granted the filter. See [`protocol::client::Client::observe`] for how this differs from
-    /// [`listen`](Self::listen).
+    /// the broker has granted the filter. See [`protocol::client::Client::observe`] for `is_needed`, and for how this
+    /// differs from [`listen`](Self::listen).
     ///
     /// [`protocol::client::Client::observe`]: mcpmqtt_protocol::client::Client::observe
     ///
@@ -188,6 +189,7 @@ impl Client {
     pub async fn observe(
         &self,
         filter: SubscribeFilter,
+        is_needed: bool,
         tap: Tap,
     ) -> Result<Observing, ListenFailure> {
         let guard = self.guard();
@@ -195,6 +197,7 @@ impl Client {
         let request = ClientRequest::Observe {
             id: guard.id,
             filter,
+            is_needed,
             tap,
             reply,
         };

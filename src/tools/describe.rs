@@ -160,6 +160,7 @@ fn tool(
         judges_itself: false,
         output_schema: Some(output_schema),
         renamed: Vec::new(),
+        scalars: Vec::new(),
         handler: Rc::new(|_| Box::pin(async { ToolResult::Error("not ready".into()) })),
     }
 }

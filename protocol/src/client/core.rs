@@ -52,6 +52,12 @@ pub(super) struct Core {
     pub(super) received_messages: [Count; 3],
 }
 
+/// How a listener observes; see [`Client::observe`](super::Client::observe).
+#[derive(Clone, Copy)]
+pub(super) struct Observing {
+    pub(super) is_needed: bool,
+}
+
 pub(super) enum State {
     /// There is no transport until this time.
     Down {
@@ -148,12 +154,14 @@ impl Core {
         Ticket(self.next_ticket)
     }
 
-    pub(super) fn listen(&mut self, listen: Listen, observes: bool) -> Ticket {
+    pub(super) fn listen(&mut self, listen: Listen, observing: Option<Observing>) -> Ticket {
         let ticket = self.ticket();
         let joined = self
             .subscriptions
             .join(&listen.filter, listen.qos, listen.retained);
-        self.subscriptions.depend(&listen.filter, !observes);
+        let is_needed = observing.is_none_or(|observing| observing.is_needed);
+        self.subscriptions.depend(&listen.filter, is_needed);
+        let observes = observing.is_some();
         if let Err(granted) = joined {
             let listening = Event::Listening { ticket, granted };
             self.outputs.push_back(Output::Event(listening));

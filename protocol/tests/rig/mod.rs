@@ -263,7 +263,7 @@ impl Rig {
     /// A listener that observes.
     pub(crate) fn observe(&mut self, filter: &str) -> Ticket {
         let filter = SubscribeFilter::parse(filter).unwrap();
-        let ticket = self.client.observe(self.now, filter).unwrap();
+        let ticket = self.client.observe(self.now, filter, false).unwrap();
         self.settle();
         ticket
     }

@@ -71,10 +71,11 @@ impl Calls {
             ClientRequest::Observe {
                 id,
                 filter,
+                is_needed,
                 tap,
                 reply,
             } => {
-                let observing = client.observe(now, filter);
+                let observing = client.observe(now, filter, is_needed);
                 self.listen(id, observing, Receiver::Tap(tap), reply);
             }
             ClientRequest::Ping { reply } => {
