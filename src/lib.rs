@@ -143,6 +143,7 @@ pub mod logger;
 pub mod mcp;
 pub mod metrics;
 pub mod mqtt;
+pub mod observe;
 #[cfg(feature = "tls")]
 mod pem;
 pub mod stdio;

@@ -7,12 +7,16 @@
 
 mod access;
 mod arguments;
+mod condition_wait;
+mod deadline;
 mod describe;
 mod message;
 mod publish;
 mod query;
 mod query_queue;
 mod resources;
+mod sighting;
+mod stats;
 mod subscribe;
 mod wait;
 
@@ -131,6 +135,9 @@ pub fn described() -> Vec<Tool> {
         describe::subscribe(),
         describe::read(),
         describe::query(),
+        describe::topics(),
+        describe::wait(),
+        describe::stats(),
     ]
 }
 
@@ -143,6 +150,8 @@ pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
             tool(context, describe::subscribe(), subscribe::subscribe),
             tool(context, describe::read(), subscribe::read),
             tool(context, describe::query(), query::call),
+            tool(context, describe::wait(), wait::call),
+            tool(context, describe::stats(), stats::call),
         ],
         resources: resources::all(&context.access, broker),
         templates: resources::templates(context),

@@ -8,15 +8,19 @@ use mcpmqtt_protocol::topic::Shown;
 use serde_json::{Value, json};
 
 use crate::mcp::catalog::{Annotations, Tool, ToolResult};
+use crate::observe::condition::Op;
 
 pub(super) fn publish() -> Tool {
-    tool(
+    let mut publish = tool(
         "mqtt_publish",
         "Publish to MQTT",
-        "Send one message to an MQTT topic, such as a command to a device. Needs write permission \
-         (and `retain` permission with retain). qos 0 answers `sent` once it is written to the connection; qos 1 and \
-         2 answer `delivered` once the broker has taken it, which does not say that a device got it, nor that the \
-         broker's own access list let it through. An error says whether the message may have reached the broker.",
+        "Send one message, such as a command to a device. Needs write permission (and `retain` permission with retain). \
+         outcome `sent`: written at qos 0; `delivered`: the broker took it, which proves neither that a device got it nor \
+         that the broker's own access list let it through. To prove it, name in `confirm` the topic that shows the effect \
+         (or the same topic, to see the broker pass it on): confirmed is true, false or nothing_came. `when` makes this \
+         server publish within milliseconds of the moment a condition holds (a level, an alarm), which a model is too slow \
+         for; outcome `not_sent` if it does not hold in time. An error says whether the message may have reached the \
+         broker.",
         CHANGES,
         json!({"type": "object", "properties": {
             "topic": topic_name(),
@@ -25,6 +29,13 @@ pub(super) fn publish() -> Tool {
             "retain": flag("Have the broker keep it as the topic's last value", false),
             "encoding": encoding(),
             "timeout": timeout("Seconds to wait for the broker", 10),
+            "when": condition("Publish only when a new message meets this", 60, json!({
+                "already": {
+                    "type": "string", "enum": ["wait", "act"], "default": "wait",
+                    "description": "act: a retained value counts, however old; default wait",
+                },
+            })),
+            "confirm": condition("Wait after the publish for a new message that meets this", 5, json!({})),
         }, "required": ["topic", "payload"]}),
         json!({"type": "object", "properties": {
             "topic": {"type": "string"},
@@ -33,46 +44,73 @@ pub(super) fn publish() -> Tool {
             "bytes": {"type": "integer"},
             "outcome": {
                 "type": "string",
-                "enum": ["sent", "delivered"],
+                "enum": ["sent", "delivered", "not_sent"],
                 "description": "delivered: the broker acknowledged it, as some do also for what their access list drops",
             },
+            "sent_at": {"type": "string"},
+            "when": {"type": "object", "description": "The value that met the condition, and the one before"},
+            "confirmed": {"enum": [true, false, "nothing_came"]},
+            "confirmation": {"type": "object", "description": "What came, and the value before"},
         }, "required": ["topic", "qos", "retain", "bytes", "outcome"]}),
-    )
+    );
+    publish.scalars = vec!["value"];
+    publish
 }
 
 pub(super) fn subscribe() -> Tool {
     let mut message = received();
     message["type"] = "object".into();
-    tool(
+    let mut subscribe = tool(
         "mqtt_subscribe",
         "Collect MQTT messages",
         &format!(
-            "Collect messages of a topic filter (`+` one level, `#` the rest) until there are max_messages \
-             or the timeout is over. Use it to watch live topics; for one current value use mqtt_read. \
-             `lost` counts messages that found no room, `interrupted` tells that the connection was lost meanwhile. \
-             {FOREIGN}"
+            "Collect messages of a topic filter (`+` one level, `#` the rest) until there are max_messages or the timeout \
+             is over. Prefer mqtt_topics for what is there, mqtt_wait for a value, mqtt_stats for numbers; here `fields`, \
+             `where` and `format: latest` keep the result short. `retained: only` ends when the broker has sent what it \
+             keeps (ended_by quiet). `lost` counts messages that found no room, `interrupted` tells that the connection \
+             was lost meanwhile. {FOREIGN}"
         ),
         READS,
         json!({"type": "object", "properties": {
             "topic": topic_filter(),
             "timeout": timeout("Seconds to collect", 30),
             "max_messages": {
-                "type": "integer", "minimum": 1, "maximum": 1000, "default": 1,
-                "description": "Messages to collect, 1 to 1000, default 1",
+                "type": "integer", "minimum": 1, "maximum": 1000,
+                "description": "1 to 1000, default 1; 1000 with format latest or retained only",
             },
             "qos": qos("Highest delivery quality asked of the broker"),
             "include_retained": include_retained(),
+            "retained": {
+                "type": "string", "enum": ["also", "none", "only"],
+                "description": "Supersedes include_retained",
+            },
+            "where": {"type": "object", "properties": comparison(), "description": "Only messages that meet this"},
+            "fields": {
+                "type": "array", "items": {"type": "string"}, "maxItems": 20,
+                "description": "Only these fields of JSON payloads",
+            },
+            "format": {
+                "type": "string", "enum": ["messages", "latest"], "default": "messages",
+                "description": "latest: one row for each topic, at the end of the time; default messages",
+            },
+            "max_payload_bytes": {"type": "integer", "minimum": 0, "description": "Cut longer payloads"},
         }, "required": ["topic"]}),
         json!({"type": "object", "properties": {
             "topic": {"type": "string"},
             "messages_received": {"type": "integer"},
             "messages": {"type": "array", "items": message},
-            "ended_by": {"type": "string", "enum": ["max_messages", "timeout", "result_bytes", "subscription_lost"]},
+            "rows": {"type": "array", "items": {"type": "object"}, "description": "With format latest or fields"},
+            "ended_by": {
+                "type": "string",
+                "enum": ["max_messages", "timeout", "result_bytes", "subscription_lost", "quiet"],
+            },
             "lost": {"type": "integer"},
             "interrupted": {"type": "boolean"},
             "truncated": {"type": "boolean"},
-        }, "required": ["topic", "messages_received", "messages", "ended_by", "lost", "interrupted", "truncated"]}),
-    )
+        }, "required": ["topic", "ended_by"]}),
+    );
+    subscribe.scalars = vec!["value"];
+    subscribe
 }
 
 pub(super) fn read() -> Tool {
@@ -99,12 +137,14 @@ pub(super) fn read() -> Tool {
 pub(super) fn query() -> Tool {
     let mut reply = received();
     reply["properties"]["latency_ms"] = json!({"type": "number"});
-    tool(
+    let mut query = tool(
         "mqtt_query",
         "Ask over MQTT",
         &format!(
             "Publish a request and return the first message on the response topic: request/response with a \
-             device. Subscribes before it publishes; retained messages are no reply. No reply is an error. {FOREIGN}"
+             device. Subscribes before it publishes; retained messages are no reply. With `field` and `value` the reply is \
+             the one whose field has that value, such as an id that you put into the request. No reply is an error. \
+             {FOREIGN}"
         ),
         CHANGES,
         json!({"type": "object", "properties": {
@@ -114,9 +154,174 @@ pub(super) fn query() -> Tool {
             "timeout": timeout("Seconds to wait for the reply", 5),
             "qos": qos("Delivery quality of request and reply: 0, 1 or 2"),
             "encoding": encoding(),
+            "field": {"type": "string", "description": "Field of the reply that holds `value`"},
+            "value": {"type": "string"},
         }, "required": ["request_topic", "response_topic", "payload"]}),
         reply,
+    );
+    query.scalars = vec!["value"];
+    query
+}
+
+pub(super) fn wait() -> Tool {
+    let mut properties = comparison();
+    properties["topic"] = topic_filter();
+    properties["tolerance"] = tolerance();
+    properties["hold_s"] = hold();
+    properties["timeout"] = timeout("Seconds to wait", 60);
+    properties["also"] = json!({
+        "type": "array", "items": {"type": "string"}, "maxItems": 5,
+        "description": "Topic filters whose values before and after the event are told; {1} is what the first wildcard \
+                        of topic matched",
+    });
+    let mut wait = tool(
+        "mqtt_wait",
+        "Wait for an MQTT value",
+        &format!(
+            "Wait until a message of the filter meets a condition, and return at that moment: `met`, the value, the one \
+             before, their times. `already`: it held from the start, by a retained value of unknown age. hold_s waits \
+             until it has held for so long (settled). `also` tells other values around the event. Without op and value the \
+             next new message meets it. Not met is no error. To act at that moment use `when` of mqtt_publish. {FOREIGN}"
+        ),
+        READS,
+        json!({"type": "object", "properties": properties, "required": ["topic"]}),
+        json!({"type": "object", "properties": {
+            "met": {"type": "boolean"},
+            "already": {"type": "boolean"},
+            "topic": {"type": "string"},
+            "value": {},
+            "at": {"type": "string"},
+            "before": {"type": "object"},
+            "waited_s": {"type": "number"},
+            "messages": {"type": "integer"},
+            "also": {"type": "array", "items": {"type": "object"}},
+            "ended_by": {"type": "string"},
+        }, "required": ["met", "waited_s", "messages"]}),
+    );
+    wait.scalars = vec!["value"];
+    wait
+}
+
+pub(super) fn stats() -> Tool {
+    tool(
+        "mqtt_stats",
+        "Statistics of MQTT numbers",
+        "Count the numbers that come on a topic filter within a time: n, rate, min, max, mean, standard deviation (sd), \
+         first, last; for all together or for each topic, the largest first. Messages that are no numbers are counted as \
+         no_number. Retained messages do not count.",
+        READS,
+        json!({"type": "object", "properties": {
+            "topic": topic_filter(),
+            "field": field(),
+            "seconds": {
+                "type": "number", "minimum": 0.1, "maximum": 300, "default": 10,
+                "description": "How long to count, at most 300, default 10",
+            },
+            "group_by": {
+                "type": "string", "enum": ["none", "topic"], "default": "none",
+                "description": "topic: a row for each; default none",
+            },
+            "sort": {
+                "type": "string", "enum": ["rate", "min", "max", "mean", "sd", "last", "topic"], "default": "rate",
+                "description": "Order of the rows, largest first; default rate",
+            },
+            "top": {
+                "type": "integer", "minimum": 1, "maximum": 1000, "default": 10,
+                "description": "Most rows, default 10",
+            },
+        }, "required": ["topic"]}),
+        json!({"type": "object", "properties": {
+            "topic": {"type": "string"},
+            "seconds": {"type": "number"},
+            "n": {"type": "integer"},
+            "rate": {"type": "number"},
+            "min": {"type": "number"},
+            "max": {"type": "number"},
+            "mean": {"type": "number"},
+            "sd": {"type": "number"},
+            "topics": {"type": "integer"},
+            "rows": {"type": "array", "items": {"type": "object"}},
+            "lost": {"type": "integer"},
+        }, "required": ["topic", "seconds"]}),
     )
+}
+
+pub(super) fn topics() -> Tool {
+    tool(
+        "mqtt_topics",
+        "Overview of MQTT topics",
+        &format!(
+            "What is there: the topics below a filter that came while this looked, alike ones in groups, each with \
+             pattern, filter, count, rate, kind and range of values, an example and your permission. `detail: topics` \
+             gives a row for each topic: last value and age_s, the seconds since it last came live. `silent: true` gives \
+             those that stopped, or are only retained. Begin here; narrow `topic` for more. {FOREIGN}"
+        ),
+        READS,
+        json!({"type": "object", "properties": {
+            "topic": {"type": "string", "default": "#", "description": "Topic filter, default #: all you may read"},
+            "seconds": {
+                "type": "number", "minimum": 0, "maximum": 60, "default": 2,
+                "description": "How long to look, default 2",
+            },
+            "search": {"type": "string", "description": "Text in topic, description or field name"},
+            "detail": {"type": "string", "enum": ["groups", "topics"], "default": "groups"},
+            "sort": {
+                "type": "string", "enum": ["topic", "rate", "count", "age", "value"], "default": "topic",
+                "description": "Largest first, but topic",
+            },
+            "silent": flag("Only those that stopped", false),
+            "limit": {
+                "type": "integer", "minimum": 1, "maximum": 200, "default": 40,
+                "description": "Most rows, default 40",
+            },
+        }}),
+        json!({"type": "object", "properties": {
+            "topic": {"type": "string"},
+            "looked_s": {"type": "number"},
+            "topics": {"type": "integer"},
+            "groups": {"type": "array", "items": {"type": "object"}},
+            "rows": {"type": "array", "items": {"type": "object"}},
+            "left_out": {"type": "object"},
+            "notes": {"type": "array", "items": {"type": "string"}},
+        }, "required": ["topic", "looked_s", "topics"]}),
+    )
+}
+
+/// A condition as an argument.
+fn condition(meaning: &str, seconds: u32, mut more: Value) -> Value {
+    let mut properties = comparison();
+    properties["topic"] = topic_filter();
+    properties["tolerance"] = tolerance();
+    properties["hold_s"] = hold();
+    properties["timeout"] = timeout("Seconds to wait", seconds);
+    for (name, schema) in more.as_object_mut().into_iter().flatten() {
+        properties[name.as_str()] = schema.take();
+    }
+    json!({"type": "object", "description": meaning, "properties": properties, "required": ["topic"]})
+}
+
+/// One comparison: `field`, `op` and `value`.
+fn comparison() -> Value {
+    json!({
+        "field": field(),
+        "op": {
+            "type": "string", "enum": Op::WORDS,
+            "description": "default = with a value, else any; within takes tolerance",
+        },
+        "value": {"type": "string", "description": "Number, text, true or false"},
+    })
+}
+
+fn field() -> Value {
+    json!({"type": "string", "description": "Field of a JSON payload, as a.b[0].c"})
+}
+
+fn tolerance() -> Value {
+    json!({"type": "number", "minimum": 0, "description": "For within and changed"})
+}
+
+fn hold() -> Value {
+    json!({"type": "number", "minimum": 0, "maximum": 300, "description": "Seconds it must hold"})
 }
 
 /// The policy's grants in the instructions, as far as they fit, so that a model can start without reading a resource.

@@ -100,6 +100,12 @@ impl ReceivedMessage {
 }
 
 impl ReceivedMessage {
+    /// The message as the beginning of one whose whole payload has this size.
+    pub(super) fn of(mut self, whole: Option<usize>) -> ReceivedMessage {
+        self.payload_bytes = whole.or(self.payload_bytes);
+        self
+    }
+
     /// The bytes that the message takes in a response at most. A response contains the message twice: as JSON, and as
     /// the text of that JSON.
     fn written_len(&self) -> usize {
@@ -207,6 +213,16 @@ fn escaped_byte_len(byte: u8) -> usize {
         0..=31 => 6,
         _ => 1,
     }
+}
+
+/// The first `most` bytes, cut between characters.
+pub(super) fn beginning_of(payload: &[u8], most: usize) -> &[u8] {
+    let (encoding, _) = measure(payload);
+    let mut end = most.min(payload.len());
+    while encoding == Encoding::Utf8 && payload.get(end).is_some_and(|byte| byte & 0xC0 == 0x80) {
+        end -= 1;
+    }
+    payload.get(..end).unwrap_or_default()
 }
 
 /// The longest beginning that costs at most `room`, cut between characters.

@@ -14,9 +14,9 @@ use smol::future;
 use super::Context;
 use super::access::{Admitted, Denied, Published, Reader, Wording};
 use super::arguments::Arguments;
+use super::deadline::{Deadline, Waited};
 use super::message::{Fit, ReceivedMessage, ResultBudget};
 use super::subscribe::{missed, shown};
-use super::wait::{Wait, Waited};
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mcp::{AnswerRoom, Caller};
 
@@ -32,7 +32,7 @@ struct QueryResult {
 struct Query {
     request: Message,
     response: SubscribeFilter,
-    wait: Wait,
+    wait: Deadline,
     caller: Caller,
     room: AnswerRoom,
 }
@@ -49,7 +49,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     let query = Query {
         caller: call.client.caller().clone(),
         room: call.room,
-        wait: Wait::new(arguments.timeout()?, call.progress, &call.client),
+        wait: Deadline::new(arguments.timeout()?, call.progress, &call.client),
         response: arguments.filter("response_topic")?,
         request: Message {
             topic: arguments.topic("request_topic")?,
@@ -104,7 +104,7 @@ impl Query {
     ) -> Result<ToolResult, String> {
         let start = Instant::now();
         let mut request = RequestFate::UnderWay;
-        let publish = admitted.publish(self.wait.deadline());
+        let publish = admitted.publish(self.wait.until());
         let sending = async {
             match publish.await {
                 Ok(published) => request = RequestFate::Published(published),
