@@ -109,3 +109,42 @@ impl Index {
 fn row_of(slot: u64) -> usize {
     ((slot & 0xffff_ffff) as usize).wrapping_sub(1)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_found_among_others_with_the_same_hash() {
+        // Three hashes only, and their last one at the end of the slots.
+        let hash = |row: usize| Hash([7 << 32, 8 << 32, 0xffff_ffff << 32][row % 3] | row as u64);
+        let mut index = Index::default();
+        for row in 0..500 {
+            let growth = index.growth();
+            let before = index.bytes();
+            index.insert(hash(row), row);
+            assert_eq!(index.bytes(), before + growth);
+            for known in (0..=row).step_by(17) {
+                assert_eq!(index.find(hash(known), |it| it == known), Some(known));
+            }
+            assert_eq!(index.find(hash(row + 1), |it| it == row + 1), None);
+            assert_eq!(index.find(Hash(9 << 32), |_| true), None);
+        }
+    }
+
+    #[test]
+    fn a_rebuilt_index_knows_the_rows_by_their_new_numbers() {
+        let mut index = Index::default();
+        let topics = ["a", "b", "c"];
+        for (row, topic) in topics.iter().enumerate() {
+            index.insert(index.hash(topic), row);
+        }
+        index.rebuild(["c"].into_iter());
+        assert_eq!(index.find(index.hash("c"), |_| true), Some(0));
+        assert_eq!(index.find(index.hash("a"), |_| true), None);
+        index.rebuild([].into_iter());
+        assert_eq!(index.bytes(), 0);
+        assert_eq!(index.find(index.hash("c"), |_| true), None);
+    }
+}

@@ -138,24 +138,24 @@ impl Record {
 
     /// Takes one more message.
     pub(super) fn message(&mut self, message: Message<'_>, allowance: Allowance) {
-        let equal = self.holds_exactly(message.payload);
         if message.retained {
             // The broker's copy of what came live is no news; anything else is of unknown age.
-            if equal && self.count + u64::from(self.retained_seen) > 0 {
+            let is_known = self.count > 0 || self.retained_seen;
+            if is_known && self.holds_exactly(message.payload) {
                 self.retained_seen = true;
                 return;
             }
             self.retained_seen = true;
             self.last_is_retained = true;
         } else {
-            self.live(message, equal);
+            self.live(message);
             self.last_is_retained = false;
         }
         self.learn(message, allowance);
         self.keep(message.payload, allowance);
     }
 
-    fn live(&mut self, message: Message<'_>, equal: bool) {
+    fn live(&mut self, message: Message<'_>) {
         self.count += 1;
         self.upper_bound |= message.may_be_copy;
         self.stopped = false;
@@ -164,7 +164,8 @@ impl Record {
             return;
         };
         let interval = message.at.since(last);
-        let is_copy = message.may_be_copy && equal && interval < COPIES_WITHIN;
+        let is_copy =
+            message.may_be_copy && interval < COPIES_WITHIN && self.holds_exactly(message.payload);
         if last >= message.listening_since && !is_copy {
             self.rhythm.interval(interval);
         }
