@@ -490,12 +490,22 @@ fn cpu_nanos() -> u64 {
     times.split(' ').next().unwrap().parse().unwrap()
 }
 
+/// The memory of this process.
+fn resident_kib() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|it| it.strip_prefix("VmRSS:"));
+    line.unwrap().trim_end_matches("kB").trim().parse().unwrap()
+}
+
 /// What a message costs: run with `--release -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]
 #[allow(clippy::print_stdout)]
 fn the_cost_of_a_message() {
+    let before = resident_kib();
     let mut table = ten_thousand_topics(17);
+    let (grown, bytes) = (resident_kib() - before, table.bytes() / 1024);
+    println!("{grown} KiB resident, about 700 of them the names here; {bytes} KiB as counted");
     let topics: Vec<String> = table.rows().map(|row| row.topic().to_owned()).collect();
     let number = format!("{:<64}", 21.53);
     let json = r#"{"temperature":21.5,"humidity":40,"battery":97,"linkquality":120}"#;
