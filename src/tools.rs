@@ -11,6 +11,7 @@ mod condition_wait;
 mod deadline;
 mod describe;
 mod message;
+mod observation;
 mod publish;
 mod query;
 mod query_queue;
@@ -18,6 +19,7 @@ mod resources;
 mod sighting;
 mod stats;
 mod subscribe;
+mod topics;
 mod wait;
 
 use std::future::Future;
@@ -25,11 +27,12 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use async_io::Timer;
-use mcpmqtt_config::Policy;
+use mcpmqtt_config::{Observe, Policy};
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
 use self::access::Access;
+use self::observation::Observation;
 use self::query_queue::QueryQueue;
 use crate::mcp::catalog::{
     Catalog, Instructions, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult,
@@ -47,6 +50,7 @@ pub struct Context {
     /// The limit on topic and payload bytes in one result.
     result_bytes: usize,
     queries: QueryQueue,
+    observation: Observation,
     notifier: Notifier,
     metrics: Metrics,
     /// Runs the tasks that watch topics. Weak, because those tasks hold this context.
@@ -64,6 +68,8 @@ pub struct ToolLimits {
     pub listeners: Places,
     /// The places of topics that are watched for subscribers.
     pub watches: Places,
+    /// What is observed for the overview of topics.
+    pub observe: Observe,
 }
 
 impl Context {
@@ -82,14 +88,18 @@ impl Context {
             publishes_per_second,
             listeners,
             watches,
+            observe,
         } = bounds;
+        let access = Access::new(client, policy, publishes_per_second, listeners);
+        let executor = Rc::downgrade(executor);
         Rc::new(Self {
-            access: Access::new(client, policy, publishes_per_second, listeners),
+            observation: Observation::new(access.clone(), observe, executor.clone()),
+            access,
             result_bytes,
             queries: QueryQueue::default(),
             notifier: Notifier::new(watches),
             metrics: metrics.clone(),
-            executor: Rc::downgrade(executor),
+            executor,
         })
     }
 
@@ -97,6 +107,7 @@ impl Context {
     /// not permit.
     pub async fn replace_policy(&self, policy: Policy) {
         self.access.replace_policy(policy);
+        self.observation.replace_policy();
         self.notifier
             .withdraw(|uri, _| resources::is_withdrawn(&self.access, uri));
         for uri in resources::ABOUT_TOPICS {
@@ -123,6 +134,7 @@ impl Default for ToolLimits {
             publishes_per_second: 0,
             listeners: Places::alone(256),
             watches: Places::alone(256),
+            observe: Observe::default(),
         }
     }
 }
@@ -150,6 +162,7 @@ pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
             tool(context, describe::subscribe(), subscribe::subscribe),
             tool(context, describe::read(), subscribe::read),
             tool(context, describe::query(), query::call),
+            tool(context, describe::topics(), topics::call),
             tool(context, describe::wait(), wait::call),
             tool(context, describe::stats(), stats::call),
         ],

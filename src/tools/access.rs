@@ -169,6 +169,11 @@ impl Access {
             .map_err(|failure| Denied::subscribe(&failure))
     }
 
+    /// Waits for a connection. False when there will be none.
+    pub(super) async fn connected(&self) -> bool {
+        self.client.changes().connected().await
+    }
+
     /// Waits until the broker has answered a ping: what it had sent before has arrived. False when the connection ended.
     pub(super) async fn ping(&self) -> bool {
         self.client.ping().await
