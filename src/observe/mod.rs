@@ -1,0 +1,7 @@
+//! Observation of the bus: what payloads say, conditions on them, and what came over time.
+//!
+//! No file here does I/O, reads a clock, draws randomness or writes a log: the time is an argument.
+
+pub mod condition;
+pub mod path;
+pub mod reading;
