@@ -5,3 +5,5 @@
 pub mod condition;
 pub mod path;
 pub mod reading;
+pub mod statistics;
+pub mod watcher;

@@ -61,7 +61,9 @@ pub struct Shown {
 impl Reading {
     /// Reads the whole payload, or the field at `field`.
     pub fn of(payload: &[u8], field: Option<&Path>) -> Result<Self, Unreadable> {
-        let text = str::from_utf8(payload).ok().filter(|it| !it.contains('\0'));
+        let text = std::str::from_utf8(payload)
+            .ok()
+            .filter(|it| !it.contains('\0'));
         let trimmed = text.map(|text| text.trim_start_matches('\u{feff}').trim());
         match (field, trimmed) {
             (None, Some(text)) => Ok(Self::of_text(text)),

@@ -21,7 +21,8 @@ fn condition(arguments: &Value) -> Condition {
 #[test]
 fn one_comparison_of_one_value() {
     use Verdict::{Met, NoField, NoJson, NoNumber, NotMet, WrongKind};
-    let table: &[(&str, Value, &[(&str, Verdict)])] = &[
+    type Cases = &'static [(&'static str, Verdict)];
+    let table: &[(&str, Value, Cases)] = &[
         (
             "=",
             json!(21.5),
