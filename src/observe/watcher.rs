@@ -75,7 +75,10 @@ pub struct Met {
     pub at: Instant,
     /// The value of this topic before the first that met the condition.
     pub before: Option<Seen>,
-    /// Whether the condition held already when the watch began: the first message that met it was retained.
+    /// Whether that value had been retained: how long before its arrival it was published is unknown.
+    pub retained: bool,
+    /// Whether the condition held already when the watch began: the first value of this topic met it and was retained,
+    /// and there was no gap before it.
     pub already: bool,
     /// For how long it held: the `hold` of the condition.
     pub held: Duration,
@@ -223,6 +226,7 @@ impl ConditionWatch {
             self.met(Met {
                 topic: topic.into(),
                 reading: hold_of_topic.reading,
+                retained: hold_of_topic.retained,
                 at,
                 before: hold_of_topic.before,
                 already: hold_of_topic.already,
@@ -278,16 +282,18 @@ impl ConditionWatch {
     /// Takes a value that meets the condition: ends the watch, or begins or continues a hold.
     fn meets(&mut self, topic: &str, seen: &Seen) {
         let before = self.known.get(topic).map(|known| &known.last);
+        let already = seen.retained && before.is_none() && self.counts.interruptions == 0;
         if self.condition.hold().is_zero() {
             self.met(Met {
                 topic: topic.into(),
                 reading: seen.reading.clone(),
                 at: seen.at,
+                retained: seen.retained,
                 before: before.cloned(),
-                already: seen.retained,
+                already,
                 held: Duration::ZERO,
             });
-        } else if !self.holds.put(topic, seen, before) {
+        } else if !self.holds.put(topic, seen, before, already) {
             self.counts.no_room += 1;
         }
     }
@@ -337,17 +343,19 @@ struct Holds {
 struct Hold {
     since: Instant,
     reading: Reading,
+    retained: bool,
     before: Option<Seen>,
     already: bool,
 }
 
 impl Holds {
     /// Begins or continues the hold of a topic; returns false if there is no room for it.
-    fn put(&mut self, topic: &str, seen: &Seen, before: Option<&Seen>) -> bool {
+    fn put(&mut self, topic: &str, seen: &Seen, before: Option<&Seen>, already: bool) -> bool {
         let reading = seen.reading.clone().kept();
         let place = self.places.get(topic);
         if let Some((_, hold)) = place.and_then(|place| self.in_order.get_mut(place)) {
             hold.reading = reading;
+            hold.retained = seen.retained;
             return true;
         }
         if self.places.len() >= MAX_TOPICS || self.bytes + room(topic) > MAX_TOPIC_BYTES {
@@ -356,8 +364,9 @@ impl Holds {
         let hold = Hold {
             since: seen.at,
             reading,
+            retained: seen.retained,
             before: before.cloned(),
-            already: seen.retained,
+            already,
         };
         self.bytes += room(topic);
         self.places.insert(topic.into(), self.next_place);
