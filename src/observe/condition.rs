@@ -6,10 +6,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::path::Path;
-use super::reading::{Reading, Unreadable, is_json_text, plain_number};
+use super::reading::{Reading, Unreadable};
+
+mod operand;
+
+pub use operand::Operand;
+use operand::number;
 
 /// The longest `hold_s`, in seconds.
 pub const MAX_HOLD_S: f64 = 300.0;
@@ -27,6 +32,36 @@ pub struct RawCondition {
     pub tolerance: Option<f64>,
     /// How many seconds the condition has to hold.
     pub hold_s: Option<f64>,
+}
+
+impl RawCondition {
+    /// Takes the members of a condition from an object of arguments, and leaves the others there. Null is the same as
+    /// nothing.
+    pub fn take(arguments: &mut Map<String, Value>) -> Result<Self, String> {
+        Ok(Self {
+            field: text(arguments, "field")?,
+            op: text(arguments, "op")?,
+            value: arguments.remove("value"),
+            tolerance: decimal(arguments, "tolerance")?,
+            hold_s: decimal(arguments, "hold_s")?,
+        })
+    }
+}
+
+fn text(arguments: &mut Map<String, Value>, name: &str) -> Result<Option<String>, String> {
+    match arguments.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(_) => Err(format!("`{name}` is a string")),
+    }
+}
+
+fn decimal(arguments: &mut Map<String, Value>, name: &str) -> Result<Option<f64>, String> {
+    match arguments.remove(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Number(number)) => Ok(number.as_f64()),
+        Some(_) => Err(format!("`{name}` is a number")),
+    }
 }
 
 /// A valid condition.
@@ -72,17 +107,6 @@ enum Test {
     Contains(Operand),
     Changed { tolerance: f64 },
     Any,
-}
-
-/// The value of a condition.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Operand {
-    /// A finite number.
-    Number(f64),
-    /// True or false.
-    Bool(bool),
-    /// A text, without white space around it.
-    Text(String),
 }
 
 /// What a condition says of a message.
@@ -315,89 +339,6 @@ impl fmt::Display for Test {
             }
             Self::Changed { .. } | Self::Any => f.write_str(word),
         }
-    }
-}
-
-impl Operand {
-    fn parse(value: &Value) -> Result<Option<Self>, String> {
-        Ok(Some(match value {
-            Value::Null => return Ok(None),
-            Value::Bool(flag) => Self::Bool(*flag),
-            Value::String(text) => Self::Text(text.trim().into()),
-            Value::Number(number) => Self::Number(
-                number
-                    .as_f64()
-                    .filter(|it| it.is_finite())
-                    .ok_or("`value` is too large for a number")?,
-            ),
-            Value::Array(_) | Value::Object(_) => {
-                return Err("`value` is a number, a text, true or false; name a `field` to compare a part of a document".into());
-            }
-        }))
-    }
-
-    fn number(&self) -> Option<f64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::Bool(_) => None,
-            Self::Text(text) => plain_number(text),
-        }
-    }
-
-    fn equals(&self, reading: &Reading) -> Result<bool, Verdict> {
-        match (self, reading) {
-            (Self::Number(value), reading) => Ok(number(reading)? == *value),
-            (Self::Bool(value), Reading::Bool(flag)) => Ok(flag == value),
-            (Self::Bool(value), Reading::Text(text)) => match text.as_str() {
-                "true" => Ok(*value),
-                "false" => Ok(!value),
-                _ => Err(Verdict::WrongKind),
-            },
-            (Self::Bool(_), _) => Err(Verdict::WrongKind),
-            (Self::Text(value), reading) => text_equals(value, reading),
-        }
-    }
-
-    /// `contains`: an element of an array, else a part of the text.
-    fn is_in(&self, reading: &Reading) -> Result<bool, Verdict> {
-        if let Reading::Json(Value::Array(elements)) = reading {
-            let mut elements = elements.iter().map(Reading::of_value);
-            return Ok(elements.any(|element| self.equals(&element) == Ok(true)));
-        }
-        let text = reading.text().ok_or(Verdict::WrongKind)?;
-        Ok(match self {
-            Self::Text(part) => text.contains(part.as_str()),
-            part => text.contains(&part.to_string()),
-        })
-    }
-}
-
-impl fmt::Display for Operand {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => number.fmt(f),
-            Self::Bool(flag) => flag.fmt(f),
-            Self::Text(text) => write!(f, "{text:?}"),
-        }
-    }
-}
-
-fn number(reading: &Reading) -> Result<f64, Verdict> {
-    reading.number().ok_or(Verdict::NoNumber)
-}
-
-/// Whether a reading equals a text. A text that is a number equals the number; a text that is a document equals the
-/// document, however either is spaced.
-fn text_equals(value: &str, reading: &Reading) -> Result<bool, Verdict> {
-    if let (Some(value), Some(number)) = (plain_number(value), reading.number()) {
-        return Ok(value == number);
-    }
-    match reading {
-        Reading::Text(text) => Ok(text == value),
-        Reading::Bool(flag) => Ok(value == if *flag { "true" } else { "false" }),
-        Reading::Json(document) if !document.is_null() => Ok(is_json_text(value, document)),
-        Reading::Json(_) | Reading::Binary { .. } => Err(Verdict::WrongKind),
-        Reading::Number(_) | Reading::Kept(_) => Ok(false),
     }
 }
 

@@ -40,6 +40,7 @@ pub struct ConditionWatch {
     known_bytes: usize,
     holds: Holds,
     last: Option<(String, Seen)>,
+    /// The last value before a prepared watch was started.
     earlier: Option<(String, Seen)>,
     counts: Counts,
 }

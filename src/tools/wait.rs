@@ -131,7 +131,7 @@ fn told(waiting: &ConditionWait, end: &WaitEnd, start: Instant) -> WaitResult {
             result.met = true;
             result.already = met.already;
             result.topic = Some(met.topic.clone());
-            result.value = Some(Sighting::new(&met.reading, met.at, met.already));
+            result.value = Some(Sighting::new(&met.reading, met.at, met.retained));
             result.before = before(met);
             result.held_s = (!met.held.is_zero()).then(|| seconds(met.held));
         }

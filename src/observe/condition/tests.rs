@@ -3,15 +3,9 @@ use serde_json::json;
 use super::*;
 
 /// A condition from its JSON arguments.
-fn parse(arguments: Value) -> Result<Condition, String> {
-    let text = |name: &str| arguments[name].as_str().map(String::from);
-    Condition::parse(RawCondition {
-        field: text("field"),
-        op: text("op"),
-        value: arguments.get("value").cloned(),
-        tolerance: arguments["tolerance"].as_f64(),
-        hold_s: arguments["hold_s"].as_f64(),
-    })
+fn parse(mut arguments: Value) -> Result<Condition, String> {
+    let arguments = arguments.as_object_mut().expect("an object");
+    Condition::parse(RawCondition::take(arguments)?)
 }
 
 fn condition(arguments: &Value) -> Condition {
@@ -408,6 +402,14 @@ fn an_operator_has_a_default() {
 #[test]
 fn an_error_names_the_argument_and_the_remedy() {
     let table = [
+        (json!({"op": 1}), "`op`", "string"),
+        (json!({"field": ["a"]}), "`field`", "string"),
+        (
+            json!({"op": "within", "value": 1, "tolerance": "1"}),
+            "`tolerance`",
+            "number",
+        ),
+        (json!({"value": 1, "hold_s": true}), "`hold_s`", "number"),
         (json!({"op": "=="}), "`op`", "`=`, `!=`"),
         (json!({"op": ""}), "`op`", "`any`"),
         (json!({"op": "GT", "value": 1}), "`op`", "`>`"),
@@ -493,6 +495,20 @@ fn an_error_names_the_argument_and_the_remedy() {
         assert!(Condition::parse(tolerance).is_err());
         assert!(Condition::parse(hold_s).is_err());
     }
+}
+
+#[test]
+fn a_condition_is_taken_from_among_other_arguments() {
+    let mut arguments =
+        json!({"topic": "a", "op": null, "value": 1, "tolerance": null, "hold_s": 2, "field": "b"});
+    let arguments = arguments.as_object_mut().expect("an object");
+    let condition = RawCondition::take(arguments).and_then(Condition::parse);
+    assert_eq!(
+        condition.map(|it| it.to_string()),
+        Ok("b = 1 for 2 s".into())
+    );
+    assert_eq!(arguments.len(), 1);
+    assert!(arguments.contains_key("topic"));
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl WhenResult {
         self.met = true;
         self.already = met.already;
         self.topic = Some(met.topic.clone());
-        self.value = Some(Sighting::new(&met.reading, met.at, met.already));
+        self.value = Some(Sighting::new(&met.reading, met.at, met.retained));
         self.before = before(met);
         self.held_s = (!met.held.is_zero()).then(|| seconds(met.held));
     }
