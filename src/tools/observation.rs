@@ -200,7 +200,10 @@ impl ObservationState {
         }
         drop(known);
         let subscribed = SubscribeFilter::parse(filter.as_str()).map_err(|why| why.to_string())?;
-        let observing = self.access.observe(subscribed, self.tap(filter.clone())).await;
+        let observing = self
+            .access
+            .observe(subscribed, self.tap(filter.clone()))
+            .await;
         let observing = observing.map_err(|denied| denied.to_string())?;
         let mut watched = self.watched.borrow_mut();
         // The wider filter takes the place of those inside it.

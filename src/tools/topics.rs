@@ -89,7 +89,9 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     let policy = context.access.policy();
     let table = observation.table();
     let now = Instant::now();
-    let looked = watching.since.map(|since| now.saturating_duration_since(since));
+    let looked = watching
+        .since
+        .map(|since| now.saturating_duration_since(since));
     watching.notes.extend(notes(&request, looked, &table));
     watching.notes.extend(observation.stopped());
     let rows = request.select(&table, &policy, now);
@@ -129,7 +131,10 @@ impl Request {
         if filter.as_str().starts_with("$share/") {
             return Err("`topic`: a shared subscription takes messages away from others".into());
         }
-        let detail = match (arguments.text("detail")?.as_str(), arguments.flag("silent")?) {
+        let detail = match (
+            arguments.text("detail")?.as_str(),
+            arguments.flag("silent")?,
+        ) {
             (_, true) => Detail::Silent,
             ("topics", false) => Detail::Topics,
             _ => Detail::Groups,
@@ -138,7 +143,9 @@ impl Request {
         Ok(Request {
             filter,
             length: arguments.seconds("seconds")?.unwrap_or(LENGTH),
-            search: search.map(|text| text.to_lowercase()).filter(|text| !text.is_empty()),
+            search: search
+                .map(|text| text.to_lowercase())
+                .filter(|text| !text.is_empty()),
             detail,
             sort: match arguments.text("sort")?.as_str() {
                 "rate" => Sort::Rate,
@@ -172,7 +179,9 @@ impl Request {
             Kind::Json(shape) => shape.fields().any(|(name, _)| contains(name)),
             _ => false,
         };
-        contains(row.topic()) || in_fields() || description(policy, row.topic()).is_some_and(contains)
+        contains(row.topic())
+            || in_fields()
+            || description(policy, row.topic()).is_some_and(contains)
     }
 
     fn overview(
@@ -199,7 +208,10 @@ impl Request {
             return overview;
         }
         rows.sort_by(|a, b| self.order(a, b, now));
-        let shown = rows.iter().take(self.limit).map(|row| TopicRow::new(row, now));
+        let shown = rows
+            .iter()
+            .take(self.limit)
+            .map(|row| TopicRow::new(row, now));
         let shown = within_budget(shown);
         overview.left_out = rows.len() - shown.len();
         overview.rows = Some(shown);
@@ -208,7 +220,10 @@ impl Request {
 
     /// As many groups as fit, and how many topics are in none.
     fn groups(&self, rows: &[Row<'_>], policy: &Policy, now: Instant) -> (Vec<GroupRow>, usize) {
-        let topics: Vec<_> = rows.iter().map(|row| (row.topic(), row.kind().word())).collect();
+        let topics: Vec<_> = rows
+            .iter()
+            .map(|row| (row.topic(), row.kind().word()))
+            .collect();
         let mut most = self.limit;
         loop {
             let grouped = groups::group(&topics, most);

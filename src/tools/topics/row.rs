@@ -121,12 +121,7 @@ impl Last {
 }
 
 impl GroupRow {
-    pub(super) fn new(
-        group: &Group,
-        rows: &[Row<'_>],
-        policy: &Policy,
-        now: Instant,
-    ) -> GroupRow {
+    pub(super) fn new(group: &Group, rows: &[Row<'_>], policy: &Policy, now: Instant) -> GroupRow {
         let members: Vec<&Row<'_>> = group.members.iter().filter_map(|n| rows.get(*n)).collect();
         // The one that came last shows best what comes.
         let example = members.iter().copied().max_by_key(|row| row.last_live());
@@ -150,7 +145,9 @@ impl GroupRow {
             },
             values: values(&members),
             example: Example {
-                topic: example.filter(|_| !is_one).map(|row| row.topic().to_owned()),
+                topic: example
+                    .filter(|_| !is_one)
+                    .map(|row| row.topic().to_owned()),
                 last: match example {
                     Some(row) => Last::of(row, now, EXAMPLE_BYTES),
                     None => Last {
