@@ -166,7 +166,7 @@ pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
             tool(context, describe::wait(), wait::call),
             tool(context, describe::stats(), stats::call),
         ],
-        resources: resources::all(&context.access, broker),
+        resources: resources::all(context, broker),
         templates: resources::templates(context),
         notifier: context.notifier.clone(),
         ..Catalog::default()

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use mcpmqtt_config::Policy;
+use mcpmqtt_config::{Grant, Policy};
 use mcpmqtt_protocol::topic::Shown;
 use serde_json::{Value, json};
 
@@ -324,28 +324,62 @@ fn hold() -> Value {
     json!({"type": "number", "minimum": 0, "maximum": 300, "description": "Seconds it must hold"})
 }
 
-/// The policy's grants in the instructions, as far as they fit, so that a model can start without reading a resource.
+/// The instructions: what every model has to know, which tool is for what, and the patterns with the operator's
+/// descriptions, as far as they fit. Several clients cut instructions at 2 kB, so the first part has what matters most.
 pub(super) fn instructions(policy: &Policy) -> String {
-    let mut text = String::from("Access to one MQTT broker within these topic patterns:");
+    let mut text = format!(
+        "Access to one MQTT broker. {FOREIGN}\n\
+         Look: mqtt_topics (what is there), mqtt_read (one value), mqtt_stats (numbers over a time).\n\
+         Wait: mqtt_wait (a value, an alarm, settled). To act at that moment: `when` of mqtt_publish.\n\
+         Act: mqtt_publish, with `confirm` to prove the effect; mqtt_query (request and reply).\n\
+         Topic patterns:"
+    );
     let mut left = 0;
-    for grant in policy.grants() {
-        if text.len() > INSTRUCTIONS_BYTES {
+    for grant in useful_first(policy) {
+        let line = pattern_line(grant);
+        if text.len() + line.len() > INSTRUCTIONS_BYTES {
             left += 1;
             continue;
         }
-        let permissions = grant.permissions.names().collect::<Vec<_>>().join(", ");
-        let pattern = Shown(grant.pattern.as_str());
-        let _ = write!(text, "\n- {pattern} ({permissions})");
+        text.push_str(&line);
     }
     if policy.grants().len() == 0 {
         text.push_str(" none, so every call will be refused.");
     }
     if left > 0 {
-        let _ = write!(text, "\n- and {left} more");
+        let _ = write!(
+            text,
+            "\n- and {left} more: resource mcpmqtt://topics/allowed"
+        );
     }
-    text.push_str("\nTheir descriptions: resource mcpmqtt://topics/allowed.");
-    let _ = write!(text, "\n{FOREIGN}");
     text
+}
+
+/// The grants, those that may be written to and those with a description first: there a mistake costs most, and a
+/// description says most. Else in the order of the file.
+fn useful_first(policy: &Policy) -> Vec<&Grant> {
+    let mut grants: Vec<_> = policy.grants().collect();
+    grants.sort_by_key(|grant| (!grant.permissions.write, grant.description.is_none()));
+    grants
+}
+
+fn pattern_line(grant: &Grant) -> String {
+    let permissions = grant.permissions.names().collect::<Vec<_>>().join(", ");
+    let mut line = format!("\n- {} ({permissions})", Shown(grant.pattern.as_str()));
+    if let Some(description) = &grant.description {
+        let words = description.split_whitespace().collect::<Vec<_>>().join(" ");
+        let end = (0..=DESCRIPTION_BYTES)
+            .rev()
+            .find(|end| words.is_char_boundary(*end));
+        let beginning = words.get(..end.unwrap_or(0)).unwrap_or(&words);
+        let cut = if beginning.len() < words.len() {
+            "…"
+        } else {
+            ""
+        };
+        let _ = write!(line, ": {beginning}{cut}");
+    }
+    line
 }
 
 fn tool(
@@ -443,5 +477,8 @@ const CHANGES: Annotations = Annotations {
     open_world: true,
 };
 
-/// The size limit of the instructions: about 500 tokens.
-const INSTRUCTIONS_BYTES: usize = 2000;
+/// The size limit of the instructions: about 1,000 tokens.
+const INSTRUCTIONS_BYTES: usize = 4000;
+
+/// The most bytes of one operator's description in the instructions.
+const DESCRIPTION_BYTES: usize = 200;

@@ -242,7 +242,7 @@ fn values(members: &[&Row<'_>]) -> Value {
     }
     match (range, words.is_empty()) {
         _ if !fields.0.is_empty() => fields.told(),
-        (Some((min, max)), _) => json!([min, max]),
+        (Some((min, max)), _) => json!([plain(min), plain(max)]),
         (None, false) => words.into(),
         (None, true) => Value::Null,
     }
@@ -272,7 +272,7 @@ impl<'a> Fields<'a> {
         let mut told = Map::new();
         for (name, kind, range) in self.0.iter().take(MOST_FIELDS) {
             let value = match range {
-                Some((min, max)) => json!([min, max]),
+                Some((min, max)) => json!([plain(*min), plain(*max)]),
                 None => kind.word().into(),
             };
             told.insert((*name).to_owned(), value);
@@ -287,6 +287,11 @@ impl<'a> Fields<'a> {
 fn joined(known: Option<(f64, f64)>, range: Range) -> (f64, f64) {
     let (min, max) = known.unwrap_or((range.min, range.max));
     (min.min(range.min), max.max(range.max))
+}
+
+/// A number without a fraction where it has none.
+fn plain(value: f64) -> Value {
+    Reading::Number(value).to_json(0).value
 }
 
 fn rounded(value: f64) -> f64 {
