@@ -29,13 +29,8 @@ pub(super) fn publish() -> Tool {
             "retain": flag("Have the broker keep it as the topic's last value", false),
             "encoding": encoding(),
             "timeout": timeout("Seconds to wait for the broker", 10),
-            "when": condition("Publish only when a new message meets this", 60, json!({
-                "already": {
-                    "type": "string", "enum": ["wait", "act"], "default": "wait",
-                    "description": "act: a retained value counts, however old; default wait",
-                },
-            })),
-            "confirm": condition("Wait after the publish for a new message that meets this", 5, json!({})),
+            "when": when(),
+            "confirm": confirm(),
         }, "required": ["topic", "payload"]}),
         json!({"type": "object", "properties": {
             "topic": {"type": "string"},
@@ -48,9 +43,8 @@ pub(super) fn publish() -> Tool {
                 "description": "delivered: the broker acknowledged it, as some do also for what their access list drops",
             },
             "sent_at": {"type": "string"},
-            "when": {"type": "object", "description": "The value that met the condition, and the one before"},
-            "confirmed": {"enum": [true, false, "nothing_came"]},
-            "confirmation": {"type": "object", "description": "What came, and the value before"},
+            "when": met(),
+            "confirmation": {"type": "object", "properties": {"topic": {"type": "string"}}},
         }, "required": ["topic", "qos", "retain", "bytes", "outcome"]}),
     );
     publish.scalars = vec!["value"];
@@ -86,12 +80,12 @@ pub(super) fn subscribe() -> Tool {
             },
             "where": {"type": "object", "properties": comparison(), "description": "Only messages that meet this"},
             "fields": {
-                "type": "array", "items": {"type": "string"}, "maxItems": 20,
-                "description": "Only these fields of JSON payloads",
+                "type": "array", "items": {"type": "string"},
+                "description": "Only these fields of JSON payloads, at most 20",
             },
             "format": {
                 "type": "string", "enum": ["messages", "latest"], "default": "messages",
-                "description": "latest: one row for each topic, at the end of the time; default messages",
+                "description": "latest: the last value of each topic, a row each; default messages",
             },
             "max_payload_bytes": {"type": "integer", "minimum": 0, "description": "Cut longer payloads"},
         }, "required": ["topic"]}),
@@ -99,7 +93,7 @@ pub(super) fn subscribe() -> Tool {
             "topic": {"type": "string"},
             "messages_received": {"type": "integer"},
             "messages": {"type": "array", "items": message},
-            "rows": {"type": "array", "items": {"type": "object"}, "description": "With format latest or fields"},
+            "rows": rows(),
             "ended_by": {
                 "type": "string",
                 "enum": ["max_messages", "timeout", "result_bytes", "subscription_lost", "quiet"],
@@ -155,7 +149,7 @@ pub(super) fn query() -> Tool {
             "qos": qos("Delivery quality of request and reply: 0, 1 or 2"),
             "encoding": encoding(),
             "field": {"type": "string", "description": "Field of the reply that holds `value`"},
-            "value": {"type": "string"},
+            "value": {"type": "string", "description": "Number, text, true or false"},
         }, "required": ["request_topic", "response_topic", "payload"]}),
         reply,
     );
@@ -170,9 +164,8 @@ pub(super) fn wait() -> Tool {
     properties["hold_s"] = hold();
     properties["timeout"] = timeout("Seconds to wait", 60);
     properties["also"] = json!({
-        "type": "array", "items": {"type": "string"}, "maxItems": 5,
-        "description": "Topic filters whose values before and after the event are told; {1} is what the first wildcard \
-                        of topic matched",
+        "type": "array", "items": {"type": "string"},
+        "description": "Up to 5 other filters to tell around the event; {1}: what topic's first wildcard matched",
     });
     let mut wait = tool(
         "mqtt_wait",
@@ -189,12 +182,11 @@ pub(super) fn wait() -> Tool {
             "met": {"type": "boolean"},
             "already": {"type": "boolean"},
             "topic": {"type": "string"},
-            "value": {},
             "at": {"type": "string"},
-            "before": {"type": "object"},
+            "before": {"type": "object", "properties": {"at": {"type": "string"}}},
             "waited_s": {"type": "number"},
             "messages": {"type": "integer"},
-            "also": {"type": "array", "items": {"type": "object"}},
+            "also": rows(),
             "ended_by": {"type": "string"},
         }, "required": ["met", "waited_s", "messages"]}),
     );
@@ -240,7 +232,7 @@ pub(super) fn stats() -> Tool {
             "mean": {"type": "number"},
             "sd": {"type": "number"},
             "topics": {"type": "integer"},
-            "rows": {"type": "array", "items": {"type": "object"}},
+            "rows": rows(),
             "lost": {"type": "integer"},
         }, "required": ["topic", "seconds"]}),
     )
@@ -258,16 +250,19 @@ pub(super) fn topics() -> Tool {
         ),
         READS,
         json!({"type": "object", "properties": {
-            "topic": {"type": "string", "default": "#", "description": "Topic filter, default #: all you may read"},
+            "topic": {"type": "string", "default": "#", "description": "Topic filter: all you may read in it, default #"},
             "seconds": {
                 "type": "number", "minimum": 0, "maximum": 60, "default": 2,
                 "description": "How long to look, default 2",
             },
             "search": {"type": "string", "description": "Text in topic, description or field name"},
-            "detail": {"type": "string", "enum": ["groups", "topics"], "default": "groups"},
+            "detail": {
+                "type": "string", "enum": ["groups", "topics"], "default": "groups",
+                "description": "topics: a row for each; default groups",
+            },
             "sort": {
                 "type": "string", "enum": ["topic", "rate", "count", "age", "value"], "default": "topic",
-                "description": "Largest first, but topic",
+                "description": "Largest first; default topic",
             },
             "silent": flag("Only those that stopped", false),
             "limit": {
@@ -279,25 +274,54 @@ pub(super) fn topics() -> Tool {
             "topic": {"type": "string"},
             "looked_s": {"type": "number"},
             "topics": {"type": "integer"},
-            "groups": {"type": "array", "items": {"type": "object"}},
-            "rows": {"type": "array", "items": {"type": "object"}},
-            "left_out": {"type": "object"},
+            "groups": {"type": "array", "items": {"type": "object", "properties": {"pattern": {"type": "string"}}}},
+            "rows": rows(),
+            "left_out": {"type": "integer"},
             "notes": {"type": "array", "items": {"type": "string"}},
         }, "required": ["topic", "looked_s", "topics"]}),
     )
 }
 
-/// A condition as an argument.
-fn condition(meaning: &str, seconds: u32, mut more: Value) -> Value {
+/// Rows in a result. What they hold depends on the arguments, so that only the topic is promised.
+fn rows() -> Value {
+    json!({"type": "array", "items": {"type": "object", "properties": {"topic": {"type": "string"}}}})
+}
+
+fn met() -> Value {
+    json!({"type": "object", "properties": {"met": {"type": "boolean"}}})
+}
+
+fn when() -> Value {
     let mut properties = comparison();
     properties["topic"] = topic_filter();
     properties["tolerance"] = tolerance();
     properties["hold_s"] = hold();
-    properties["timeout"] = timeout("Seconds to wait", seconds);
-    for (name, schema) in more.as_object_mut().into_iter().flatten() {
-        properties[name.as_str()] = schema.take();
-    }
+    properties["timeout"] = timeout("Seconds to wait", 60);
+    properties["already"] = json!({
+        "type": "string", "enum": ["wait", "act"], "default": "wait",
+        "description": "act: a retained value counts, however old; default wait",
+    });
+    let meaning = "Publish only when a new message meets this";
     json!({"type": "object", "description": meaning, "properties": properties, "required": ["topic"]})
+}
+
+/// The members mean what they mean in `when`, so they are not described again.
+fn confirm() -> Value {
+    let mut timeout = timeout("", 5);
+    timeout["description"] = "Default 5".into();
+    json!({
+        "type": "object",
+        "description": "Wait after the publish for a new message that meets this",
+        "properties": {
+            "topic": {"type": "string"},
+            "field": {"type": "string"},
+            "op": {"type": "string", "enum": Op::WORDS},
+            "value": {"type": "string"},
+            "tolerance": {"type": "number", "minimum": 0},
+            "timeout": timeout,
+        },
+        "required": ["topic"],
+    })
 }
 
 /// One comparison: `field`, `op` and `value`.

@@ -134,6 +134,9 @@ pub(super) async fn subscribe(context: Rc<Context>, call: ToolCall) -> Result<To
 }
 
 fn fields(texts: Vec<String>) -> Result<Vec<Path>, String> {
+    if texts.len() > MOST_FIELDS {
+        return Err(format!("`fields` has {} items; at most {MOST_FIELDS}", texts.len()));
+    }
     let fields = texts.iter().enumerate().map(|(n, text)| {
         let path = Path::parse(text);
         path.map_err(|why| format!("`fields[{n}]`: {why}"))
@@ -435,6 +438,9 @@ pub(super) fn shown(filter: &SubscribeFilter) -> mcpmqtt_protocol::topic::Shown<
 
 /// The most messages, or topics, that one call collects.
 const MOST_MESSAGES: usize = 1000;
+
+/// The most fields of one call.
+const MOST_FIELDS: usize = 20;
 
 /// How long no retained message comes before they count as complete: this time, or so many round trips to the broker.
 const QUIET: Duration = Duration::from_millis(300);

@@ -95,6 +95,9 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
 }
 
 fn also_filters(texts: Vec<String>, topic: &SubscribeFilter) -> Result<Vec<AlsoFilter>, String> {
+    if texts.len() > MOST_ALSO {
+        return Err(format!("`also` has {} items; at most {MOST_ALSO}", texts.len()));
+    }
     let filters = texts.iter().enumerate().map(|(n, text)| {
         AlsoFilter::parse(text, topic).map_err(|why| format!("`also[{n}]`: {why}"))
     });
@@ -177,6 +180,9 @@ const NOT_WAITED: Wording = Wording {
     meaning: "",
     withdrawn: "Nothing is told any more.",
 };
+
+/// The most other filters of one call.
+const MOST_ALSO: usize = 5;
 
 /// How long the values after the event are waited for.
 const AFTERWARDS: Duration = Duration::from_secs(2);
