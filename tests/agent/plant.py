@@ -43,8 +43,7 @@ SETTLED_WITHIN, SETTLED_FOR = 20, 5  # rpm, seconds
 DRAIN_RATE, LOWEST, OVERFLOW_SECONDS = 5.0, 5.0, 15.0
 
 
-def compact(value):
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
 
 
 class Plant:
