@@ -2,8 +2,8 @@
 
 usage: check.py [PROGRAM]     (default: it is built)
 
-The tasks are worked at the simulated site under virtual time by somebody who sees nothing but messages, as an agent does:
-the judge must accept that, and refuse each answer and each course of action that is wrong in one thing.
+The tasks are worked at the simulated site under virtual time by somebody who sees nothing but messages, as an agent
+does: the judge must accept that, and refuse each answer and each course of action that is wrong in one thing.
 """
 
 import collections
@@ -102,9 +102,11 @@ def work(site, mistake=None):
 
 
 def look_around(site):
-    temperatures = {room: float(site.payload(f"building/{room}/temperature")) for room in site.names("building/(.*)/temperature")}
+    rooms = site.names("building/(.*)/temperature")
+    temperatures = {room: float(site.payload(f"building/{room}/temperature")) for room in rooms}
     warmest = max(temperatures, key=temperatures.get)
-    silent = [topic for topic, (at, _) in site.latest.items() if re.match("building/.*/[th]", topic) and at < site.now - 40]
+    sensors = {topic: at for topic, (at, _) in site.latest.items() if re.match("building/.*/[th]", topic)}
+    silent = [topic for topic, at in sensors.items() if at < site.now - 40]
     configs = {topic: json.loads(payload) for topic, (_, payload) in site.latest.items() if topic.endswith("/config")}
     units = collections.Counter(config["unit_of_measurement"] for config in configs.values())
     [odd] = [topic for topic, config in configs.items() if units[config["unit_of_measurement"]] == 1]
@@ -230,7 +232,8 @@ def check_judge():
         faults = dict(judge.judge(site.truth, work(site, mistake)))
         must(faults.pop(task), f"{task} must be refused where {mistake}")
         must(not any(faults.values()), f"that {mistake} concerns others: {faults}")
-    print(f"judge: {len(judge.tasks())} tasks accepted at {len(SEEDS)} sites; {refused} wrong answers and {len(MISTAKES)} wrong deeds refused")
+    print(f"judge: {len(judge.tasks())} tasks accepted at {len(SEEDS)} sites")
+    print(f"judge: {refused} wrong answers and {len(MISTAKES)} wrong courses of action refused")
 
 
 class Agent:
@@ -290,7 +293,8 @@ def check_commands(program):
     options = ["--program", program] if program else []
     with tempfile.TemporaryDirectory() as scratch:
         scratch = pathlib.Path(scratch)
-        with running(scratch / "one", *options) as one, running(scratch / "two", *options, "--seed", "2", "--version", "2025-11-25") as two:
+        others = [*options, "--seed", "2", "--version", "2025-11-25"]
+        with running(scratch / "one", *options) as one, running(scratch / "two", *others) as two:
             converse(one)
             must("## mqtt_read" in two.run(0, "about"), "an earlier version of MCP gives the tools, too")
             must(one.truth()[0]["facts"] != two.truth()[0]["facts"], "two sites are two")
@@ -319,7 +323,7 @@ def converse(agent):
 
     truth = agent.truth()
     [command] = [event for event in truth if event["event"] == "command"]
-    must(command["topic"] == "cmnd/plug_04/POWER" and command["payload"] == "ON", f"the command was written down: {command}")
+    must((command["topic"], command["payload"]) == ("cmnd/plug_04/POWER", "ON"), f"it is written down: {command}")
 
     # Without the newline that ends each, and without the mark.
     size = sum(len(text.removeprefix("isError: true\n").encode()) - 1 for text in texts)

@@ -3,9 +3,9 @@
 usage: client.py serve VERSION PROGRAM ARGUMENT...
        client.py about | call TOOL [JSON] | read URI | log | tasks | judge ANSWERS
 
-All in the current directory: `serve` starts the program, begins a connection of that version (a version before 2026-07-28 where
-the program does not know it), prints `ready`, and takes requests at the Unix socket `socket`, several at once. It
-writes each request with its result to `calls.jsonl`, and what the program sends unasked to `notifications.jsonl`.
+All in the current directory: `serve` starts the program, begins a connection of that version (of 2025-11-25 where the
+program does not know it), prints `ready`, and takes requests at the Unix socket `socket`, several at once. It writes
+each request with its result to `calls.jsonl`, and what the program sends unasked to `notifications.jsonl`.
 """
 
 import json
@@ -139,7 +139,8 @@ class Server:
         except Failed as failure:
             text, error = str(failure), True
         took = round(time.time() - start, 3)
-        line = {"at": round(start, 3), "seconds": took, **request, "bytes": len(text.encode()), "error": error, "text": text}
+        result = {"bytes": len(text.encode()), "error": error, "text": text}
+        line = {"at": round(start, 3), "seconds": took, **request, **result}
         with self.lock, open("calls.jsonl", "a") as calls:
             calls.write(json.dumps(line, ensure_ascii=False) + "\n")
         return {"text": text, "error": error}
@@ -165,13 +166,14 @@ def about(connection):
 
     instructions = connection.greeting.get("instructions") or ""
     given = [{name: tool.get(name) for name in ("name", "description", "inputSchema")} for tool in connection.tools]
-    size, outputs = (
-        len(compact(what).encode()) for what in (given, [tool.get("outputSchema") for tool in connection.tools])
-    )
+    size = len(compact(given).encode())
+    outputs = len(compact([tool.get("outputSchema") for tool in connection.tools]).encode())
     lines = [f"# Instructions ({len(instructions.encode())} bytes)", "", instructions, ""]
-    lines += [f"# Tools ({len(given)}; {size} bytes as JSON, about {size // 4} tokens; output schemas: {outputs} bytes more)"]
+    sizes = f"{size} bytes as JSON, about {size // 4} tokens; output schemas: {outputs} bytes more"
+    lines += [f"# Tools ({len(given)}; {sizes})"]
     for tool in given:
-        lines += ["", f"## {tool['name']}", "", tool["description"] or "", "", f"arguments: {compact(tool['inputSchema'])}"]
+        lines += ["", f"## {tool['name']}", "", tool["description"] or "", ""]
+        lines += [f"arguments: {compact(tool['inputSchema'])}"]
     return "\n".join(lines)
 
 
@@ -239,7 +241,8 @@ def tell_tasks():
         given = json.load(file)
     print(given["about"])
     for number, task in enumerate(given["tasks"], 1):
-        print(f"\n{number}. {task['id']}: {task['ask']}\n   {json.dumps({task['id']: task['answer']}, ensure_ascii=False)}")
+        print(f"\n{number}. {task['id']}: {task['ask']}")
+        print(f"   {json.dumps({task['id']: task['answer']}, ensure_ascii=False)}")
     return 0
 
 

@@ -70,8 +70,8 @@ def same(answer, right, tolerance=0):
 
 
 def events(rule, truth):
-    where = rule["where"].items()
-    return [event for event in truth if event["event"] == rule["event"] and all(event.get(key) == value for key, value in where)]
+    where = {"event": rule["event"], **rule["where"]}
+    return [event for event in truth if all(event.get(key) == value for key, value in where.items())]
 
 
 def commands(rule, truth):
@@ -98,7 +98,7 @@ def same_set(rule, truth, answer):
 
 def unknown(rule, _, answer):
     given = answer.get(rule["field"], "")
-    return None if str(given).strip().lower() == "unknown" else f"{rule['field']} cannot be known; the answer was {given!r}"
+    return None if str(given).strip().lower() == "unknown" else f"{rule['field']} cannot be known, it is not {given!r}"
 
 
 def commanded(rule, truth, _):
@@ -118,8 +118,8 @@ def not_commanded(rule, truth, _):
 def some_event(rule, truth, answer):
     candidates = events(rule, truth)
     for event in candidates:
-        if all(same(answer.get(field), event[name], rule["tolerance"] if isinstance(event[name], float) else 0)
-               for field, name in rule["fields"].items()):  # fmt: skip
+        pairs = [(answer.get(field), event[name]) for field, name in rule["fields"].items()]
+        if all(same(given, right, rule["tolerance"] if isinstance(right, float) else 0) for given, right in pairs):
             return None
     happened = [{field: event[name] for field, name in rule["fields"].items()} for event in candidates]
     given = {field: answer.get(field) for field in rule["fields"]}
@@ -132,7 +132,9 @@ def first(rule, truth, _):
     if not candidates:
         return f"no {rule['event']} {rule['where']} happened"
     value = candidates[0][rule["value"]]
-    return None if low <= value <= high else f"{rule['event']} {rule['where']} was at {rule['value']} {value}, not between {low} and {high}"
+    if low <= value <= high:
+        return None
+    return f"{rule['event']} {rule['where']} was at {rule['value']} {value}, not between {low} and {high}"
 
 
 def last(rule, truth, _):
@@ -151,7 +153,8 @@ def restored(rule, truth, _):
 
 def window(rule, truth, answer):
     """Whether it is what came within some time that long."""
-    series = [pair for event in truth if event["event"] == "series" and event["topic"] == rule["topic"] for pair in event["values"]]
+    chunks = events({"event": "series", "where": {"topic": rule["topic"]}}, truth)
+    series = [pair for chunk in chunks for pair in chunk["values"]]
     times, squares = [at for at, _ in series], [value**2 for _, value in series]
     given = {name: number(answer.get(name)) for name in ("count", "min", "max", "mean", "deviation")}
     if None in given.values():

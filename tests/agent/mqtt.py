@@ -64,7 +64,8 @@ class Client:
             self.last_sent = time.monotonic()
 
     def receive(self, timeout):
-        """Sends what is unsent and gives the messages that came: at once if there are any, or after `timeout` seconds."""
+        """Sends what is unsent and gives the messages that came: at once if there are any, else after `timeout` seconds
+        at most."""
         if time.monotonic() - self.last_sent > self.keepalive / 2:
             self.unsent.append(packet(PINGREQ, 0, b""))
         self.flush()
