@@ -1,0 +1,295 @@
+//! Several values of one level, written for people: `{1..4}`, `{hall,kitchen}`, `{24 names: attic,bath,…}`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use mcpmqtt_protocol::topic::disturbs;
+
+use super::label::{Segment, cut, natural, segments, shape};
+
+/// The most characters that a pattern shows of one level.
+const LONGEST_LABEL: usize = 48;
+/// The most entries and characters of a list in braces.
+const LONGEST_LIST: usize = 6;
+const LONGEST_TEXT: usize = 72;
+
+/// All values of a level. Sorts them.
+pub(super) fn names(labels: &mut Vec<&str>) -> String {
+    labels.sort_unstable_by(|a, b| natural(a, b));
+    labels.dedup();
+    match labels.as_slice() {
+        [only] => clean(only),
+        all if same_shape(all) => skeleton(all),
+        all => list(all),
+    }
+}
+
+/// A level as a pattern shows it: cut, and without characters that are invisible or look like others.
+fn clean(label: &str) -> String {
+    let mut shown = String::new();
+    let mut chars = label.chars();
+    for c in chars.by_ref().take(LONGEST_LABEL) {
+        match disturbs(c) {
+            true => shown.extend(c.escape_default()),
+            false => shown.push(c),
+        }
+    }
+    if chars.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+fn same_shape(labels: &[&str]) -> bool {
+    let mut shapes = labels.iter().map(|label| shape(label));
+    let first = shapes.next();
+    first.is_some_and(|first| first.varies && shapes.all(|other| other == first))
+}
+
+/// Labels of the same shape: what they have in common, and ranges.
+fn skeleton(labels: &[&str]) -> String {
+    let mut rows: Vec<_> = labels.iter().map(|label| segments(label)).collect();
+    let mut shown = String::new();
+    loop {
+        let column: Vec<Segment<'_>> = rows.iter_mut().filter_map(Iterator::next).collect();
+        match column.first() {
+            None => return shown,
+            Some(Segment::Text(text)) => shown.push_str(&clean(text)),
+            Some(_) => shown.push_str(&values(&column)),
+        }
+    }
+}
+
+/// One column of numbers or identifiers.
+fn values(column: &[Segment<'_>]) -> String {
+    let texts = column.iter().map(|segment| match segment {
+        Segment::Text(text) | Segment::Number(text) | Segment::Id(text) => *text,
+    });
+    let mut texts: Vec<&str> = texts.collect();
+    texts.sort_unstable();
+    texts.dedup();
+    if let [only] = texts.as_slice() {
+        return clean(only);
+    }
+    if let Some(range) = ranges(&texts) {
+        return range;
+    }
+    let length: usize = texts.iter().map(|text| text.len() + 1).sum();
+    if texts.len() <= 4 && length <= LONGEST_TEXT {
+        return format!("{{{}}}", texts.join(","));
+    }
+    let (prefix, _) = affixes(&texts);
+    let prefix = letters(prefix);
+    format!("{}{{{} ids}}", clean(prefix), texts.len())
+}
+
+/// The part of a prefix of identifiers that is a word: `ESP` of `ESP4A`.
+fn letters(prefix: &str) -> &str {
+    let end = prefix.find(|c: char| c.is_ascii_digit()).unwrap_or(0);
+    if end >= 2 { cut(prefix, end).0 } else { "" }
+}
+
+/// Decimal numbers: `{1..6,8}`, or `{24 of 1001..9987}` if there are too many holes.
+fn ranges(texts: &[&str]) -> Option<String> {
+    let mut numbers = Vec::with_capacity(texts.len());
+    for text in texts {
+        let digits = text.len() <= 18 && text.bytes().all(|byte| byte.is_ascii_digit());
+        numbers.push(text.parse::<u64>().ok().filter(|_| digits)?);
+    }
+    let padded = texts
+        .iter()
+        .any(|text| text.len() > 1 && text.starts_with('0'));
+    let width = texts.first().map_or(0, |text| text.len());
+    if padded && texts.iter().any(|text| text.len() != width) {
+        return None;
+    }
+    let width = if padded { width } else { 0 };
+    numbers.sort_unstable();
+    let runs: Vec<&[u64]> = numbers.chunk_by(|a, b| a + 1 == *b).collect();
+    let parts = |run: &&[u64]| if run.len() == 2 { 2 } else { 1 };
+    let mut shown = String::from("{");
+    if runs.iter().map(parts).sum::<usize>() > LONGEST_LIST {
+        let (low, high) = (numbers.first()?, numbers.last()?);
+        let count = numbers.len();
+        let _ = write!(shown, "{count} of {low:0width$}..{high:0width$}");
+    } else {
+        for (at, run) in runs.iter().enumerate() {
+            let (low, high) = (run.first()?, run.last()?);
+            let comma = if at > 0 { "," } else { "" };
+            let _ = match run.len() {
+                1 => write!(shown, "{comma}{low:0width$}"),
+                2 => write!(shown, "{comma}{low:0width$},{high:0width$}"),
+                _ => write!(shown, "{comma}{low:0width$}..{high:0width$}"),
+            };
+        }
+    }
+    shown.push('}');
+    Some(shown)
+}
+
+/// Names: all of them if that is short, else how many there are and what they look like.
+fn list(labels: &[&str]) -> String {
+    let (prefix, suffix) = affixes(labels);
+    let (prefix, suffix) = (after_separator(prefix), before_separator(suffix));
+    let inner: Vec<&str> = labels
+        .iter()
+        .filter_map(|label| label.get(prefix.len()..label.len() - suffix.len()))
+        .collect();
+    let body = entries(&inner).unwrap_or_else(|| {
+        let count = labels.len();
+        match stems(&inner) {
+            Some(stems) => format!("{count} names: {stems}"),
+            None => {
+                let examples: Vec<String> = inner.iter().take(2).map(|name| clean(name)).collect();
+                format!("{count} names: {},…", examples.join(","))
+            }
+        }
+    });
+    format!("{}{{{body}}}{}", clean(prefix), clean(suffix))
+}
+
+/// Every name, numbered ones as ranges, if they are few.
+fn entries(names: &[&str]) -> Option<String> {
+    let mut shapes: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+    for name in names {
+        shapes.entry(shape(name).hash).or_default().push(name);
+    }
+    if shapes.len() > LONGEST_LIST {
+        return None;
+    }
+    let mut families: Vec<Vec<&str>> = shapes.into_values().collect();
+    families.sort_unstable_by_key(|family| family.first().copied());
+    let shown: Vec<String> = families.iter_mut().map(names_of_family).collect();
+    let text = shown.join(",");
+    (text.chars().count() <= LONGEST_TEXT).then_some(text)
+}
+
+fn names_of_family(family: &mut Vec<&str>) -> String {
+    match family.as_slice() {
+        [only] => clean(only),
+        all => skeleton(all),
+    }
+}
+
+/// The first words of names, if a few cover nearly all: `lamp_*,plug_*`.
+fn stems(names: &[&str]) -> Option<String> {
+    let mut stems: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in names {
+        let end = name.find(is_separator);
+        let stem = end.and_then(|at| name.get(..=at)).unwrap_or(name);
+        *stems.entry(stem).or_default() += 1;
+    }
+    let mut frequent: Vec<(&str, usize)> = stems.into_iter().filter(|&(_, n)| n > 1).collect();
+    let covered: usize = frequent.iter().map(|&(_, n)| n).sum();
+    frequent.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
+    if frequent.is_empty() || frequent.len() > LONGEST_LIST || covered * 5 < names.len() * 4 {
+        return None;
+    }
+    let shown: Vec<String> = frequent
+        .iter()
+        .map(|(stem, _)| format!("{}*", clean(stem)))
+        .collect();
+    Some(shown.join(","))
+}
+
+/// The longest common beginning and end, which do not overlap in any name.
+fn affixes<'a>(names: &[&'a str]) -> (&'a str, &'a str) {
+    let Some((first, others)) = names.split_first() else {
+        return ("", "");
+    };
+    let shortest = names.iter().map(|name| name.len()).min().unwrap_or(0);
+    let (mut before, mut after) = (shortest, shortest);
+    for other in others {
+        let same = |(a, b): &(u8, u8)| a == b;
+        before = first
+            .bytes()
+            .zip(other.bytes())
+            .take(before)
+            .take_while(same)
+            .count();
+        let backwards = first.bytes().rev().zip(other.bytes().rev());
+        after = backwards.take(after).take_while(same).count();
+    }
+    while !first.is_char_boundary(before) {
+        before -= 1;
+    }
+    after = after.min(shortest - before);
+    while !first.is_char_boundary(first.len() - after) {
+        after -= 1;
+    }
+    (cut(first, before).0, cut(first, first.len() - after).1)
+}
+
+/// A prefix up to its last separator: names are not cut within words.
+fn after_separator(prefix: &str) -> &str {
+    let end = prefix.char_indices().rev().find(|&(_, c)| is_separator(c));
+    end.map_or("", |(at, c)| cut(prefix, at + c.len_utf8()).0)
+}
+
+/// A suffix from its first separator.
+fn before_separator(suffix: &str) -> &str {
+    suffix.find(is_separator).map_or("", |at| cut(suffix, at).1)
+}
+
+fn is_separator(c: char) -> bool {
+    c.is_ascii_punctuation() || c == ' '
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_levels() {
+        let many: Vec<String> = (1..=24)
+            .map(|n| format!("{}oom", (b'a' + n) as char))
+            .collect();
+        let cases: Vec<(Vec<&str>, &str)> = vec![
+            (vec!["hall"], "hall"),
+            (vec!["4", "2", "1", "3"], "{1..4}"),
+            (vec!["m1", "m2", "m3", "m4", "m5", "m6", "m8"], "m{1..6,8}"),
+            (vec!["m1", "m2"], "m{1,2}"),
+            (vec!["002", "001", "003"], "{001..003}"),
+            (vec!["9", "10", "11"], "{9..11}"),
+            (vec!["1", "02"], "{02,1}"),
+            (vec!["kitchen", "hall"], "{hall,kitchen}"),
+            (
+                vec!["kitchen", "room1", "room2", "room3"],
+                "{kitchen,room{1..3}}",
+            ),
+            (
+                vec!["temperature_hall", "temperature_bath"],
+                "temperature_{bath,hall}",
+            ),
+            (
+                vec!["hall_temperature", "bath_temperature"],
+                "{bath,hall}_temperature",
+            ),
+            (
+                vec!["1", "11", "13", "25", "37", "49", "61"],
+                "{7 of 1..61}",
+            ),
+            (vec!["line1-motor1", "line2-motor1"], "line{1,2}-motor1"),
+            (
+                vec![
+                    "gw-a1b2c3",
+                    "gw-b1b2c3",
+                    "gw-c1b2c3",
+                    "gw-d1b2c3",
+                    "gw-e1b2c3",
+                ],
+                "gw-{5 ids}",
+            ),
+            (vec!["a\u{202e}b"], "a\\u{202e}b"),
+            (vec!["größe", "grüße"], "{größe,grüße}"),
+            (vec!["", "a"], "{,a}"),
+            (
+                many.iter().map(String::as_str).collect(),
+                "{24 names: boom,coom,…}",
+            ),
+        ];
+        for (mut labels, want) in cases {
+            assert_eq!(names(&mut labels), want);
+        }
+    }
+}

@@ -1,0 +1,326 @@
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::*;
+
+/// Topics of realistic plants, with the kinds of their payloads.
+fn plant(name: &str) -> Vec<(String, &'static str)> {
+    let mut topics = Vec::new();
+    let mut add = |topic: String, kind| topics.push((topic, kind));
+    let rooms = [
+        "attic", "bath", "cellar", "hall", "kitchen", "lab", "office", "store",
+    ];
+    match name {
+        "rooms" => {
+            for (n, room) in rooms.iter().enumerate() {
+                add(format!("site/{room}/temperature"), "number");
+                if n != 3 {
+                    add(format!("site/{room}/humidity"), "number");
+                }
+                if n % 3 == 0 {
+                    add(format!("site/{room}/light/set"), "word");
+                    add(format!("site/{room}/light/state"), "word");
+                }
+            }
+            add("site/kitchen/co2".into(), "number");
+            add("site/boiler/pressure".into(), "number");
+            add("site/boiler/flow".into(), "number");
+            add("site/boiler/state".into(), "word");
+        }
+        "zigbee2mqtt" => {
+            for topic in ["state", "info", "devices", "groups", "logging"] {
+                add(format!("zigbee2mqtt/bridge/{topic}"), "json");
+            }
+            for room in rooms {
+                add(format!("zigbee2mqtt/lamp_{room}"), "json");
+                add(format!("zigbee2mqtt/lamp_{room}/availability"), "word");
+                add(format!("zigbee2mqtt/lamp_{room}/set"), "json");
+                add(format!("zigbee2mqtt/climate_{room}"), "json");
+                if room != "lab" {
+                    add(format!("zigbee2mqtt/climate_{room}/availability"), "word");
+                }
+            }
+            add("zigbee2mqtt/0x00158d0001a2b3c4".into(), "json");
+            add("zigbee2mqtt/0x00158d0001a2b3c4/availability".into(), "word");
+        }
+        "tasmota" => {
+            for plug in [
+                "plug_fridge",
+                "plug_tv",
+                "plug_pc",
+                "plug_heater",
+                "sonoff_4F21A0",
+            ] {
+                add(format!("tele/{plug}/STATE"), "json");
+                add(format!("tele/{plug}/SENSOR"), "json");
+                add(format!("tele/{plug}/LWT"), "word");
+                add(format!("stat/{plug}/POWER"), "word");
+                add(format!("stat/{plug}/RESULT"), "json");
+                add(format!("cmnd/{plug}/POWER"), "word");
+            }
+        }
+        "homeassistant" => {
+            for room in rooms {
+                add(
+                    format!("homeassistant/sensor/{room}_temperature/config"),
+                    "json",
+                );
+                add(
+                    format!("homeassistant/sensor/{room}_humidity/config"),
+                    "json",
+                );
+                add(format!("homeassistant/light/lamp_{room}/config"), "json");
+            }
+            for n in 1..=12 {
+                add(
+                    format!("homeassistant/binary_sensor/0x00158d0001a2b3{n:02x}/contact/config"),
+                    "json",
+                );
+            }
+            add("homeassistant/status".into(), "word");
+        }
+        "sparkplug" => {
+            for line in ["Press", "Weld", "Paint"] {
+                add(format!("spBv1.0/Plant1/NBIRTH/{line}"), "binary");
+                add(format!("spBv1.0/Plant1/NDATA/{line}"), "binary");
+                for n in 1..=4 {
+                    add(format!("spBv1.0/Plant1/DBIRTH/{line}/PLC{n}"), "binary");
+                    add(format!("spBv1.0/Plant1/DDATA/{line}/PLC{n}"), "binary");
+                }
+            }
+            add("spBv1.0/STATE/scada".into(), "json");
+        }
+        "gateways" => {
+            for n in 0..200u32 {
+                let id = format!("{:06x}", n.wrapping_mul(2_654_435_761) >> 8);
+                for (topic, kind) in [("status", "word"), ("uptime", "number"), ("rx", "number")] {
+                    add(format!("gateways/{id}/{topic}"), kind);
+                }
+            }
+        }
+        "line" => {
+            for line in 1..=4 {
+                for motor in 1..=(if line == 3 { 5 } else { 6 }) {
+                    for part in ["rpm", "current", "temperature", "setpoint", "setpoint/set"] {
+                        add(format!("plant/line{line}/motor{motor}/{part}"), "number");
+                    }
+                }
+                add(format!("plant/line{line}/state"), "word");
+                add(format!("plant/line{line}/counter"), "number");
+            }
+            for tank in ["T01", "T02", "T03", "T07"] {
+                add(format!("plant/tank/{tank}/level"), "number");
+                add(format!("plant/tank/{tank}/valve/set"), "word");
+                add(format!("plant/tank/{tank}/valve/state"), "word");
+            }
+            for alarm in ["overheat", "leak", "estop", "pressure_low"] {
+                add(format!("plant/alarms/{alarm}"), "json");
+            }
+            add("plant/notice".into(), "text");
+        }
+        "sys" => {
+            for word in ["messages", "bytes", "publish"] {
+                for way in ["received", "sent", "dropped"] {
+                    for span in ["1min", "5min", "15min"] {
+                        add(format!("$SYS/broker/load/{word}/{way}/{span}"), "number");
+                    }
+                    add(format!("$SYS/broker/{word}/{way}"), "number");
+                }
+            }
+            for topic in [
+                "version",
+                "uptime",
+                "clients/total",
+                "clients/connected",
+                "heap/current",
+            ] {
+                add(format!("$SYS/broker/{topic}"), "number");
+            }
+        }
+        "flat" => {
+            for room in rooms {
+                add(format!("temperature_{room}"), "number");
+                add(format!("{room}Humidity"), "number");
+                add(format!("fenster_{room}"), "word");
+            }
+            add("status".into(), "word");
+            add("version".into(), "text");
+        }
+        "measurand first" => {
+            for room in rooms {
+                add(format!("temperature/{room}"), "number");
+                add(format!("humidity/{room}"), "number");
+            }
+        }
+        "tags" => {
+            for n in 1..=60 {
+                add(
+                    format!("plc/DB{}.{}", n % 4 + 1, n),
+                    if n < 40 { "number" } else { "word" },
+                );
+            }
+        }
+        "words" => {
+            for n in 0..500u32 {
+                let name: String = (0..6)
+                    .map(|k| {
+                        char::from(b'g' + (n.wrapping_mul(2_654_435_761) >> (k * 4) & 15) as u8)
+                    })
+                    .collect();
+                let kind = ["number", "word", "json"][n as usize % 3];
+                add(format!("data/{name}"), kind);
+            }
+        }
+        "departments" => {
+            for n in 0..30u8 {
+                let dept =
+                    format!("{}works", char::from(b'a' + n % 26)).repeat(1 + usize::from(n) / 26);
+                for k in 0..(3 + n) {
+                    let leaf = format!(
+                        "{}{}x",
+                        char::from(b'a' + k % 26),
+                        char::from(b'a' + n % 26)
+                    );
+                    add(
+                        format!("corp/{dept}/unit{}/{leaf}", char::from(b'a' + k % 3)),
+                        "number",
+                    );
+                }
+            }
+        }
+        "one" => add("site/hall/temperature".into(), "number"),
+        "all" => {
+            for name in [
+                "rooms",
+                "zigbee2mqtt",
+                "tasmota",
+                "gateways",
+                "line",
+                "sys",
+                "homeassistant",
+            ] {
+                topics.extend(plant(name));
+            }
+        }
+        _ => {}
+    }
+    topics
+}
+
+fn grouped(topics: &[(String, &str)], most: usize) -> Grouped {
+    let topics: Vec<(&str, &str)> = topics.iter().map(|(t, k)| (t.as_str(), *k)).collect();
+    group(&topics, most)
+}
+
+/// Each group as `count pattern`, with `merged` where it is.
+fn lines(grouped: &Grouped) -> Vec<String> {
+    let line = |g: &Group| {
+        let merged = if g.merged { " merged" } else { "" };
+        format!("{} {}{merged}", g.members.len(), g.pattern)
+    };
+    grouped.groups.iter().map(line).collect()
+}
+
+#[test]
+#[ignore = "prints what an agent would read"]
+fn show() {
+    for (name, most) in [
+        ("rooms", 40),
+        ("zigbee2mqtt", 40),
+        ("tasmota", 40),
+        ("homeassistant", 40),
+        ("sparkplug", 40),
+        ("gateways", 40),
+        ("line", 40),
+        ("line", 8),
+        ("sys", 40),
+        ("flat", 40),
+        ("measurand first", 40),
+        ("tags", 40),
+        ("words", 40),
+        ("departments", 40),
+        ("one", 40),
+        ("all", 60),
+        ("all", 25),
+        ("all", 5),
+        ("all", 1),
+    ] {
+        let topics = plant(name);
+        let result = grouped(&topics, most);
+        let text: usize = lines(&result).iter().map(|line| line.len() + 1).sum();
+        println!(
+            "\n== {name}: {} topics, {} of {most} groups, {text} bytes, left out {}",
+            topics.len(),
+            result.groups.len(),
+            result.left_out
+        );
+        for (line, g) in lines(&result).iter().zip(&result.groups) {
+            println!("{line}    [{}]", g.filter);
+        }
+    }
+}
+
+#[test]
+#[ignore = "measures"]
+fn time() {
+    let mut sets: Vec<(&str, Vec<(String, &str)>)> = Vec::new();
+    let many =
+        |f: &dyn Fn(usize) -> String| (0..10_000).map(|n| (f(n), "number")).collect::<Vec<_>>();
+    sets.push((
+        "site/line/motor/x",
+        many(&|n| {
+            format!(
+                "site/line{}/motor{}/{}",
+                n / 500,
+                n / 4 % 125,
+                ["rpm", "current", "temperature", "set"][n % 4]
+            )
+        }),
+    ));
+    sets.push((
+        "gateways",
+        many(&|n| {
+            format!(
+                "gateways/{:08x}/{}",
+                (n / 5) as u32 * 2_654_435_761u32 as u32 % 0xFFFF_FFFF,
+                ["a", "b", "c", "d", "e"][n % 5]
+            )
+        }),
+    ));
+    sets.push((
+        "flat words",
+        many(&|n| {
+            format!(
+                "t/{}",
+                (0..8)
+                    .map(|k| char::from(b'a' + (n * 31 >> k) as u8 % 26))
+                    .collect::<String>()
+            )
+        }),
+    ));
+    sets.push((
+        "unlike",
+        many(&|n| {
+            format!(
+                "x/w{}q/{}",
+                char::from(b'a' + (n % 26) as u8)
+                    .to_string()
+                    .repeat(n / 26 % 40 + 1),
+                (0..6)
+                    .map(|k| char::from(b'a' + (n * 37 >> (k * 2)) as u8 % 26))
+                    .collect::<String>()
+            )
+        }),
+    ));
+    for (name, topics) in &sets {
+        let topics: Vec<(&str, &str)> = topics.iter().map(|(t, k)| (t.as_str(), *k)).collect();
+        let mut best = f64::MAX;
+        let mut n = 0;
+        for _ in 0..5 {
+            let start = Instant::now();
+            n = group(&topics, 40).groups.len();
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        println!("{name}: {:.2} ms, {n} groups", best * 1e3);
+    }
+}

@@ -1,0 +1,3 @@
+//! What an agent is told about the topics that are there.
+
+pub mod groups;
