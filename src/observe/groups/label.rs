@@ -151,6 +151,17 @@ fn id_length(text: &str) -> Option<usize> {
     id.then_some(end)
 }
 
+/// Whether a word can be a hexadecimal identifier of which there are many.
+pub(super) fn is_hex(word: &str) -> bool {
+    word.len() >= 4 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// Whether a word has both letters and digits.
+pub(super) fn is_mixed(word: &str) -> bool {
+    let digits = word.bytes().filter(u8::is_ascii_digit).count();
+    digits > 0 && digits < word.len()
+}
+
 /// The length of a UUID, a MAC address and the like: at least four hexadecimal words, joined by the same `-` or `:`.
 fn joined_hex(text: &str) -> Option<usize> {
     let separator = text.get(word_end(text)..)?.chars().next()?;

@@ -5,13 +5,15 @@ use std::fmt::Write as _;
 
 use mcpmqtt_protocol::topic::disturbs;
 
-use super::label::{Segment, cut, natural, segments, shape};
+use super::label::{Segment, cut, is_hex, is_mixed, natural, segments, shape};
 
 /// The most characters that a pattern shows of one level.
 const LONGEST_LABEL: usize = 48;
 /// The most entries and characters of a list in braces.
-const LONGEST_LIST: usize = 6;
-const LONGEST_TEXT: usize = 72;
+const LONGEST_LIST: usize = 8;
+/// The most stems that describe many names.
+const MOST_STEMS: usize = 5;
+const LONGEST_TEXT: usize = 64;
 
 /// All values of a level. Sorts them.
 pub(super) fn names(labels: &mut Vec<&str>) -> String {
@@ -135,16 +137,11 @@ fn list(labels: &[&str]) -> String {
         .iter()
         .filter_map(|label| label.get(prefix.len()..label.len() - suffix.len()))
         .collect();
-    let body = entries(&inner).unwrap_or_else(|| {
-        let count = labels.len();
-        match stems(&inner) {
-            Some(stems) => format!("{count} names: {stems}"),
-            None => {
-                let examples: Vec<String> = inner.iter().take(2).map(|name| clean(name)).collect();
-                format!("{count} names: {},…", examples.join(","))
-            }
-        }
-    });
+    let body = match entries(&inner) {
+        _ if are_ids(&inner) => format!("{} ids", labels.len()),
+        Some(all) => all,
+        None => format!("{} names: {}", labels.len(), taste(&inner)),
+    };
     format!("{}{{{body}}}{}", clean(prefix), clean(suffix))
 }
 
@@ -171,25 +168,53 @@ fn names_of_family(family: &mut Vec<&str>) -> String {
     }
 }
 
-/// The first words of names, if a few cover nearly all: `lamp_*,plug_*`.
-fn stems(names: &[&str]) -> Option<String> {
-    let mut stems: BTreeMap<&str, usize> = BTreeMap::new();
-    for name in names {
-        let end = name.find(is_separator);
-        let stem = end.and_then(|at| name.get(..=at)).unwrap_or(name);
+/// Whether names are many hexadecimal identifiers of the same length.
+fn are_ids(names: &[&str]) -> bool {
+    let length = names.first().map(|name| name.len());
+    let equal = names
+        .iter()
+        .all(|name| is_hex(name) && Some(name.len()) == length);
+    equal && names.iter().filter(|name| is_mixed(name)).count() * 2 >= names.len()
+}
+
+/// What many names look like: `lamp_*,plug_*` or `*_humidity,*_temperature` if nearly all are like that, else two of
+/// them.
+fn taste(names: &[&str]) -> String {
+    let first = |name: &str| {
+        let (stem, _) = name.split_at_checked(name.find(is_separator)? + 1)?;
+        Some(format!("{}*", clean(stem)))
+    };
+    let last = |name: &str| {
+        let (_, stem) = name.split_at_checked(name.rfind(is_separator)?)?;
+        Some(format!("*{}", clean(stem)))
+    };
+    let examples = || {
+        names
+            .iter()
+            .take(2)
+            .map(|name| clean(name) + ",")
+            .collect::<String>()
+            + "…"
+    };
+    let stems = stems(names, &first).or_else(|| stems(names, &last));
+    stems.unwrap_or_else(examples)
+}
+
+/// The stems that occur more than once, if a few cover nearly all names; the most frequent first.
+fn stems(names: &[&str], stem: &dyn Fn(&str) -> Option<String>) -> Option<String> {
+    let mut stems: BTreeMap<String, usize> = BTreeMap::new();
+    for stem in names.iter().filter_map(|name| stem(name)) {
         *stems.entry(stem).or_default() += 1;
     }
-    let mut frequent: Vec<(&str, usize)> = stems.into_iter().filter(|&(_, n)| n > 1).collect();
-    let covered: usize = frequent.iter().map(|&(_, n)| n).sum();
-    frequent.sort_by_key(|&(_, n)| std::cmp::Reverse(n));
-    if frequent.is_empty() || frequent.len() > LONGEST_LIST || covered * 5 < names.len() * 4 {
+    stems.retain(|_, count| *count > 1);
+    let covered: usize = stems.values().sum();
+    if stems.is_empty() || stems.len() > MOST_STEMS || covered * 5 < names.len() * 4 {
         return None;
     }
-    let shown: Vec<String> = frequent
-        .iter()
-        .map(|(stem, _)| format!("{}*", clean(stem)))
-        .collect();
-    Some(shown.join(","))
+    let mut stems: Vec<(String, usize)> = stems.into_iter().collect();
+    stems.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let stems: Vec<String> = stems.into_iter().map(|(stem, _)| stem).collect();
+    Some(stems.join(","))
 }
 
 /// The longest common beginning and end, which do not overlap in any name.
@@ -226,9 +251,13 @@ fn after_separator(prefix: &str) -> &str {
     end.map_or("", |(at, c)| cut(prefix, at + c.len_utf8()).0)
 }
 
-/// A suffix from its first separator.
+/// A suffix from its first separator, or from a capital letter that begins a word.
 fn before_separator(suffix: &str) -> &str {
-    suffix.find(is_separator).map_or("", |at| cut(suffix, at).1)
+    let next = suffix.chars().skip(1).map(Some).chain([None]);
+    let mut starts = suffix.char_indices().zip(next).filter(|&((_, c), next)| {
+        is_separator(c) || (c.is_uppercase() && next.is_some_and(char::is_lowercase))
+    });
+    starts.next().map_or("", |((at, _), _)| cut(suffix, at).1)
 }
 
 fn is_separator(c: char) -> bool {
@@ -266,8 +295,8 @@ mod tests {
                 "{bath,hall}_temperature",
             ),
             (
-                vec!["1", "11", "13", "25", "37", "49", "61"],
-                "{7 of 1..61}",
+                vec!["1", "11", "13", "25", "37", "49", "61", "73", "85"],
+                "{9 of 1..85}",
             ),
             (vec!["line1-motor1", "line2-motor1"], "line{1,2}-motor1"),
             (

@@ -1,8 +1,9 @@
 //! Which siblings are alike: the levels that a pattern shows as one.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
-use super::label::{Hash, Shape, natural, shape, tokens};
+use super::label::{Hash, Shape, cut, is_hex, is_mixed, natural, tokens};
 use super::terms::{has_term, is_plural, is_term, is_word};
 use super::tree::{Features, Node, Tree, own_feature, tidy};
 
@@ -65,31 +66,47 @@ fn siblings<'a, 't>(tree: &'t Tree<'a>, parents: &[&'t Node<'a>]) -> Vec<Sibling
             })
         })
         .collect();
-    unite_short_ids(&mut siblings);
+    unite_hex(&mut siblings);
     siblings
 }
 
-/// Gives one shape to identifiers such as `00b2` and `a3f1`, which only their number and equal length tell from words.
-fn unite_short_ids(siblings: &mut [Sibling<'_, '_>]) {
-    let hex = |label: &str| label.len() >= 4 && label.bytes().all(|b| b.is_ascii_hexdigit());
-    // How many there are of each length, and how many of them have both letters and digits.
-    let mut lengths: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
-    for label in siblings.iter().map(|s| s.label).filter(|label| hex(label)) {
-        let digits = label.bytes().filter(u8::is_ascii_digit).count();
-        let (all, mixed) = lengths.entry(label.len()).or_default();
+/// Gives one shape to identifiers such as `00b2`, `a3f1` and `gw-abcdef`, which only their number and equal length tell
+/// from words.
+fn unite_hex(siblings: &mut [Sibling<'_, '_>]) {
+    // How many there are with the same beginning and length, and how many of them have both letters and digits.
+    let mut families: BTreeMap<(&str, usize), (usize, usize)> = BTreeMap::new();
+    for (head, tail) in siblings.iter().filter_map(|s| hex_tail(s.label)) {
+        let (all, mixed) = families.entry((head, tail.len())).or_default();
         *all += 1;
-        *mixed += usize::from(digits > 0 && digits < label.len());
+        *mixed += usize::from(is_mixed(tail));
     }
-    lengths.retain(|_, &mut (all, mixed)| all >= MANY && mixed * 2 >= all);
-    if lengths.is_empty() {
+    families.retain(|_, &mut (all, mixed)| all >= MANY && mixed * 2 >= all);
+    if families.is_empty() {
         return;
     }
-    let id = shape("00000000");
     for sibling in siblings {
-        if hex(sibling.label) && lengths.contains_key(&sibling.label.len()) {
-            sibling.shape = id;
+        let Some((head, tail)) = hex_tail(sibling.label) else {
+            continue;
+        };
+        if families.contains_key(&(head, tail.len())) {
+            let mut hash = Hash::new();
+            hash.text(head);
+            // Bytes that UTF-8 has not.
+            hash.byte(0xFE);
+            sibling.shape = Shape {
+                hash: hash.0,
+                varies: true,
+            };
         }
     }
+}
+
+/// What stands before the last word of a label, and the word if it is hexadecimal and long enough for an identifier.
+fn hex_tail(label: &str) -> Option<(&str, &str)> {
+    let start = label.rfind(|c: char| !c.is_ascii_alphanumeric());
+    let end_of_char = |at: usize| label.get(at..)?.chars().next().map(|c| at + c.len_utf8());
+    let (head, tail) = cut(label, start.and_then(end_of_char).unwrap_or(0));
+    is_hex(tail).then_some((head, tail))
 }
 
 impl<'a> Sibling<'a, '_> {
@@ -174,8 +191,25 @@ fn by_kind<'a, 't>(class: Class<'a, 't>) -> Vec<Class<'a, 't>> {
 
 /// Units with like features.
 struct Cluster<'a, 't> {
-    features: Features,
+    /// The features of the most typical unit.
+    core: Features,
+    /// The features of all units.
+    all: Features,
     units: Vec<Class<'a, 't>>,
+}
+
+impl Cluster<'_, '_> {
+    /// Whether at least half of the features are those of the core, or most are known from some unit: a missing one or
+    /// an additional one does not make a difference.
+    fn is_like(&self, other: &[u64]) -> bool {
+        let common = |ours: &[u64]| {
+            let shared = other.iter().filter(|f| ours.binary_search(f).is_ok());
+            shared.count()
+        };
+        let shared = common(&self.core);
+        shared > 0 && shared * 2 >= self.core.len() + other.len() - shared
+            || common(&self.all) * 3 >= other.len() * 2
+    }
 }
 
 /// Unites units whose topics below are alike. Puts the classes into `done`, and returns the leaves that are in none.
@@ -192,28 +226,19 @@ fn by_likeness<'a, 't>(
             false => open.push((features(&unit), unit)),
         }
     }
-    // The most typical lead.
-    open.sort_by(|(a_features, a), (b_features, b)| {
-        (b.len(), b_features.len(), a.first().map(|s| s.label)).cmp(&(
-            a.len(),
-            a_features.len(),
-            b.first().map(|s| s.label),
-        ))
-    });
     let mut clusters: Vec<Cluster<'a, 't>> = Vec::new();
-    let mut known: HashMap<Features, usize> = HashMap::new();
-    for (features, unit) in open {
-        let like = known.get(&features).copied().or_else(|| {
-            let mut leaders = clusters.iter().take(MOST_LEADERS);
-            leaders.position(|leader| alike(&leader.features, &features))
-        });
-        match like.and_then(|at| clusters.get_mut(at)) {
-            Some(cluster) => cluster.units.push(unit),
-            None => {
-                known.insert(features.clone(), clusters.len());
-                let units = vec![unit];
-                clusters.push(Cluster { features, units });
-            }
+    for (features, units) in most_typical_first(open) {
+        let like = clusters
+            .iter_mut()
+            .take(MOST_LEADERS)
+            .find(|cluster| cluster.is_like(&features));
+        if let Some(cluster) = like {
+            cluster.all.extend(features);
+            tidy(&mut cluster.all);
+            cluster.units.extend(units);
+        } else {
+            let (core, all) = (features.clone(), features);
+            clusters.push(Cluster { core, all, units });
         }
     }
     let leaves = into_clusters(leaves, &mut clusters);
@@ -221,6 +246,31 @@ fn by_likeness<'a, 't>(
         .into_iter()
         .for_each(|cluster| close(cluster, done));
     leaves
+}
+
+/// Units of equal features together, those first that have the most labels and then the most features.
+fn most_typical_first<'a, 't>(
+    mut units: Vec<(Features, Class<'a, 't>)>,
+) -> Vec<(Features, Vec<Class<'a, 't>>)> {
+    // Stable: units stand in the order of their first labels.
+    units.sort_by_key(|(_, unit)| unit.first().map(|sibling| sibling.label));
+    let mut equal: HashMap<Features, usize> = HashMap::new();
+    let mut typical: Vec<(usize, Features, Vec<Class<'a, 't>>)> = Vec::new();
+    for (features, unit) in units {
+        let at = *equal.entry(features).or_insert_with_key(|features| {
+            typical.push((0, features.clone(), Vec::new()));
+            typical.len() - 1
+        });
+        if let Some((labels, _, units)) = typical.get_mut(at) {
+            *labels += unit.len();
+            units.push(unit);
+        }
+    }
+    typical.sort_by_key(|(labels, features, _)| Reverse((*labels, features.len())));
+    typical
+        .into_iter()
+        .map(|(_, features, units)| (features, units))
+        .collect()
 }
 
 /// Puts a leaf to those of its siblings that have a topic of the same kind and others below: a device whose
@@ -237,7 +287,7 @@ fn into_clusters<'a, 't>(
             .filter(|_| !is_term(leaf.label));
         let fits = |cluster: &&mut Cluster<'_, '_>| {
             let size: usize = cluster.units.iter().map(Vec::len).sum();
-            size >= 3 && own.is_some_and(|own| cluster.features.binary_search(&own).is_ok())
+            size >= 3 && own.is_some_and(|own| cluster.all.binary_search(&own).is_ok())
         };
         match clusters.iter_mut().take(MOST_LEADERS).find(fits) {
             Some(cluster) => cluster.units.push(vec![leaf]),
@@ -277,16 +327,6 @@ fn features(unit: &[Sibling<'_, '_>]) -> Features {
     features
 }
 
-/// Whether at least half of all features are common, or `leader` has all of the other's.
-fn alike(leader: &[u64], other: &[u64]) -> bool {
-    let common = other
-        .iter()
-        .filter(|f| leader.binary_search(f).is_ok())
-        .count();
-    let all = leader.len() + other.len() - common;
-    common > 0 && (common * 2 >= all || common == other.len())
-}
-
 /// Whether leaves are what each of several parents has: properties, then, and not names of things.
 fn is_schema(leaves: &[Sibling<'_, '_>], parents: usize) -> bool {
     let occurrences: usize = leaves.iter().map(|leaf| leaf.nodes.len()).sum();
@@ -311,9 +351,14 @@ fn by_name<'a, 't>(
     done: &mut Vec<Class<'a, 't>>,
 ) -> Vec<Sibling<'a, 't>> {
     let (mut alone, mut frames, mut names) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+    // In `alarms/{fire,leak,pressure_low}` the term is a name too.
+    let terms = leaves.iter().filter(|leaf| has_term(leaf.label)).count();
+    let terms_are_names = enough < MANY && terms * 2 < leaves.len();
     for leaf in leaves {
         let kind = leaf.kind().unwrap_or_default();
-        if is_term(leaf.label) {
+        if terms_are_names && !leaf.label.starts_with('$') {
+            names.entry(kind).or_insert_with(Vec::new).push(leaf);
+        } else if is_term(leaf.label) {
             alone.push(leaf);
         } else if has_term(leaf.label) {
             let key = (kind, frame(leaf.label));

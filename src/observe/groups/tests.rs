@@ -1,4 +1,3 @@
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::*;
@@ -188,6 +187,74 @@ fn plant(name: &str) -> Vec<(String, &'static str)> {
                 }
             }
         }
+        "shelly" => {
+            for id in ["7A1F33", "C45BBE", "98CDAC", "B929CC"] {
+                for leaf in [
+                    "online",
+                    "announce",
+                    "relay/0",
+                    "relay/0/power",
+                    "relay/0/energy",
+                    "relay/0/command",
+                ] {
+                    add(format!("shellies/shellyplug-s-{id}/{leaf}"), "word");
+                }
+            }
+            for leaf in [
+                "online",
+                "announce",
+                "sensor/temperature",
+                "sensor/humidity",
+                "sensor/battery",
+            ] {
+                add(format!("shellies/shellyht-6A21BC/{leaf}"), "number");
+                add(format!("shellies/shellyht-6A2EEF/{leaf}"), "number");
+            }
+            add("shellies/command".into(), "word");
+        }
+        "homie" => {
+            for device in ["kitchen-light", "porch-light", "boiler"] {
+                for leaf in [
+                    "$homie",
+                    "$name",
+                    "$state",
+                    "$nodes",
+                    "power/$name",
+                    "power/value",
+                    "power/value/$unit",
+                ] {
+                    add(format!("homie/{device}/{leaf}"), "text");
+                }
+            }
+        }
+        "buildings" => {
+            for (b, floors) in [("north", 3), ("south", 2), ("annex", 1)] {
+                for floor in 1..=floors {
+                    for room in 0..(4 + floor) {
+                        for leaf in ["temp", "co2", "occupancy"] {
+                            add(
+                                format!("campus/{b}/floor{floor}/r{}{room:02}/{leaf}", floor),
+                                "number",
+                            );
+                        }
+                        if room % 2 == 0 {
+                            add(
+                                format!(
+                                    "campus/{b}/floor{floor}/r{}{room:02}/blind/position",
+                                    floor
+                                ),
+                                "number",
+                            );
+                        }
+                    }
+                    add(format!("campus/{b}/floor{floor}/power"), "number");
+                }
+                add(
+                    format!("campus/{b}/meter/{}/kwh", 1000 + floors * 77),
+                    "number",
+                );
+            }
+        }
         "one" => add("site/hall/temperature".into(), "number"),
         "all" => {
             for name in [
@@ -240,6 +307,9 @@ fn show() {
         ("words", 40),
         ("departments", 40),
         ("one", 40),
+        ("shelly", 40),
+        ("homie", 40),
+        ("buildings", 40),
         ("all", 60),
         ("all", 25),
         ("all", 5),
@@ -322,5 +392,164 @@ fn time() {
             best = best.min(start.elapsed().as_secs_f64());
         }
         println!("{name}: {:.2} ms, {n} groups", best * 1e3);
+    }
+}
+
+/// What must hold for any input.
+fn check(topics: &[(&str, &str)], most: usize) -> Grouped {
+    let result = group(topics, most);
+    assert!(result.groups.len() <= most);
+    let mut times = vec![0; topics.len()];
+    for group in &result.groups {
+        assert!(!group.members.is_empty() && group.members.is_sorted());
+        assert!(group.pattern.chars().count() <= 513 && group.filter.as_str().len() <= 516);
+        assert!(!group.pattern.chars().any(mcpmqtt_protocol::topic::disturbs));
+        for &member in &group.members {
+            times[member] += 1;
+            let topic = topics[member].0;
+            assert!(group.filter.matches(topic), "{} of {topic:?}", group.filter);
+        }
+    }
+    assert!(times.iter().all(|&n| n <= 1), "a topic is in two groups");
+    assert_eq!(times.iter().filter(|&&n| n == 0).count(), result.left_out);
+    result
+}
+
+/// Groups with their topics in place of indexes, to compare results of different orders.
+fn by_name<'a>(
+    topics: &[(&'a str, &str)],
+    result: &Grouped,
+) -> Vec<(String, String, bool, Vec<&'a str>)> {
+    let of = |group: &Group| {
+        let mut members: Vec<&str> = group.members.iter().map(|&at| topics[at].0).collect();
+        members.sort_unstable();
+        (
+            group.pattern.clone(),
+            group.filter.to_string(),
+            group.merged,
+            members,
+        )
+    };
+    result.groups.iter().map(of).collect()
+}
+
+const PLANTS: [&str; 18] = [
+    "rooms",
+    "zigbee2mqtt",
+    "tasmota",
+    "homeassistant",
+    "sparkplug",
+    "gateways",
+    "line",
+    "sys",
+    "flat",
+    "measurand first",
+    "tags",
+    "words",
+    "departments",
+    "one",
+    "shelly",
+    "homie",
+    "buildings",
+    "all",
+];
+
+#[test]
+fn every_topic_is_in_one_group_in_any_order() {
+    let mut random = fastrand::Rng::with_seed(13);
+    for name in PLANTS {
+        let topics = plant(name);
+        let mut topics: Vec<(&str, &str)> = topics.iter().map(|(t, k)| (t.as_str(), *k)).collect();
+        assert!(!topics.is_empty(), "{name}");
+        for most in [0, 1, 2, 3, 7, 12, 25, 40, 1000] {
+            let first = check(&topics, most);
+            if most > 1 {
+                assert_eq!(first.left_out, 0, "{name} {most}");
+            }
+            let first = by_name(&topics, &first);
+            random.shuffle(&mut topics);
+            let again = check(&topics, most);
+            assert_eq!(by_name(&topics, &again), first, "{name} {most}");
+        }
+    }
+}
+
+#[test]
+fn any_topics_hold_what_is_promised() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let labels = [
+        "",
+        "a",
+        "b",
+        "temperature",
+        "state",
+        "1",
+        "2",
+        "03",
+        "m1",
+        "m2",
+        "$x",
+        "$SYS",
+        "+",
+        "#",
+        "a+b",
+        "\u{1}",
+        "ü",
+        "\u{202e}",
+        "a1b2c3",
+        "d4e5f6",
+        "room_1",
+        "{a,b}",
+        "0x12ab",
+        "set",
+        "\u{fffe}",
+        "00:11:22:33:44:55",
+    ];
+    let kinds = ["", "number", "word"];
+    for _ in 0..3000 {
+        let mut topics = Vec::new();
+        let variety = random.usize(1..=labels.len());
+        for _ in 0..random.usize(0..40) {
+            let levels = (0..random.usize(1..6)).map(|_| labels[random.usize(..variety)]);
+            topics.push((
+                levels.collect::<Vec<_>>().join("/"),
+                kinds[random.usize(..3)],
+            ));
+        }
+        let mut topics: Vec<(&str, &str)> = topics.iter().map(|(t, k)| (t.as_str(), *k)).collect();
+        let most = random.usize(0..12);
+        let first = by_name(&topics, &check(&topics, most));
+        random.shuffle(&mut topics);
+        assert_eq!(
+            by_name(&topics, &check(&topics, most)),
+            first,
+            "{topics:?} {most}"
+        );
+    }
+}
+
+#[test]
+fn very_long_and_very_deep_topics() {
+    let long = "x".repeat(65_000);
+    let deep = ["d"; 30_000].join("/");
+    let deep_other = format!("{}/e", ["d"; 30_000].join("/"));
+    let long_first = format!("{long}/a");
+    let hundred = ["l"; 100].join("/");
+    let long_special = format!("${long}");
+    let topics = [
+        (long.as_str(), "number"),
+        (&deep, "number"),
+        (&deep_other, "number"),
+        (&long_first, "number"),
+        (&hundred, "number"),
+        (&long_special, "number"),
+        ("d/d", "number"),
+    ];
+    for most in [1, 2, 3, 40] {
+        let result = check(&topics, most);
+        assert_eq!(
+            result.left_out, 1,
+            "only the one whose first level no short filter can name"
+        );
     }
 }
