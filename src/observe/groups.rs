@@ -187,7 +187,7 @@ impl<'a> Levels<'a> {
 
     /// The text for people.
     fn pattern(mut self) -> String {
-        let levels: Vec<String> = self.values.iter_mut().map(names).collect();
+        let levels: Vec<String> = self.values.iter_mut().map(|level| names(level)).collect();
         let mut pattern = levels.join("/");
         if self.deeper {
             pattern.push_str("/#");

@@ -123,16 +123,22 @@ pub(super) fn tokens(label: &str) -> impl Iterator<Item = &str> {
 
 /// The order in which people sort levels: numbers by value. Different texts are never equal.
 pub(super) fn natural(a: &str, b: &str) -> Ordering {
-    let key = |label| {
-        segments(label).map(|segment| match segment {
-            Segment::Number(digits) => {
-                let value = digits.trim_start_matches('0');
-                (0, value.len(), value)
-            }
-            Segment::Text(text) | Segment::Id(text) => (1, 0, text),
-        })
+    let equal = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count();
+    let before = a.bytes().take(equal).rev();
+    let start = equal - before.take_while(u8::is_ascii_digit).count();
+    let number = |text| {
+        let rest = cut(text, start).1;
+        let end = rest.find(|c: char| !c.is_ascii_digit());
+        cut(rest, end.unwrap_or(rest.len())).0
     };
-    key(a).cmp(key(b)).then_with(|| a.cmp(b))
+    match (number(a), number(b)) {
+        ("", _) | (_, "") => a.cmp(b),
+        (x, y) => {
+            let (p, q) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
+            let by_value = (p.len(), p).cmp(&(q.len(), q));
+            by_value.then(x.len().cmp(&y.len())).then_with(|| a.cmp(b))
+        }
+    }
 }
 
 /// The length of the identifier that `text` starts with. `text` starts with a word.

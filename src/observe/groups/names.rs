@@ -15,11 +15,14 @@ const LONGEST_LIST: usize = 8;
 const MOST_STEMS: usize = 5;
 const LONGEST_TEXT: usize = 64;
 
-/// All values of a level. Sorts them.
-pub(super) fn names(labels: &mut Vec<&str>) -> String {
-    labels.sort_unstable_by(|a, b| natural(a, b));
-    labels.dedup();
-    match labels.as_slice() {
+/// All values of a level, each once. Sorts them.
+pub(super) fn names(labels: &mut [&str]) -> String {
+    // Of many names only the first two are shown, of many numbers the range.
+    match labels.len() {
+        0..=64 => labels.sort_unstable_by(|a, b| natural(a, b)),
+        _ => labels.sort_unstable(),
+    }
+    match &*labels {
         [only] => clean(only),
         all if same_shape(all) => skeleton(all),
         all => list(all),
@@ -150,9 +153,9 @@ fn entries(names: &[&str]) -> Option<String> {
     let mut shapes: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
     for name in names {
         shapes.entry(shape(name).hash).or_default().push(name);
-    }
-    if shapes.len() > LONGEST_LIST {
-        return None;
+        if shapes.len() > LONGEST_LIST {
+            return None;
+        }
     }
     let mut families: Vec<Vec<&str>> = shapes.into_values().collect();
     families.sort_unstable_by_key(|family| family.first().copied());
@@ -180,41 +183,43 @@ fn are_ids(names: &[&str]) -> bool {
 /// What many names look like: `lamp_*,plug_*` or `*_humidity,*_temperature` if nearly all are like that, else two of
 /// them.
 fn taste(names: &[&str]) -> String {
-    let first = |name: &str| {
-        let (stem, _) = name.split_at_checked(name.find(is_separator)? + 1)?;
-        Some(format!("{}*", clean(stem)))
-    };
-    let last = |name: &str| {
-        let (_, stem) = name.split_at_checked(name.rfind(is_separator)?)?;
-        Some(format!("*{}", clean(stem)))
-    };
-    let examples = || {
-        names
+    let first = |name: &str| name.find(is_separator).map_or(0, |at| at + 1);
+    let last = |name: &str| name.rfind(is_separator).unwrap_or(name.len());
+    let firsts = names.iter().map(|name| cut(name, first(name)).0);
+    if let Some(stems) = stems(firsts) {
+        let shown: Vec<String> = stems.iter().map(|stem| clean(stem) + "*").collect();
+        return shown.join(",");
+    }
+    let lasts = names.iter().map(|name| cut(name, last(name)).1);
+    if let Some(stems) = stems(lasts) {
+        let shown: Vec<String> = stems
             .iter()
-            .take(2)
-            .map(|name| clean(name) + ",")
-            .collect::<String>()
-            + "…"
-    };
-    let stems = stems(names, &first).or_else(|| stems(names, &last));
-    stems.unwrap_or_else(examples)
+            .map(|stem| format!("*{}", clean(stem)))
+            .collect();
+        return shown.join(",");
+    }
+    let mut shown: String = names.iter().take(2).map(|name| clean(name) + ",").collect();
+    shown.push('…');
+    shown
 }
 
-/// The stems that occur more than once, if a few cover nearly all names; the most frequent first.
-fn stems(names: &[&str], stem: &dyn Fn(&str) -> Option<String>) -> Option<String> {
-    let mut stems: BTreeMap<String, usize> = BTreeMap::new();
-    for stem in names.iter().filter_map(|name| stem(name)) {
+/// The stems that occur more than once, if a few cover nearly all names; the most frequent first. A name without a stem
+/// gives an empty one.
+fn stems<'a>(all: impl Iterator<Item = &'a str>) -> Option<Vec<&'a str>> {
+    let mut stems: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut names = 0;
+    for stem in all {
+        names += 1;
         *stems.entry(stem).or_default() += 1;
     }
-    stems.retain(|_, count| *count > 1);
+    stems.retain(|stem, count| !stem.is_empty() && *count > 1);
     let covered: usize = stems.values().sum();
-    if stems.is_empty() || stems.len() > MOST_STEMS || covered * 5 < names.len() * 4 {
+    if stems.is_empty() || stems.len() > MOST_STEMS || covered * 5 < names * 4 {
         return None;
     }
-    let mut stems: Vec<(String, usize)> = stems.into_iter().collect();
-    stems.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    let stems: Vec<String> = stems.into_iter().map(|(stem, _)| stem).collect();
-    Some(stems.join(","))
+    let mut stems: Vec<(&str, usize)> = stems.into_iter().collect();
+    stems.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    Some(stems.into_iter().map(|(stem, _)| stem).collect())
 }
 
 /// The longest common beginning and end, which do not overlap in any name.

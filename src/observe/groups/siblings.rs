@@ -38,14 +38,13 @@ pub(super) fn classes<'a, 't>(tree: &'t Tree<'a>, parents: &[&'t Node<'a>]) -> V
         false => by_name(leaves, enough_names(parents), &mut done),
     };
     done.extend(names.into_iter().map(|sibling| vec![sibling]));
-    for class in &mut done {
-        class.sort_unstable_by(|a, b| natural(a.label, b.label));
-    }
-    done.sort_by(|a, b| match (a.first(), b.first()) {
-        (Some(a), Some(b)) => natural(a.label, b.label),
-        _ => a.len().cmp(&b.len()),
-    });
-    done
+    let first = |class: &Class<'a, 't>| class.iter().map(|s| s.label).min().unwrap_or_default();
+    let mut done: Vec<_> = done
+        .into_iter()
+        .map(|class| (first(&class), class))
+        .collect();
+    done.sort_by(|(a, _), (b, _)| natural(a, b));
+    done.into_iter().map(|(_, class)| class).collect()
 }
 
 /// The children by label.
@@ -117,6 +116,9 @@ impl<'a> Sibling<'a, '_> {
 
     /// The most frequent kind of the topics that end here.
     fn kind(&self) -> Option<&'a str> {
+        if let [only] = self.nodes.as_slice() {
+            return (!only.topics.is_empty()).then_some(only.kind);
+        }
         most_frequent(
             self.nodes
                 .iter()
@@ -202,14 +204,21 @@ impl Cluster<'_, '_> {
     /// Whether at least half of the features are those of the core, or most are known from some unit: a missing one or
     /// an additional one does not make a difference.
     fn is_like(&self, other: &[u64]) -> bool {
-        let common = |ours: &[u64]| {
-            let shared = other.iter().filter(|f| ours.binary_search(f).is_ok());
-            shared.count()
-        };
-        let shared = common(&self.core);
+        let shared = common(&self.core, other);
         shared > 0 && shared * 2 >= self.core.len() + other.len() - shared
-            || common(&self.all) * 3 >= other.len() * 2
+            || common(&self.all, other) * 3 >= other.len() * 2
     }
+}
+
+/// The number of features that both have; both are sorted.
+fn common(a: &[u64], b: &[u64]) -> usize {
+    let mut rest = b.iter().peekable();
+    let mut shared = 0;
+    for x in a {
+        while rest.next_if(|y| *y < x).is_some() {}
+        shared += usize::from(rest.next_if_eq(&x).is_some());
+    }
+    shared
 }
 
 /// Unites units whose topics below are alike. Puts the classes into `done`, and returns the leaves that are in none.
@@ -352,19 +361,18 @@ fn by_name<'a, 't>(
 ) -> Vec<Sibling<'a, 't>> {
     let (mut alone, mut frames, mut names) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     // In `alarms/{fire,leak,pressure_low}` the term is a name too.
-    let terms = leaves.iter().filter(|leaf| has_term(leaf.label)).count();
-    let terms_are_names = enough < MANY && terms * 2 < leaves.len();
+    let terms = || leaves.iter().filter(|leaf| has_term(leaf.label)).count();
+    let terms_are_names = enough < MANY && terms() * 2 < leaves.len();
     for leaf in leaves {
         let kind = leaf.kind().unwrap_or_default();
-        if terms_are_names && !leaf.label.starts_with('$') {
+        let term = has_term(leaf.label) && (!terms_are_names || leaf.label.starts_with('$'));
+        if !term {
             names.entry(kind).or_insert_with(Vec::new).push(leaf);
         } else if is_term(leaf.label) {
             alone.push(leaf);
-        } else if has_term(leaf.label) {
+        } else {
             let key = (kind, frame(leaf.label));
             frames.entry(key).or_insert_with(Vec::new).push(leaf);
-        } else {
-            names.entry(kind).or_insert_with(Vec::new).push(leaf);
         }
     }
     for family in frames.into_values() {
@@ -420,7 +428,7 @@ fn by_stem<'a, 't>(family: Class<'a, 't>) -> Vec<Class<'a, 't>> {
     let first = |label: &'a str| tokens(label).next().unwrap_or(label);
     let last = |label: &'a str| tokens(label).last().unwrap_or(label);
     let by = |stem: &dyn Fn(&'a str) -> &'a str| {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut counts: HashMap<&str, usize> = HashMap::new();
         for sibling in &family {
             *counts.entry(stem(sibling.label)).or_default() += 1;
         }

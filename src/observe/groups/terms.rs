@@ -10,7 +10,7 @@ pub(super) fn is_term(label: &str) -> bool {
     if label.starts_with('$') {
         return true;
     }
-    let mut words = tokens(label).filter(|token| is_name(token)).peekable();
+    let mut words = tokens(label).filter(is_name).peekable();
     words.peek().is_some() && words.all(is_word)
 }
 
@@ -26,13 +26,13 @@ pub(super) fn is_plural(label: &str) -> bool {
 
 /// Whether a token is one of [`WORDS`], in any case.
 pub(super) fn is_word(token: &str) -> bool {
-    // No word is longer; a long token is not copied.
-    token.len() <= 16
-        && WORDS
-            .binary_search(&token.to_ascii_lowercase().as_str())
-            .is_ok()
+    let lower = || token.bytes().map(|byte| byte.to_ascii_lowercase());
+    WORDS
+        .binary_search_by(|word| word.bytes().cmp(lower()))
+        .is_ok()
 }
 
+/// Whether a token is no number.
 fn is_name(token: &&str) -> bool {
     !token.starts_with(char::is_numeric)
 }
