@@ -7,7 +7,9 @@
 
 mod branch;
 mod label;
+mod likeness;
 mod names;
+mod naming;
 mod siblings;
 mod terms;
 mod tree;

@@ -1,11 +1,11 @@
 //! Which siblings are alike: the levels that a pattern shows as one.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use super::label::{Hash, Shape, cut, is_hex, is_mixed, natural, tokens};
-use super::terms::{has_term, is_plural, is_term, is_word};
-use super::tree::{Features, Node, Tree, own_feature, tidy};
+use super::label::{Hash, Shape, cut, is_hex, is_mixed, natural};
+use super::likeness::by_likeness;
+use super::naming::{by_name, enough_names, is_schema};
+use super::tree::{Node, Tree};
 
 /// The children of one or more nodes that have the same label.
 #[derive(Debug)]
@@ -19,10 +19,7 @@ pub(super) struct Sibling<'a, 't> {
 pub(super) type Class<'a, 't> = Vec<Sibling<'a, 't>>;
 
 /// So many names of one kind below one parent are names of things, not of properties.
-const MANY: usize = 8;
-
-/// Unlike parents are compared with so many classes each.
-const MOST_LEADERS: usize = 16;
+pub(super) const MANY: usize = 8;
 
 /// The children of `parents` as classes, in natural order.
 pub(super) fn classes<'a, 't>(tree: &'t Tree<'a>, parents: &[&'t Node<'a>]) -> Vec<Class<'a, 't>> {
@@ -110,12 +107,12 @@ fn hex_tail(label: &str) -> Option<(&str, &str)> {
 
 impl<'a> Sibling<'a, '_> {
     /// Whether all topics end here.
-    fn is_leaf(&self) -> bool {
+    pub(super) fn is_leaf(&self) -> bool {
         self.nodes.iter().all(|node| node.features.is_empty())
     }
 
     /// The most frequent kind of the topics that end here.
-    fn kind(&self) -> Option<&'a str> {
+    pub(super) fn kind(&self) -> Option<&'a str> {
         if let [only] = self.nodes.as_slice() {
             return (!only.topics.is_empty()).then_some(only.kind);
         }
@@ -187,264 +184,6 @@ fn by_kind<'a, 't>(class: Class<'a, 't>) -> Vec<Class<'a, 't>> {
     for sibling in class {
         let kind = sibling.kind().filter(|kind| counts.contains_key(kind));
         parts.entry(kind.unwrap_or(main)).or_default().push(sibling);
-    }
-    parts.into_values().collect()
-}
-
-/// Units with like features.
-struct Cluster<'a, 't> {
-    /// The features of the most typical unit.
-    core: Features,
-    /// The features of all units.
-    all: Features,
-    units: Vec<Class<'a, 't>>,
-}
-
-impl Cluster<'_, '_> {
-    /// Whether at least half of the features are those of the core, or most are known from some unit: a missing one or
-    /// an additional one does not make a difference.
-    fn is_like(&self, other: &[u64]) -> bool {
-        let shared = common(&self.core, other);
-        shared > 0 && shared * 2 >= self.core.len() + other.len() - shared
-            || common(&self.all, other) * 3 >= other.len() * 2
-    }
-}
-
-/// The number of features that both have; both are sorted.
-fn common(a: &[u64], b: &[u64]) -> usize {
-    let mut rest = b.iter().peekable();
-    let mut shared = 0;
-    for x in a {
-        while rest.next_if(|y| *y < x).is_some() {}
-        shared += usize::from(rest.next_if_eq(&x).is_some());
-    }
-    shared
-}
-
-/// Unites units whose topics below are alike. Puts the classes into `done`, and returns the leaves that are in none.
-fn by_likeness<'a, 't>(
-    units: Vec<Class<'a, 't>>,
-    leaves: Vec<Sibling<'a, 't>>,
-    done: &mut Vec<Class<'a, 't>>,
-) -> Vec<Sibling<'a, 't>> {
-    let mut open = Vec::new();
-    for unit in units {
-        let term = matches!(unit.as_slice(), [only] if is_term(only.label));
-        match term || unit.iter().all(Sibling::is_leaf) {
-            true => done.push(unit),
-            false => open.push((features(&unit), unit)),
-        }
-    }
-    let mut clusters: Vec<Cluster<'a, 't>> = Vec::new();
-    for (features, units) in most_typical_first(open) {
-        let like = clusters
-            .iter_mut()
-            .take(MOST_LEADERS)
-            .find(|cluster| cluster.is_like(&features));
-        if let Some(cluster) = like {
-            cluster.all.extend(features);
-            tidy(&mut cluster.all);
-            cluster.units.extend(units);
-        } else {
-            let (core, all) = (features.clone(), features);
-            clusters.push(Cluster { core, all, units });
-        }
-    }
-    let leaves = into_clusters(leaves, &mut clusters);
-    clusters
-        .into_iter()
-        .for_each(|cluster| close(cluster, done));
-    leaves
-}
-
-/// Units of equal features together, those first that have the most labels and then the most features.
-fn most_typical_first<'a, 't>(
-    mut units: Vec<(Features, Class<'a, 't>)>,
-) -> Vec<(Features, Vec<Class<'a, 't>>)> {
-    // Stable: units stand in the order of their first labels.
-    units.sort_by_key(|(_, unit)| unit.first().map(|sibling| sibling.label));
-    let mut equal: HashMap<Features, usize> = HashMap::new();
-    let mut typical: Vec<(usize, Features, Vec<Class<'a, 't>>)> = Vec::new();
-    for (features, unit) in units {
-        let at = *equal.entry(features).or_insert_with_key(|features| {
-            typical.push((0, features.clone(), Vec::new()));
-            typical.len() - 1
-        });
-        if let Some((labels, _, units)) = typical.get_mut(at) {
-            *labels += unit.len();
-            units.push(unit);
-        }
-    }
-    typical.sort_by_key(|(labels, features, _)| Reverse((*labels, features.len())));
-    typical
-        .into_iter()
-        .map(|(_, features, units)| (features, units))
-        .collect()
-}
-
-/// Puts a leaf to those of its siblings that have a topic of the same kind and others below: a device whose
-/// availability was not seen.
-fn into_clusters<'a, 't>(
-    leaves: Vec<Sibling<'a, 't>>,
-    clusters: &mut [Cluster<'a, 't>],
-) -> Vec<Sibling<'a, 't>> {
-    let mut left = Vec::new();
-    for leaf in leaves {
-        let own = leaf
-            .kind()
-            .map(own_feature)
-            .filter(|_| !is_term(leaf.label));
-        let fits = |cluster: &&mut Cluster<'_, '_>| {
-            let size: usize = cluster.units.iter().map(Vec::len).sum();
-            size >= 3 && own.is_some_and(|own| cluster.all.binary_search(&own).is_ok())
-        };
-        match clusters.iter_mut().take(MOST_LEADERS).find(fits) {
-            Some(cluster) => cluster.units.push(vec![leaf]),
-            None => left.push(leaf),
-        }
-    }
-    left
-}
-
-/// Makes a class of a cluster; numbered families of some size stay on their own: `fan{1..3}` and `pump{1..9}`.
-fn close<'a, 't>(cluster: Cluster<'a, 't>, done: &mut Vec<Class<'a, 't>>) {
-    let enough = if cluster.units.len() <= 3 { 3 } else { MANY };
-    let (families, rest): (Vec<_>, Vec<_>) = cluster
-        .units
-        .into_iter()
-        .partition(|unit| unit.len() >= enough);
-    done.extend(families);
-    let rest: Class<'a, 't> = rest.into_iter().flatten().collect();
-    if !rest.is_empty() {
-        done.push(rest);
-    }
-}
-
-/// The features of a unit: its own kinds and what is below.
-fn features(unit: &[Sibling<'_, '_>]) -> Features {
-    let mut features = Features::new();
-    for sibling in unit {
-        features.extend(sibling.kind().map(own_feature));
-        for node in &sibling.nodes {
-            features.extend(&node.features);
-        }
-        if features.len() > 4096 {
-            tidy(&mut features);
-        }
-    }
-    tidy(&mut features);
-    features
-}
-
-/// Whether leaves are what each of several parents has: properties, then, and not names of things.
-fn is_schema(leaves: &[Sibling<'_, '_>], parents: usize) -> bool {
-    let occurrences: usize = leaves.iter().map(|leaf| leaf.nodes.len()).sum();
-    parents >= 3 && occurrences * 2 >= leaves.len() * parents
-}
-
-/// How many names of one kind below these parents are names of things.
-fn enough_names(parents: &[&Node<'_>]) -> usize {
-    if parents.iter().all(|node| is_term(node.label)) {
-        2
-    } else if parents.iter().all(|node| is_plural(node.label)) {
-        3
-    } else {
-        MANY
-    }
-}
-
-/// Unites leaves of one kind that are named after many things. Returns those that stay alone.
-fn by_name<'a, 't>(
-    leaves: Vec<Sibling<'a, 't>>,
-    enough: usize,
-    done: &mut Vec<Class<'a, 't>>,
-) -> Vec<Sibling<'a, 't>> {
-    let (mut alone, mut frames, mut names) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-    // In `alarms/{fire,leak,pressure_low}` the term is a name too.
-    let terms = || leaves.iter().filter(|leaf| has_term(leaf.label)).count();
-    let terms_are_names = enough < MANY && terms() * 2 < leaves.len();
-    for leaf in leaves {
-        let kind = leaf.kind().unwrap_or_default();
-        let term = has_term(leaf.label) && (!terms_are_names || leaf.label.starts_with('$'));
-        if !term {
-            names.entry(kind).or_insert_with(Vec::new).push(leaf);
-        } else if is_term(leaf.label) {
-            alone.push(leaf);
-        } else {
-            let key = (kind, frame(leaf.label));
-            frames.entry(key).or_insert_with(Vec::new).push(leaf);
-        }
-    }
-    for family in frames.into_values() {
-        settle(family, 3, done, &mut alone);
-    }
-    for family in names.into_values() {
-        if family.len() < enough {
-            alone.extend(family);
-            continue;
-        }
-        let mut rest = Vec::new();
-        for stem in by_stem(family) {
-            settle(stem, 3, done, &mut rest);
-        }
-        settle(rest, enough.min(3), done, &mut alone);
-    }
-    alone
-}
-
-/// A class if there are enough, else each alone.
-fn settle<'a, 't>(
-    family: Class<'a, 't>,
-    enough: usize,
-    done: &mut Vec<Class<'a, 't>>,
-    alone: &mut Vec<Sibling<'a, 't>>,
-) {
-    match family.len() >= enough {
-        true => done.push(family),
-        false => alone.extend(family),
-    }
-}
-
-/// The terms of a label with one sign for whatever stands between them: equal for `hall_temperature` and
-/// `living_room_temperature`.
-fn frame(label: &str) -> u64 {
-    let mut hash = Hash::new();
-    let mut gap = false;
-    for token in tokens(label) {
-        if is_word(token) {
-            hash.text(&token.to_ascii_lowercase());
-            hash.byte(b'/');
-        } else if !gap {
-            hash.byte(b'*');
-        }
-        gap = !is_word(token);
-    }
-    hash.0
-}
-
-/// Takes names apart by their first or last word, if nearly all of them share one with others: `lamp_hall`,
-/// `lamp_porch`, `plug_hall`.
-fn by_stem<'a, 't>(family: Class<'a, 't>) -> Vec<Class<'a, 't>> {
-    let first = |label: &'a str| tokens(label).next().unwrap_or(label);
-    let last = |label: &'a str| tokens(label).last().unwrap_or(label);
-    let by = |stem: &dyn Fn(&'a str) -> &'a str| {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for sibling in &family {
-            *counts.entry(stem(sibling.label)).or_default() += 1;
-        }
-        let covered: usize = counts.values().filter(|&&n| n >= 3).sum();
-        (covered * 5 >= family.len() * 4).then_some(counts.len())
-    };
-    let (by_first, by_last) = (by(&first), by(&last));
-    let stem: &dyn Fn(&'a str) -> &'a str = match (by_first, by_last) {
-        (None, None) => return vec![family],
-        (Some(a), Some(b)) if b < a => &last,
-        (None, Some(_)) => &last,
-        _ => &first,
-    };
-    let mut parts: BTreeMap<&str, Class<'a, 't>> = BTreeMap::new();
-    for sibling in family {
-        parts.entry(stem(sibling.label)).or_default().push(sibling);
     }
     parts.into_values().collect()
 }

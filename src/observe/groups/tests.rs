@@ -402,6 +402,314 @@ fn processor_time() -> u64 {
     text.split(' ').next().unwrap().parse().unwrap()
 }
 
+/// What an agent reads of each plant, at most 40 groups of each.
+#[test]
+fn plants_as_an_agent_reads_them() {
+    let cases: [(&str, &[&str]); 14] = [
+        ("one", &["1 site/hall/temperature"]),
+        (
+            "rooms",
+            &[
+                "1 site/kitchen/co2",
+                "7 site/{attic,bath,cellar,kitchen,lab,office,store}/humidity",
+                "3 site/{attic,hall,office}/light/set",
+                "3 site/{attic,hall,office}/light/state",
+                "8 site/{attic,bath,cellar,hall,kitchen,lab,office,store}/temperature",
+                "1 site/boiler/flow",
+                "1 site/boiler/pressure",
+                "1 site/boiler/state",
+            ],
+        ),
+        (
+            "zigbee2mqtt",
+            &[
+                "17 zigbee2mqtt/{17 names: climate_*,lamp_*}",
+                "16 zigbee2mqtt/{16 names: lamp_*,climate_*}/availability",
+                "8 zigbee2mqtt/lamp_{attic,bath,cellar,hall,kitchen,lab,office,store}/set",
+                "1 zigbee2mqtt/bridge/devices",
+                "1 zigbee2mqtt/bridge/groups",
+                "1 zigbee2mqtt/bridge/info",
+                "1 zigbee2mqtt/bridge/logging",
+                "1 zigbee2mqtt/bridge/state",
+            ],
+        ),
+        (
+            "tasmota",
+            &[
+                "5 cmnd/{plug_fridge,plug_heater,plug_pc,plug_tv,sonoff_4F21A0}/POWER",
+                "5 stat/{plug_fridge,plug_heater,plug_pc,plug_tv,sonoff_4F21A0}/POWER",
+                "5 stat/{plug_fridge,plug_heater,plug_pc,plug_tv,sonoff_4F21A0}/RESULT",
+                "5 tele/{plug_fridge,plug_heater,plug_pc,plug_tv,sonoff_4F21A0}/LWT",
+                "5 tele/{plug_fridge,plug_heater,plug_pc,plug_tv,sonoff_4F21A0}/SENSOR",
+                "5 tele/{plug_fridge,plug_heater,plug_pc,plug_tv,sonoff_4F21A0}/STATE",
+            ],
+        ),
+        (
+            "homeassistant",
+            &[
+                "12 homeassistant/binary_sensor/{12 ids}/contact/config",
+                "8 homeassistant/light/lamp_{attic,bath,cellar,hall,kitchen,lab,office,store}/config",
+                "16 homeassistant/sensor/{16 names: *_humidity,*_temperature}/config",
+                "1 homeassistant/status",
+            ],
+        ),
+        (
+            "sparkplug",
+            &[
+                "12 spBv1.0/Plant1/DBIRTH/{Paint,Press,Weld}/PLC{1..4}",
+                "12 spBv1.0/Plant1/DDATA/{Paint,Press,Weld}/PLC{1..4}",
+                "3 spBv1.0/Plant1/NBIRTH/{Paint,Press,Weld}",
+                "3 spBv1.0/Plant1/NDATA/{Paint,Press,Weld}",
+                "1 spBv1.0/STATE/scada",
+            ],
+        ),
+        (
+            "gateways",
+            &[
+                "200 gateways/{200 ids}/rx",
+                "200 gateways/{200 ids}/status",
+                "200 gateways/{200 ids}/uptime",
+            ],
+        ),
+        (
+            "line",
+            &[
+                "4 plant/alarms/{estop,leak,overheat,pressure_low}",
+                "4 plant/line{1..4}/counter",
+                "23 plant/line{1..4}/motor{1..6}/current",
+                "23 plant/line{1..4}/motor{1..6}/rpm",
+                "23 plant/line{1..4}/motor{1..6}/setpoint",
+                "23 plant/line{1..4}/motor{1..6}/setpoint/set",
+                "23 plant/line{1..4}/motor{1..6}/temperature",
+                "4 plant/line{1..4}/state",
+                "1 plant/notice",
+                "4 plant/tank/T{01..03,07}/level",
+                "4 plant/tank/T{01..03,07}/valve/set",
+                "4 plant/tank/T{01..03,07}/valve/state",
+            ],
+        ),
+        (
+            "flat",
+            &[
+                "8 {attic,bath,cellar,hall,kitchen,lab,office,store}Humidity",
+                "8 fenster_{attic,bath,cellar,hall,kitchen,lab,office,store}",
+                "1 status",
+                "8 temperature_{attic,bath,cellar,hall,kitchen,lab,office,store}",
+                "1 version",
+            ],
+        ),
+        (
+            "measurand first",
+            &[
+                "8 humidity/{attic,bath,cellar,hall,kitchen,lab,office,store}",
+                "8 temperature/{attic,bath,cellar,hall,kitchen,lab,office,store}",
+            ],
+        ),
+        (
+            "tags",
+            &["39 plc/DB{1..4}.{1..39}", "21 plc/DB{1..4}.{40..60}"],
+        ),
+        (
+            "words",
+            &[
+                "167 data/{167 names: gggggg,ginuom,…}",
+                "167 data/{167 names: gghrpn,ghrpnn,…}",
+                "166 data/{166 names: ghskhv,gimjvu,…}",
+            ],
+        ),
+        (
+            "homie",
+            &[
+                "3 homie/{boiler,kitchen-light,porch-light}/$homie",
+                "3 homie/{boiler,kitchen-light,porch-light}/$name",
+                "3 homie/{boiler,kitchen-light,porch-light}/$nodes",
+                "3 homie/{boiler,kitchen-light,porch-light}/$state",
+                "3 homie/{boiler,kitchen-light,porch-light}/power/$name",
+                "3 homie/{boiler,kitchen-light,porch-light}/power/value",
+                "3 homie/{boiler,kitchen-light,porch-light}/power/value/$unit",
+            ],
+        ),
+        (
+            "buildings",
+            &[
+                "6 campus/{annex,north,south}/floor{1..3}/power",
+                "19 campus/{annex,north,south}/floor{1..3}/r{10 of 100..306}/blind/position",
+                "34 campus/{annex,north,south}/floor{1..3}/r{100..104,200..205,300..306}/co2",
+                "34 campus/{annex,north,south}/floor{1..3}/r{100..104,200..205,300..306}/occupancy",
+                "34 campus/{annex,north,south}/floor{1..3}/r{100..104,200..205,300..306}/temp",
+                "3 campus/{annex,north,south}/meter/{1077,1154,1231}/kwh",
+            ],
+        ),
+    ];
+    for (name, want) in cases {
+        assert_eq!(lines(&grouped(&plant(name), 40)), want, "{name}");
+    }
+}
+
+/// Little room: what is cut back says so, and small parts of the tree stay whole.
+#[test]
+fn little_room() {
+    let line = lines(&grouped(&plant("line"), 8));
+    assert_eq!(
+        line,
+        [
+            "1 plant/notice",
+            "4 plant/alarms/{estop,leak,overheat,pressure_low}",
+            "4 plant/line{1..4}/counter",
+            "4 plant/line{1..4}/state",
+            "115 plant/line{1..4}/motor{1..6}/{current,rpm,setpoint,temperature}/# merged",
+            "4 plant/tank/T{01..03,07}/level",
+            "4 plant/tank/T{01..03,07}/valve/set",
+            "4 plant/tank/T{01..03,07}/valve/state",
+        ]
+    );
+    // No filter matches `$SYS/…` and others: one group cannot hold all.
+    let all = grouped(&plant("all"), 1);
+    assert_eq!((all.groups.len(), all.left_out), (1, 41));
+    assert_eq!(all.groups[0].filter.as_str(), "+/+/#");
+    let all = grouped(&plant("all"), 25);
+    let special = all.groups.iter().filter(|g| g.pattern.starts_with('$'));
+    assert!(
+        (1..=4).contains(&special.count()),
+        "the broker's own topics take little room"
+    );
+}
+
+#[test]
+fn cases() {
+    // Topics with their kinds, and what is to be read.
+    type Case = (
+        &'static str,
+        &'static [&'static str],
+        &'static [&'static str],
+    );
+    let cases: [Case; 13] = [
+        ("no topic", &[], &[]),
+        ("empty levels", &["/", "//", "/a"], &["1 /", "1 //", "1 /a"]),
+        (
+            "a parent that is a leaf",
+            &["a", "a/b", "a/b/c"],
+            &["1 a", "1 a/b", "1 a/b/c"],
+        ),
+        ("the same topic twice", &["a/b", "a/b"], &["2 a/b"]),
+        (
+            "an equal missing and an additional one",
+            &[
+                "h/ada/temp",
+                "h/ada/co2",
+                "h/bob/temp",
+                "h/bob/co2",
+                "h/cid/temp",
+                "h/dan/temp",
+                "h/dan/co2",
+                "h/dan/tv",
+            ],
+            &[
+                "3 h/{ada,bob,dan}/co2",
+                "4 h/{ada,bob,cid,dan}/temp",
+                "1 h/dan/tv",
+            ],
+        ),
+        (
+            "properties of one machine",
+            &["m/rpm", "m/temperature", "m/torque", "m/power"],
+            &["1 m/power", "1 m/rpm", "1 m/temperature", "1 m/torque"],
+        ),
+        (
+            "unknown properties of several machines",
+            &[
+                "m/x1/drehzahl",
+                "m/x1/strom",
+                "m/x2/drehzahl",
+                "m/x2/strom",
+                "m/x3/drehzahl",
+                "m/x3/strom",
+            ],
+            &["3 m/x{1..3}/drehzahl", "3 m/x{1..3}/strom"],
+        ),
+        (
+            "roles are no names",
+            &["p/set/a1", "p/set/a2", "p/get/a1", "p/get/a2"],
+            &["2 p/get/a{1,2}", "2 p/set/a{1,2}"],
+        ),
+        (
+            "unlike siblings",
+            &[
+                "p/oven/door",
+                "p/oven/heat",
+                "p/crane/hook",
+                "p/crane/swing",
+            ],
+            &[
+                "1 p/crane/hook",
+                "1 p/crane/swing",
+                "1 p/oven/door",
+                "1 p/oven/heat",
+            ],
+        ),
+        (
+            "numbered families stay apart",
+            &[
+                "p/fan1/on",
+                "p/fan2/on",
+                "p/fan3/on",
+                "p/pump1/on",
+                "p/pump2/on",
+                "p/pump3/on",
+            ],
+            &["3 p/fan{1..3}/on", "3 p/pump{1..3}/on"],
+        ),
+        (
+            "names in other scripts",
+            &["дом/кухня/свет", "дом/зал/свет"],
+            &["2 дом/{зал,кухня}/свет"],
+        ),
+        (
+            "characters that disturb",
+            &["a/\u{202e}b/c"],
+            &["1 a/\\u{202e}b/c"],
+        ),
+        (
+            "letters among hexadecimal ids",
+            &[
+                "gw-a1b2c3",
+                "gw-abcdef",
+                "gw-123456",
+                "gw-a1b2c4",
+                "gw-a1b2c5",
+                "gw-a1b2c6",
+                "gw-a1b2c7",
+                "gw-a1b2c8",
+                "gw-a1b2c9",
+            ],
+            &["9 gw-{9 ids}"],
+        ),
+    ];
+    for (name, topics, want) in cases {
+        let topics: Vec<(String, &str)> =
+            topics.iter().map(|t| ((*t).to_owned(), "number")).collect();
+        assert_eq!(lines(&grouped(&topics, 40)), want, "{name}");
+    }
+}
+
+/// A filter is as narrow as it can be.
+#[test]
+fn filters() {
+    let cases: [(&[&str], usize, &str); 6] = [
+        (&["a/b1/c", "a/b2/c"], 40, "a/+/c"),
+        (&["a/b", "a/c/d"], 1, "a/+/#"),
+        (&["a", "a/b"], 1, "a/#"),
+        (&["a", "b/c"], 1, "#"),
+        (&["$SYS/a", "$SYS/b"], 1, "$SYS/+"),
+        (&["a/\u{1}/c"], 1, "a/+/c"),
+    ];
+    for (topics, most, want) in cases {
+        let topics: Vec<(&str, &str)> = topics.iter().map(|&t| (t, "number")).collect();
+        let result = check(&topics, most);
+        assert_eq!(result.groups[0].filter.as_str(), want);
+    }
+}
+
 /// What must hold for any input.
 fn check(topics: &[(&str, &str)], most: usize) -> Grouped {
     let result = group(topics, most);

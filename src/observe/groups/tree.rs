@@ -42,11 +42,13 @@ pub(super) struct Tree<'a> {
 impl<'a> Tree<'a> {
     /// Builds the tree of the topics with their kinds and indexes.
     pub(super) fn new(topics: impl Iterator<Item = (usize, &'a str, &'a str)>) -> Self {
+        let expected = topics.size_hint().1.unwrap_or(0);
         let mut tree = Self {
-            nodes: vec![Node::new("")],
+            nodes: Vec::with_capacity(expected),
             special: Vec::new(),
         };
-        let mut places: HashMap<(usize, &'a str), usize> = HashMap::new();
+        tree.nodes.push(Node::new(""));
+        let mut places: HashMap<(usize, &'a str), usize> = HashMap::with_capacity(expected);
         for (index, topic, kind) in topics {
             let mut at = 0;
             for label in topic.splitn(DEEPEST, '/') {
