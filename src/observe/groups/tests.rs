@@ -398,8 +398,12 @@ fn time() {
 
 /// The nanoseconds that this thread had a processor: other programs do not count.
 fn processor_time() -> u64 {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    text.split(' ').next().unwrap().parse().unwrap()
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
+    let first = text
+        .split(' ')
+        .next()
+        .and_then(|number| number.parse().ok());
+    first.expect("a number")
 }
 
 /// What an agent reads of each plant, at most 40 groups of each.
