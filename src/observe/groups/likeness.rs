@@ -1,11 +1,11 @@
 //! Siblings with different names and like topics below: rooms, devices, machines.
 
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::siblings::{Class, MANY, Sibling};
 use super::terms::is_term;
-use super::tree::{Features, own_feature, tidy};
+use super::tree::{Features, depth, own_feature, tidy};
 
 /// So many clusters are compared with what is in none.
 const MOST_LEADERS: usize = 16;
@@ -70,9 +70,9 @@ pub(super) fn by_likeness<'a, 't>(
         }
     }
     let leaves = into_clusters(leaves, &mut clusters);
-    clusters
-        .into_iter()
-        .for_each(|cluster| close(cluster, done));
+    for cluster in unite_holders(clusters) {
+        close(cluster, done);
+    }
     leaves
 }
 
@@ -99,6 +99,29 @@ fn most_typical_first<'a, 't>(
         .into_iter()
         .map(|(_, features, units)| (features, units))
         .collect()
+}
+
+/// Unites many siblings that have nothing but one topic each, all equally deep: `alice/phone`, `bob/tablet`.
+fn unite_holders<'a, 't>(clusters: Vec<Cluster<'a, 't>>) -> Vec<Cluster<'a, 't>> {
+    let is_holder = |cluster: &Cluster<'_, '_>| match cluster.units.as_slice() {
+        [unit] => unit.len() == 1 && cluster.all.len() == 1,
+        _ => false,
+    };
+    let (holders, mut rest): (Vec<_>, Vec<_>) = clusters.into_iter().partition(is_holder);
+    let mut by_depth: BTreeMap<_, Vec<Cluster<'a, 't>>> = BTreeMap::new();
+    for holder in holders {
+        let depth = holder.all.first().map(|&feature| depth(feature));
+        by_depth.entry(depth).or_default().push(holder);
+    }
+    for mut holders in by_depth.into_values() {
+        if holders.len() >= MANY {
+            let units = holders.drain(..).flat_map(|holder| holder.units).collect();
+            let (core, all) = (Features::new(), Features::new());
+            holders.push(Cluster { core, all, units });
+        }
+        rest.append(&mut holders);
+    }
+    rest
 }
 
 /// Puts a leaf to those of its siblings that have a topic of the same kind and others below: a device whose

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::label::{Hash, tokens};
 use super::siblings::{Class, MANY, Sibling};
-use super::terms::{has_term, is_plural, is_term, is_word};
+use super::terms::{has_term, is_above, is_plural, is_term, is_word};
 use super::tree::Node;
 
 /// Whether leaves are what each of several parents has: properties, then, and not names of things.
@@ -15,7 +15,7 @@ pub(super) fn is_schema(leaves: &[Sibling<'_, '_>], parents: usize) -> bool {
 
 /// How many names of one kind below these parents are names of things.
 pub(super) fn enough_names(parents: &[&Node<'_>]) -> usize {
-    if parents.iter().all(|node| is_term(node.label)) {
+    if parents.iter().all(|node| is_above(node.label)) {
         2
     } else if parents.iter().all(|node| is_plural(node.label)) {
         3
@@ -33,7 +33,7 @@ pub(super) fn by_name<'a, 't>(
     let (mut alone, mut frames, mut names) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     // In `alarms/{fire,leak,pressure_low}` the term is a name too.
     let terms = || leaves.iter().filter(|leaf| has_term(leaf.label)).count();
-    let terms_are_names = enough < MANY && terms() * 2 < leaves.len();
+    let terms_are_names = enough < MANY && terms() * 4 <= leaves.len();
     for leaf in leaves {
         let kind = leaf.kind().unwrap_or_default();
         let term = has_term(leaf.label) && (!terms_are_names || leaf.label.starts_with('$'));

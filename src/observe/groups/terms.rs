@@ -7,11 +7,22 @@ use super::label::tokens;
 
 /// Whether the whole level says what a topic is about: `temperature`, `battery_low`, `STATE`, `$name`.
 pub(super) fn is_term(label: &str) -> bool {
-    if label.starts_with('$') {
-        return true;
-    }
+    label.starts_with('$') || all_names(label, is_word)
+}
+
+/// Whether names of things stand below the level: what has a `temperature`, or sends an `NBIRTH`.
+pub(super) fn is_above(label: &str) -> bool {
+    all_names(label, is_above_names)
+}
+
+fn is_above_names(token: &str) -> bool {
+    is_one_of(&MEASURANDS, token) || is_one_of(&ABOVE_NAMES, token)
+}
+
+/// Whether all words of the level but numbers are like that.
+fn all_names(label: &str, like: fn(&str) -> bool) -> bool {
     let mut words = tokens(label).filter(is_name).peekable();
-    words.peek().is_some() && words.all(is_word)
+    words.peek().is_some() && words.all(like)
 }
 
 /// Whether a word of the level says what the topic is about: `kitchen_temperature`.
@@ -24,10 +35,14 @@ pub(super) fn is_plural(label: &str) -> bool {
     label.len() >= 4 && label.ends_with(['s', 'S']) && !label.ends_with("ss") && !is_term(label)
 }
 
-/// Whether a token is one of [`WORDS`], in any case.
+/// Whether a token is one of the words below, in any case.
 pub(super) fn is_word(token: &str) -> bool {
+    is_above_names(token) || is_one_of(&ROLES, token)
+}
+
+fn is_one_of(words: &[&str], token: &str) -> bool {
     let lower = || token.bytes().map(|byte| byte.to_ascii_lowercase());
-    WORDS
+    words
         .binary_search_by(|word| word.bytes().cmp(lower()))
         .is_ok()
 }
@@ -37,41 +52,105 @@ fn is_name(token: &&str) -> bool {
     !token.starts_with(char::is_numeric)
 }
 
-/// Measurands, properties, and the roles that common conventions give to levels (Tasmota, Home Assistant, Sparkplug,
-/// Homie, zigbee2mqtt). Sorted.
-const WORDS: [&str; 225] = [
-    "absolute",
+/// What is measured. Sorted.
+const MEASURANDS: [&str; 65] = [
     "accel",
     "acceleration",
+    "altitude",
+    "amplitude",
+    "angle",
+    "azimuth",
+    "battery",
+    "brightness",
+    "co",
+    "co2",
+    "consumption",
+    "contact",
+    "current",
+    "depth",
+    "distance",
+    "elevation",
+    "energy",
+    "flow",
+    "force",
+    "frequency",
+    "gas",
+    "humidity",
+    "illuminance",
+    "intensity",
+    "kwh",
+    "latency",
+    "latitude",
+    "level",
+    "linkquality",
+    "longitude",
+    "luminance",
+    "lux",
+    "moisture",
+    "motion",
+    "noise",
+    "occupancy",
+    "ph",
+    "pm",
+    "power",
+    "presence",
+    "pressure",
+    "rain",
+    "rotation",
+    "rpm",
+    "rssi",
+    "smoke",
+    "soc",
+    "solar",
+    "speed",
+    "tamper",
+    "temp",
+    "temperature",
+    "tilt",
+    "torque",
+    "tvoc",
+    "uptime",
+    "uv",
+    "vibration",
+    "voc",
+    "voltage",
+    "volume",
+    "watt",
+    "watts",
+    "weight",
+    "wind",
+];
+
+/// Roles that stand above the names of things (Tasmota, Sparkplug, and lists of events). Sorted.
+const ABOVE_NAMES: [&str; 17] = [
+    "alarms", "alerts", "cmnd", "dbirth", "dcmd", "ddata", "ddeath", "errors", "events", "faults",
+    "nbirth", "ncmd", "ndata", "ndeath", "stat", "tele", "warnings",
+];
+
+/// Properties that are not measured, and roles that common conventions give to levels (Home Assistant, Homie,
+/// zigbee2mqtt). Sorted.
+const ROLES: [&str; 168] = [
+    "absolute",
     "ack",
     "action",
     "active",
     "actual",
     "alarm",
-    "alarms",
     "alert",
-    "altitude",
     "ambient",
-    "amplitude",
-    "angle",
     "announce",
     "attributes",
     "availability",
     "available",
     "average",
     "avg",
-    "azimuth",
-    "battery",
     "binary",
     "birth",
-    "brightness",
     "button",
     "bytes",
+    "clients",
     "climate",
     "cmd",
-    "cmnd",
-    "co",
-    "co2",
     "color",
     "command",
     "commands",
@@ -80,48 +159,34 @@ const WORDS: [&str; 225] = [
     "configuration",
     "connected",
     "connection",
-    "consumption",
-    "contact",
     "control",
     "count",
     "counter",
+    "counters",
     "cover",
-    "current",
     "data",
-    "dbirth",
-    "dcmd",
-    "ddata",
-    "ddeath",
     "death",
     "debug",
     "delta",
-    "depth",
+    "details",
     "detection",
     "dew",
+    "diag",
+    "diagnostics",
     "dimmer",
     "discovery",
-    "distance",
     "door",
     "duration",
     "effect",
-    "elevation",
     "enabled",
-    "energy",
     "error",
-    "errors",
     "event",
-    "events",
     "export",
     "fan",
     "fault",
-    "faults",
     "feedback",
     "firmware",
-    "flow",
-    "force",
-    "frequency",
     "fw",
-    "gas",
     "get",
     "grid",
     "gust",
@@ -130,67 +195,53 @@ const WORDS: [&str; 225] = [
     "heating",
     "high",
     "hours",
-    "humidity",
     "id",
-    "illuminance",
     "import",
     "impulse",
     "index",
     "info",
     "input",
-    "intensity",
+    "inputs",
     "ip",
     "json",
-    "kwh",
     "last",
-    "latency",
-    "latitude",
-    "level",
     "light",
     "limit",
-    "linkquality",
+    "limits",
     "load",
     "lock",
     "log",
     "logs",
-    "longitude",
     "low",
-    "luminance",
-    "lux",
     "lwt",
     "max",
     "mean",
+    "measurements",
     "memory",
     "message",
     "messages",
     "meta",
+    "metric",
+    "metrics",
     "min",
     "mode",
     "model",
-    "moisture",
-    "motion",
     "name",
-    "nbirth",
-    "ncmd",
-    "ndata",
-    "ndeath",
-    "noise",
     "number",
-    "occupancy",
     "off",
     "offline",
     "on",
     "online",
     "open",
     "output",
+    "outputs",
+    "param",
+    "parameter",
+    "parameters",
+    "params",
     "payload",
     "percent",
-    "ph",
-    "pm",
     "position",
-    "power",
-    "presence",
-    "pressure",
     "production",
     "progress",
     "properties",
@@ -198,21 +249,20 @@ const WORDS: [&str; 225] = [
     "quality",
     "quantity",
     "query",
-    "rain",
     "reading",
     "readings",
     "received",
     "reply",
+    "report",
+    "reports",
     "request",
     "reset",
     "response",
     "result",
-    "rotation",
-    "rpm",
-    "rssi",
     "seen",
     "select",
     "sensor",
+    "sensors",
     "sent",
     "serial",
     "series",
@@ -221,48 +271,31 @@ const WORDS: [&str; 225] = [
     "settings",
     "sht",
     "signal",
-    "smoke",
-    "soc",
-    "solar",
-    "speed",
+    "signals",
     "start",
-    "stat",
     "state",
+    "states",
+    "statistics",
     "stats",
     "status",
     "stop",
     "switch",
-    "tamper",
     "target",
-    "tele",
     "telemetry",
-    "temp",
-    "temperature",
     "text",
-    "tilt",
     "time",
     "timestamp",
-    "torque",
     "total",
-    "tvoc",
     "unit",
     "update",
-    "uptime",
-    "uv",
     "value",
+    "values",
     "valve",
+    "variables",
+    "vars",
     "version",
-    "vibration",
-    "voc",
-    "voltage",
-    "volume",
     "warning",
-    "warnings",
-    "watt",
-    "watts",
-    "weight",
     "wifi",
-    "wind",
     "window",
     "yield",
 ];
@@ -273,11 +306,14 @@ mod tests {
 
     #[test]
     fn words_are_sorted_and_in_lower_case() {
-        assert!(WORDS.is_sorted());
+        let lists: [&[&str]; 3] = [&MEASURANDS, &ABOVE_NAMES, &ROLES];
+        assert!(lists.iter().all(|list| list.is_sorted()));
         assert!(
-            WORDS
+            lists
                 .iter()
-                .all(|w| w.len() <= 16 && **w == w.to_lowercase())
+                .copied()
+                .flatten()
+                .all(|word| **word == word.to_lowercase())
         );
     }
 
@@ -297,7 +333,13 @@ mod tests {
         for name in ["", "kitchen", "kitchen_temperature", "motor1", "12", "plug"] {
             assert!(!is_term(name), "{name}");
         }
+        assert!(is_above("temperature") && is_above("tele") && !is_above("settings"));
         assert!(has_term("kitchenTemperature") && !has_term("kitchen"));
-        assert!(is_plural("gateways") && !is_plural("status") && !is_plural("bus"));
+        assert!(
+            is_plural("gateways")
+                && !is_plural("sensors")
+                && !is_plural("status")
+                && !is_plural("bus")
+        );
     }
 }

@@ -587,7 +587,7 @@ fn cases() {
         &'static [&'static str],
         &'static [&'static str],
     );
-    let cases: [Case; 13] = [
+    let cases: [Case; 16] = [
         ("no topic", &[], &[]),
         ("empty levels", &["/", "//", "/a"], &["1 /", "1 //", "1 /a"]),
         (
@@ -662,6 +662,39 @@ fn cases() {
                 "p/pump3/on",
             ],
             &["3 p/fan{1..3}/on", "3 p/pump{1..3}/on"],
+        ),
+        (
+            "holders of one topic each",
+            &[
+                "own/ada/phone",
+                "own/bob/pixel",
+                "own/cid/nokia",
+                "own/dan/mi",
+                "own/eve/moto",
+                "own/fay/asus",
+                "own/gus/honor",
+                "own/hal/oppo",
+                "own/ian/zte",
+            ],
+            &["9 own/{9 names: ada,bob,…}/{9 names: asus,honor,…}"],
+        ),
+        (
+            "settings are no names",
+            &["p/settings/gain", "p/settings/bias", "p/settings/mute"],
+            &[
+                "1 p/settings/bias",
+                "1 p/settings/gain",
+                "1 p/settings/mute",
+            ],
+        ),
+        (
+            "unknown sensors",
+            &["sensors/temperature", "sensors/druck", "sensors/feuchte"],
+            &[
+                "1 sensors/druck",
+                "1 sensors/feuchte",
+                "1 sensors/temperature",
+            ],
         ),
         (
             "names in other scripts",
@@ -780,7 +813,7 @@ fn every_topic_is_in_one_group_in_any_order() {
         let topics = plant(name);
         let mut topics: Vec<(&str, &str)> = topics.iter().map(|(t, k)| (t.as_str(), *k)).collect();
         assert!(!topics.is_empty(), "{name}");
-        for most in [0, 1, 2, 3, 7, 12, 25, 40, 1000] {
+        for most in [0, 1, 2, 7, 25, 1000] {
             let first = check(&topics, most);
             if most > 1 {
                 assert_eq!(first.left_out, 0, "{name} {most}");
@@ -825,7 +858,7 @@ fn any_topics_hold_what_is_promised() {
         "00:11:22:33:44:55",
     ];
     let kinds = ["", "number", "word"];
-    for _ in 0..600 {
+    for _ in 0..400 {
         let mut topics = Vec::new();
         let variety = random.usize(1..=labels.len());
         for _ in 0..random.usize(0..40) {
