@@ -44,12 +44,14 @@ fn common(a: &[u64], b: &[u64]) -> usize {
 pub(super) fn by_likeness<'a, 't>(
     units: Vec<Class<'a, 't>>,
     leaves: Vec<Sibling<'a, 't>>,
+    parents: usize,
     done: &mut Vec<Class<'a, 't>>,
 ) -> Vec<Sibling<'a, 't>> {
     let mut open = Vec::new();
     for unit in units {
-        let term = matches!(unit.as_slice(), [only] if is_term(only.label));
-        match term || unit.iter().all(Sibling::is_leaf) {
+        let alone =
+            matches!(unit.as_slice(), [only] if is_term(only.label) || is_property(only, parents));
+        match alone || unit.iter().all(Sibling::is_leaf) {
             true => done.push(unit),
             false => open.push((features(&unit), unit)),
         }
@@ -74,6 +76,11 @@ pub(super) fn by_likeness<'a, 't>(
         close(cluster, done);
     }
     leaves
+}
+
+/// Whether a sibling has a value of its own below most of several parents: a property with details, and no thing.
+fn is_property(sibling: &Sibling<'_, '_>, parents: usize) -> bool {
+    parents >= 3 && sibling.nodes.len() * 2 >= parents && sibling.kind().is_some()
 }
 
 /// Units of equal features together, those first that have the most labels and then the most features.

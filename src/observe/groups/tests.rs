@@ -250,6 +250,126 @@ fn plant(name: &str) -> Vec<(String, &'static str)> {
                 );
             }
         }
+        "german" => {
+            for r in ["kueche", "bad", "flur", "keller"] {
+                for m in ["temperatur", "feuchte", "licht/ist", "licht/soll"] {
+                    add(format!("haus/{r}/{m}"), "number");
+                }
+                add(format!("haus/{r}/fenster"), "word");
+            }
+            for m in [
+                "vorlauf",
+                "ruecklauf",
+                "kessel",
+                "druck",
+                "pumpe",
+                "brenner",
+            ] {
+                add(format!("haus/heizung/{m}"), "number");
+            }
+            add("haus/pv/leistung".into(), "number");
+            add("haus/pv/ertrag".into(), "number");
+            for n in 1..=12 {
+                add(format!("haus/pv/string{n}/spannung"), "number");
+                add(format!("haus/pv/string{n}/strom"), "number");
+            }
+        }
+        "uns" => {
+            for c in ["Mixer", "Filler", "Capper", "Labeler", "Packer"] {
+                for t in [
+                    "Speed",
+                    "State",
+                    "Mode",
+                    "Count_Good",
+                    "Count_Bad",
+                    "Temperature_Bearing",
+                    "Temperature_Motor",
+                ] {
+                    add(
+                        format!("Enterprise/Dallas/Packaging/Line1/{c}/Edge/{t}"),
+                        "number",
+                    );
+                }
+                for t in ["OEE", "Availability", "Performance"] {
+                    add(
+                        format!("Enterprise/Dallas/Packaging/Line1/{c}/KPI/{t}"),
+                        "number",
+                    );
+                    add(
+                        format!("Enterprise/Austin/Packaging/Line2/{c}/KPI/{t}"),
+                        "number",
+                    );
+                }
+            }
+            for o in 0..6 {
+                add(
+                    format!("Enterprise/Dallas/ERP/WorkOrder/WO-{}", 10023 + o * 17),
+                    "json",
+                );
+            }
+        }
+        "lorawan" => {
+            for d in 0..30u32 {
+                let e = format!(
+                    "eui-{:016x}",
+                    0x70b3d57ed0000000u64 + u64::from(d.wrapping_mul(2_654_435_761))
+                );
+                for t in ["up", "join", "down/push", "down/queued"] {
+                    if d % 7 != 3 || t == "up" {
+                        add(format!("v3/app@ttn/devices/{e}/{t}"), "json");
+                    }
+                }
+            }
+        }
+        "shadows" => {
+            for d in ["press-01", "press-02", "oven-a", "oven-b", "robot"] {
+                for t in ["update", "update/accepted", "update/delta", "get"] {
+                    add(format!("$aws/things/{d}/shadow/{t}"), "json");
+                }
+                add(format!("dt/acme/{d}/telemetry"), "json");
+            }
+        }
+        "cameras" => {
+            for c in ["front_door", "garage", "yard"] {
+                for t in [
+                    "person",
+                    "car",
+                    "dog",
+                    "person/snapshot",
+                    "car/snapshot",
+                    "motion",
+                    "detect/state",
+                    "detect/set",
+                    "recordings/state",
+                    "recordings/set",
+                ] {
+                    add(format!("cameras/{c}/{t}"), "word");
+                }
+            }
+            for t in ["events", "stats", "available"] {
+                add(format!("cameras/{t}"), "json");
+            }
+        }
+        "mess" => {
+            for t in [
+                "test",
+                "test/1",
+                "hello",
+                "Test/foo",
+                "esp32/led",
+                "esp32/temp",
+                "esp8266/temp",
+                "sensor1",
+                "sensor2/data",
+                "my/topic",
+                "a/b/c/d/e",
+                "/leading/slash",
+                "home//double",
+                "foo bar/baz",
+            ] {
+                add(t.into(), "text");
+            }
+        }
         "one" => add("site/hall/temperature".into(), "number"),
         "all" => {
             for name in [
@@ -289,6 +409,13 @@ fn lines(grouped: &Grouped) -> Vec<String> {
 fn show() {
     for (name, most) in [
         ("rooms", 40),
+        ("german", 40),
+        ("uns", 40),
+        ("uns", 8),
+        ("lorawan", 40),
+        ("shadows", 40),
+        ("cameras", 40),
+        ("mess", 40),
         ("zigbee2mqtt", 40),
         ("tasmota", 40),
         ("homeassistant", 40),
@@ -409,7 +536,7 @@ fn processor_time() -> u64 {
 /// What an agent reads of each plant, at most 40 groups of each.
 #[test]
 fn plants_as_an_agent_reads_them() {
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 18] = [
         ("one", &["1 site/hall/temperature"]),
         (
             "rooms",
@@ -542,6 +669,61 @@ fn plants_as_an_agent_reads_them() {
                 "34 campus/{annex,north,south}/floor{1..3}/r{100..104,200..205,300..306}/occupancy",
                 "34 campus/{annex,north,south}/floor{1..3}/r{100..104,200..205,300..306}/temp",
                 "3 campus/{annex,north,south}/meter/{1077,1154,1231}/kwh",
+            ],
+        ),
+        (
+            "german",
+            &[
+                "4 haus/{bad,flur,keller,kueche}/fenster",
+                "4 haus/{bad,flur,keller,kueche}/feuchte",
+                "4 haus/{bad,flur,keller,kueche}/licht/ist",
+                "4 haus/{bad,flur,keller,kueche}/licht/soll",
+                "4 haus/{bad,flur,keller,kueche}/temperatur",
+                "1 haus/heizung/brenner",
+                "1 haus/heizung/druck",
+                "1 haus/heizung/kessel",
+                "1 haus/heizung/pumpe",
+                "1 haus/heizung/ruecklauf",
+                "1 haus/heizung/vorlauf",
+                "1 haus/pv/ertrag",
+                "1 haus/pv/leistung",
+                "12 haus/pv/string{1..12}/spannung",
+                "12 haus/pv/string{1..12}/strom",
+            ],
+        ),
+        (
+            "lorawan",
+            &[
+                "26 v3/app@ttn/devices/eui-{26 ids}/down/push",
+                "26 v3/app@ttn/devices/eui-{26 ids}/down/queued",
+                "26 v3/app@ttn/devices/eui-{26 ids}/join",
+                "30 v3/app@ttn/devices/eui-{30 ids}/up",
+            ],
+        ),
+        (
+            "shadows",
+            &[
+                "5 dt/acme/{oven-a,oven-b,press-{01,02},robot}/telemetry",
+                "5 $aws/things/{oven-a,oven-b,press-{01,02},robot}/shadow/get",
+                "5 $aws/things/{oven-a,oven-b,press-{01,02},robot}/shadow/update",
+                "5 $aws/things/{oven-a,oven-b,press-{01,02},robot}/shadow/update/accepted",
+                "5 $aws/things/{oven-a,oven-b,press-{01,02},robot}/shadow/update/delta",
+            ],
+        ),
+        (
+            "cameras",
+            &[
+                "1 cameras/available",
+                "1 cameras/events",
+                "3 cameras/{front_door,garage,yard}/car",
+                "3 cameras/{front_door,garage,yard}/car/snapshot",
+                "6 cameras/{front_door,garage,yard}/{detect,recordings}/set",
+                "6 cameras/{front_door,garage,yard}/{detect,recordings}/state",
+                "3 cameras/{front_door,garage,yard}/dog",
+                "3 cameras/{front_door,garage,yard}/motion",
+                "3 cameras/{front_door,garage,yard}/person",
+                "3 cameras/{front_door,garage,yard}/person/snapshot",
+                "1 cameras/stats",
             ],
         ),
     ];
@@ -785,7 +967,13 @@ fn by_name<'a>(
     result.groups.iter().map(of).collect()
 }
 
-const PLANTS: [&str; 18] = [
+const PLANTS: [&str; 24] = [
+    "german",
+    "uns",
+    "lorawan",
+    "shadows",
+    "cameras",
+    "mess",
     "rooms",
     "zigbee2mqtt",
     "tasmota",
