@@ -89,7 +89,7 @@ impl<'a> Branch<'a> {
         }
         let mut children = self.children;
         if self.groups > most {
-            children = fewer(children, most - own);
+            children = fewer(children, most.saturating_sub(own));
         }
         let demands: Vec<usize> = children.iter().map(|child| child.groups).collect();
         let shares = shares(&demands, most.saturating_sub(own));
@@ -105,9 +105,11 @@ fn fewer(siblings: Vec<Branch<'_>>, most: usize) -> Vec<Branch<'_>> {
         .into_iter()
         .partition(|branch| branch.children.is_empty());
     let mut excess = (leaves.len() + inner.len()).saturating_sub(most);
+    let mut rounds = 0;
     while excess > 0 && leaves.len() > 1 {
-        leaves = unite_leaves(leaves, excess);
+        leaves = unite_leaves(leaves, excess, rounds < MOST_ROUNDS);
         excess = (leaves.len() + inner.len()).saturating_sub(most);
+        rounds += 1;
     }
     leaves.append(&mut inner);
     if leaves.len() > most {
@@ -118,13 +120,16 @@ fn fewer(siblings: Vec<Branch<'_>>, most: usize) -> Vec<Branch<'_>> {
     leaves
 }
 
-/// Unites leaves (at least 2) of the most frequent kind, or of any if each has its own: the smallest if a few are too
-/// many, else all of them.
-fn unite_leaves(leaves: Vec<Branch<'_>>, excess: usize) -> Vec<Branch<'_>> {
+/// So many kinds are united one by one: thousands of kinds must not cost thousands of rounds.
+const MOST_ROUNDS: usize = 8;
+
+/// Unites leaves (at least 2), by kind those of the most frequent one if there are two of a kind: the smallest if a few
+/// are too many, else all of them.
+fn unite_leaves(leaves: Vec<Branch<'_>>, excess: usize, by_kind: bool) -> Vec<Branch<'_>> {
     let frequent = most_frequent(leaves.iter().map(|leaf| leaf.kind));
     let (mut family, mut others): (Vec<_>, Vec<_>) = leaves
         .into_iter()
-        .partition(|leaf| Some(leaf.kind) == frequent);
+        .partition(|leaf| !by_kind || Some(leaf.kind) == frequent);
     if family.len() < 2 {
         family.append(&mut others);
     }

@@ -7,10 +7,10 @@ use super::siblings::{Class, MANY, Sibling};
 use super::terms::{has_term, is_above, is_plural, is_term, is_word};
 use super::tree::Node;
 
-/// Whether leaves are what each of several parents has: properties, then, and not names of things.
-pub(super) fn is_schema(leaves: &[Sibling<'_, '_>], parents: usize) -> bool {
-    let occurrences: usize = leaves.iter().map(|leaf| leaf.nodes.len()).sum();
-    parents >= 3 && occurrences * 2 >= leaves.len() * parents
+/// Whether at least half of the leaves are below more than one parent: properties, then, and not names of things.
+pub(super) fn is_schema(leaves: &[Sibling<'_, '_>]) -> bool {
+    let repeated = leaves.iter().filter(|leaf| leaf.nodes.len() > 1).count();
+    repeated * 2 >= leaves.len()
 }
 
 /// How many names of one kind below these parents are names of things.

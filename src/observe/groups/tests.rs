@@ -769,7 +769,7 @@ fn cases() {
         &'static [&'static str],
         &'static [&'static str],
     );
-    let cases: [Case; 16] = [
+    let cases: [Case; 18] = [
         ("no topic", &[], &[]),
         ("empty levels", &["/", "//", "/a"], &["1 /", "1 //", "1 /a"]),
         (
@@ -877,6 +877,31 @@ fn cases() {
                 "1 sensors/feuchte",
                 "1 sensors/temperature",
             ],
+        ),
+        (
+            "unknown properties of two machines, one missing",
+            &[
+                "m/x1/p", "m/x1/q", "m/x1/r", "m/x1/s", "m/x1/t", "m/x1/u", "m/x1/v", "m/x1/w",
+                "m/x2/p", "m/x2/q", "m/x2/r", "m/x2/s", "m/x2/t", "m/x2/u", "m/x2/v",
+            ],
+            &[
+                "2 m/x{1,2}/p",
+                "2 m/x{1,2}/q",
+                "2 m/x{1,2}/r",
+                "2 m/x{1,2}/s",
+                "2 m/x{1,2}/t",
+                "2 m/x{1,2}/u",
+                "2 m/x{1,2}/v",
+                "1 m/x1/w",
+            ],
+        ),
+        (
+            "many names",
+            &[
+                "m/x1/p", "m/x1/q", "m/x1/r", "m/x1/s", "m/x2/t", "m/x2/u", "m/x2/v", "m/x2/w",
+                "m/x2/x",
+            ],
+            &["9 m/x{1,2}/{9 names: p,q,…}"],
         ),
         (
             "names in other scripts",
@@ -1092,4 +1117,24 @@ fn very_long_and_very_deep_topics() {
             "only the one whose first level no short filter can name"
         );
     }
+}
+
+/// Labels and kinds that would cost the square of their number or length if the work on them had no bound.
+#[test]
+fn hostile_topics() {
+    let long = format!("a/{}", "ab-".repeat(21_000));
+    let numbers = format!("a/{}", "1x".repeat(32_000));
+    let mut topics = vec![(long, "number".to_owned()), (numbers, "number".to_owned())];
+    topics.extend((0..6000u32).map(|n| {
+        let name: String = (0..6)
+            .map(|k| char::from(b'a' + ((n >> (k * 4)) & 15) as u8))
+            .collect();
+        (format!("kinds/{name}"), format!("kind {}", n / 2))
+    }));
+    let topics: Vec<(&str, &str)> = topics
+        .iter()
+        .map(|(t, k)| (t.as_str(), k.as_str()))
+        .collect();
+    let result = check(&topics, 40);
+    assert_eq!(result.left_out, 0);
 }
