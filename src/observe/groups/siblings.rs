@@ -29,8 +29,13 @@ pub(super) fn classes<'a, 't>(tree: &'t Tree<'a>, parents: &[&'t Node<'a>]) -> V
     }
     let mut done = Vec::new();
     let (leaves, inner) = by_shape(siblings);
+<<<<<<< HEAD
     let leaves = by_likeness(inner, leaves, &mut done);
     let names = match is_schema(&leaves, parents.len()) {
+=======
+    let leaves = by_likeness(inner, leaves, parents.len(), &mut done);
+    let names = match is_schema(&leaves) {
+>>>>>>> wt-c
         true => leaves,
         false => by_name(leaves, enough_names(parents), &mut done),
     };

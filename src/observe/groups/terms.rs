@@ -7,11 +7,30 @@ use super::label::tokens;
 
 /// Whether the whole level says what a topic is about: `temperature`, `battery_low`, `STATE`, `$name`.
 pub(super) fn is_term(label: &str) -> bool {
+<<<<<<< HEAD
     if label.starts_with('$') {
         return true;
     }
     let mut words = tokens(label).filter(is_name).peekable();
     words.peek().is_some() && words.all(is_word)
+=======
+    label.starts_with('$') || all_names(label, is_word)
+}
+
+/// Whether names of things stand below the level: what has a `temperature`, or sends an `NBIRTH`.
+pub(super) fn is_above(label: &str) -> bool {
+    all_names(label, is_above_names)
+}
+
+fn is_above_names(token: &str) -> bool {
+    is_one_of(&MEASURANDS, token) || is_one_of(&ABOVE_NAMES, token)
+}
+
+/// Whether all words of the level but numbers are like that.
+fn all_names(label: &str, like: fn(&str) -> bool) -> bool {
+    let mut words = tokens(label).filter(is_name).peekable();
+    words.peek().is_some() && words.all(like)
+>>>>>>> wt-c
 }
 
 /// Whether a word of the level says what the topic is about: `kitchen_temperature`.
@@ -24,10 +43,21 @@ pub(super) fn is_plural(label: &str) -> bool {
     label.len() >= 4 && label.ends_with(['s', 'S']) && !label.ends_with("ss") && !is_term(label)
 }
 
+<<<<<<< HEAD
 /// Whether a token is one of [`WORDS`], in any case.
 pub(super) fn is_word(token: &str) -> bool {
     let lower = || token.bytes().map(|byte| byte.to_ascii_lowercase());
     WORDS
+=======
+/// Whether a token is one of the words below, in any case.
+pub(super) fn is_word(token: &str) -> bool {
+    is_above_names(token) || is_one_of(&ROLES, token)
+}
+
+fn is_one_of(words: &[&str], token: &str) -> bool {
+    let lower = || token.bytes().map(|byte| byte.to_ascii_lowercase());
+    words
+>>>>>>> wt-c
         .binary_search_by(|word| word.bytes().cmp(lower()))
         .is_ok()
 }
@@ -37,29 +67,117 @@ fn is_name(token: &&str) -> bool {
     !token.starts_with(char::is_numeric)
 }
 
+<<<<<<< HEAD
 /// Measurands, properties, and the roles that common conventions give to levels (Tasmota, Home Assistant, Sparkplug,
 /// Homie, zigbee2mqtt). Sorted.
 const WORDS: [&str; 225] = [
     "absolute",
     "accel",
     "acceleration",
+=======
+/// What is measured. Sorted.
+const MEASURANDS: [&str; 65] = [
+    "accel",
+    "acceleration",
+    "altitude",
+    "amplitude",
+    "angle",
+    "azimuth",
+    "battery",
+    "brightness",
+    "co",
+    "co2",
+    "consumption",
+    "contact",
+    "current",
+    "depth",
+    "distance",
+    "elevation",
+    "energy",
+    "flow",
+    "force",
+    "frequency",
+    "gas",
+    "humidity",
+    "illuminance",
+    "intensity",
+    "kwh",
+    "latency",
+    "latitude",
+    "level",
+    "linkquality",
+    "longitude",
+    "luminance",
+    "lux",
+    "moisture",
+    "motion",
+    "noise",
+    "occupancy",
+    "ph",
+    "pm",
+    "power",
+    "presence",
+    "pressure",
+    "rain",
+    "rotation",
+    "rpm",
+    "rssi",
+    "smoke",
+    "soc",
+    "solar",
+    "speed",
+    "tamper",
+    "temp",
+    "temperature",
+    "tilt",
+    "torque",
+    "tvoc",
+    "uptime",
+    "uv",
+    "vibration",
+    "voc",
+    "voltage",
+    "volume",
+    "watt",
+    "watts",
+    "weight",
+    "wind",
+];
+
+/// Roles that stand above the names of things (Tasmota, Sparkplug, and lists of events). Sorted.
+const ABOVE_NAMES: [&str; 17] = [
+    "alarms", "alerts", "cmnd", "dbirth", "dcmd", "ddata", "ddeath", "errors", "events", "faults",
+    "nbirth", "ncmd", "ndata", "ndeath", "stat", "tele", "warnings",
+];
+
+/// Properties that are not measured, and roles that common conventions give to levels (Home Assistant, Homie,
+/// zigbee2mqtt). Sorted.
+const ROLES: [&str; 168] = [
+    "absolute",
+>>>>>>> wt-c
     "ack",
     "action",
     "active",
     "actual",
     "alarm",
+<<<<<<< HEAD
     "alarms",
     "alert",
     "altitude",
     "ambient",
     "amplitude",
     "angle",
+=======
+    "alert",
+    "ambient",
+>>>>>>> wt-c
     "announce",
     "attributes",
     "availability",
     "available",
     "average",
     "avg",
+<<<<<<< HEAD
     "azimuth",
     "battery",
     "binary",
@@ -72,6 +190,15 @@ const WORDS: [&str; 225] = [
     "cmnd",
     "co",
     "co2",
+=======
+    "binary",
+    "birth",
+    "button",
+    "bytes",
+    "clients",
+    "climate",
+    "cmd",
+>>>>>>> wt-c
     "color",
     "command",
     "commands",
@@ -80,6 +207,7 @@ const WORDS: [&str; 225] = [
     "configuration",
     "connected",
     "connection",
+<<<<<<< HEAD
     "consumption",
     "contact",
     "control",
@@ -122,6 +250,36 @@ const WORDS: [&str; 225] = [
     "frequency",
     "fw",
     "gas",
+=======
+    "control",
+    "count",
+    "counter",
+    "counters",
+    "cover",
+    "data",
+    "death",
+    "debug",
+    "delta",
+    "details",
+    "detection",
+    "dew",
+    "diag",
+    "diagnostics",
+    "dimmer",
+    "discovery",
+    "door",
+    "duration",
+    "effect",
+    "enabled",
+    "error",
+    "event",
+    "export",
+    "fan",
+    "fault",
+    "feedback",
+    "firmware",
+    "fw",
+>>>>>>> wt-c
     "get",
     "grid",
     "gust",
@@ -130,14 +288,19 @@ const WORDS: [&str; 225] = [
     "heating",
     "high",
     "hours",
+<<<<<<< HEAD
     "humidity",
     "id",
     "illuminance",
+=======
+    "id",
+>>>>>>> wt-c
     "import",
     "impulse",
     "index",
     "info",
     "input",
+<<<<<<< HEAD
     "intensity",
     "ip",
     "json",
@@ -149,10 +312,20 @@ const WORDS: [&str; 225] = [
     "light",
     "limit",
     "linkquality",
+=======
+    "inputs",
+    "ip",
+    "json",
+    "last",
+    "light",
+    "limit",
+    "limits",
+>>>>>>> wt-c
     "load",
     "lock",
     "log",
     "logs",
+<<<<<<< HEAD
     "longitude",
     "low",
     "luminance",
@@ -160,10 +333,18 @@ const WORDS: [&str; 225] = [
     "lwt",
     "max",
     "mean",
+=======
+    "low",
+    "lwt",
+    "max",
+    "mean",
+    "measurements",
+>>>>>>> wt-c
     "memory",
     "message",
     "messages",
     "meta",
+<<<<<<< HEAD
     "min",
     "mode",
     "model",
@@ -177,12 +358,22 @@ const WORDS: [&str; 225] = [
     "noise",
     "number",
     "occupancy",
+=======
+    "metric",
+    "metrics",
+    "min",
+    "mode",
+    "model",
+    "name",
+    "number",
+>>>>>>> wt-c
     "off",
     "offline",
     "on",
     "online",
     "open",
     "output",
+<<<<<<< HEAD
     "payload",
     "percent",
     "ph",
@@ -191,6 +382,16 @@ const WORDS: [&str; 225] = [
     "power",
     "presence",
     "pressure",
+=======
+    "outputs",
+    "param",
+    "parameter",
+    "parameters",
+    "params",
+    "payload",
+    "percent",
+    "position",
+>>>>>>> wt-c
     "production",
     "progress",
     "properties",
@@ -198,21 +399,36 @@ const WORDS: [&str; 225] = [
     "quality",
     "quantity",
     "query",
+<<<<<<< HEAD
     "rain",
+=======
+>>>>>>> wt-c
     "reading",
     "readings",
     "received",
     "reply",
+<<<<<<< HEAD
+=======
+    "report",
+    "reports",
+>>>>>>> wt-c
     "request",
     "reset",
     "response",
     "result",
+<<<<<<< HEAD
     "rotation",
     "rpm",
     "rssi",
     "seen",
     "select",
     "sensor",
+=======
+    "seen",
+    "select",
+    "sensor",
+    "sensors",
+>>>>>>> wt-c
     "sent",
     "serial",
     "series",
@@ -221,6 +437,7 @@ const WORDS: [&str; 225] = [
     "settings",
     "sht",
     "signal",
+<<<<<<< HEAD
     "smoke",
     "soc",
     "solar",
@@ -228,10 +445,18 @@ const WORDS: [&str; 225] = [
     "start",
     "stat",
     "state",
+=======
+    "signals",
+    "start",
+    "state",
+    "states",
+    "statistics",
+>>>>>>> wt-c
     "stats",
     "status",
     "stop",
     "switch",
+<<<<<<< HEAD
     "tamper",
     "target",
     "tele",
@@ -263,6 +488,24 @@ const WORDS: [&str; 225] = [
     "weight",
     "wifi",
     "wind",
+=======
+    "target",
+    "telemetry",
+    "text",
+    "time",
+    "timestamp",
+    "total",
+    "unit",
+    "update",
+    "value",
+    "values",
+    "valve",
+    "variables",
+    "vars",
+    "version",
+    "warning",
+    "wifi",
+>>>>>>> wt-c
     "window",
     "yield",
 ];
@@ -273,11 +516,22 @@ mod tests {
 
     #[test]
     fn words_are_sorted_and_in_lower_case() {
+<<<<<<< HEAD
         assert!(WORDS.is_sorted());
         assert!(
             WORDS
                 .iter()
                 .all(|w| w.len() <= 16 && **w == w.to_lowercase())
+=======
+        let lists: [&[&str]; 3] = [&MEASURANDS, &ABOVE_NAMES, &ROLES];
+        assert!(lists.iter().all(|list| list.is_sorted()));
+        assert!(
+            lists
+                .iter()
+                .copied()
+                .flatten()
+                .all(|word| **word == word.to_lowercase())
+>>>>>>> wt-c
         );
     }
 
@@ -297,7 +551,18 @@ mod tests {
         for name in ["", "kitchen", "kitchen_temperature", "motor1", "12", "plug"] {
             assert!(!is_term(name), "{name}");
         }
+<<<<<<< HEAD
         assert!(has_term("kitchenTemperature") && !has_term("kitchen"));
         assert!(is_plural("gateways") && !is_plural("status") && !is_plural("bus"));
+=======
+        assert!(is_above("temperature") && is_above("tele") && !is_above("settings"));
+        assert!(has_term("kitchenTemperature") && !has_term("kitchen"));
+        assert!(
+            is_plural("gateways")
+                && !is_plural("sensors")
+                && !is_plural("status")
+                && !is_plural("bus")
+        );
+>>>>>>> wt-c
     }
 }
