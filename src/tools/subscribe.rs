@@ -135,7 +135,10 @@ pub(super) async fn subscribe(context: Rc<Context>, call: ToolCall) -> Result<To
 
 fn fields(texts: Vec<String>) -> Result<Vec<Path>, String> {
     if texts.len() > MOST_FIELDS {
-        return Err(format!("`fields` has {} items; at most {MOST_FIELDS}", texts.len()));
+        return Err(format!(
+            "`fields` has {} items; at most {MOST_FIELDS}",
+            texts.len()
+        ));
     }
     let fields = texts.iter().enumerate().map(|(n, text)| {
         let path = Path::parse(text);

@@ -96,7 +96,10 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
 
 fn also_filters(texts: Vec<String>, topic: &SubscribeFilter) -> Result<Vec<AlsoFilter>, String> {
     if texts.len() > MOST_ALSO {
-        return Err(format!("`also` has {} items; at most {MOST_ALSO}", texts.len()));
+        return Err(format!(
+            "`also` has {} items; at most {MOST_ALSO}",
+            texts.len()
+        ));
     }
     let filters = texts.iter().enumerate().map(|(n, text)| {
         AlsoFilter::parse(text, topic).map_err(|why| format!("`also[{n}]`: {why}"))

@@ -30,6 +30,7 @@ mod calls;
 mod check;
 mod check_connect;
 mod cli;
+mod conditions;
 mod demo;
 mod end_of_input;
 mod escapes;
@@ -49,8 +50,10 @@ mod mosquitto;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod outages;
+mod overview;
 mod presence;
 mod reload;
+mod selection;
 mod service;
 mod stalls;
 mod startup;

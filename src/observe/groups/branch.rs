@@ -89,11 +89,7 @@ impl<'a> Branch<'a> {
         }
         let mut children = self.children;
         if self.groups > most {
-<<<<<<< HEAD
-            children = fewer(children, most - own);
-=======
             children = fewer(children, most.saturating_sub(own));
->>>>>>> wt-c
         }
         let demands: Vec<usize> = children.iter().map(|child| child.groups).collect();
         let shares = shares(&demands, most.saturating_sub(own));
@@ -109,17 +105,11 @@ fn fewer(siblings: Vec<Branch<'_>>, most: usize) -> Vec<Branch<'_>> {
         .into_iter()
         .partition(|branch| branch.children.is_empty());
     let mut excess = (leaves.len() + inner.len()).saturating_sub(most);
-<<<<<<< HEAD
-    while excess > 0 && leaves.len() > 1 {
-        leaves = unite_leaves(leaves, excess);
-        excess = (leaves.len() + inner.len()).saturating_sub(most);
-=======
     let mut rounds = 0;
     while excess > 0 && leaves.len() > 1 {
         leaves = unite_leaves(leaves, excess, rounds < MOST_ROUNDS);
         excess = (leaves.len() + inner.len()).saturating_sub(most);
         rounds += 1;
->>>>>>> wt-c
     }
     leaves.append(&mut inner);
     if leaves.len() > most {
@@ -130,15 +120,6 @@ fn fewer(siblings: Vec<Branch<'_>>, most: usize) -> Vec<Branch<'_>> {
     leaves
 }
 
-<<<<<<< HEAD
-/// Unites leaves (at least 2) of the most frequent kind, or of any if each has its own: the smallest if a few are too
-/// many, else all of them.
-fn unite_leaves(leaves: Vec<Branch<'_>>, excess: usize) -> Vec<Branch<'_>> {
-    let frequent = most_frequent(leaves.iter().map(|leaf| leaf.kind));
-    let (mut family, mut others): (Vec<_>, Vec<_>) = leaves
-        .into_iter()
-        .partition(|leaf| Some(leaf.kind) == frequent);
-=======
 /// So many kinds are united one by one: thousands of kinds must not cost thousands of rounds.
 const MOST_ROUNDS: usize = 8;
 
@@ -149,7 +130,6 @@ fn unite_leaves(leaves: Vec<Branch<'_>>, excess: usize, by_kind: bool) -> Vec<Br
     let (mut family, mut others): (Vec<_>, Vec<_>) = leaves
         .into_iter()
         .partition(|leaf| !by_kind || Some(leaf.kind) == frequent);
->>>>>>> wt-c
     if family.len() < 2 {
         family.append(&mut others);
     }

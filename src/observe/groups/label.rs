@@ -175,12 +175,8 @@ fn joined_hex(text: &str) -> Option<usize> {
         return None;
     }
     let (mut length, mut words, mut digits, mut decimal) = (0, 0, 0, false);
-<<<<<<< HEAD
-    for word in text.split(separator) {
-=======
     // No more, so that a long label does not cost the square of its length.
     for word in text.split(separator).take(16) {
->>>>>>> wt-c
         let end = word_end(word);
         let (part, rest) = cut(word, end);
         if part.len() < 2 || !part.bytes().all(|byte| byte.is_ascii_hexdigit()) {

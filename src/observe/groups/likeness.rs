@@ -1,19 +1,11 @@
 //! Siblings with different names and like topics below: rooms, devices, machines.
 
 use std::cmp::Reverse;
-<<<<<<< HEAD
-use std::collections::HashMap;
-
-use super::siblings::{Class, MANY, Sibling};
-use super::terms::is_term;
-use super::tree::{Features, own_feature, tidy};
-=======
 use std::collections::{BTreeMap, HashMap};
 
 use super::siblings::{Class, MANY, Sibling};
 use super::terms::is_term;
 use super::tree::{Features, depth, own_feature, tidy};
->>>>>>> wt-c
 
 /// So many clusters are compared with what is in none.
 const MOST_LEADERS: usize = 16;
@@ -52,22 +44,14 @@ fn common(a: &[u64], b: &[u64]) -> usize {
 pub(super) fn by_likeness<'a, 't>(
     units: Vec<Class<'a, 't>>,
     leaves: Vec<Sibling<'a, 't>>,
-<<<<<<< HEAD
-=======
     parents: usize,
->>>>>>> wt-c
     done: &mut Vec<Class<'a, 't>>,
 ) -> Vec<Sibling<'a, 't>> {
     let mut open = Vec::new();
     for unit in units {
-<<<<<<< HEAD
-        let term = matches!(unit.as_slice(), [only] if is_term(only.label));
-        match term || unit.iter().all(Sibling::is_leaf) {
-=======
         let alone =
             matches!(unit.as_slice(), [only] if is_term(only.label) || is_property(only, parents));
         match alone || unit.iter().all(Sibling::is_leaf) {
->>>>>>> wt-c
             true => done.push(unit),
             false => open.push((features(&unit), unit)),
         }
@@ -88,14 +72,6 @@ pub(super) fn by_likeness<'a, 't>(
         }
     }
     let leaves = into_clusters(leaves, &mut clusters);
-<<<<<<< HEAD
-    clusters
-        .into_iter()
-        .for_each(|cluster| close(cluster, done));
-    leaves
-}
-
-=======
     for cluster in unite_holders(clusters) {
         close(cluster, done);
     }
@@ -107,7 +83,6 @@ fn is_property(sibling: &Sibling<'_, '_>, parents: usize) -> bool {
     parents >= 3 && sibling.nodes.len() * 2 >= parents && sibling.kind().is_some()
 }
 
->>>>>>> wt-c
 /// Units of equal features together, those first that have the most labels and then the most features.
 fn most_typical_first<'a, 't>(
     mut units: Vec<(Features, Class<'a, 't>)>,
@@ -133,8 +108,6 @@ fn most_typical_first<'a, 't>(
         .collect()
 }
 
-<<<<<<< HEAD
-=======
 /// Unites many siblings that have nothing but one topic each, all equally deep: `alice/phone`, `bob/tablet`.
 fn unite_holders<'a, 't>(clusters: Vec<Cluster<'a, 't>>) -> Vec<Cluster<'a, 't>> {
     let is_holder = |cluster: &Cluster<'_, '_>| match cluster.units.as_slice() {
@@ -158,7 +131,6 @@ fn unite_holders<'a, 't>(clusters: Vec<Cluster<'a, 't>>) -> Vec<Cluster<'a, 't>>
     rest
 }
 
->>>>>>> wt-c
 /// Puts a leaf to those of its siblings that have a topic of the same kind and others below: a device whose
 /// availability was not seen.
 fn into_clusters<'a, 't>(

@@ -15,12 +15,14 @@ const LONGEST_LIST: usize = 8;
 const MOST_STEMS: usize = 5;
 const LONGEST_TEXT: usize = 64;
 
-/// All values of a level, each once. Sorts them.
+/// All values of a level, each once. Reorders them.
 pub(super) fn names(labels: &mut [&str]) -> String {
-    // Of many names only the first two are shown, of many numbers the range.
-    match labels.len() {
-        0..=64 => labels.sort_unstable_by(|a, b| natural(a, b)),
-        _ => labels.sort_unstable(),
+    if labels.len() <= 64 {
+        labels.sort_unstable_by(|a, b| natural(a, b));
+    } else {
+        // Of many names only the first two are shown, and of many numbers the ranges.
+        labels.select_nth_unstable(1);
+        labels.split_at_mut(2).0.sort_unstable();
     }
     match &*labels {
         [only] => clean(only),
@@ -158,7 +160,7 @@ fn entries(names: &[&str]) -> Option<String> {
         }
     }
     let mut families: Vec<Vec<&str>> = shapes.into_values().collect();
-    families.sort_unstable_by_key(|family| family.first().copied());
+    families.sort_unstable_by_key(|family| family.iter().min().copied());
     let shown: Vec<String> = families.iter_mut().map(names_of_family).collect();
     let text = shown.join(",");
     (text.chars().count() <= LONGEST_TEXT).then_some(text)

@@ -4,15 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::label::{Hash, tokens};
 use super::siblings::{Class, MANY, Sibling};
-<<<<<<< HEAD
-use super::terms::{has_term, is_plural, is_term, is_word};
-use super::tree::Node;
-
-/// Whether leaves are what each of several parents has: properties, then, and not names of things.
-pub(super) fn is_schema(leaves: &[Sibling<'_, '_>], parents: usize) -> bool {
-    let occurrences: usize = leaves.iter().map(|leaf| leaf.nodes.len()).sum();
-    parents >= 3 && occurrences * 2 >= leaves.len() * parents
-=======
 use super::terms::{has_term, is_above, is_plural, is_term, is_word};
 use super::tree::Node;
 
@@ -20,16 +11,11 @@ use super::tree::Node;
 pub(super) fn is_schema(leaves: &[Sibling<'_, '_>]) -> bool {
     let repeated = leaves.iter().filter(|leaf| leaf.nodes.len() > 1).count();
     repeated * 2 >= leaves.len()
->>>>>>> wt-c
 }
 
 /// How many names of one kind below these parents are names of things.
 pub(super) fn enough_names(parents: &[&Node<'_>]) -> usize {
-<<<<<<< HEAD
-    if parents.iter().all(|node| is_term(node.label)) {
-=======
     if parents.iter().all(|node| is_above(node.label)) {
->>>>>>> wt-c
         2
     } else if parents.iter().all(|node| is_plural(node.label)) {
         3
@@ -47,11 +33,7 @@ pub(super) fn by_name<'a, 't>(
     let (mut alone, mut frames, mut names) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
     // In `alarms/{fire,leak,pressure_low}` the term is a name too.
     let terms = || leaves.iter().filter(|leaf| has_term(leaf.label)).count();
-<<<<<<< HEAD
-    let terms_are_names = enough < MANY && terms() * 2 < leaves.len();
-=======
     let terms_are_names = enough < MANY && terms() * 4 <= leaves.len();
->>>>>>> wt-c
     for leaf in leaves {
         let kind = leaf.kind().unwrap_or_default();
         let term = has_term(leaf.label) && (!terms_are_names || leaf.label.starts_with('$'));

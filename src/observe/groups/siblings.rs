@@ -29,13 +29,8 @@ pub(super) fn classes<'a, 't>(tree: &'t Tree<'a>, parents: &[&'t Node<'a>]) -> V
     }
     let mut done = Vec::new();
     let (leaves, inner) = by_shape(siblings);
-<<<<<<< HEAD
-    let leaves = by_likeness(inner, leaves, &mut done);
-    let names = match is_schema(&leaves, parents.len()) {
-=======
     let leaves = by_likeness(inner, leaves, parents.len(), &mut done);
     let names = match is_schema(&leaves) {
->>>>>>> wt-c
         true => leaves,
         false => by_name(leaves, enough_names(parents), &mut done),
     };
@@ -51,24 +46,30 @@ pub(super) fn classes<'a, 't>(tree: &'t Tree<'a>, parents: &[&'t Node<'a>]) -> V
 
 /// The children by label.
 fn siblings<'a, 't>(tree: &'t Tree<'a>, parents: &[&'t Node<'a>]) -> Vec<Sibling<'a, 't>> {
-    let mut nodes: Vec<&Node<'a>> = parents
-        .iter()
-        .flat_map(|node| tree.children(node))
-        .collect();
-    nodes.sort_unstable_by_key(|node| node.label);
+    let nodes = parents.iter().flat_map(|node| tree.children(node));
+    // The first bytes decide most comparisons without a look at the label.
+    let mut nodes: Vec<(u64, &Node<'a>)> =
+        nodes.map(|node| (first_bytes(node.label), node)).collect();
+    nodes.sort_unstable_by_key(|&(first, node)| (first, node.label));
     let mut siblings: Vec<Sibling<'a, 't>> = nodes
-        .chunk_by(|a, b| a.label == b.label)
+        .chunk_by(|(_, a), (_, b)| a.label == b.label)
         .filter_map(|same| {
-            let first = same.first()?;
+            let (_, first) = same.first()?;
             Some(Sibling {
                 label: first.label,
                 shape: first.shape,
-                nodes: same.to_vec(),
+                nodes: same.iter().map(|&(_, node)| node).collect(),
             })
         })
         .collect();
     unite_hex(&mut siblings);
     siblings
+}
+
+/// A number in the order of labels, as far as eight bytes tell it.
+fn first_bytes(label: &str) -> u64 {
+    let bytes = label.bytes().chain(std::iter::repeat(0)).take(8);
+    bytes.fold(0, |number, byte| (number << 8) | u64::from(byte))
 }
 
 /// Gives one shape to identifiers such as `00b2`, `a3f1` and `gw-abcdef`, which only their number and equal length tell

@@ -7,13 +7,6 @@ use super::label::tokens;
 
 /// Whether the whole level says what a topic is about: `temperature`, `battery_low`, `STATE`, `$name`.
 pub(super) fn is_term(label: &str) -> bool {
-<<<<<<< HEAD
-    if label.starts_with('$') {
-        return true;
-    }
-    let mut words = tokens(label).filter(is_name).peekable();
-    words.peek().is_some() && words.all(is_word)
-=======
     label.starts_with('$') || all_names(label, is_word)
 }
 
@@ -30,7 +23,6 @@ fn is_above_names(token: &str) -> bool {
 fn all_names(label: &str, like: fn(&str) -> bool) -> bool {
     let mut words = tokens(label).filter(is_name).peekable();
     words.peek().is_some() && words.all(like)
->>>>>>> wt-c
 }
 
 /// Whether a word of the level says what the topic is about: `kitchen_temperature`.
@@ -43,12 +35,6 @@ pub(super) fn is_plural(label: &str) -> bool {
     label.len() >= 4 && label.ends_with(['s', 'S']) && !label.ends_with("ss") && !is_term(label)
 }
 
-<<<<<<< HEAD
-/// Whether a token is one of [`WORDS`], in any case.
-pub(super) fn is_word(token: &str) -> bool {
-    let lower = || token.bytes().map(|byte| byte.to_ascii_lowercase());
-    WORDS
-=======
 /// Whether a token is one of the words below, in any case.
 pub(super) fn is_word(token: &str) -> bool {
     is_above_names(token) || is_one_of(&ROLES, token)
@@ -57,7 +43,6 @@ pub(super) fn is_word(token: &str) -> bool {
 fn is_one_of(words: &[&str], token: &str) -> bool {
     let lower = || token.bytes().map(|byte| byte.to_ascii_lowercase());
     words
->>>>>>> wt-c
         .binary_search_by(|word| word.bytes().cmp(lower()))
         .is_ok()
 }
@@ -67,14 +52,6 @@ fn is_name(token: &&str) -> bool {
     !token.starts_with(char::is_numeric)
 }
 
-<<<<<<< HEAD
-/// Measurands, properties, and the roles that common conventions give to levels (Tasmota, Home Assistant, Sparkplug,
-/// Homie, zigbee2mqtt). Sorted.
-const WORDS: [&str; 225] = [
-    "absolute",
-    "accel",
-    "acceleration",
-=======
 /// What is measured. Sorted.
 const MEASURANDS: [&str; 65] = [
     "accel",
@@ -154,43 +131,19 @@ const ABOVE_NAMES: [&str; 17] = [
 /// zigbee2mqtt). Sorted.
 const ROLES: [&str; 168] = [
     "absolute",
->>>>>>> wt-c
     "ack",
     "action",
     "active",
     "actual",
     "alarm",
-<<<<<<< HEAD
-    "alarms",
-    "alert",
-    "altitude",
-    "ambient",
-    "amplitude",
-    "angle",
-=======
     "alert",
     "ambient",
->>>>>>> wt-c
     "announce",
     "attributes",
     "availability",
     "available",
     "average",
     "avg",
-<<<<<<< HEAD
-    "azimuth",
-    "battery",
-    "binary",
-    "birth",
-    "brightness",
-    "button",
-    "bytes",
-    "climate",
-    "cmd",
-    "cmnd",
-    "co",
-    "co2",
-=======
     "binary",
     "birth",
     "button",
@@ -198,7 +151,6 @@ const ROLES: [&str; 168] = [
     "clients",
     "climate",
     "cmd",
->>>>>>> wt-c
     "color",
     "command",
     "commands",
@@ -207,50 +159,6 @@ const ROLES: [&str; 168] = [
     "configuration",
     "connected",
     "connection",
-<<<<<<< HEAD
-    "consumption",
-    "contact",
-    "control",
-    "count",
-    "counter",
-    "cover",
-    "current",
-    "data",
-    "dbirth",
-    "dcmd",
-    "ddata",
-    "ddeath",
-    "death",
-    "debug",
-    "delta",
-    "depth",
-    "detection",
-    "dew",
-    "dimmer",
-    "discovery",
-    "distance",
-    "door",
-    "duration",
-    "effect",
-    "elevation",
-    "enabled",
-    "energy",
-    "error",
-    "errors",
-    "event",
-    "events",
-    "export",
-    "fan",
-    "fault",
-    "faults",
-    "feedback",
-    "firmware",
-    "flow",
-    "force",
-    "frequency",
-    "fw",
-    "gas",
-=======
     "control",
     "count",
     "counter",
@@ -279,7 +187,6 @@ const ROLES: [&str; 168] = [
     "feedback",
     "firmware",
     "fw",
->>>>>>> wt-c
     "get",
     "grid",
     "gust",
@@ -288,31 +195,12 @@ const ROLES: [&str; 168] = [
     "heating",
     "high",
     "hours",
-<<<<<<< HEAD
-    "humidity",
     "id",
-    "illuminance",
-=======
-    "id",
->>>>>>> wt-c
     "import",
     "impulse",
     "index",
     "info",
     "input",
-<<<<<<< HEAD
-    "intensity",
-    "ip",
-    "json",
-    "kwh",
-    "last",
-    "latency",
-    "latitude",
-    "level",
-    "light",
-    "limit",
-    "linkquality",
-=======
     "inputs",
     "ip",
     "json",
@@ -320,45 +208,19 @@ const ROLES: [&str; 168] = [
     "light",
     "limit",
     "limits",
->>>>>>> wt-c
     "load",
     "lock",
     "log",
     "logs",
-<<<<<<< HEAD
-    "longitude",
-    "low",
-    "luminance",
-    "lux",
-    "lwt",
-    "max",
-    "mean",
-=======
     "low",
     "lwt",
     "max",
     "mean",
     "measurements",
->>>>>>> wt-c
     "memory",
     "message",
     "messages",
     "meta",
-<<<<<<< HEAD
-    "min",
-    "mode",
-    "model",
-    "moisture",
-    "motion",
-    "name",
-    "nbirth",
-    "ncmd",
-    "ndata",
-    "ndeath",
-    "noise",
-    "number",
-    "occupancy",
-=======
     "metric",
     "metrics",
     "min",
@@ -366,23 +228,12 @@ const ROLES: [&str; 168] = [
     "model",
     "name",
     "number",
->>>>>>> wt-c
     "off",
     "offline",
     "on",
     "online",
     "open",
     "output",
-<<<<<<< HEAD
-    "payload",
-    "percent",
-    "ph",
-    "pm",
-    "position",
-    "power",
-    "presence",
-    "pressure",
-=======
     "outputs",
     "param",
     "parameter",
@@ -391,7 +242,6 @@ const ROLES: [&str; 168] = [
     "payload",
     "percent",
     "position",
->>>>>>> wt-c
     "production",
     "progress",
     "properties",
@@ -399,36 +249,20 @@ const ROLES: [&str; 168] = [
     "quality",
     "quantity",
     "query",
-<<<<<<< HEAD
-    "rain",
-=======
->>>>>>> wt-c
     "reading",
     "readings",
     "received",
     "reply",
-<<<<<<< HEAD
-=======
     "report",
     "reports",
->>>>>>> wt-c
     "request",
     "reset",
     "response",
     "result",
-<<<<<<< HEAD
-    "rotation",
-    "rpm",
-    "rssi",
-    "seen",
-    "select",
-    "sensor",
-=======
     "seen",
     "select",
     "sensor",
     "sensors",
->>>>>>> wt-c
     "sent",
     "serial",
     "series",
@@ -437,58 +271,15 @@ const ROLES: [&str; 168] = [
     "settings",
     "sht",
     "signal",
-<<<<<<< HEAD
-    "smoke",
-    "soc",
-    "solar",
-    "speed",
-    "start",
-    "stat",
-    "state",
-=======
     "signals",
     "start",
     "state",
     "states",
     "statistics",
->>>>>>> wt-c
     "stats",
     "status",
     "stop",
     "switch",
-<<<<<<< HEAD
-    "tamper",
-    "target",
-    "tele",
-    "telemetry",
-    "temp",
-    "temperature",
-    "text",
-    "tilt",
-    "time",
-    "timestamp",
-    "torque",
-    "total",
-    "tvoc",
-    "unit",
-    "update",
-    "uptime",
-    "uv",
-    "value",
-    "valve",
-    "version",
-    "vibration",
-    "voc",
-    "voltage",
-    "volume",
-    "warning",
-    "warnings",
-    "watt",
-    "watts",
-    "weight",
-    "wifi",
-    "wind",
-=======
     "target",
     "telemetry",
     "text",
@@ -505,7 +296,6 @@ const ROLES: [&str; 168] = [
     "version",
     "warning",
     "wifi",
->>>>>>> wt-c
     "window",
     "yield",
 ];
@@ -516,13 +306,6 @@ mod tests {
 
     #[test]
     fn words_are_sorted_and_in_lower_case() {
-<<<<<<< HEAD
-        assert!(WORDS.is_sorted());
-        assert!(
-            WORDS
-                .iter()
-                .all(|w| w.len() <= 16 && **w == w.to_lowercase())
-=======
         let lists: [&[&str]; 3] = [&MEASURANDS, &ABOVE_NAMES, &ROLES];
         assert!(lists.iter().all(|list| list.is_sorted()));
         assert!(
@@ -531,7 +314,6 @@ mod tests {
                 .copied()
                 .flatten()
                 .all(|word| **word == word.to_lowercase())
->>>>>>> wt-c
         );
     }
 
@@ -551,10 +333,6 @@ mod tests {
         for name in ["", "kitchen", "kitchen_temperature", "motor1", "12", "plug"] {
             assert!(!is_term(name), "{name}");
         }
-<<<<<<< HEAD
-        assert!(has_term("kitchenTemperature") && !has_term("kitchen"));
-        assert!(is_plural("gateways") && !is_plural("status") && !is_plural("bus"));
-=======
         assert!(is_above("temperature") && is_above("tele") && !is_above("settings"));
         assert!(has_term("kitchenTemperature") && !has_term("kitchen"));
         assert!(
@@ -563,6 +341,5 @@ mod tests {
                 && !is_plural("status")
                 && !is_plural("bus")
         );
->>>>>>> wt-c
     }
 }

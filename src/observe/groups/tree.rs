@@ -133,14 +133,11 @@ fn feature(hash: u64, depth: u64) -> u64 {
     (hash << 6) | depth
 }
 
-<<<<<<< HEAD
-=======
 /// How many levels below the topic of a feature ends.
 pub(super) fn depth(feature: u64) -> u64 {
     feature & 63
 }
 
->>>>>>> wt-c
 /// Sorts, drops what stands twice, and what is too much.
 pub(super) fn tidy(features: &mut Features) {
     features.sort_unstable();
