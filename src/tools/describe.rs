@@ -44,6 +44,7 @@ pub(super) fn publish() -> Tool {
             },
             "sent_at": {"type": "string"},
             "when": met(),
+            "confirmed": {"description": "true, false or nothing_came"},
             "confirmation": {"type": "object", "properties": {"topic": {"type": "string"}}},
         }, "required": ["topic", "qos", "retain", "bytes", "outcome"]}),
     );
@@ -182,6 +183,7 @@ pub(super) fn wait() -> Tool {
             "met": {"type": "boolean"},
             "already": {"type": "boolean"},
             "topic": {"type": "string"},
+            "value": {"description": "A number, text, boolean or JSON"},
             "at": {"type": "string"},
             "before": {"type": "object", "properties": {"at": {"type": "string"}}},
             "waited_s": {"type": "number"},
@@ -233,6 +235,7 @@ pub(super) fn stats() -> Tool {
             "sd": {"type": "number"},
             "topics": {"type": "integer"},
             "rows": rows(),
+            "rows_left_out": {"type": "integer"},
             "lost": {"type": "integer"},
         }, "required": ["topic", "seconds"]}),
     )

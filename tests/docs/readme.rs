@@ -156,7 +156,7 @@ fn the_defaults_shown_are_the_defaults() {
         format!("{shown:?}"),
         format!("{:?}", Config::without_file())
     );
-    for section in ["mqtt", "logging"] {
+    for section in ["mqtt", "logging", "observe"] {
         for key in block[section].as_object().unwrap().keys() {
             let header = format!("| `{section}` |");
             let rows = table(&header);
@@ -174,6 +174,7 @@ fn every_explained_key_is_known() {
         "mqtt",
         "mqtt.tls",
         "logging",
+        "observe",
         "remote_server",
         "remote_server.tls",
     ] {

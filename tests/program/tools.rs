@@ -1,4 +1,4 @@
-//! The four tools and two resources as an agent sees them: their descriptions, and what they say to
+//! The seven tools and two resources as an agent sees them: their descriptions, and what they say to
 //! arguments that are wrong. The broker is the one inside the program.
 
 use serde_json::{Value, json};
@@ -63,7 +63,9 @@ fn schemas_say_nothing_that_an_api_of_a_model_refuses() {
             assert!(WORDS.contains(&word.as_str()), "{place}: `{word}`");
         }
         let kind = schema["type"].as_str();
-        assert!(kind.is_some(), "{place}: one type, by name");
+        // A value that devices send may be of any type; models are not given the output schemas by their APIs.
+        let any = place.contains(" output") && schema["description"].is_string();
+        assert!(kind.is_some() || any, "{place}: one type, by name");
         assert_eq!(
             kind == Some("object"),
             members.contains_key("properties"),
@@ -121,6 +123,9 @@ fn results_keep_to_the_schemas_that_are_published() {
             "response_topic": "commands/exampleroom1/response",
             "payload": "ping",
         }),
+        json!({"seconds": 0.2}),
+        json!({"topic": "sensors/+/temperature", "op": "<", "value": 1000}),
+        json!({"topic": "sensors/#", "seconds": 0.2}),
     ];
     let tools = result["tools"].as_array().unwrap();
     assert_eq!(tools.len(), calls.len());
