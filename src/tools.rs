@@ -1,4 +1,4 @@
-//! The tools and resources that agents use: four tools, two fixed resources and every readable topic as a resource,
+//! The tools and resources that agents use: seven tools, two fixed resources and every readable topic as a resource,
 //! over one broker connection.
 //!
 //! Promises: every filter and topic is checked against the policy before it reaches the broker, and every received

@@ -40,8 +40,9 @@ pub struct ConditionWatch {
     known_bytes: usize,
     holds: Holds,
     last: Option<(String, Seen)>,
-    /// The last value before a prepared watch was started.
+    /// The last value before a prepared watch was started. A retained value is one, whenever it comes.
     earlier: Option<(String, Seen)>,
+    was_prepared: bool,
     counts: Counts,
 }
 
@@ -145,6 +146,7 @@ impl ConditionWatch {
             holds: Holds::default(),
             last: None,
             earlier: None,
+            was_prepared: false,
             counts: Counts::default(),
         }
     }
@@ -153,6 +155,7 @@ impl ConditionWatch {
     pub fn prepared(condition: Condition, live: Live, now: Instant) -> Self {
         Self {
             state: State::Prepared,
+            was_prepared: true,
             ..Self::new(condition, live, now, now)
         }
     }
@@ -163,7 +166,7 @@ impl ConditionWatch {
         self.deadline = deadline.max(now);
         self.state = State::Watching;
         self.counts = Counts::default();
-        self.earlier = self.last.take();
+        self.earlier = self.last.take().or_else(|| self.earlier.take());
     }
 
     /// The last value that came before a prepared watch was started, and its topic.
@@ -303,13 +306,17 @@ impl ConditionWatch {
             ..seen
         };
         self.remember(topic, &seen, verdict);
-        match &mut self.last {
+        let place = match self.was_prepared && seen.retained {
+            true => &mut self.earlier,
+            false => &mut self.last,
+        };
+        match place {
             Some((last_topic, last)) => {
                 last_topic.clear();
                 last_topic.push_str(topic);
                 *last = seen;
             }
-            None => self.last = Some((topic.into(), seen)),
+            None => *place = Some((topic.into(), seen)),
         }
     }
 

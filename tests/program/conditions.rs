@@ -147,6 +147,7 @@ fn a_hold_begins_anew_with_a_contrary_value_and_with_a_gap() {
     });
     let waiting = site.listening("mqtt_wait", long);
     site.send("t/rpm", "1");
+    site.broker.kill();
     site.broker.restart();
     eventually("both are connected again", || {
         let call = json!({"topic": "t/other", "payload": "x", "qos": 1, "timeout": 0.2});
@@ -324,8 +325,10 @@ fn a_confirmation_counts_only_what_came_after_the_publish() {
     let seen = &done["confirmation"];
     assert_eq!(
         (&seen["before"]["value"], &seen["after"]["value"]),
-        (&json!("OFF"), &json!("ON"))
+        (&json!("ON"), &json!("ON"))
     );
+    assert_eq!(seen["before"]["retained"], true);
+    assert!(seen["after"].get("retained").is_none(), "{done}");
     assert!(seen["after_ms"].as_f64().unwrap() >= 0.0);
 }
 

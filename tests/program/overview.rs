@@ -4,7 +4,6 @@ use serde_json::{Value, json};
 
 use crate::common::agent::Agent;
 use crate::common::mosquitto::Mosquitto;
-use crate::common::process::status_kb;
 use crate::common::waiting::eventually;
 
 fn config(broker: &Mosquitto, topics: Value) -> Value {
@@ -195,38 +194,43 @@ fn silent_topics_are_those_that_never_came_live_or_stopped() {
     assert!(rows.iter().all(|row| row["age_s"] == "unknown"), "{silent}");
 }
 
-/// Nothing is subscribed to until somebody asks, and nothing some time after the last use.
+/// Nothing is subscribed to until somebody asks, and nothing some time after the last use. The broker counts.
 #[test]
 fn what_nobody_asks_for_is_not_subscribed_to() {
-    let broker = Mosquitto::start();
+    let broker = Mosquitto::with("sys_interval 1\n", &[]);
     let mut config = config(&broker, all());
-    config["observe"] = json!({"idle": 1});
+    config["observe"] = json!({"idle": 4});
     let mut agent = Agent::start(&config);
-    let subscribed = |agent: &mut Agent| {
-        let read = json!({"topic": "$SYS/broker/subscriptions/count", "timeout": 20});
-        agent.tool("mqtt_read", read).structured()["payload"].clone()
+    let count = "$SYS/broker/subscriptions/count";
+    let mut auditor = Agent::start(&json!({
+        "mqtt": {"host": "127.0.0.1", "port": broker.port},
+        "topics": [{"pattern": "$SYS/#", "permissions": ["read"]}],
+    }));
+    let mut until = |subscriptions: u64| {
+        let call = json!({"topic": count, "value": subscriptions, "timeout": 60});
+        let met = auditor.tool("mqtt_wait", call).structured();
+        assert_eq!(met["met"], true, "{subscriptions}: {met}");
     };
-    let _ = subscribed;
+    agent
+        .tool(
+            "mqtt_publish",
+            json!({"topic": "a", "payload": "1", "qos": 1}),
+        )
+        .structured();
+    // The auditor's own.
+    until(1);
     agent
         .tool("mqtt_topics", json!({"seconds": 0}))
         .structured();
-    // A message that the table has shows that the filter is watched; when it is not, rows are gone.
-    broker.publish(&["-t", "a", "-m", "1"]);
-    eventually("it came", || {
-        let seen = agent
-            .tool("mqtt_topics", json!({"seconds": 0}))
-            .structured();
-        seen["topics"] == 1
-    });
-    let before = status_kb(agent.pid(), "VmRSS");
-    assert!(before > 0);
-    eventually("it is over, and what it had is gone", || {
-        std::thread::sleep(std::time::Duration::from_millis(1500));
-        let seen = agent
-            .tool("mqtt_topics", json!({"seconds": 0}))
-            .structured();
-        seen["topics"] == 0
-    });
+    agent
+        .tool("mqtt_topics", json!({"topic": "a/#", "seconds": 0}))
+        .structured();
+    until(2);
+    until(1);
+    let seen = agent
+        .tool("mqtt_topics", json!({"seconds": 0}))
+        .structured();
+    assert_eq!(seen["topics"], 0, "what it had is gone: {seen}");
 }
 
 #[test]

@@ -124,8 +124,8 @@ fn results_keep_to_the_schemas_that_are_published() {
             "payload": "ping",
         }),
         json!({"seconds": 0.2}),
-        json!({"topic": "sensors/+/temperature", "op": "<", "value": 1000}),
-        json!({"topic": "sensors/#", "seconds": 0.2}),
+        json!({"topic": "sensors/+/temperature", "op": "<", "value": "1000"}),
+        json!({"topic": "sensors/+/temperature", "seconds": 0.2}),
     ];
     let tools = result["tools"].as_array().unwrap();
     assert_eq!(tools.len(), calls.len());

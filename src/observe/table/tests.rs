@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::super::kind::Kind;
-use super::super::record::RECENT_NUMBERS;
-use super::super::rhythm::Silence;
 use super::*;
+use crate::observe::kind::Kind;
+use crate::observe::record::RECENT_NUMBERS;
+use crate::observe::rhythm::Silence;
 
 const ROOMY: Limits = Limits {
     topics: 10_000,

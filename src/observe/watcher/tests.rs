@@ -1,7 +1,7 @@
 use serde_json::json;
 
-use super::super::condition::RawCondition;
 use super::*;
+use crate::observe::condition::RawCondition;
 
 fn condition(field: Option<&str>, op: &str, value: Option<f64>, hold_s: f64) -> Condition {
     Condition::parse(RawCondition {
