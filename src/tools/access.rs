@@ -16,7 +16,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use mcpmqtt_config::{Attempt, Policy, Refusal};
-use mcpmqtt_protocol::client::{Listen, Reason};
+use mcpmqtt_protocol::client::{Listen, ListenError, Reason};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 
@@ -37,6 +37,13 @@ pub(super) struct Access {
     rates: Rates,
     listeners: Places,
     recent_topics: RecentTopics,
+}
+
+/// Why a filter is not observed.
+pub(super) struct NotObserved {
+    pub(super) why: String,
+    /// The connection ends with the filter: another attempt would end another connection.
+    pub(super) is_final: bool,
 }
 
 /// A message that passed the checks of [`Access::admit`].
@@ -155,18 +162,23 @@ impl Access {
     /// risks the connection once at most.
     ///
     /// # Errors
-    /// [`Denied::Policy`], [`Denied::Withdrawn`] or [`Denied::Broker`].
+    /// Why the filter is not observed.
     pub(super) async fn observe(
         &self,
         filter: SubscribeFilter,
         tap: Tap,
-    ) -> Result<Observing, Denied> {
+    ) -> Result<Observing, NotObserved> {
         let may_subscribe = |policy: &Policy| policy.may_subscribe(&filter);
         let subscribing = self.client.observe(filter.clone(), false, tap);
         let subscribed = self.policy.while_permitted(may_subscribe, subscribing);
-        subscribed
-            .await?
-            .map_err(|failure| Denied::subscribe(&failure))
+        let subscribed = subscribed.await.map_err(|denied| NotObserved {
+            why: denied.to_string(),
+            is_final: false,
+        })?;
+        subscribed.map_err(|failure| NotObserved {
+            why: Denied::subscribe(&failure).to_string(),
+            is_final: cuts_connection(&failure),
+        })
     }
 
     /// Waits for a connection. False when there will be none.
@@ -266,7 +278,21 @@ fn may_publish(policy: &Policy, message: &Message) -> Result<(), Refusal> {
     policy.judge(&attempt).map(drop)
 }
 
+fn cuts_connection(failure: &ListenFailure) -> bool {
+    let (ListenFailure::Broker(reason) | ListenFailure::Refused(ListenError::GivenUp(reason))) =
+        failure
+    else {
+        return false;
+    };
+    matches!(
+        reason,
+        Reason::FilterCutsConnection | Reason::FilterEndsConnection(_) | Reason::BringsMalformed(_)
+    )
+}
+
 fn is_offline(failure: &ListenFailure) -> bool {
-    use mcpmqtt_protocol::client::ListenError::NotConnected;
-    matches!(failure, ListenFailure::Refused(NotConnected(_)))
+    matches!(
+        failure,
+        ListenFailure::Refused(ListenError::NotConnected(_))
+    )
 }

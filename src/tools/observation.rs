@@ -14,7 +14,7 @@ use mcpmqtt_config::{Observe, Policy};
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
 use smol::{LocalExecutor, future};
 
-use super::access::Access;
+use super::access::{Access, NotObserved};
 use super::deadline::Deadline;
 use crate::local::notify::Notify;
 use crate::logger;
@@ -194,17 +194,20 @@ impl ObservationState {
             watched.always |= always;
             return Ok(());
         }
-        let known = self.refused.borrow();
-        if let Some((_, why)) = known.iter().find(|(refused, _)| refused == filter) {
-            return Err(why.clone());
+        if let Some(why) = self.refusal(filter) {
+            return Err(why);
         }
-        drop(known);
         let subscribed = SubscribeFilter::parse(filter.as_str()).map_err(|why| why.to_string())?;
         let observing = self
             .access
             .observe(subscribed, self.tap(filter.clone()))
             .await;
-        let observing = observing.map_err(|denied| denied.to_string())?;
+        let observing = observing.map_err(|NotObserved { why, is_final }| {
+            if is_final {
+                self.refuse(filter, &why);
+            }
+            why
+        })?;
         let mut watched = self.watched.borrow_mut();
         // The wider filter takes the place of those inside it.
         let inside = |it: &Watched| filter.covers(&it.filter);
@@ -244,13 +247,23 @@ impl ObservationState {
             Tapped::TooLarge(large) => self.flows(now, large.payload_bytes),
             Tapped::Interrupted => self.table.borrow_mut().interrupted(now),
             Tapped::Ended(reason) => {
-                let mut refused = self.refused.borrow_mut();
-                if refused.len() < MOST_REFUSED {
-                    refused.push((filter.clone(), reason.to_string()));
-                }
-                drop(refused);
+                self.refuse(filter, &reason.to_string());
                 self.due.notify();
             }
+        }
+    }
+
+    /// Why the broker does not allow a filter, if it showed that.
+    fn refusal(&self, filter: &TopicFilter) -> Option<String> {
+        let refused = self.refused.borrow();
+        let (_, why) = refused.iter().find(|(refused, _)| refused == filter)?;
+        Some(why.clone())
+    }
+
+    fn refuse(&self, filter: &TopicFilter, why: &str) {
+        let mut refused = self.refused.borrow_mut();
+        if refused.len() < MOST_REFUSED {
+            refused.push((filter.clone(), why.to_owned()));
         }
     }
 

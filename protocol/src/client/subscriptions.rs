@@ -81,6 +81,11 @@ impl Subscriptions {
         }
     }
 
+    /// Whether a call depends on the filter.
+    pub(super) fn is_needed(&self, filter: &SubscribeFilter) -> bool {
+        self.table.get(filter).is_none_or(|entry| entry.is_needed)
+    }
+
     /// Removes a listener; the last one removes the subscription.
     pub(super) fn leave(&mut self, filter: &SubscribeFilter) {
         let Some(entry) = self.table.get_mut(filter) else {

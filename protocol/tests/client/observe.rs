@@ -69,6 +69,29 @@ fn an_observed_filter_ends_one_connection_at_most() {
     }
 }
 
+/// The same where this client has to end the connection, for what the broker sends for the filter.
+#[test]
+fn an_observed_filter_that_brings_what_is_malformed_is_given_up_at_once() {
+    for (depends, ends) in [(false, 1), (true, 2)] {
+        let mut rig = Rig::up();
+        let observer = rig.observe("#");
+        if depends {
+            rig.listen("#", AtMostOnce);
+        }
+        for end in 1..=ends {
+            assert_eq!(rig.refused(observer), None, "{end} of {ends}");
+            // A SUBACK with a reserved return code [MQTT-3.9.3-2].
+            let id = if end == 1 { 1 } else { 2 };
+            rig.send(suback(id, &[0x8f]));
+            rig.take_ends();
+            rig.reconnect();
+            rig.accept();
+        }
+        assert!(rig.refused(observer).is_some(), "{ends}");
+        rig.silence();
+    }
+}
+
 /// A filter that was granted is not given up when a connection ends later.
 #[test]
 fn an_observer_goes_on_after_a_reconnect() {

@@ -25,7 +25,7 @@ pub(super) struct TopicRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<f64>,
     /// The messages that came live.
-    #[serde(skip_serializing_if = "super::super::wait::is_zero")]
+    #[serde(skip_serializing_if = "crate::tools::wait::is_zero")]
     n: u64,
     /// It had a rhythm and came no more for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -55,7 +55,7 @@ pub(super) struct GroupRow {
     /// The topics that came live; absent when all did.
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<usize>,
-    #[serde(skip_serializing_if = "super::super::stats::is_none")]
+    #[serde(skip_serializing_if = "crate::tools::stats::is_none")]
     stopped: usize,
     /// Messages a second, of all together.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,7 +163,7 @@ impl GroupRow {
                 .map(|text| cut(text, ABOUT_BYTES)),
             count: members.iter().map(|row| row.count()).sum(),
             age: example
-                .and_then(|row| row.last_live())
+                .and_then(Row::last_live)
                 .map(|at| now.saturating_duration_since(at).as_secs_f64()),
             greatest: members
                 .iter()
@@ -248,9 +248,11 @@ fn values(members: &[&Row<'_>]) -> Value {
     }
 }
 
-/// The fields of JSON objects, each with its kind.
+/// The fields of JSON objects, each with its kind and, if it holds numbers, their range.
 #[derive(Default)]
-struct Fields<'a>(Vec<(&'a str, FieldKind, Option<(f64, f64)>)>);
+struct Fields<'a>(Vec<Field<'a>>);
+
+type Field<'a> = (&'a str, FieldKind, Option<(f64, f64)>);
 
 impl<'a> Fields<'a> {
     fn add(&mut self, name: &'a str, kind: FieldKind) {
