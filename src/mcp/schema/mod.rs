@@ -310,7 +310,7 @@ impl PropertyKind {
     fn compile_list(members: &Map<String, Value>) -> Result<PropertyKind, String> {
         for (word, value) in members {
             let known = match word.as_str() {
-                "type" => true,
+                "type" | "default" => true,
                 "items" => value.is_object(),
                 "maxItems" => value.is_u64(),
                 word => ANNOTATIONS.contains(&word),
