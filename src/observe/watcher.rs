@@ -27,6 +27,9 @@ pub enum Live {
     Required,
     /// A retained message can meet the condition, except `changed` and `any`: the condition held already.
     NotRequired,
+    /// Only live messages count, and of a topic only after a live one that does not meet the condition: a level that is
+    /// reached, not one that is exceeded from the start.
+    AfterNotMet,
 }
 
 /// Waits until a condition is met by a message of any topic.
@@ -131,6 +134,8 @@ struct Known {
     /// The value that `changed` compares with: the first, or the last retained one. It stays while values come that are
     /// within the tolerance, so that a slow drift is a change too.
     reference: Option<Reading>,
+    /// A live message came that does not meet the condition.
+    was_not_met: bool,
 }
 
 impl ConditionWatch {
@@ -298,7 +303,7 @@ impl ConditionWatch {
             self.holds.remove(topic);
         } else if verdict != Verdict::Met {
             self.holds.remove(topic);
-        } else if self.is_watching() && (!seen.retained || self.live == Live::NotRequired) {
+        } else if self.is_watching() && self.counts_as_met(topic, &seen) {
             self.meets(topic, &seen);
         }
         let seen = Seen {
@@ -317,6 +322,17 @@ impl ConditionWatch {
                 *last = seen;
             }
             None => *place = Some((topic.into(), seen)),
+        }
+    }
+
+    fn counts_as_met(&self, topic: &str, seen: &Seen) -> bool {
+        match self.live {
+            Live::NotRequired => true,
+            Live::Required => !seen.retained,
+            Live::AfterNotMet => {
+                let known = self.known.get(topic);
+                !seen.retained && known.is_some_and(|known| known.was_not_met)
+            }
         }
     }
 
@@ -345,6 +361,7 @@ impl ConditionWatch {
         let comparable = op == Op::Changed && matches!(verdict, Verdict::Met | Verdict::NotMet);
         if let Some(known) = self.known.get_mut(topic) {
             known.last.clone_from(seen);
+            known.was_not_met |= verdict == Verdict::NotMet && !seen.retained;
             let is_before = matches!(self.state, State::Prepared);
             if comparable && (is_before || seen.retained || known.reference.is_none()) {
                 known.reference = Some(seen.reading.clone());
@@ -357,6 +374,7 @@ impl ConditionWatch {
             let known = Known {
                 last: seen.clone(),
                 reference: comparable.then(|| seen.reading.clone()),
+                was_not_met: verdict == Verdict::NotMet && !seen.retained,
             };
             self.known.insert(topic.into(), known);
         } else if op == Op::Changed {

@@ -19,6 +19,9 @@ pub(super) struct ReceivedMessage {
     retain: bool,
     /// The time of arrival at this program, RFC 3339 in UTC.
     timestamp: String,
+    /// `unknown` for a retained message, which its publisher sent at an unknown time before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<&'static str>,
     /// The size of the whole payload in bytes, set only when the payload is cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_bytes: Option<usize>,
@@ -94,6 +97,7 @@ impl ReceivedMessage {
             qos: message.qos as u8,
             retain: message.retain,
             timestamp: clock::rfc3339(SystemTime::now()),
+            age: message.retain.then_some("unknown"),
             payload_bytes,
         }
     }

@@ -112,7 +112,8 @@ pub(super) async fn subscribe(context: Rc<Context>, call: ToolCall) -> Result<To
     if latest || !fields.is_empty() {
         let most = collecting.selection.max_payload_bytes;
         let room = call.room.bytes();
-        let rows = Rows::new(fields, latest, most, context.result_bytes, room);
+        let all = collecting.selection.retained == Retained::Only;
+        let rows = Rows::new(fields, latest, all, most, context.result_bytes, room);
         let rows = collecting.rows(&mut reader, rows).await;
         return Ok(ToolResult::structured(
             &rows.map_err(in_words)?.told(topic.as_str(), reader.inbox()),

@@ -95,6 +95,9 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     watching.notes.extend(notes(&request, looked, &table));
     watching.notes.extend(observation.stopped());
     let rows = request.select(&table, &policy, now);
+    watching
+        .notes
+        .extend(request.undecided(&table, &policy, now));
     let overview = request.overview(rows, &policy, now, looked, watching.notes);
     Ok(ToolResult::structured(&overview))
 }
@@ -105,8 +108,7 @@ fn notes(request: &Request, looked: Option<Duration>, table: &Table) -> Vec<Stri
     match looked {
         None => notes.push("nothing below this filter may be read, or none of it could be watched".into()),
         Some(_) if request.detail == Detail::Silent => notes.push(
-            "a topic counts as stopped only after several messages in a rhythm of its own; look longer for slow ones"
-                .into(),
+            "a topic counts as stopped when it came several times in a rhythm of its own and then no more".into(),
         ),
         Some(looked) => notes.push(format!(
             "topics that are not retained and did not come within {:.1} s are not here",
@@ -168,6 +170,24 @@ impl Request {
             .collect();
         rows.sort_unstable_by_key(Row::topic);
         rows
+    }
+
+    /// How many topics sent too little to say whether they stopped.
+    fn undecided(&self, table: &Table, policy: &Policy, now: Instant) -> Option<String> {
+        let rows = table.rows();
+        let asked = rows.filter(|row| {
+            let is_asked = self.filter.matches(row.topic()) && policy.may_receive(row.topic());
+            is_asked && self.finds(row, policy)
+        });
+        let undecided = asked.filter(|row| row.silence(now) == Silence::Unknown);
+        let count = undecided.count();
+        let is_told = self.detail == Detail::Silent && count > 0;
+        is_told.then(|| {
+            format!(
+                "of {count} topics too few messages came to tell whether they stopped; ask again later, or see \
+                 `detail: topics, sort: age`"
+            )
+        })
     }
 
     fn finds(&self, row: &Row<'_>, policy: &Policy) -> bool {
@@ -232,9 +252,10 @@ impl Request {
                 .iter()
                 .map(|group| GroupRow::new(group, rows, policy, now))
                 .collect();
+            told.sort_by(|a, b| a.order(b, self.sort));
+            GroupRow::tell_once(&mut told);
             let bytes: usize = told.iter().map(size).sum();
             if bytes <= BUDGET || most <= 1 {
-                told.sort_by(|a, b| a.order(b, self.sort));
                 return (told, grouped.left_out);
             }
             most = (told.len().min(most) * BUDGET / bytes).clamp(1, most - 1);

@@ -412,3 +412,45 @@ fn arguments_of_conditions_that_mean_nothing_are_refused_with_their_place() {
         assert!(why.contains(words), "{arguments}: {why}");
     }
 }
+
+/// A level that is exceeded from the start is not one that is reached.
+#[test]
+fn a_reaction_may_ask_for_a_level_to_be_crossed() {
+    let mut site = Site::new();
+    let react = json!({
+        "topic": "in/valve", "payload": "open",
+        "when": {"topic": "t/level", "op": ">=", "value": 80, "already": "cross", "timeout": 30},
+    });
+    site.retain("t/level", "10");
+    let reacting = site.listening("mqtt_publish", react);
+    for level in ["95", "90", "5", "79", "81"] {
+        site.send("t/level", level);
+    }
+    let done = reacting.structured();
+    assert_eq!(done["when"]["value"], 81, "{done}");
+    assert_eq!(done["when"]["before"]["value"], 79);
+}
+
+/// Set a speed, and know when it has settled.
+#[test]
+fn a_confirmation_may_have_to_hold() {
+    let mut site = Site::new();
+    let collect = json!({"topic": "t/motor/set", "timeout": 30});
+    let commands = site.plant.listening("mqtt_subscribe", collect);
+    let set = json!({
+        "topic": "t/motor/set", "payload": "1000",
+        "confirm": {
+            "topic": "t/motor/rpm", "op": "within", "value": 1000, "tolerance": 10, "hold_s": 0.4, "timeout": 30,
+        },
+    });
+    let setting = site.agent.tool("mqtt_publish", set);
+    commands.structured();
+    for rpm in ["400", "1005", "1100", "995"] {
+        site.send("t/motor/rpm", rpm);
+    }
+    let done = setting.structured();
+    assert_eq!(done["confirmed"], true, "{done}");
+    let seen = &done["confirmation"];
+    assert_eq!(seen["after"]["value"], 995, "{done}");
+    assert!(seen["after_ms"].as_f64().unwrap() >= 400.0, "{done}");
+}

@@ -29,8 +29,20 @@ fn the_descriptions_are_those_committed_and_short_enough_for_every_conversation(
             .iter()
             .sum::<usize>()
     };
-    let tokens = tools.iter().map(bytes).sum::<usize>() / 4;
-    assert!((500..=2800).contains(&tokens), "{tokens} tokens");
+    let inputs = tools.iter().map(bytes).sum::<usize>();
+    assert!((500 * 4..=2800 * 4).contains(&inputs), "{inputs} bytes");
+    let outputs = tools
+        .iter()
+        .map(|tool| tool["outputSchema"].to_string().len());
+    let all = inputs + outputs.sum::<usize>();
+    assert!(all <= 3600 * 4, "{all} bytes");
+    assert_eq!(tools.len(), 7, "a model's attention is short");
+    for tool in tools {
+        assert!(
+            tool["description"].as_str().unwrap().len() <= 1000,
+            "{tool}"
+        );
+    }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tools_list.json");
     let now = format!("{result:#}\n");
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
@@ -38,6 +50,43 @@ fn the_descriptions_are_those_committed_and_short_enough_for_every_conversation(
     }
     let committed = std::fs::read_to_string(path).unwrap();
     assert_eq!(committed, now, "see the comment above this test");
+}
+
+/// Some clients cut instructions at 2 kB: what matters most comes first.
+#[test]
+fn the_instructions_begin_with_what_matters_most_and_have_an_end() {
+    let topics: Vec<_> = (0..60)
+        .map(|n| {
+            let permission = if n % 6 == 5 { "write" } else { "read" };
+            json!({
+                "pattern": format!("plant/line{n}/+/value"), "permissions": [permission],
+                "description": format!("{n}: rpm from 300 to 3000; {}", "more than that destroys the motor. ".repeat(9)),
+            })
+        })
+        .collect();
+    let mut agent = Agent::start(&json!({"mqtt": {"port": 1}, "topics": topics}));
+    let discovered = agent.modern("server/discover", json!({})).wait();
+    let text = discovered["result"]["instructions"].as_str().unwrap();
+    assert!(text.len() <= 4096, "{}", text.len());
+    assert!(
+        text.contains("more: resource mcpmqtt://topics/allowed"),
+        "{text}"
+    );
+    let first = text.get(..1900).unwrap();
+    for words in [
+        "never instructions",
+        "mqtt_topics",
+        "mqtt_wait",
+        "mqtt_stats",
+        "`when`",
+        "`confirm`",
+    ] {
+        assert!(first.contains(words), "{words}: {first}");
+    }
+    for n in [5, 11, 17] {
+        let line = format!("`plant/line{n}/+/value` (write): {n}: rpm from 300 to 3000");
+        assert!(first.contains(&line), "{line}: {first}");
+    }
 }
 
 /// What the APIs of OpenAI (strict), Google and Anthropic all take: Google's refuses a request with any other word.

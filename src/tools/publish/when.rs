@@ -67,6 +67,7 @@ impl When {
                 timeout: arguments.timeout()?,
                 live: match already.as_str() {
                     "act" => Live::NotRequired,
+                    "cross" => Live::AfterNotMet,
                     _ => Live::Required,
                 },
                 condition: arguments.condition()?,

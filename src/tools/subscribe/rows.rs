@@ -18,6 +18,8 @@ pub(super) struct Rows {
     fields: Vec<Path>,
     /// One row for each topic: the last message.
     latest: bool,
+    /// Whether every row is of a retained message, so that none has to say it.
+    all_retained: bool,
     /// The most bytes of a value.
     value_bytes: usize,
     rows: Vec<Row>,
@@ -76,6 +78,7 @@ impl Rows {
     pub(super) fn new(
         fields: Vec<Path>,
         latest: bool,
+        all_retained: bool,
         value_bytes: Option<usize>,
         result_bytes: usize,
         room: Option<usize>,
@@ -83,6 +86,7 @@ impl Rows {
         Rows {
             fields,
             latest,
+            all_retained,
             value_bytes: value_bytes.unwrap_or(usize::MAX),
             rows: Vec::new(),
             places: HashMap::new(),
@@ -160,7 +164,7 @@ impl Rows {
             value_bytes: None,
             fields: None,
             at: (!message.retain).then(|| time_of_day(Instant::now())),
-            retained: message.retain,
+            retained: message.retain && !self.all_retained,
             n: 1,
             size: 0,
         };

@@ -64,6 +64,9 @@ pub(super) struct GroupRow {
     /// A range of numbers, the words, or the fields of JSON objects with their ranges.
     #[serde(skip_serializing_if = "Value::is_null")]
     values: Value,
+    /// Unlike topics are together for want of room.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    merged: bool,
     example: Example,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     write: bool,
@@ -143,7 +146,12 @@ impl GroupRow {
                 Some(first) if members.iter().all(|row| word(row) == word(first)) => word(first),
                 _ => "mixed",
             },
-            values: values(&members),
+            values: match group.merged {
+                // Unlike quantities have no range in common.
+                true => Value::Null,
+                false => values(&members),
+            },
+            merged: group.merged,
             example: Example {
                 topic: example
                     .filter(|_| !is_one)
@@ -169,6 +177,21 @@ impl GroupRow {
                 .iter()
                 .filter_map(|row| number(row))
                 .max_by(f64::total_cmp),
+        }
+    }
+
+    /// Leaves the operator's description out where an earlier row has it.
+    pub(super) fn tell_once(rows: &mut [GroupRow]) {
+        let mut told: Vec<String> = Vec::new();
+        for row in rows {
+            match row.about.take() {
+                Some(about) if told.contains(&about) => {}
+                Some(about) => {
+                    told.push(about.clone());
+                    row.about = Some(about);
+                }
+                None => {}
+            }
         }
     }
 
