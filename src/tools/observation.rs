@@ -35,6 +35,8 @@ struct ObservationState {
     /// The filters that the broker does not allow, with its reason.
     refused: RefCell<Vec<(TopicFilter, String)>>,
     flow: RefCell<Flow>,
+    /// When the connection was last lost.
+    interrupted: Cell<Option<Instant>>,
     /// Why observation was stopped, until it is asked for again.
     stopped: RefCell<Option<String>>,
     /// Notified when the task that ends observation has something to do.
@@ -90,6 +92,7 @@ impl Observation {
             watched: RefCell::default(),
             refused: RefCell::default(),
             flow: RefCell::new(flow),
+            interrupted: Cell::new(None),
             stopped: RefCell::default(),
             due: Notify::default(),
             is_tended: Cell::new(false),
@@ -129,6 +132,13 @@ impl Observation {
             .filter(|it| wanted.iter().any(|wanted| it.filter.covers(wanted)));
         watching.since = of_wanted.map(|it| it.since).max();
         drop(watched);
+        let lost = state.interrupted.get();
+        if let Some(at) = lost.filter(|at| watching.since.is_some_and(|since| since < *at)) {
+            watching.notes.push(format!(
+                "the connection to the broker was lost {:.0} s ago; what came until it was there again is missing",
+                at.elapsed().as_secs_f64()
+            ));
+        }
         self.tend();
         watching
     }
@@ -245,7 +255,10 @@ impl ObservationState {
                 self.flows(now, message.size());
             }
             Tapped::TooLarge(large) => self.flows(now, large.payload_bytes),
-            Tapped::Interrupted => self.table.borrow_mut().interrupted(now),
+            Tapped::Interrupted => {
+                self.interrupted.set(Some(now));
+                self.table.borrow_mut().interrupted(now);
+            }
             Tapped::Ended(reason) => {
                 self.refuse(filter, &reason.to_string());
                 self.due.notify();
