@@ -98,6 +98,9 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     watching
         .notes
         .extend(request.undecided(&table, &policy, now));
+    if rows.iter().any(Row::is_upper_bound) {
+        watching.notes.push(UPPER_BOUNDS.into());
+    }
     let overview = request.overview(rows, &policy, now, looked, watching.notes);
     Ok(ToolResult::structured(&overview))
 }
@@ -303,6 +306,9 @@ fn within_budget<T: Serialize>(rows: impl Iterator<Item = T>) -> Vec<T> {
 fn size(row: &impl Serialize) -> usize {
     serde_json::to_string(row).map_or(0, |text| text.len() + 1)
 }
+
+const UPPER_BOUNDS: &str = "another subscription matched some of these topics too: counts and rates are upper bounds, \
+                            because some brokers send a message once for each";
 
 /// The bytes of rows in an answer: with the rest, 2,000 tokens of four bytes.
 const BUDGET: usize = 7300;
