@@ -4,6 +4,7 @@
 
 pub mod condition;
 pub mod cover;
+pub mod distribution;
 pub mod groups;
 mod index;
 pub mod kind;

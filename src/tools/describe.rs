@@ -213,8 +213,8 @@ pub(super) fn stats() -> Tool {
                 "description": "How long to count, at most 300, default 10",
             },
             "group_by": {
-                "type": "string", "enum": ["none", "topic"], "default": "none",
-                "description": "topic: a row for each; default none",
+                "type": "string", "enum": ["none", "topic", "value"], "default": "none",
+                "description": "topic: a row for each; value: how often each value is held or comes; default none",
             },
             "sort": {
                 "type": "string", "enum": ["rate", "min", "max", "mean", "sd", "last", "topic"], "default": "rate",
@@ -236,6 +236,7 @@ pub(super) fn stats() -> Tool {
             "sd": {"type": "number"},
             "topics": {"type": "integer"},
             "rows": rows(),
+            "values": rows(),
             "rows_left_out": {"type": "integer"},
             "lost": {"type": "integer"},
         }, "required": ["topic", "seconds"]}),
@@ -248,7 +249,7 @@ pub(super) fn topics() -> Tool {
         "Overview of MQTT topics",
         &format!(
             "What is there: the topics below a filter that came while this looked, alike ones in groups, each with \
-             pattern, filter, count, rate, kind and range of values, an example and your permission. `detail: topics` \
+             pattern, filter, count, rate, kind and range of values, an example, and `write` where you may publish. `detail: topics` \
              gives a row for each topic: last value and age_s, the seconds since it last came live. `silent: true` gives \
              those that stopped, or are only retained. Begin here; narrow `topic` for more. {DATA}"
         ),

@@ -1,6 +1,7 @@
 //! `mqtt_stats`: statistics over the numbers that come within a time. It changes nothing.
 //!
-//! Promises: exact over what came; no message is kept. Retained messages do not count, because they are not of this time.
+//! Promises: exact over what came; no message is kept. Retained messages do not count, because they are not of this time,
+//! but where values are counted: what devices hold is asked for there.
 
 use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
@@ -19,6 +20,7 @@ use super::wait::is_zero;
 use crate::local::notify::Notify;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mqtt::{Tap, Tapped};
+use crate::observe::distribution::Distribution;
 use crate::observe::path::Path;
 use crate::observe::statistics::{Sample, Statistics, StatisticsByTopic};
 
@@ -33,9 +35,15 @@ struct StatsResult<'a> {
     topics: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rows: Option<Vec<Row<'a>>>,
+    /// The distinct values, the most frequent first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    values: Option<Vec<ValueRow<'a>>>,
     /// Topics beyond `top`.
     #[serde(skip_serializing_if = "is_none")]
     rows_left_out: usize,
+    /// Messages without the value that is counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    without_field: u64,
     #[serde(skip_serializing_if = "is_zero")]
     lost: u64,
     /// Another subscription matches the topics too, so the broker may have sent copies: counts are upper bounds.
@@ -74,6 +82,15 @@ struct Row<'a> {
     without_field: u64,
 }
 
+/// How often a value came.
+#[derive(Serialize)]
+struct ValueRow<'a> {
+    value: &'a str,
+    n: u64,
+    /// One topic with the value.
+    topic: &'a str,
+}
+
 #[derive(Serialize)]
 struct End {
     value: f64,
@@ -86,6 +103,8 @@ struct Counting {
     /// The statistics of all topics together, or of each.
     grouped: Option<RefCell<StatisticsByTopic>>,
     whole: RefCell<Statistics>,
+    /// The distinct values, instead of statistics.
+    values: Option<RefCell<Distribution>>,
     lost: Cell<u64>,
     may_be_copies: Cell<bool>,
     interrupted: Cell<bool>,
@@ -99,10 +118,10 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     let filter = arguments.filter("topic")?;
     let field = Path::parse_optional(arguments.optional_text("field")?.as_deref());
     let field = field.map_err(|why| format!("`field`: {why}"))?;
-    let by_topic = arguments.text("group_by")? == "topic";
+    let group_by = arguments.text("group_by")?;
     let sort = arguments.text("sort")?;
     let top = arguments.count("top")?;
-    let counting = Rc::new(Counting::new(field, by_topic));
+    let counting = Rc::new(Counting::new(field, &group_by));
     let in_words = |denied: Denied| denied.tell(&NOT_COUNTED);
     let deadline = Deadline::new(SUBSCRIBING, call.progress, &call.client);
     let following = deadline.follow(&context.access, filter.clone(), counting.tap());
@@ -127,14 +146,21 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
         rows.truncate(top);
     }
     let shown = rows.as_ref().map_or(0, Vec::len);
-    let left_out = grouped.as_ref().map_or(0, |grouped| grouped.left_out());
+    let distribution = counting.values.as_ref().map(RefCell::borrow);
+    let values = distribution.as_ref().map(|it| value_rows(it, top));
+    let all_values = distribution.as_ref().map_or(0, |it| it.len());
+    let shown_values = values.as_ref().map_or(0, Vec::len);
+    let left_out = grouped.as_ref().map_or(0, |grouped| grouped.left_out())
+        + distribution.as_ref().map_or(0, |it| it.left_out());
     Ok(ToolResult::structured(&StatsResult {
         topic: filter.as_str(),
         seconds: seconds(length),
-        whole: grouped.is_none().then(|| Row::new(None, &whole, length)),
+        whole: (grouped.is_none() && values.is_none()).then(|| Row::new(None, &whole, length)),
         topics,
         rows,
-        rows_left_out: topics.unwrap_or(0) - shown,
+        values,
+        rows_left_out: topics.unwrap_or(0) - shown + all_values - shown_values,
+        without_field: distribution.as_ref().map_or(0, |it| it.without_field()),
         lost: counting.lost.get() + left_out,
         upper_bounds: counting.may_be_copies.get(),
         interrupted: counting.interrupted.get(),
@@ -142,10 +168,27 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     }))
 }
 
+/// The most frequent values.
+fn value_rows(values: &Distribution, top: usize) -> Vec<ValueRow<'_>> {
+    let mut rows: Vec<_> = values
+        .iter()
+        .map(|(value, it)| ValueRow {
+            value,
+            n: it.count,
+            topic: &it.topic,
+        })
+        .collect();
+    rows.sort_by(|a, b| b.n.cmp(&a.n).then(a.value.cmp(b.value)));
+    rows.truncate(top);
+    rows
+}
+
 impl Counting {
-    fn new(field: Option<Path>, by_topic: bool) -> Counting {
+    fn new(field: Option<Path>, group_by: &str) -> Counting {
         Counting {
-            grouped: by_topic.then(|| RefCell::new(StatisticsByTopic::new(field.clone()))),
+            values: (group_by == "value").then(|| RefCell::new(Distribution::new(field.clone()))),
+            grouped: (group_by == "topic")
+                .then(|| RefCell::new(StatisticsByTopic::new(field.clone()))),
             field,
             whole: RefCell::default(),
             lost: Cell::new(0),
@@ -170,7 +213,7 @@ impl Counting {
 
     fn take(&self, now: Instant, tapped: Tapped<'_>) {
         match tapped {
-            Tapped::Message { message, .. } if message.retain => {}
+            Tapped::Message { message, .. } if message.retain && self.values.is_none() => {}
             Tapped::Message {
                 message,
                 may_be_copy,
@@ -178,9 +221,13 @@ impl Counting {
                 if may_be_copy {
                     self.may_be_copies.set(true);
                 }
+                let topic = message.topic.as_str();
+                if let Some(values) = &self.values {
+                    values.borrow_mut().message(topic, &message.payload);
+                    return;
+                }
                 match &self.grouped {
                     Some(grouped) => {
-                        let topic = message.topic.as_str();
                         grouped.borrow_mut().message(now, topic, &message.payload);
                     }
                     None => {
@@ -208,6 +255,9 @@ impl Counting {
     }
 
     fn status(&self) -> String {
+        if let Some(values) = &self.values {
+            return format!("{} distinct values", values.borrow().len());
+        }
         let messages = match &self.grouped {
             Some(grouped) => grouped.borrow().iter().map(|(_, it)| it.messages()).sum(),
             None => self.whole.borrow().messages(),

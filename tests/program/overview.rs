@@ -284,3 +284,40 @@ fn statistics_are_exact_over_what_came() {
     );
     assert_eq!(seen["without_field"], 10);
 }
+
+/// One of many devices has another unit: what is held counts, too.
+#[test]
+fn values_are_counted_with_one_topic_of_each() {
+    let broker = Mosquitto::start();
+    let mut agent = Agent::start(&config(&broker, all()));
+    for n in 0..6 {
+        let unit = if n == 4 { "°F" } else { "°C" };
+        let payload = json!({"unit": unit, "n": n}).to_string();
+        broker.publish(&["-r", "-t", &format!("d/{n}/config"), "-m", &payload]);
+    }
+    broker.publish(&["-r", "-t", "d/6/config", "-m", "none"]);
+    let call = json!({"topic": "d/+/config", "field": "unit", "group_by": "value", "seconds": 0.5});
+    let seen = agent.tool("mqtt_stats", call.clone()).structured();
+    let values = seen["values"].as_array().unwrap();
+    assert_eq!(
+        (&values[0]["value"], &values[0]["n"]),
+        (&json!("°C"), &json!(5)),
+        "{seen}"
+    );
+    assert_eq!(
+        values[1],
+        json!({"value": "°F", "n": 1, "topic": "d/4/config"}),
+        "{seen}"
+    );
+    assert_eq!(seen["without_field"], 1);
+    assert!(
+        seen.get("n").is_none() && seen.get("rows").is_none(),
+        "{seen}"
+    );
+    let mut top = call;
+    top["top"] = 1.into();
+    assert_eq!(
+        agent.tool("mqtt_stats", top).structured()["rows_left_out"],
+        1
+    );
+}
