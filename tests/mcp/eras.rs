@@ -1,5 +1,6 @@
 //! Both eras, every version: shapes, negotiation, errors.
 
+use mcpmqtt::mcp::Received;
 use serde_json::{Value, json};
 
 use crate::common::messages::{initialize, modern, request};
@@ -247,4 +248,41 @@ fn without_a_token_there_is_no_progress() {
     let peer = Peer::legacy("2025-11-25");
     peer.ask(&request(1, "tools/call", json!({"name": "count"})));
     assert!(peer.notes.borrow().is_empty());
+}
+
+/// Where there is no room for a batch, each of its requests is told so; what needed no room is answered as ever.
+#[test]
+fn a_batch_without_room_has_each_of_its_requests_answered() {
+    let peer = Peer::legacy("2025-03-26");
+    let echo = json!({"name": "echo", "arguments": {"text": "x"}});
+    let batch = json!([
+        request(1, "tools/call", echo.clone()),
+        request(2, "no/such", json!({})),
+        {"jsonrpc": "2.0", "method": "notifications/none"},
+        request(3, "ping", json!({})),
+        request(4, "tools/call", echo),
+    ]);
+    let Received::Call(call) = peer.receive(batch.to_string().as_bytes()) else {
+        panic!("calls are to be run");
+    };
+    assert_eq!(call.requests(), 4);
+    let reply = call.refuse("there is no room");
+    let answers: Vec<Value> = serde_json::from_slice(&reply.text).unwrap();
+    assert_eq!(answers.len(), 4, "{answers:?}");
+    for answer in &answers {
+        let error = &answer["error"];
+        match answer["id"].as_u64().unwrap() {
+            1 | 4 => assert_eq!(
+                (&error["code"], &error["message"]),
+                (&json!(-32603), &json!("there is no room"))
+            ),
+            2 => assert_eq!(error["code"], -32601),
+            3 => assert_eq!(answer["result"], json!({})),
+            id => panic!("{id}"),
+        }
+    }
+    // Their ids are taken until the answer is written.
+    assert_eq!(peer.session.in_flight(), 2);
+    drop(reply);
+    assert_eq!(peer.session.in_flight(), 0);
 }

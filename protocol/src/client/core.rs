@@ -1,7 +1,7 @@
 //! The state of the connection from the first attempt to the last, and its deadlines.
 //!
 //! Promises: each state has a deadline. Does not: interpret packets (`packets` does) or decide what is lost when a
-//! connection ends (`ending` does).
+//! connection ends (`disconnect` does).
 
 use std::collections::VecDeque;
 use std::time::Instant;
