@@ -10,6 +10,8 @@ mod client;
 mod driver;
 mod failure;
 mod inbox;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod state;
 mod tap;
 mod too_large;

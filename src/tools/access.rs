@@ -26,6 +26,7 @@ use self::live_policy::LivePolicy;
 use self::rate::Rates;
 pub(super) use self::reader::Reader;
 use self::recent_topics::RecentTopics;
+use crate::local::time;
 use crate::mcp::{Caller, Places};
 use crate::mqtt::{self, ListenFailure, Observing, Tap, Tapped};
 
@@ -80,7 +81,7 @@ impl Access {
         message: &'a Message,
     ) -> Result<Admitted<'a>, Denied> {
         may_publish(&self.policy.current(), message).map_err(Denied::Policy)?;
-        let counted = self.rates.take(caller.id(), Instant::now());
+        let counted = self.rates.take(caller.id(), time::now());
         counted.map_err(Denied::Rate)?;
         Ok(Admitted {
             access: self,

@@ -7,13 +7,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::future;
 
 use super::access::{Access, Denied, Follow};
 use super::deadline::Deadline;
 use crate::local::notify::Notify;
+use crate::local::time;
 use crate::mqtt::{Tap, Tapped};
 use crate::observe::watcher::{ConditionWatch, Met, Step};
 
@@ -70,7 +70,7 @@ impl ConditionWait {
 
     /// Starts a watch that was only prepared: from now on a message can meet the condition.
     pub(super) fn start(&self, timeout: Duration) {
-        let now = Instant::now();
+        let now = time::now();
         self.state.watch.borrow_mut().start(now, now + timeout);
     }
 
@@ -149,18 +149,16 @@ impl WaitState {
 
     async fn ended(&self) -> WaitEnd {
         loop {
-            let until = self.poll(Instant::now());
+            let until = self.poll(time::now());
             if let Some(end) = &*self.end.borrow() {
                 return end.clone();
             }
             let Some(until) = until else {
                 return WaitEnd::NotMet;
             };
-            let changed = self
-                .changed
-                .until(|| self.poll(Instant::now()) != Some(until));
+            let changed = self.changed.until(|| self.poll(time::now()) != Some(until));
             future::or(changed, async {
-                Timer::at(until).await;
+                time::at(until).await;
             })
             .await;
         }

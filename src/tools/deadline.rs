@@ -3,13 +3,13 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::future;
 
 use super::access::{Access, Denied, Follow, Reader};
+use crate::local::time;
 use crate::mcp::{Caller, Peer, Progress};
 use crate::mqtt::{Arrival, Tap, TooLarge};
 
@@ -35,7 +35,7 @@ pub(super) enum Waited {
 
 impl Deadline {
     pub(super) fn new(timeout: Duration, progress: Progress, client: &Peer) -> Self {
-        let start = Instant::now();
+        let start = time::now();
         Self {
             start,
             until: start + timeout,
@@ -49,7 +49,7 @@ impl Deadline {
     pub(super) fn part(&self, timeout: Duration) -> Deadline {
         Deadline {
             start: self.start,
-            until: Instant::now() + timeout,
+            until: time::now() + timeout,
             timeout,
             progress: self.progress.clone(),
             caller: self.caller.clone(),
@@ -68,7 +68,7 @@ impl Deadline {
     /// Runs `work`; `None` when the deadline passes first.
     pub(super) async fn until_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let deadline = async {
-            Timer::at(self.until).await;
+            time::at(self.until).await;
             None
         };
         future::or(async { Some(work.await) }, deadline).await
@@ -147,7 +147,7 @@ impl Deadline {
         }
         future::or(work, async {
             loop {
-                Timer::after(REPORT_EVERY).await;
+                time::after(REPORT_EVERY).await;
                 self.report(&status());
             }
         })
@@ -156,7 +156,9 @@ impl Deadline {
 
     /// Reports progress in seconds.
     fn report(&self, message: &str) {
-        let elapsed = self.start.elapsed().as_secs_f64();
+        let elapsed = time::now()
+            .saturating_duration_since(self.start)
+            .as_secs_f64();
         let whole = self.until.saturating_duration_since(self.start);
         let whole = Some(whole.as_secs_f64());
         self.progress.report(elapsed, whole, message);

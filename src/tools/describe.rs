@@ -61,8 +61,8 @@ pub(super) fn subscribe() -> Tool {
             "Collect messages of a topic filter (`+` one level, `#` the rest) until there are max_messages or the timeout \
              is over. Prefer mqtt_topics for what is there, mqtt_wait for a value, mqtt_stats for numbers; here `fields`, \
              `where` and `format: latest` keep the result short. `retained: only` ends when the broker has sent what it \
-             keeps (ended_by quiet). `lost` counts messages that found no room, `interrupted` tells that the connection \
-             was lost meanwhile. {DATA}"
+             keeps (ended_by quiet). `lost` counts messages that found no room; `interrupted`: the connection was lost \
+             meanwhile. {DATA}"
         ),
         READS,
         json!({"type": "object", "properties": {
@@ -174,7 +174,7 @@ pub(super) fn wait() -> Tool {
         &format!(
             "Wait until a message of the filter meets a condition, and return at that moment: `met`, the value, the one \
              before, their times. `already`: it held from the start, by a retained value of unknown age. hold_s waits \
-             until it has held for so long (settled). `also` tells other values around the event. Without op and value the \
+             until it has held for so long (settled). `also` tells other values around the event, up to 2 s after it. Without op and value the \
              next new message meets it. Not met is no error. To act at that moment use `when` of mqtt_publish. {DATA}"
         ),
         READS,

@@ -9,7 +9,6 @@ use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use mcpmqtt_config::{Observe, Policy};
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
 use smol::{LocalExecutor, future};
@@ -17,6 +16,7 @@ use smol::{LocalExecutor, future};
 use super::access::{Access, NotObserved};
 use super::deadline::Deadline;
 use crate::local::notify::Notify;
+use crate::local::time;
 use crate::logger;
 use crate::mqtt::{Observing, Tap, Tapped};
 use crate::observe::cover::Cover;
@@ -82,9 +82,8 @@ impl Observation {
         };
         let flow = Flow {
             allowed: settings.bytes_per_second as f64 * BURST_SECONDS,
-            last: Instant::now(),
+            last: time::now(),
         };
-        let always = !settings.always.is_empty();
         let observation = Observation(Rc::new(ObservationState {
             access,
             settings,
@@ -98,9 +97,7 @@ impl Observation {
             is_tended: Cell::new(false),
             executor,
         }));
-        if always {
-            observation.begin_always();
-        }
+        observation.begin_always();
         observation
     }
 
@@ -136,7 +133,7 @@ impl Observation {
         if let Some(at) = lost.filter(|at| watching.since.is_some_and(|since| since < *at)) {
             watching.notes.push(format!(
                 "the connection to the broker was lost {:.0} s ago; what came until it was there again is missing",
-                at.elapsed().as_secs_f64()
+                time::now().saturating_duration_since(at).as_secs_f64()
             ));
         }
         self.tend();
@@ -151,7 +148,7 @@ impl Observation {
     /// The table, for reading.
     pub(super) fn table(&self) -> std::cell::Ref<'_, Table> {
         if self.0.access.is_connected() && !self.0.watched.borrow().is_empty() {
-            self.0.table.borrow_mut().resumed(Instant::now());
+            self.0.table.borrow_mut().resumed(time::now());
         }
         self.0.table.borrow()
     }
@@ -165,9 +162,14 @@ impl Observation {
         };
         self.0.keep(permitted);
         self.0.refused.take();
+        self.begin_always();
     }
 
+    /// Begins to watch what `observe.always` names and may be read, where it is not watched yet.
     fn begin_always(&self) {
+        if self.0.settings.always.is_empty() {
+            return;
+        }
         let observation = self.clone();
         if let Some(executor) = self.0.executor.upgrade() {
             let beginning = async move { observation.0.watch_always().await };
@@ -193,7 +195,7 @@ impl Observation {
 impl ObservationState {
     /// Watches a filter, unless a filter that covers it is watched.
     async fn watch(self: &Rc<Self>, filter: &TopicFilter, always: bool) -> Result<(), String> {
-        let now = Instant::now();
+        let now = time::now();
         if let Some(watched) = self
             .watched
             .borrow_mut()
@@ -223,7 +225,7 @@ impl ObservationState {
         let inside = |it: &Watched| filter.covers(&it.filter);
         let always = always || watched.iter().any(|it| inside(it) && it.always);
         watched.retain(|it| !inside(it));
-        let now = Instant::now();
+        let now = time::now();
         watched.push(Watched {
             filter: filter.clone(),
             since: now,
@@ -296,8 +298,7 @@ impl ObservationState {
     async fn watch_always(self: &Rc<Self>) {
         for filter in &self.settings.always {
             for filter in readable(&self.access.policy(), filter) {
-                self.access.connected().await;
-                if let Err(why) = self.watch(&filter, true).await {
+                if let Err(why) = self.watch_for_good(&filter).await {
                     logger::warning(format_args!(
                         "observe.always: {} is not watched: {why}",
                         Shown(filter.as_str())
@@ -308,10 +309,24 @@ impl ObservationState {
         Observation(Rc::clone(self)).tend();
     }
 
+    /// Watches a filter of `observe.always`; tries again when the connection is lost before the broker has answered.
+    async fn watch_for_good(self: &Rc<Self>, filter: &TopicFilter) -> Result<(), String> {
+        loop {
+            if !self.access.connected().await {
+                return Ok(());
+            }
+            let watched = self.watch(filter, true).await;
+            if watched.is_ok() || self.access.is_connected() || self.refusal(filter).is_some() {
+                return watched;
+            }
+            time::after(AGAIN).await;
+        }
+    }
+
     /// Ends what is idle, until nothing is watched.
     async fn tend(&self) {
         loop {
-            let now = Instant::now();
+            let now = time::now();
             let is_stopped = self.stopped.borrow().is_some();
             let refused = self.refused.borrow().clone();
             self.keep(|watched| {
@@ -327,7 +342,7 @@ impl ObservationState {
             }
             let Some(next) = self.next_end() else { break };
             let idle = async {
-                Timer::at(next).await;
+                time::at(next).await;
             };
             let due = self.due.until(|| {
                 let is_refused = self.refused.borrow().len() != refused.len();
@@ -342,7 +357,7 @@ impl ObservationState {
     fn next_end(&self) -> Option<Instant> {
         let watched = self.watched.borrow();
         let ends = watched.iter().map(|it| match it.always {
-            true => Instant::now() + A_DAY,
+            true => time::now() + A_DAY,
             false => it.last_used + self.settings.idle,
         });
         ends.min()
@@ -394,4 +409,11 @@ const BURST_SECONDS: f64 = 10.0;
 /// The most refused filters that are remembered.
 const MOST_REFUSED: usize = 100;
 
+/// The pause before `observe.always` is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
 const A_DAY: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

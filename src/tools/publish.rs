@@ -6,6 +6,9 @@
 //! gone. A confirmation counts only messages that came after the publish.
 
 mod confirm;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod simulation;
 mod when;
 
 use std::rc::Rc;
@@ -23,6 +26,7 @@ use super::access::{Denied, Wording};
 use super::arguments::Arguments;
 use super::deadline::Deadline;
 use super::sighting::time_of_day;
+use crate::local::time;
 use crate::mcp::Peer;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 
@@ -127,7 +131,7 @@ impl Publication<'_> {
     async fn publish(&self) -> Result<(&'static str, Instant), Denied> {
         let access = &self.context.access;
         let admitted = access.admit(self.client.caller(), &self.message)?;
-        let sent = Instant::now();
+        let sent = time::now();
         let published = admitted.publish(sent + self.timeout).await?;
         Ok((published.name(), sent))
     }

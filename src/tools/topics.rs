@@ -9,7 +9,6 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::topic::TopicFilter;
 use serde::Serialize;
@@ -19,6 +18,7 @@ use super::Context;
 use super::arguments::Arguments;
 use super::deadline::Deadline;
 use super::sighting::seconds;
+use crate::local::time;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::observe::groups;
 use crate::observe::kind::Kind;
@@ -80,7 +80,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
         looking
             .with_reports(
                 async {
-                    Timer::at(end).await;
+                    time::at(end).await;
                 },
                 || "looking".into(),
             )
@@ -88,7 +88,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     }
     let policy = context.access.policy();
     let table = observation.table();
-    let now = Instant::now();
+    let now = time::now();
     let looked = watching
         .since
         .map(|since| now.saturating_duration_since(since));

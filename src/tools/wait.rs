@@ -5,7 +5,6 @@ mod also;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
 use smol::future;
@@ -17,6 +16,7 @@ use super::arguments::Arguments;
 use super::condition_wait::{ConditionWait, WaitEnd};
 use super::deadline::Deadline;
 use super::sighting::{Sighting, seconds};
+use crate::local::time;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::observe::watcher::{ConditionWatch, Live, Met};
 
@@ -74,7 +74,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     let access = &context.access;
     let values = Rc::new(AlsoValues::default());
     let _others = follow_also(access, &deadline, &also, &values).await?;
-    let start = Instant::now();
+    let start = time::now();
     let until = deadline.until();
     let watch = ConditionWatch::new(condition, Live::NotRequired, start, until);
     let marking = Rc::clone(&values);
@@ -86,7 +86,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     if let (WaitEnd::Met(met), false) = (&end, also.is_empty()) {
         let complete = values.complete(&also, &topic, &met.topic);
         future::or(complete, async {
-            Timer::after(AFTERWARDS).await;
+            time::after(AFTERWARDS).await;
         })
         .await;
         (result.also, result.also_left_out) = values.rows(&also, &topic, &met.topic);
@@ -127,7 +127,7 @@ async fn follow_also(
 fn told(waiting: &ConditionWait, end: &WaitEnd, start: Instant) -> WaitResult {
     let watch = waiting.watch();
     let mut result = WaitResult {
-        waited_s: seconds(start.elapsed()),
+        waited_s: seconds(time::now().saturating_duration_since(start)),
         messages: watch.counts().messages,
         unjudged: Unjudged::of(waiting),
         ..WaitResult::default()

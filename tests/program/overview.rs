@@ -235,6 +235,31 @@ fn what_nobody_asks_for_is_not_subscribed_to() {
     assert_eq!(seen["topics"], 0, "what it had is gone: {seen}");
 }
 
+/// What the operator has observed from the start is known when the first agent asks; what nobody may read is not observed.
+#[test]
+fn what_is_always_observed_is_known_before_anybody_asks() {
+    let broker = Mosquitto::with("sys_interval 1\n", &[]);
+    let topics = json!([{"pattern": "line/#", "permissions": ["read"]}]);
+    let mut config = config(&broker, topics);
+    config["observe"] = json!({"always": ["line/+", "secret/#"], "idle": 1});
+    let mut agent = Agent::start(&config);
+    let mut auditor = Agent::start(&json!({
+        "mqtt": {"host": "127.0.0.1", "port": broker.port},
+        "topics": [{"pattern": "$SYS/#", "permissions": ["read"]}],
+    }));
+    // One of them is the auditor's own.
+    let two = json!({"topic": "$SYS/broker/subscriptions/count", "value": 2, "timeout": 60});
+    assert_eq!(auditor.tool("mqtt_wait", two).structured()["met"], true);
+    broker.publish(&["-t", "line/1", "-m", "7"]);
+    broker.publish(&["-t", "secret/1", "-m", "8"]);
+    let ask = json!({"seconds": 0, "detail": "topics"});
+    eventually("the topic is known", || {
+        let seen = agent.tool("mqtt_topics", ask.clone()).structured();
+        let row = &seen["rows"][0];
+        seen["topics"] == 1 && row["topic"] == "line/1" && row["age_s"].is_number()
+    });
+}
+
 #[test]
 fn statistics_are_exact_over_what_came() {
     let broker = Mosquitto::start();

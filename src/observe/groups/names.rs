@@ -13,7 +13,7 @@ const LONGEST_LABEL: usize = 48;
 const LONGEST_LIST: usize = 8;
 /// The most stems that describe many names.
 const MOST_STEMS: usize = 5;
-const LONGEST_TEXT: usize = 64;
+const LONGEST_TEXT: usize = 96;
 
 /// All values of a level, each once. Reorders them.
 pub(super) fn names(labels: &mut [&str]) -> String {

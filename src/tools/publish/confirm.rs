@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{NOT_YET, WORDING};
+use crate::local::time;
 use crate::observe::condition::Condition;
 use crate::observe::watcher::{ConditionWatch, Live};
 use crate::tools::access::Access;
@@ -76,8 +77,7 @@ impl Confirm {
         call: &Deadline,
     ) -> Result<Confirming, String> {
         let deadline = call.part(self.timeout);
-        let watch =
-            ConditionWatch::prepared(self.condition.clone(), Live::Required, Instant::now());
+        let watch = ConditionWatch::prepared(self.condition.clone(), Live::Required, time::now());
         let filter = self.filter.clone();
         let begun = ConditionWait::begin(access, &deadline, filter, watch, |_| {}).await;
         let waiting = begun.map_err(|denied| format!("`confirm`: {}", denied.tell(&NOT_YET)))?;

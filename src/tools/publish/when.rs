@@ -7,6 +7,7 @@ use serde::Serialize;
 use smol::future;
 
 use super::NOT_YET;
+use crate::local::time;
 use crate::mcp::Peer;
 use crate::observe::condition::Condition;
 use crate::observe::watcher::{ConditionWatch, Live, Met};
@@ -87,7 +88,7 @@ impl When {
         client: &Peer,
     ) -> Result<Reaction, String> {
         let deadline = call.part(self.timeout);
-        let now = Instant::now();
+        let now = time::now();
         let watch = ConditionWatch::new(self.condition.clone(), self.live, now, deadline.until());
         let begun =
             ConditionWait::begin(access, &deadline, self.filter.clone(), watch, |_| {}).await;
@@ -138,7 +139,7 @@ impl WhenResult {
             value: last.map(|(_, last)| Sighting::new(&last.reading, last.at, last.retained)),
             before: None,
             held_s: None,
-            waited_s: seconds(since.elapsed()),
+            waited_s: seconds(time::now().saturating_duration_since(since)),
             messages: watch.counts().messages,
             unjudged: Unjudged::of(waiting),
             reaction_ms: None,
