@@ -183,13 +183,12 @@ pub(super) fn wait() -> Tool {
             "met": {"type": "boolean"},
             "already": {"type": "boolean"},
             "topic": {"type": "string"},
-            "value": {"description": "A number, text, boolean or JSON"},
+            "value": {"description": "Any JSON"},
             "at": {"type": "string"},
             "before": {"type": "object", "properties": {"at": {"type": "string"}}},
             "waited_s": {"type": "number"},
             "messages": {"type": "integer"},
             "also": rows(),
-            "ended_by": {"type": "string"},
         }, "required": ["met", "waited_s", "messages"]}),
     );
     wait.scalars = vec!["value"];
@@ -234,10 +233,8 @@ pub(super) fn stats() -> Tool {
             "max": {"type": "number"},
             "mean": {"type": "number"},
             "sd": {"type": "number"},
-            "topics": {"type": "integer"},
             "rows": rows(),
             "values": rows(),
-            "rows_left_out": {"type": "integer"},
             "lost": {"type": "integer"},
         }, "required": ["topic", "seconds"]}),
     )
@@ -337,7 +334,7 @@ fn comparison() -> Value {
         "field": field(),
         "op": {
             "type": "string", "enum": Op::WORDS,
-            "description": "default = with a value, else any; within takes tolerance",
+            "description": "default = with a value, else any",
         },
         "value": {"type": "string", "description": "Number, text, true or false"},
     })
@@ -466,17 +463,17 @@ fn topic_name() -> Value {
 }
 
 fn topic_filter() -> Value {
-    json!({"type": "string", "description": "Topic filter: a topic, wildcards allowed"})
+    json!({"type": "string", "description": "Topic, or filter with wildcards"})
 }
 
 fn payload() -> Value {
-    json!({"type": "string", "description": "The message as text; write an object, a list or a number as JSON text"})
+    json!({"type": "string", "description": "The message as text; objects, lists and numbers as JSON text"})
 }
 
 fn encoding() -> Value {
     json!({
         "type": "string", "enum": ["utf8", "base64"], "default": "utf8",
-        "description": "How payload is written; base64 for bytes that are no text; default utf8",
+        "description": "base64 for bytes that are no text; default utf8",
     })
 }
 
