@@ -14,16 +14,15 @@ use crate::stdio;
 /// seconds at most.
 pub fn tell_client(reason: &str) {
     let executor = Rc::new(LocalExecutor::new());
-    // Without it a signal ends the program on the spot, or it goes on for its ten seconds: both are an end.
-    let stop = signals::stop(&executor, None).ok();
+    let stop = signals::stop(&executor, None);
     let telling = stdio::tell_client(reason, PATIENCE);
-    let stopping = async {
+    block_on(executor.run(async {
         match stop {
-            Some(stop) => stop.await,
-            None => future::pending().await,
+            Ok(stop) => future::or(stop, telling).await,
+            // A signal ends the program on the spot, or it goes on for its ten seconds: both are an end.
+            Err(_) => telling.await,
         }
-    };
-    block_on(executor.run(future::or(stopping, telling)));
+    }));
 }
 
 /// Clients start the program and speak at once; one that has not spoken by then does not speak MCP.
