@@ -201,8 +201,8 @@ pub(super) fn stats() -> Tool {
         "Statistics of MQTT numbers",
         "Count the numbers that come on a topic filter within a time: n, rate, min, max, mean, standard deviation (sd), \
          first, last; for all together or for each topic, the largest first. rate counts all messages, numbers or not; \
-         no_number counts those that are none. upper_bounds: the broker may have sent copies. Retained messages do not \
-         count.",
+         no_number counts those that are none. upper_bounds: the broker may have sent copies. Retained messages \
+         count by value only.",
         READS,
         json!({"type": "object", "properties": {
             "topic": topic_filter(),

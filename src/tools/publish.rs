@@ -7,7 +7,7 @@
 
 mod confirm;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 mod simulation;
 mod when;
 

@@ -194,7 +194,7 @@ impl Judge {
         }
         // A message that was handed to the connection needs the permission to write it and no other.
         let Permitted { write, read } = self.permitted;
-        self.withdrawn |= !write || !read && !(has_requests && self.met.is_some());
+        self.withdrawn |= !write || !(read || has_requests && self.met.is_some());
     }
 
     fn sent(&mut self, now: Instant) {
