@@ -5,6 +5,7 @@
 pub mod condition;
 pub mod cover;
 pub mod distribution;
+pub mod each;
 pub mod groups;
 mod index;
 pub mod kind;

@@ -147,7 +147,7 @@ pub(super) fn query() -> Tool {
             "response_topic": topic_filter(),
             "payload": payload(),
             "timeout": timeout("Seconds to wait for the reply", 5),
-            "qos": qos("Delivery quality of request and reply: 0, 1 or 2"),
+            "qos": qos("Of request and reply"),
             "encoding": encoding(),
             "field": {"type": "string", "description": "Field of the reply that holds `value`"},
             "value": {"type": "string", "description": "Number, text, true or false"},
@@ -213,11 +213,11 @@ pub(super) fn stats() -> Tool {
             },
             "group_by": {
                 "type": "string", "enum": ["none", "topic", "value"], "default": "none",
-                "description": "topic: a row for each; value: how often each value is held or comes; default none",
+                "description": "topic: a row for each; value: how often each value comes; default none",
             },
             "sort": {
                 "type": "string", "enum": ["rate", "min", "max", "mean", "sd", "last", "topic"], "default": "rate",
-                "description": "Order of the rows, largest first; default rate",
+                "description": "Largest first; default rate",
             },
             "top": {
                 "type": "integer", "minimum": 1, "maximum": 1000, "default": 10,
@@ -252,7 +252,7 @@ pub(super) fn topics() -> Tool {
         ),
         READS,
         json!({"type": "object", "properties": {
-            "topic": {"type": "string", "default": "#", "description": "Topic filter: all you may read in it, default #"},
+            "topic": {"type": "string", "default": "#", "description": "All you may read in it, default #"},
             "seconds": {
                 "type": "number", "minimum": 0, "maximum": 60, "default": 2,
                 "description": "How long it has to be watched in all, default 2",
@@ -322,6 +322,7 @@ fn confirm() -> Value {
             "value": {"type": "string"},
             "tolerance": {"type": "number", "minimum": 0},
             "hold_s": {"type": "number", "minimum": 0, "maximum": 300},
+            "each": {"type": "boolean", "default": false, "description": "All topics of the filter, not the first; default false"},
             "timeout": timeout,
         },
         "required": ["topic"],
@@ -493,7 +494,7 @@ fn flag(meaning: &str, default: bool) -> Value {
 }
 
 fn include_retained() -> Value {
-    flag("Whether values that the broker keeps count", true)
+    flag("Whether retained values count", true)
 }
 
 /// The same in short, for each tool: not every client shows the instructions.

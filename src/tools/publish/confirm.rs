@@ -6,9 +6,10 @@ use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::confirm_each::{ConfirmingEach, SeenEach};
 use super::{NOT_YET, WORDING};
 use crate::local::time;
-use crate::observe::condition::Condition;
+use crate::observe::condition::{Condition, Op};
 use crate::observe::watcher::{ConditionWatch, Live};
 use crate::tools::access::Access;
 use crate::tools::arguments::Arguments;
@@ -21,10 +22,18 @@ pub(super) struct Confirm {
     filter: SubscribeFilter,
     condition: Condition,
     timeout: Duration,
+    /// Every topic of the filter has to show the effect, not the first only.
+    each: bool,
 }
 
 /// A confirmation that is being waited for.
-pub(super) struct Confirming {
+pub(super) enum Confirming {
+    First(ConfirmingFirst),
+    Each(ConfirmingEach),
+}
+
+/// A confirmation by the first message that shows the effect.
+pub(super) struct ConfirmingFirst {
     waiting: ConditionWait,
     timeout: Duration,
 }
@@ -34,7 +43,14 @@ pub(super) struct Confirming {
 pub(super) struct Confirmation {
     /// True, false, or `nothing_came`.
     confirmed: Value,
-    confirmation: Seen,
+    confirmation: Confirmed,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Confirmed {
+    First(Box<Seen>),
+    Each(Box<SeenEach>),
 }
 
 #[derive(Serialize)]
@@ -61,11 +77,20 @@ impl Confirm {
     pub(super) fn parse(mut arguments: Arguments) -> Result<Confirm, String> {
         let in_place = |why: String| format!("`confirm`: {why}");
         let mut parsed = || {
-            Ok(Confirm {
+            let each = arguments.flag("each")?;
+            let confirm = Confirm {
                 filter: arguments.filter("topic")?,
                 timeout: arguments.timeout()?,
                 condition: arguments.condition()?,
-            })
+                each,
+            };
+            if each && !confirm.condition.hold().is_zero() {
+                return Err("`hold_s` is not for `each`".into());
+            }
+            if each && confirm.condition.op() == Op::Changed {
+                return Err("`changed` is not for `each`; use another op".into());
+            }
+            Ok(confirm)
         };
         parsed().map_err(in_place)
     }
@@ -76,26 +101,52 @@ impl Confirm {
         access: &Access,
         call: &Deadline,
     ) -> Result<Confirming, String> {
+        if self.each {
+            let (filter, condition) = (self.filter.clone(), self.condition.clone());
+            let begun = ConfirmingEach::begin(access, call, filter, condition, self.timeout);
+            return Ok(Confirming::Each(begun.await?));
+        }
         let deadline = call.part(self.timeout);
         let watch = ConditionWatch::prepared(self.condition.clone(), Live::Required, time::now());
         let filter = self.filter.clone();
         let begun = ConditionWait::begin(access, &deadline, filter, watch, |_| {}).await;
         let waiting = begun.map_err(|denied| format!("`confirm`: {}", denied.tell(&NOT_YET)))?;
-        Ok(Confirming {
+        Ok(Confirming::First(ConfirmingFirst {
             waiting,
             timeout: self.timeout,
-        })
+        }))
     }
 }
 
 impl Confirming {
     /// The message is published now: what came before is no confirmation.
     pub(super) fn begin_anew(&self) {
-        self.waiting.start(self.timeout);
+        match self {
+            Confirming::First(first) => first.waiting.start(first.timeout),
+            Confirming::Each(each) => each.begin_anew(),
+        }
     }
 
     /// Waits for the confirmation.
     pub(super) async fn end(&self, call: &Deadline, sent: Instant) -> Result<Confirmation, String> {
+        match self {
+            Confirming::First(first) => first.end(call, sent).await,
+            Confirming::Each(each) => each.end(call, sent).await,
+        }
+    }
+}
+
+impl Confirmation {
+    pub(super) fn of_each(confirmed: Value, seen: SeenEach) -> Confirmation {
+        Confirmation {
+            confirmed,
+            confirmation: Confirmed::Each(Box::new(seen)),
+        }
+    }
+}
+
+impl ConfirmingFirst {
+    async fn end(&self, call: &Deadline, sent: Instant) -> Result<Confirmation, String> {
         let deadline = call.part(self.timeout);
         let end = self.waiting.end(&deadline).await;
         let end = end.map_err(|denied| denied.tell(&WORDING))?;
@@ -140,7 +191,7 @@ impl Confirming {
         };
         Ok(Confirmation {
             confirmed,
-            confirmation: seen,
+            confirmation: Confirmed::First(Box::new(seen)),
         })
     }
 }
