@@ -14,7 +14,7 @@ pub(super) fn publish() -> Tool {
     let mut publish = tool(
         "mqtt_publish",
         "Publish to MQTT",
-        "Send one message, such as a command to a device. Needs write permission (and `retain` permission with retain). \
+        "Send one message, such as a command. Needs write permission (and `retain` permission with retain). \
          outcome `sent`: written at qos 0; `delivered`: the broker took it, which proves neither that a device got it nor \
          that the broker's own access list let it through. To prove it, name in `confirm` the topic that shows the effect \
          (or the same topic, to see the broker pass it on): confirmed is true, false or nothing_came. `when` makes this \
@@ -26,7 +26,7 @@ pub(super) fn publish() -> Tool {
             "topic": topic_name(),
             "payload": payload(),
             "qos": qos("Delivery to the broker: 0 unacknowledged, 1 at least once, 2 exactly once"),
-            "retain": flag("Have the broker keep it as the topic's last value", false),
+            "retain": flag("Keep it as the topic's last value", false),
             "encoding": encoding(),
             "timeout": timeout("Seconds to wait for the broker", 10),
             "when": when(),
@@ -199,8 +199,8 @@ pub(super) fn stats() -> Tool {
     tool(
         "mqtt_stats",
         "Statistics of MQTT numbers",
-        "Count the numbers that come on a topic filter within a time: n, rate, min, max, mean, standard deviation (sd), \
-         first, last; for all together or for each topic, the largest first. rate counts all messages, numbers or not; \
+        "Count the numbers that come on a filter within a time (sd: standard deviation), for all together or for each \
+         topic, the largest first. rate counts all messages, numbers or not; \
          no_number counts those that are none. upper_bounds: the broker may have sent copies. Retained messages \
          count by value only.",
         READS,
@@ -233,8 +233,10 @@ pub(super) fn stats() -> Tool {
             "max": {"type": "number"},
             "mean": {"type": "number"},
             "sd": {"type": "number"},
+            "topics": {"type": "integer"},
             "rows": rows(),
             "values": rows(),
+            "rows_left_out": {"type": "integer"},
             "lost": {"type": "integer"},
         }, "required": ["topic", "seconds"]}),
     )
