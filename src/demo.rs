@@ -5,10 +5,13 @@
 //! MQTT programs can watch; it ends when it is dropped. It does not print the port or serve agents:
 //! the caller does.
 
+mod line;
+mod outbox;
 mod plant;
 mod room;
 mod server;
 mod settings;
+mod tank;
 
 use std::io;
 use std::net::Ipv4Addr;

@@ -18,7 +18,7 @@
 //! * [`stdio`], [`http`]: the two transports. `http` has five rooms: `net`, `h1`, `guard`, `streamable`, `conn`.
 //! * [`mcp`]: the MCP engine over a catalog. Its rooms: `jsonrpc`, `version`, `schema`, `client`, `catalog`, `server`. It
 //!   imports nothing from the rest of the crate.
-//! * [`tools`]: four tools, two resources and every readable topic. Only `tools::access` has the MQTT client: it judges each
+//! * [`tools`]: seven tools, two resources and every readable topic. Only `tools::access` has the MQTT client: it judges each
 //!   attempt by the policy from its beginning to its end, so that no tool can forget to.
 //! * [`mqtt`]: the MQTT client.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
@@ -143,6 +143,7 @@ pub mod logger;
 pub mod mcp;
 pub mod metrics;
 pub mod mqtt;
+pub mod observe;
 #[cfg(feature = "tls")]
 mod pem;
 pub mod stdio;

@@ -120,6 +120,7 @@ pub async fn serve_on(
         return ending;
     }
     server.engine.end_listening();
+    server.calls.client_left();
     let late = async {
         let stopped = async {
             // Input may end first, and the signal come while calls go on.
@@ -288,6 +289,13 @@ impl StdioServer {
 }
 
 impl RunningCalls {
+    /// Tells the calls that their client has left.
+    fn client_left(&self) {
+        for (_, ender) in self.tasks.borrow().values() {
+            ender.client_left();
+        }
+    }
+
     /// Makes the calls that are left end, each with an error as its answer.
     fn give_up(&self) {
         for (_, ender) in self.tasks.borrow().values() {

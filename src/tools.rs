@@ -1,4 +1,4 @@
-//! The tools and resources that agents use: four tools, two fixed resources and every readable topic as a resource,
+//! The tools and resources that agents use: seven tools, two fixed resources and every readable topic as a resource,
 //! over one broker connection.
 //!
 //! Promises: every filter and topic is checked against the policy before it reaches the broker, and every received
@@ -7,13 +7,19 @@
 
 mod access;
 mod arguments;
+mod condition_wait;
+mod deadline;
 mod describe;
 mod message;
+mod observation;
 mod publish;
 mod query;
 mod query_queue;
 mod resources;
+mod sighting;
+mod stats;
 mod subscribe;
+mod topics;
 mod wait;
 
 use std::future::Future;
@@ -21,11 +27,12 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use async_io::Timer;
-use mcpmqtt_config::Policy;
+use mcpmqtt_config::{Observe, Policy};
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
 use self::access::Access;
+use self::observation::Observation;
 use self::query_queue::QueryQueue;
 use crate::mcp::catalog::{
     Catalog, Instructions, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult,
@@ -43,6 +50,7 @@ pub struct Context {
     /// The limit on topic and payload bytes in one result.
     result_bytes: usize,
     queries: QueryQueue,
+    observation: Observation,
     notifier: Notifier,
     metrics: Metrics,
     /// Runs the tasks that watch topics. Weak, because those tasks hold this context.
@@ -60,6 +68,8 @@ pub struct ToolLimits {
     pub listeners: Places,
     /// The places of topics that are watched for subscribers.
     pub watches: Places,
+    /// What is observed for the overview of topics.
+    pub observe: Observe,
 }
 
 impl Context {
@@ -78,14 +88,18 @@ impl Context {
             publishes_per_second,
             listeners,
             watches,
+            observe,
         } = bounds;
+        let access = Access::new(client, policy, publishes_per_second, listeners);
+        let executor = Rc::downgrade(executor);
         Rc::new(Self {
-            access: Access::new(client, policy, publishes_per_second, listeners),
+            observation: Observation::new(access.clone(), observe, executor.clone()),
+            access,
             result_bytes,
             queries: QueryQueue::default(),
             notifier: Notifier::new(watches),
             metrics: metrics.clone(),
-            executor: Rc::downgrade(executor),
+            executor,
         })
     }
 
@@ -93,6 +107,7 @@ impl Context {
     /// not permit.
     pub async fn replace_policy(&self, policy: Policy) {
         self.access.replace_policy(policy);
+        self.observation.replace_policy();
         self.notifier
             .withdraw(|uri, _| resources::is_withdrawn(&self.access, uri));
         for uri in resources::ABOUT_TOPICS {
@@ -119,6 +134,7 @@ impl Default for ToolLimits {
             publishes_per_second: 0,
             listeners: Places::alone(256),
             watches: Places::alone(256),
+            observe: Observe::default(),
         }
     }
 }
@@ -131,6 +147,9 @@ pub fn described() -> Vec<Tool> {
         describe::subscribe(),
         describe::read(),
         describe::query(),
+        describe::topics(),
+        describe::wait(),
+        describe::stats(),
     ]
 }
 
@@ -143,8 +162,11 @@ pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
             tool(context, describe::subscribe(), subscribe::subscribe),
             tool(context, describe::read(), subscribe::read),
             tool(context, describe::query(), query::call),
+            tool(context, describe::topics(), topics::call),
+            tool(context, describe::wait(), wait::call),
+            tool(context, describe::stats(), stats::call),
         ],
-        resources: resources::all(&context.access, broker),
+        resources: resources::all(context, broker),
         templates: resources::templates(context),
         notifier: context.notifier.clone(),
         ..Catalog::default()

@@ -14,6 +14,9 @@ impl Config {
             (None, None) => {}
             _ => changed.push("remote_server"),
         }
+        if self.observe != new.observe {
+            changed.push("observe");
+        }
         let mut changed: Vec<_> = changed.into_iter().map(str::to_owned).collect();
         for ((limit, old), (_, new)) in self.limits.iter().zip(new.limits.iter()) {
             if old != new {

@@ -9,6 +9,7 @@ use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
 use crate::limits::Limits;
 use crate::mqtt::{Credentials, Mqtt, Password};
+use crate::observe::Observe;
 use crate::policy::Grant;
 use crate::remote::{ApiKey, DEFAULT_HOST, DEFAULT_MODE, DEFAULT_SOCKET, Listen, RemoteServer};
 use crate::settings::Config;
@@ -36,11 +37,37 @@ impl Config {
             None => "remote server: not configured (default)".to_owned(),
         });
         lines.extend(limits(&self.limits));
+        lines.extend(observe(&self.observe));
         lines.iter().fold(String::new(), |mut text, line| {
             let _ = writeln!(text, "{line}");
             text
         })
     }
+}
+
+/// What is observed, where it differs from the default.
+fn observe(observe: &Observe) -> Option<String> {
+    if *observe == Observe::default() {
+        return None;
+    }
+    let always = match observe.always.len() {
+        0 => "nothing".to_owned(),
+        _ => {
+            let shown = observe
+                .always
+                .iter()
+                .map(|it| Shown(it.as_str()).to_string());
+            shown.collect::<Vec<_>>().join(", ")
+        }
+    };
+    Some(format!(
+        "observation: always {always}; other filters until {} s after their last use; at most {} topics, {} bytes, {} \
+         bytes a second",
+        observe.idle.as_secs_f64(),
+        observe.topics,
+        observe.bytes,
+        observe.bytes_per_second
+    ))
 }
 
 /// The limits that differ from their default.

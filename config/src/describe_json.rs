@@ -4,11 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::TopicFilter;
 use serde_json::{Map, Value, json};
 
 use crate::finding::{Finding, Refused};
 use crate::https::ServerTls;
 use crate::mqtt::{Backoff, Credentials, Mqtt, Password};
+use crate::observe::Observe;
 use crate::policy::Grant;
 use crate::remote::{ApiKey, Listen, RemoteServer};
 use crate::settings::Config;
@@ -16,7 +18,7 @@ use crate::tls::{Identity, Tls, Trust};
 
 impl Config {
     /// The configuration with the warnings that [`parse`](Self::parse) returned beside it: an object with `broker`,
-    /// `topics`, `logging`, `remote_server`, `limits` and `findings`. Times are in seconds.
+    /// `topics`, `logging`, `remote_server`, `limits`, `observe` and `findings`. Times are in seconds.
     pub fn describe_json(&self, warnings: &[Finding]) -> Value {
         let limits = self.limits.iter().map(|(limit, value)| {
             let numbers = json!({"value": value, "default": limit.default, "unit": limit.unit});
@@ -31,9 +33,21 @@ impl Config {
             },
             "remote_server": self.remote_server.as_ref().map(remote),
             "limits": limits.collect::<Map<_, _>>(),
+            "observe": observe(&self.observe),
             "findings": findings(&[], warnings),
         })
     }
+}
+
+fn observe(observe: &Observe) -> Value {
+    let always = observe.always.iter().map(TopicFilter::as_str);
+    json!({
+        "idle": observe.idle.as_secs_f64(),
+        "always": always.collect::<Vec<_>>(),
+        "topics": observe.topics,
+        "bytes": observe.bytes,
+        "bytes_per_second": observe.bytes_per_second,
+    })
 }
 
 impl Refused {

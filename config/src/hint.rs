@@ -211,10 +211,17 @@ const ALIASES: [(&str, &[&str]); 79] = [
 ];
 
 /// The keys of the sections, for a key in the wrong section.
-const PLACES: [(&str, &[&str]); 6] = [
+const PLACES: [(&str, &[&str]); 7] = [
     (
         "",
-        &["mqtt", "topics", "logging", "remote_server", "limits"],
+        &[
+            "mqtt",
+            "topics",
+            "logging",
+            "remote_server",
+            "limits",
+            "observe",
+        ],
     ),
     (
         "mqtt",
@@ -261,6 +268,10 @@ const PLACES: [(&str, &[&str]); 6] = [
     (
         "remote_server.tls",
         &["cert_file", "key_file", "client_ca_file"],
+    ),
+    (
+        "observe",
+        &["idle", "always", "topics", "bytes", "bytes_per_second"],
     ),
 ];
 

@@ -7,6 +7,7 @@ use crate::finding::{Finding, Refused, Report};
 use crate::limits::Limits;
 use crate::logging::Logging;
 use crate::mqtt::Mqtt;
+use crate::observe::Observe;
 use crate::policy::Policy;
 use crate::remote::RemoteServer;
 use crate::section::{Section, found};
@@ -25,6 +26,8 @@ pub struct Config {
     pub remote_server: Option<RemoteServer>,
     /// The limits on memory and work.
     pub limits: Limits,
+    /// What may be observed for agents.
+    pub observe: Observe,
 }
 
 impl Config {
@@ -83,6 +86,7 @@ impl Config {
                 .value("remote_server")
                 .map(|_| RemoteServer::read(root.section("remote_server"))),
             limits: Limits::read(root.section("limits")),
+            observe: Observe::read(root.section("observe")),
         };
         root.finish();
         lint::values(value, report);

@@ -27,6 +27,9 @@ fn without_a_setting_the_defaults_are_described() {
             "topics": [],
             "logging": {"level": "INFO", "logfile": null},
             "remote_server": null,
+            "observe": {
+                "idle": 60.0, "always": [], "topics": 10_000, "bytes": 4_194_304, "bytes_per_second": 1_048_576,
+            },
             "findings": [{
                 "path": "topics", "severity": "warning",
                 "text": "no topic is permitted; every publish and every subscription will be refused",
@@ -56,6 +59,7 @@ fn every_setting_is_described_and_no_secret() {
             "allowed_origins": ["https://app.example"], "metrics": {"port": 9464},
             "tls": {"cert_file": "/s.pem", "key_file": "/t.pem", "client_ca_file": "/u.pem"},
         },
+        "observe": {"idle": 1.5, "always": ["a/+"], "topics": 10, "bytes": 5000, "bytes_per_second": 2000},
     });
     let described = described(&file);
     assert_eq!(
@@ -82,6 +86,9 @@ fn every_setting_is_described_and_no_secret() {
                 "allowed_hosts": ["gw:8443"], "allowed_origins": ["https://app.example"],
                 "tls": {"identity": {"cert_file": "/s.pem", "key_file": "/t.pem"}, "client_ca_file": "/u.pem"},
                 "metrics": {"host": "127.0.0.1", "port": 9464},
+            },
+            "observe": {
+                "idle": 1.5, "always": ["a/+"], "topics": 10, "bytes": 5000, "bytes_per_second": 2000,
             },
             "findings": [{
                 "path": "remote_server.api_key", "severity": "warning",

@@ -31,6 +31,8 @@ mod trial;
 
 use std::time::Instant;
 
+use mqttrs::QoS;
+
 pub use self::event::{
     Event, LastSent, ListenError, Outcome, Output, ProtocolError, PublishError, Reason, Refusal,
     Stranger, Ticket,
@@ -40,11 +42,12 @@ pub use self::options::{BackoffOptions, Options};
 pub use self::traffic::{Count, Traffic};
 
 use self::blame::Malformed;
-use self::core::{Core, State};
+use self::core::{Core, Observing, State};
 use self::stranger::Greeting;
 use crate::frame::{Frame, FrameBuffer, Receiver};
 use crate::limits::OUTBOX_FULL;
 use crate::message::Message;
+use crate::topic::SubscribeFilter;
 
 /// A client of one broker. See the [module documentation](self) for how to drive it.
 pub struct Client {
@@ -134,6 +137,38 @@ impl Client {
     /// # Errors
     /// When the listener is refused at once.
     pub fn listen(&mut self, now: Instant, listen: Listen) -> Result<Ticket, ListenError> {
+        self.register(now, listen, None)
+    }
+
+    /// Registers a listener that observes: every message of the filter comes as [`Event::Observed`], at QoS 0, and
+    /// retained messages as often as the broker sends them. [`Event::Listening`] or [`Event::ListenRefused`] follows as
+    /// for [`listen`](Self::listen).
+    ///
+    /// `is_needed` says whether a call depends on the filter. If none does, and the broker ends a connection after the
+    /// filter alone was requested, the filter is given up at once: no connection is risked twice for an overview.
+    ///
+    /// # Errors
+    /// When the listener is refused at once.
+    pub fn observe(
+        &mut self,
+        now: Instant,
+        filter: SubscribeFilter,
+        is_needed: bool,
+    ) -> Result<Ticket, ListenError> {
+        let listen = Listen {
+            filter,
+            qos: QoS::AtMostOnce,
+            retained: true,
+        };
+        self.register(now, listen, Some(Observing { is_needed }))
+    }
+
+    fn register(
+        &mut self,
+        now: Instant,
+        listen: Listen,
+        observing: Option<Observing>,
+    ) -> Result<Ticket, ListenError> {
         if let Some(reason) = self.core.blame.condemns(now, &listen.filter) {
             return Err(ListenError::GivenUp(reason));
         }
@@ -142,7 +177,7 @@ impl Client {
         if self.core.listeners.len() >= limit {
             return Err(ListenError::TooMany(limit));
         }
-        Ok(self.core.listen(listen))
+        Ok(self.core.listen(listen, observing))
     }
 
     /// Removes a listener; the last listener of a filter ends its subscription.
@@ -150,6 +185,17 @@ impl Client {
         if let Some(filter) = self.core.listeners.remove(ticket) {
             self.core.subscriptions.leave(&filter);
         }
+    }
+
+    /// Sends PINGREQ now. [`Event::Pong`] follows when the broker answers; nothing follows when the connection ends
+    /// before.
+    ///
+    /// # Errors
+    /// The reason why there is no connection.
+    pub fn ping(&mut self, _now: Instant) -> Result<Ticket, Reason> {
+        let ticket = self.core.ticket();
+        self.core.ping(ticket)?;
+        Ok(ticket)
     }
 
     /// Sends the will, if there is one, and DISCONNECT after the bytes already encoded, then closes. Unsent publishes

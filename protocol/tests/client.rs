@@ -13,6 +13,7 @@ mod client {
     mod hostile;
     mod keepalive;
     mod large;
+    mod observe;
     mod presence;
     mod publish;
     mod receive;

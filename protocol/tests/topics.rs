@@ -8,6 +8,7 @@ use mcpmqtt_protocol::topic::{
     FilterTree, MAX_LEVELS, Shown, SubscribeFilter, TopicFault, TopicFilter, TopicName,
 };
 use serde_json::Value;
+use std::collections::HashMap;
 
 fn vectors(section: &str) -> Vec<Value> {
     let all: Value = serde_json::from_str(include_str!("data/topic_vectors.json")).unwrap();
@@ -239,6 +240,43 @@ fn containment_and_overlap_of_all_pairs_agree_with_brute_force() {
             assert_eq!(wide.overlaps(other), common, "{wide} overlaps {other}");
         }
     }
+}
+
+#[test]
+fn the_intersection_of_all_pairs_agrees_with_brute_force() {
+    let Universe {
+        filters,
+        topics,
+        matched,
+    } = Universe::new();
+    let mut bits_of: HashMap<String, Vec<u64>> = filters
+        .iter()
+        .zip(&matched)
+        .map(|(filter, bits)| (filter.to_string(), bits.clone()))
+        .collect();
+    let mut of_neither = 0;
+    for (one, one_bits) in filters.iter().zip(&matched) {
+        for (other, other_bits) in filters.iter().zip(&matched) {
+            let expected: Vec<u64> = one_bits
+                .iter()
+                .zip(other_bits)
+                .map(|(a, b)| a & b)
+                .collect();
+            let Some(common) = one.intersection(other) else {
+                assert!(expected.iter().all(|word| *word == 0), "{one} and {other}");
+                continue;
+            };
+            let found = bits_of
+                .entry(common.to_string())
+                .or_insert_with(|| bits(&topics, |topic| reference_match(common.as_str(), topic)));
+            assert_eq!(*found, expected, "{one} and {other}: {common}");
+            of_neither += usize::from(common != *one && common != *other);
+        }
+    }
+    assert!(
+        of_neither > 1_000,
+        "{of_neither} intersections are neither filter"
+    );
 }
 
 #[test]

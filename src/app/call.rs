@@ -61,7 +61,7 @@ pub(super) fn request(name: &str, words: &[String]) -> Result<CallRequest, CallE
         let schema = Schema::compile(&tool.input_schema)
             .map_err(|fault| CallError::Failed(format!("the schema of `{name}`: {fault:?}")))?;
         schema
-            .check(arguments.clone(), name, &tool.renamed)
+            .check(arguments.clone(), name, &tool.renamed, &tool.scalars)
             .map_err(CallError::Usage)?;
     }
     let message = json!({

@@ -138,6 +138,7 @@ impl App {
             publishes_per_second: config.limits.publishes_per_second,
             listeners: places(config.limits.listeners),
             watches: places(config.limits.watches),
+            observe: config.observe.clone(),
         };
         let context = Context::new(broker.clone(), policy, bounds, &metrics, executor);
         let engine = Engine::new(tools::catalog(&context, info), tools::server_info(&context))

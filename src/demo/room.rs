@@ -1,6 +1,8 @@
-//! One room of the plant: its climate and its light.
+//! One room of the plant: its climate and its light. Either may have a fault that no command mends.
 
 use fastrand::Rng;
+
+use super::outbox::Outbox;
 
 /// Temperature and humidity that move a little with each step, and a light that warms the room.
 #[derive(Debug)]
@@ -9,6 +11,15 @@ pub(super) struct Room {
     pub(super) light: Light,
     temperature: Drift,
     humidity: Drift,
+    fault: Option<Fault>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// The sensor has died: the broker keeps what it measured last, and nothing comes any more.
+    DeadSensor,
+    /// The light takes its commands and stays as it is.
+    StuckLight,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +39,18 @@ struct Drift {
 
 impl Room {
     /// A room with its light off, at `temperature` °C and `humidity` %RH.
-    pub(super) fn new(name: &'static str, temperature: f64, humidity: f64) -> Self {
+    pub(super) fn new(
+        name: &'static str,
+        temperature: f64,
+        humidity: f64,
+        fault: Option<Fault>,
+    ) -> Self {
         Self {
             name,
             light: Light::Off,
             temperature: Drift::new(temperature, 0.05),
             humidity: Drift::new(humidity, 0.15),
+            fault,
         }
     }
 
@@ -48,14 +65,62 @@ impl Room {
         self.humidity.step(-3.0 * warmth, random);
     }
 
-    /// In °C, to a tenth.
-    pub(super) fn temperature(&self) -> f64 {
-        self.temperature.shown()
+    /// The light does as it is told, or not. Its state is to be reported either way.
+    pub(super) fn switch(&mut self, light: Light) {
+        if self.fault != Some(Fault::StuckLight) {
+            self.light = light;
+        }
     }
 
-    /// In %RH, to a tenth.
-    pub(super) fn humidity(&self) -> f64 {
-        self.humidity.shown()
+    /// In °C, to a tenth. `None` when the sensor does not answer.
+    pub(super) fn temperature(&self) -> Option<f64> {
+        self.sensor_lives().then(|| self.temperature.shown())
+    }
+
+    /// In %RH, to a tenth. `None` when the sensor does not answer.
+    pub(super) fn humidity(&self) -> Option<f64> {
+        self.sensor_lives().then(|| self.humidity.shown())
+    }
+
+    /// What is published only when it changes, and the last values of a dead sensor: to be called once, before any
+    /// client is there.
+    pub(super) fn report_at_start(&self, out: &mut Outbox) {
+        self.report_light(out);
+        if !self.sensor_lives() {
+            self.report_climate(out);
+        }
+    }
+
+    /// What comes every second.
+    pub(super) fn report(&self, out: &mut Outbox) {
+        if self.sensor_lives() {
+            self.report_climate(out);
+        }
+    }
+
+    pub(super) fn report_light(&self, out: &mut Outbox) {
+        let state = self.light.name();
+        out.state(
+            format_args!("status/lights/{}", self.name),
+            format_args!("{state}"),
+        );
+    }
+
+    fn report_climate(&self, out: &mut Outbox) {
+        let name = self.name;
+        for (quantity, value) in [
+            ("temperature", self.temperature.value),
+            ("humidity", self.humidity.value),
+        ] {
+            out.value(
+                format_args!("sensors/{name}/{quantity}"),
+                format_args!("{value:.1}"),
+            );
+        }
+    }
+
+    fn sensor_lives(&self) -> bool {
+        self.fault != Some(Fault::DeadSensor)
     }
 }
 

@@ -11,4 +11,5 @@
 pub(crate) mod notify;
 pub(crate) mod oneshot;
 pub(crate) mod queue;
+pub(crate) mod time;
 pub mod watch;

@@ -12,10 +12,12 @@ use std::time::Instant;
 use async_channel::{Receiver, Sender, TrySendError};
 use mcpmqtt_protocol::client::{Listen, Outcome, PublishError, Reason, Traffic};
 use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::SubscribeFilter;
 
 use super::failure::ListenFailure;
 use super::inbox::{Inbox, InboxLimits, InboxSender};
 use super::state::{ConnectionState, StateReceiver};
+use super::tap::{Observing, Tap};
 use crate::local::oneshot;
 
 /// A handle to the connection. Cheap to clone; clones share the connection.
@@ -56,6 +58,17 @@ pub(super) enum ClientRequest {
         listen: Listen,
         inbox: Rc<InboxSender>,
         reply: oneshot::Sender<Result<(), ListenFailure>>,
+    },
+    Observe {
+        id: CallId,
+        filter: SubscribeFilter,
+        is_needed: bool,
+        tap: Tap,
+        reply: oneshot::Sender<Result<(), ListenFailure>>,
+    },
+    Ping {
+        /// Dropped when the connection ends before the broker answers.
+        reply: oneshot::Sender<()>,
     },
 }
 
@@ -163,6 +176,43 @@ impl Client {
         let inbox = Inbox::new(inbox, guard);
         answer.recv().await.unwrap_or(Err(ListenFailure::Ended))?;
         Ok(inbox)
+    }
+
+    /// Observes a filter: `tap` is called with every message as it arrives, and nothing waits anywhere. When this returns,
+    /// the broker has granted the filter. See [`protocol::client::Client::observe`] for `is_needed`, and for how this
+    /// differs from [`listen`](Self::listen).
+    ///
+    /// [`protocol::client::Client::observe`]: mcpmqtt_protocol::client::Client::observe
+    ///
+    /// # Errors
+    /// When the request was not accepted or the broker refused the filter.
+    pub async fn observe(
+        &self,
+        filter: SubscribeFilter,
+        is_needed: bool,
+        tap: Tap,
+    ) -> Result<Observing, ListenFailure> {
+        let guard = self.guard();
+        let (reply, answer) = oneshot::channel();
+        let request = ClientRequest::Observe {
+            id: guard.id,
+            filter,
+            is_needed,
+            tap,
+            reply,
+        };
+        if self.requests.send(request).await.is_err() {
+            return Err(ListenFailure::Ended);
+        }
+        answer.recv().await.unwrap_or(Err(ListenFailure::Ended))?;
+        Ok(Observing { _guard: guard })
+    }
+
+    /// Sends PINGREQ and waits for the answer. Has no time limit. False when the connection ends before.
+    pub async fn ping(&self) -> bool {
+        let (reply, answer) = oneshot::channel();
+        let request = ClientRequest::Ping { reply };
+        self.requests.send(request).await.is_ok() && answer.recv().await.is_some()
     }
 
     /// Whether the broker has accepted the connection and it is still up.

@@ -270,7 +270,7 @@ impl Driver {
                         self.leaving = Some(socket.close());
                     }
                 }
-                Output::Event(event) => self.handle_event(event),
+                Output::Event(event) => self.handle_event(now, event),
                 Output::Wait(until) => {
                     self.wait = until;
                     let traffic = self.client.traffic();
@@ -281,13 +281,22 @@ impl Driver {
         }
     }
 
-    fn handle_event(&mut self, event: Event) {
+    fn handle_event(&mut self, now: Instant, event: Event) {
         self.told += 1;
         match event {
             Event::Message { ticket, message } => {
                 self.coalescer.arrived();
                 self.calls.message(ticket, message, &self.shared);
             }
+            Event::Observed {
+                ticket,
+                message,
+                may_be_copy,
+            } => {
+                self.coalescer.arrived();
+                self.calls.observed(now, ticket, &message, may_be_copy);
+            }
+            Event::Pong { ticket } => self.calls.answered(ticket),
             Event::TooLarge {
                 ticket,
                 topic,
@@ -300,14 +309,14 @@ impl Driver {
                     retain,
                     limit: self.packet_bytes,
                 };
-                self.calls.too_large(ticket, large, &self.shared);
+                self.calls.too_large(now, ticket, large, &self.shared);
             }
             Event::Published { ticket, outcome } => {
                 self.coalescer.arrived();
                 self.calls.published(ticket, outcome);
             }
             Event::Listening { ticket, .. } => self.calls.listening_now(ticket),
-            Event::ListenRefused { ticket, reason } => self.calls.refused(ticket, reason),
+            Event::ListenRefused { ticket, reason } => self.calls.refused(now, ticket, reason),
             Event::Connected { session_present } => {
                 if let SocketState::Open(socket) = &self.socket {
                     let protocol = socket.protocol();
@@ -320,7 +329,7 @@ impl Driver {
             Event::Disconnected { reason, retry_in } => {
                 let was_up = self.shared.state.is_connected();
                 if was_up {
-                    self.calls.interrupted();
+                    self.calls.interrupted(now);
                 }
                 if retry_in.is_some() {
                     self.shared.count(|counts| match was_up {
@@ -329,7 +338,7 @@ impl Driver {
                     });
                 }
                 if retry_in.is_none() {
-                    self.calls.ended(&reason);
+                    self.calls.ended(now, &reason);
                 }
                 self.log.down(&self.target, &reason, retry_in);
                 self.shared

@@ -10,7 +10,10 @@ mod client;
 mod driver;
 mod failure;
 mod inbox;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod state;
+mod tap;
 mod too_large;
 mod transport;
 
@@ -19,6 +22,7 @@ pub use self::driver::connect;
 pub use self::failure::ListenFailure;
 pub use self::inbox::{Arrival, Inbox, InboxLimits};
 pub use self::state::{StateReceiver, Status};
+pub use self::tap::{Observing, Tap, Tapped};
 pub use self::too_large::TooLarge;
 pub(crate) use self::transport::resolve;
 pub use self::transport::{Target, Tls};

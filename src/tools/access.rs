@@ -5,6 +5,7 @@
 //! Does not: expose the MQTT client. Further rules for every caller (limits, an audit record, a stop) belong here.
 
 mod denied;
+mod follow;
 mod live_policy;
 mod rate;
 mod reader;
@@ -15,16 +16,19 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use mcpmqtt_config::{Attempt, Policy, Refusal};
-use mcpmqtt_protocol::client::{Listen, Reason};
+use mcpmqtt_protocol::client::{Listen, ListenError, Reason};
 use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::SubscribeFilter;
 
 pub(super) use self::denied::{Denied, Published, Wording};
+pub(super) use self::follow::Follow;
 use self::live_policy::LivePolicy;
 use self::rate::Rates;
 pub(super) use self::reader::Reader;
 use self::recent_topics::RecentTopics;
+use crate::local::time;
 use crate::mcp::{Caller, Places};
-use crate::mqtt::{self, ListenFailure};
+use crate::mqtt::{self, ListenFailure, Observing, Tap, Tapped};
 
 /// Access to the broker under the policy. Cheap to clone; clones share their state.
 #[derive(Clone, Debug)]
@@ -34,6 +38,13 @@ pub(super) struct Access {
     rates: Rates,
     listeners: Places,
     recent_topics: RecentTopics,
+}
+
+/// Why a filter is not observed.
+pub(super) struct NotObserved {
+    pub(super) why: String,
+    /// The connection ends with the filter: another attempt would end another connection.
+    pub(super) is_final: bool,
 }
 
 /// A message that passed the checks of [`Access::admit`].
@@ -70,7 +81,7 @@ impl Access {
         message: &'a Message,
     ) -> Result<Admitted<'a>, Denied> {
         may_publish(&self.policy.current(), message).map_err(Denied::Policy)?;
-        let counted = self.rates.take(caller.id(), Instant::now());
+        let counted = self.rates.take(caller.id(), time::now());
         counted.map_err(Denied::Rate)?;
         Ok(Admitted {
             access: self,
@@ -121,6 +132,79 @@ impl Access {
             .await?;
         let inbox = inbox.map_err(|failure| Denied::Broker(failure.to_string()))?;
         Ok(self.reader(listen, inbox))
+    }
+
+    /// Calls `tap` for a caller with each message of `filter` that the policy permits, as it arrives; when this returns,
+    /// the broker has granted the subscription.
+    ///
+    /// # Errors
+    /// [`Denied::Policy`], [`Denied::Withdrawn`], [`Denied::Listeners`] or [`Denied::Broker`].
+    pub(super) async fn follow(
+        &self,
+        caller: &Caller,
+        filter: SubscribeFilter,
+        tap: Tap,
+    ) -> Result<Follow, Denied> {
+        let may_subscribe = |policy: &Policy| policy.may_subscribe(&filter);
+        let subscribing = async {
+            let place = self.listeners.enter(caller.id());
+            let place = place.map_err(Denied::Listeners)?;
+            let tap = self.permitted(tap);
+            let observing = self.client.observe(filter.clone(), true, tap).await;
+            let observing = observing.map_err(|failure| Denied::subscribe(&failure))?;
+            Ok((place, observing))
+        };
+        let subscribed = self.policy.while_permitted(may_subscribe, subscribing);
+        let (place, observing) = subscribed.await??;
+        Ok(Follow::new(filter, observing, &self.policy, place))
+    }
+
+    /// Calls `tap` for all callers with each message of `filter`, permitted or not. It takes no place of a caller, and
+    /// risks the connection once at most.
+    ///
+    /// # Errors
+    /// Why the filter is not observed.
+    pub(super) async fn observe(
+        &self,
+        filter: SubscribeFilter,
+        tap: Tap,
+    ) -> Result<Observing, NotObserved> {
+        let may_subscribe = |policy: &Policy| policy.may_subscribe(&filter);
+        let subscribing = self.client.observe(filter.clone(), false, tap);
+        let subscribed = self.policy.while_permitted(may_subscribe, subscribing);
+        let subscribed = subscribed.await.map_err(|denied| NotObserved {
+            why: denied.to_string(),
+            is_final: false,
+        })?;
+        subscribed.map_err(|failure| NotObserved {
+            why: Denied::subscribe(&failure).to_string(),
+            is_final: cuts_connection(&failure),
+        })
+    }
+
+    /// Waits for a connection. False when there will be none.
+    pub(super) async fn connected(&self) -> bool {
+        self.client.changes().connected().await
+    }
+
+    /// Waits until the broker has answered a ping: what it had sent before has arrived. False when the connection ended.
+    pub(super) async fn ping(&self) -> bool {
+        self.client.ping().await
+    }
+
+    /// A broker may send messages that were not subscribed to; the permission applies to the topic of the message.
+    fn permitted(&self, tap: Tap) -> Tap {
+        let policy = self.policy.clone();
+        Rc::new(move |now, tapped| {
+            let topic = match &tapped {
+                Tapped::Message { message, .. } => Some(&message.topic),
+                Tapped::TooLarge(large) => Some(&large.topic),
+                Tapped::Interrupted | Tapped::Ended(_) => None,
+            };
+            if topic.is_none_or(|topic| policy.current().may_receive(topic.as_str())) {
+                tap(now, tapped);
+            }
+        })
     }
 
     /// Runs `work` as long as the policy permits it: work that waits in a queue ends when its permission is withdrawn.
@@ -195,7 +279,21 @@ fn may_publish(policy: &Policy, message: &Message) -> Result<(), Refusal> {
     policy.judge(&attempt).map(drop)
 }
 
+fn cuts_connection(failure: &ListenFailure) -> bool {
+    let (ListenFailure::Broker(reason) | ListenFailure::Refused(ListenError::GivenUp(reason))) =
+        failure
+    else {
+        return false;
+    };
+    matches!(
+        reason,
+        Reason::FilterCutsConnection | Reason::FilterEndsConnection(_) | Reason::BringsMalformed(_)
+    )
+}
+
 fn is_offline(failure: &ListenFailure) -> bool {
-    use mcpmqtt_protocol::client::ListenError::NotConnected;
-    matches!(failure, ListenFailure::Refused(NotConnected(_)))
+    matches!(
+        failure,
+        ListenFailure::Refused(ListenError::NotConnected(_))
+    )
 }

@@ -19,6 +19,9 @@ pub(super) struct ReceivedMessage {
     retain: bool,
     /// The time of arrival at this program, RFC 3339 in UTC.
     timestamp: String,
+    /// `unknown` for a retained message, which its publisher sent at an unknown time before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    age: Option<&'static str>,
     /// The size of the whole payload in bytes, set only when the payload is cut.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload_bytes: Option<usize>,
@@ -94,12 +97,19 @@ impl ReceivedMessage {
             qos: message.qos as u8,
             retain: message.retain,
             timestamp: clock::rfc3339(SystemTime::now()),
+            age: message.retain.then_some("unknown"),
             payload_bytes,
         }
     }
 }
 
 impl ReceivedMessage {
+    /// The message as the beginning of one whose whole payload has this size.
+    pub(super) fn of(mut self, whole: Option<usize>) -> ReceivedMessage {
+        self.payload_bytes = whole.or(self.payload_bytes);
+        self
+    }
+
     /// The bytes that the message takes in a response at most. A response contains the message twice: as JSON, and as
     /// the text of that JSON.
     fn written_len(&self) -> usize {
@@ -207,6 +217,16 @@ fn escaped_byte_len(byte: u8) -> usize {
         0..=31 => 6,
         _ => 1,
     }
+}
+
+/// The first `most` bytes, cut between characters.
+pub(super) fn beginning_of(payload: &[u8], most: usize) -> &[u8] {
+    let (encoding, _) = measure(payload);
+    let mut end = most.min(payload.len());
+    while encoding == Encoding::Utf8 && payload.get(end).is_some_and(|byte| byte & 0xC0 == 0x80) {
+        end -= 1;
+    }
+    payload.get(..end).unwrap_or_default()
 }
 
 /// The longest beginning that costs at most `room`, cut between characters.

@@ -1,5 +1,6 @@
 //! `mqtt_query`: publishes a request and waits for the first later message on the response topic.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,16 +10,19 @@ use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
+use serde_json::Value;
 use smol::future;
 
 use super::Context;
 use super::access::{Admitted, Denied, Published, Reader, Wording};
 use super::arguments::Arguments;
+use super::deadline::{Deadline, Waited};
 use super::message::{Fit, ReceivedMessage, ResultBudget};
+use super::query_queue::QueryTurn;
 use super::subscribe::{missed, shown};
-use super::wait::{Wait, Waited};
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mcp::{AnswerRoom, Caller};
+use crate::observe::condition::{Condition, RawCondition, Verdict};
 
 #[derive(Serialize)]
 struct QueryResult {
@@ -32,7 +36,10 @@ struct QueryResult {
 struct Query {
     request: Message,
     response: SubscribeFilter,
-    wait: Wait,
+    /// What the reply says, where several callers' replies come on one topic: the caller's own is the one that meets
+    /// this.
+    own: Option<Condition>,
+    wait: Deadline,
     caller: Caller,
     room: AnswerRoom,
 }
@@ -46,10 +53,12 @@ enum RequestFate {
 
 pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
+    let own = own_reply(&mut arguments)?;
     let query = Query {
+        own,
         caller: call.client.caller().clone(),
         room: call.room,
-        wait: Wait::new(arguments.timeout()?, call.progress, &call.client),
+        wait: Deadline::new(arguments.timeout()?, call.progress, &call.client),
         response: arguments.filter("response_topic")?,
         request: Message {
             topic: arguments.topic("request_topic")?,
@@ -74,15 +83,11 @@ impl Query {
         let no_query = |denied: Denied| denied.tell(&NO_QUERY);
         let admitted = context.access.admit(&self.caller, &self.request);
         let admitted = admitted.map_err(no_query)?;
-        let turn = context.queries.line_up(self.response.filter().clone());
-        if self.wait.until_deadline(turn.come()).await.is_none() {
-            return Err(format!(
-                "other queries whose response topic overlaps {} took all of the {} s; \
-                 nothing was sent. Use a response topic of your own, or a longer timeout.",
-                shown(&self.response),
-                self.wait.seconds()
-            ));
-        }
+        // Replies that carry an id can be told apart.
+        let _turn = match self.own {
+            Some(_) => None,
+            None => Some(self.turn(context).await?),
+        };
         let listen = Listen {
             filter: self.response.clone(),
             qos: self.request.qos,
@@ -96,6 +101,38 @@ impl Query {
         self.ask(context, &admitted, &mut reader).await
     }
 
+    /// Waits for the turn among the queries whose response topics overlap.
+    async fn turn(&self, context: &Context) -> Result<QueryTurn, String> {
+        let turn = context.queries.line_up(self.response.filter().clone());
+        if self.wait.until_deadline(turn.come()).await.is_some() {
+            return Ok(turn);
+        }
+        Err(format!(
+            "other queries whose response topic overlaps {} took all of the {} s; nothing was sent. Use a response topic \
+             of your own, `field` and `value` to tell replies apart, or a longer timeout.",
+            shown(&self.response),
+            self.wait.seconds()
+        ))
+    }
+
+    /// Waits for the caller's own reply, and counts the others.
+    async fn own_reply(&self, reader: &mut Reader, others: &Cell<u64>) -> Result<Waited, Denied> {
+        loop {
+            let next = self
+                .wait
+                .next(reader, || "request sent, no reply yet".into());
+            let next = next.await?;
+            match (&self.own, &next) {
+                (Some(own), Waited::Message(message))
+                    if own.judge(&message.payload, None).verdict != Verdict::Met =>
+                {
+                    others.set(others.get() + 1);
+                }
+                _ => return Ok(next),
+            }
+        }
+    }
+
     async fn ask(
         &self,
         context: &Context,
@@ -104,7 +141,7 @@ impl Query {
     ) -> Result<ToolResult, String> {
         let start = Instant::now();
         let mut request = RequestFate::UnderWay;
-        let publish = admitted.publish(self.wait.deadline());
+        let publish = admitted.publish(self.wait.until());
         let sending = async {
             match publish.await {
                 Ok(published) => request = RequestFate::Published(published),
@@ -114,9 +151,8 @@ impl Query {
             }
             future::pending().await
         };
-        let replying = self
-            .wait
-            .next(reader, || "request sent, no reply yet".into());
+        let others = Cell::new(0);
+        let replying = self.own_reply(reader, &others);
         let ended = future::or(sending, replying).await;
         match ended.map_err(|denied| denied.tell(&NO_REQUEST))? {
             Waited::Message(message) => {
@@ -126,20 +162,44 @@ impl Query {
             }
             Waited::TooLarge(large) => Err(format!("no reply: {large}; {}", request.tell())),
             Waited::Ended(why) => Err(format!("no reply: {why}; {}", request.tell())),
-            Waited::Timeout => Err(self.no_reply(&request, reader)),
+            Waited::Timeout => Err(self.no_reply(&request, reader, others.get())),
         }
     }
 
-    fn no_reply(&self, request: &RequestFate, reader: &Reader) -> String {
+    fn no_reply(&self, request: &RequestFate, reader: &Reader, others: u64) -> String {
         let mut text = format!(
             "no reply on {} within {} s; {}",
             shown(&self.response),
             self.wait.seconds(),
             request.tell()
         );
+        if others > 0 {
+            text.push_str(&format!(
+                "; messages that came without the value asked for: {others}"
+            ));
+        }
         text.push_str(&missed(reader.inbox()));
         text
     }
+}
+
+/// The condition that tells the caller's own reply, by `field` and `value`.
+fn own_reply(arguments: &mut Arguments) -> Result<Option<Condition>, String> {
+    let (field, value) = (
+        arguments.optional_text("field")?,
+        arguments.optional_text("value")?,
+    );
+    if field.is_none() && value.is_none() {
+        return Ok(None);
+    }
+    let value =
+        value.ok_or("`field` names the field of the reply that holds `value`, which is missing")?;
+    Condition::parse(RawCondition {
+        field,
+        value: Some(Value::String(value)),
+        ..RawCondition::default()
+    })
+    .map(Some)
 }
 
 impl RequestFate {

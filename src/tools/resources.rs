@@ -5,6 +5,7 @@ mod topic;
 mod uri;
 mod watcher;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use mcpmqtt_config::{Grant, Policy};
@@ -25,22 +26,22 @@ pub struct BrokerInfo {
     pub requires_auth: bool,
 }
 
-pub(super) fn all(access: &Access, broker: BrokerInfo) -> Vec<Resource> {
-    let (allowed, examples) = (access.clone(), access.clone());
+pub(super) fn all(context: &Rc<Context>, broker: BrokerInfo) -> Vec<Resource> {
+    let (allowed, examples) = (Rc::clone(context), Rc::clone(context));
     vec![
         resource(
             ALLOWED,
             "allowed_topics",
             "Allowed topics",
             "The topic patterns that may be used, with their permissions and descriptions.",
-            move || allowed_topics(&allowed.policy(), &broker),
+            move || allowed_topics(&allowed.access.policy(), &broker),
         ),
         resource(
             EXAMPLES,
             "topic_examples",
             "Topic examples",
-            "For each allowed pattern, topics that match it and how to use them.",
-            move || topic_examples(&examples.policy()),
+            "For each allowed pattern, topics that were seen, or else one that would match, and how to use them.",
+            move || topic_examples(&examples),
         ),
     ]
 }
@@ -91,12 +92,14 @@ fn allowed_topics(policy: &Policy, broker: &BrokerInfo) -> Value {
     })
 }
 
-fn topic_examples(policy: &Policy) -> Value {
+fn topic_examples(context: &Context) -> Value {
+    let policy = context.access.policy();
+    let seen = seen_topics(context, &policy);
     let examples: Vec<Value> = policy
         .grants()
         .map(|grant| {
             let mut example = described(grant);
-            example["examples"] = examples_of(grant).into();
+            example["examples"] = examples_of(grant, &seen).into();
             example
         })
         .collect();
@@ -121,9 +124,19 @@ fn described(grant: &Grant) -> Value {
     })
 }
 
-/// Examples of a grant: the topic itself for an exact pattern; for a pattern with wildcards a matching topic and, where
+/// The topics that messages came on and that may be read, in order.
+fn seen_topics(context: &Context, policy: &Policy) -> BTreeSet<String> {
+    let table = context.observation.table();
+    let observed = table.rows().map(|row| row.topic().to_owned());
+    let mut seen: BTreeSet<_> = observed.collect();
+    seen.extend(context.access.recent_topics(""));
+    seen.retain(|topic| policy.may_receive(topic));
+    seen
+}
+
+/// Examples of a grant: topics of it that were seen; otherwise the topic itself for an exact pattern, or an invented one; and, where
 /// the pattern may be read, the pattern itself as a filter.
-fn examples_of(grant: &Grant) -> Vec<Value> {
+fn examples_of(grant: &Grant, seen: &BTreeSet<String>) -> Vec<Value> {
     let pattern = grant.pattern.as_str();
     let topic = example_topic(pattern);
     let (read, write) = (grant.permissions.read, grant.permissions.write);
@@ -135,8 +148,15 @@ fn examples_of(grant: &Grant) -> Vec<Value> {
     if topic == pattern {
         return vec![json!({"topic": topic, "usage": format!("exactly this topic: {tools}")})];
     }
-    let mut examples =
-        vec![json!({"topic": topic, "usage": format!("one topic of the pattern: {tools}")})];
+    let of_grant = seen.iter().filter(|topic| grant.pattern.matches(topic));
+    let mut examples: Vec<_> = of_grant
+        .take(SEEN_EXAMPLES)
+        .map(|topic| json!({"topic": topic, "usage": format!("a topic that was seen: {tools}")}))
+        .collect();
+    if examples.is_empty() {
+        let usage = format!("would be one topic of the pattern: {tools}");
+        examples.push(json!({"topic": topic, "usage": usage}));
+    }
     if read {
         let usage = "all topics of the pattern at once: watch them with mqtt_subscribe";
         examples.push(json!({"topic": pattern, "usage": usage}));
@@ -157,6 +177,9 @@ const ALLOWED: &str = "mcpmqtt://topics/allowed";
 const EXAMPLES: &str = "mcpmqtt://topics/examples";
 /// The resources whose contents depend on the policy.
 pub(super) const ABOUT_TOPICS: [&str; 2] = [ALLOWED, EXAMPLES];
+/// The most topics that were seen, as examples of a pattern.
+const SEEN_EXAMPLES: usize = 3;
+
 const JSON: &str = "application/json";
 
 #[cfg(test)]

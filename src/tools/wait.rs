@@ -1,127 +1,191 @@
-//! Waits with a deadline, and reports progress to the client meanwhile.
+//! `mqtt_wait`: waits until a condition holds on the messages of a filter. It changes nothing.
 
-use std::future::Future;
+mod also;
+
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_io::Timer;
-use mcpmqtt_protocol::client::Listen;
-use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::SubscribeFilter;
+use serde::Serialize;
 use smol::future;
 
-use super::access::{Access, Denied, Reader};
-use crate::mcp::{Caller, Peer, Progress};
-use crate::mqtt::{Arrival, TooLarge};
+use self::also::{AlsoFilter, AlsoRow, AlsoValues};
+use super::Context;
+use super::access::{Access, Denied, Follow, Wording};
+use super::arguments::Arguments;
+use super::condition_wait::{ConditionWait, WaitEnd};
+use super::deadline::Deadline;
+use super::sighting::{Sighting, seconds};
+use crate::local::time;
+use crate::mcp::catalog::{ToolCall, ToolResult};
+use crate::observe::watcher::{ConditionWatch, Live, Met};
 
-/// A call's deadline and its progress reports.
-pub(super) struct Wait {
-    start: Instant,
-    timeout: Duration,
-    progress: Progress,
-    caller: Caller,
+#[derive(Default, Serialize)]
+struct WaitResult {
+    met: bool,
+    /// The condition held when the call began, by a retained value.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    already: bool,
+    /// The topic of the message that met the condition, or of the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<String>,
+    /// The value that met the condition, or the last one.
+    #[serde(flatten)]
+    value: Option<Sighting>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Sighting>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_s: Option<f64>,
+    waited_s: f64,
+    messages: u64,
+    #[serde(flatten)]
+    unjudged: Unjudged,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    also: Vec<AlsoRow>,
+    #[serde(skip_serializing_if = "is_zero")]
+    also_left_out: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ended_by: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
 }
 
-/// The result of waiting for a message.
-pub(super) enum Waited {
-    Message(Message),
-    /// A message arrived and was not kept.
-    TooLarge(TooLarge),
-    Timeout,
-    /// No more messages will come, for this reason.
-    Ended(String),
+/// What was not judged, and why: messages that came and say nothing on the condition.
+#[derive(Default, Serialize)]
+pub(super) struct Unjudged {
+    #[serde(skip_serializing_if = "is_zero")]
+    without_field: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    no_number: u64,
+    #[serde(skip_serializing_if = "is_zero")]
+    lost: u64,
+    /// The connection was lost meanwhile, so messages may be missing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    interrupted: bool,
 }
 
-impl Wait {
-    pub(super) fn new(timeout: Duration, progress: Progress, client: &Peer) -> Self {
-        Self {
-            start: Instant::now(),
-            timeout,
-            progress,
-            caller: client.caller().clone(),
-        }
-    }
-
-    pub(super) fn deadline(&self) -> Instant {
-        self.start + self.timeout
-    }
-
-    pub(super) fn seconds(&self) -> f64 {
-        self.timeout.as_secs_f64()
-    }
-
-    /// Runs `work`; `None` when the deadline passes first.
-    pub(super) async fn until_deadline<T>(&self, work: impl Future<Output = T>) -> Option<T> {
-        let deadline = async {
-            Timer::at(self.deadline()).await;
-            None
-        };
-        future::or(async { Some(work.await) }, deadline).await
-    }
-
-    /// Subscribes before the deadline.
-    pub(super) async fn subscribe(
-        &self,
-        access: &Access,
-        listen: Listen,
-    ) -> Result<Reader, Denied> {
-        let subscribing = access.subscribe(&self.caller, listen);
-        if let Some(subscribed) = self.until_deadline(subscribing).await {
-            if subscribed.is_ok() {
-                self.report("subscribed, waiting");
-            }
-            return subscribed;
-        }
-        let seconds = self.seconds();
-        Err(Denied::Broker(match access.is_connected() {
-            true => {
-                format!("the broker did not acknowledge the subscription within {seconds} s")
-            }
-            false => format!(
-                "no connection to the broker within {seconds} s: {}",
-                access.last_reason()
-            ),
-        }))
-    }
-
-    /// Returns the next message. Reports progress at intervals, so that the client does not time out.
-    ///
-    /// # Errors
-    /// [`Denied::Withdrawn`].
-    pub(super) async fn next(
-        &self,
-        reader: &mut Reader,
-        status: impl Fn() -> String,
-    ) -> Result<Waited, Denied> {
-        let reading = self.with_reports(reader.next(), &status);
-        Ok(match self.until_deadline(reading).await.transpose()? {
-            Some(Arrival::Message(message)) => Waited::Message(message),
-            Some(Arrival::TooLarge(large)) => Waited::TooLarge(large),
-            Some(Arrival::Ended(reason)) => Waited::Ended(reason.to_string()),
-            None => Waited::Timeout,
+pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolResult, String> {
+    let mut arguments = Arguments::new(call.arguments);
+    let deadline = Deadline::new(arguments.timeout()?, call.progress, &call.client);
+    let topic = arguments.filter("topic")?;
+    let condition = arguments.condition()?;
+    let also = also_filters(arguments.texts("also")?, &topic)?;
+    let in_words = |denied: Denied| denied.tell(&NOT_WAITED);
+    let access = &context.access;
+    let values = Rc::new(AlsoValues::default());
+    let _others = follow_also(access, &deadline, &also, &values).await?;
+    let start = time::now();
+    let until = deadline.until();
+    let watch = ConditionWatch::new(condition, Live::NotRequired, start, until);
+    let marking = Rc::clone(&values);
+    let on_met = move |at| marking.mark(at);
+    let begun = ConditionWait::begin(access, &deadline, topic.clone(), watch, on_met).await;
+    let waiting = begun.map_err(in_words)?;
+    let end = waiting.end(&deadline).await.map_err(in_words)?;
+    let mut result = told(&waiting, &end, start);
+    if let (WaitEnd::Met(met), false) = (&end, also.is_empty()) {
+        let complete = values.complete(&also, &topic, &met.topic);
+        future::or(complete, async {
+            time::after(AFTERWARDS).await;
         })
+        .await;
+        (result.also, result.also_left_out) = values.rows(&also, &topic, &met.topic);
     }
+    Ok(ToolResult::structured(&result))
+}
 
-    async fn with_reports<T>(
-        &self,
-        work: impl Future<Output = T>,
-        status: impl Fn() -> String,
-    ) -> T {
-        if !self.progress.is_wanted() {
-            return work.await;
+fn also_filters(texts: Vec<String>, topic: &SubscribeFilter) -> Result<Vec<AlsoFilter>, String> {
+    if texts.len() > MOST_ALSO {
+        return Err(format!(
+            "`also` has {} items; at most {MOST_ALSO}",
+            texts.len()
+        ));
+    }
+    let filters = texts.iter().enumerate().map(|(n, text)| {
+        AlsoFilter::parse(text, topic).map_err(|why| format!("`also[{n}]`: {why}"))
+    });
+    filters.collect()
+}
+
+async fn follow_also(
+    access: &Access,
+    deadline: &Deadline,
+    also: &[AlsoFilter],
+    values: &Rc<AlsoValues>,
+) -> Result<Vec<Follow>, String> {
+    let mut followed = Vec::new();
+    for (n, filter) in also.iter().enumerate() {
+        let following = deadline.follow(access, filter.subscribed().clone(), values.tap());
+        let following = following.await;
+        let following =
+            following.map_err(|denied| format!("`also[{n}]`: {}", denied.tell(&NOT_WAITED)))?;
+        followed.push(following);
+    }
+    Ok(followed)
+}
+
+fn told(waiting: &ConditionWait, end: &WaitEnd, start: Instant) -> WaitResult {
+    let watch = waiting.watch();
+    let mut result = WaitResult {
+        waited_s: seconds(time::now().saturating_duration_since(start)),
+        messages: watch.counts().messages,
+        unjudged: Unjudged::of(waiting),
+        ..WaitResult::default()
+    };
+    match end {
+        WaitEnd::Met(met) => {
+            result.met = true;
+            result.already = met.already;
+            result.topic = Some(met.topic.clone());
+            result.value = Some(Sighting::new(&met.reading, met.at, met.retained));
+            result.before = before(met);
+            result.held_s = (!met.held.is_zero()).then(|| seconds(met.held));
         }
-        future::or(work, async {
-            loop {
-                Timer::after(REPORT_EVERY).await;
-                self.report(&status());
+        WaitEnd::NotMet | WaitEnd::Lost(_) => {
+            result.ended_by = Some("timeout");
+            if let Some((topic, last)) = watch.last() {
+                result.topic = Some(topic.to_owned());
+                result.value = Some(Sighting::new(&last.reading, last.at, last.retained));
             }
-        })
-        .await
+        }
     }
+    if let WaitEnd::Lost(reason) = end {
+        result.ended_by = Some("subscription_lost");
+        result.reason = Some(reason.clone());
+    }
+    result
+}
 
-    /// Reports progress in seconds.
-    fn report(&self, message: &str) {
-        let elapsed = self.start.elapsed().as_secs_f64();
-        self.progress.report(elapsed, Some(self.seconds()), message);
+pub(super) fn before(met: &Met) -> Option<Sighting> {
+    let before = met.before.as_ref()?;
+    Some(Sighting::new(&before.reading, before.at, before.retained))
+}
+
+impl Unjudged {
+    pub(super) fn of(waiting: &ConditionWait) -> Unjudged {
+        let watch = waiting.watch();
+        let counts = watch.counts();
+        Unjudged {
+            without_field: counts.no_json + counts.no_field,
+            no_number: counts.no_number + counts.wrong_kind,
+            lost: waiting.too_large() + counts.no_room,
+            interrupted: waiting.interruptions() > 0,
+        }
     }
 }
 
-const REPORT_EVERY: Duration = Duration::from_secs(2);
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+const NOT_WAITED: Wording = Wording {
+    not_done: "not waited",
+    meaning: "",
+    withdrawn: "Nothing is told any more.",
+};
+
+/// The most other filters of one call.
+const MOST_ALSO: usize = 5;
+
+/// How long the values after the event are waited for.
+const AFTERWARDS: Duration = Duration::from_secs(2);

@@ -158,6 +158,11 @@ impl Agent {
         answer
     }
 
+    /// The id of the last request.
+    pub fn last_id(&self) -> u64 {
+        self.next_id - 1
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

@@ -65,6 +65,7 @@ pub fn tool(
         judges_itself: false,
         output_schema: None,
         renamed: vec![],
+        scalars: vec![],
         handler: Rc::new(handler),
     }
 }

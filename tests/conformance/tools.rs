@@ -36,6 +36,7 @@ where
         judges_itself: false,
         output_schema: None,
         renamed: Vec::new(),
+        scalars: Vec::new(),
         handler: Rc::new(move |call| Box::pin(handler(call))),
     }
 }

@@ -120,6 +120,83 @@ def overlap(broker, program):
     return "yes" if counts == [1, 1] else f"{counts[0]} copies"
 
 
+def retained_only(broker, program):
+    """`retained: only` gets each retained value once and ends by itself; live messages and absent values do not hold it up."""
+    topics = [f"t/only/{n}" for n in range(20)]
+    for topic in topics:
+        publish(broker, topic, topic, 1, "-r")
+    with running(program, broker) as agent:
+        kept = agent.call("mqtt_subscribe", topic="t/only/#", retained="only", timeout=20)
+        one = agent.call("mqtt_subscribe", topic=topics[3], retained="only", format="latest", timeout=20)
+        none = agent.call("mqtt_subscribe", topic="t/none/#", retained="only", timeout=20)
+    for topic in topics:
+        publish(broker, topic, "", 1, "-r")
+    must([kept["ended_by"], one["ended_by"], none["ended_by"]] == ["quiet"] * 3, [kept, one, none])
+    must(none["messages"] == [], none)
+    must([row["value"] for row in one["rows"]] == [topics[3]], one)
+    seen = sorted(message["payload"] for message in kept["messages"])
+    if seen == sorted(topics):
+        return "yes"
+    return "not by wildcard" if not seen else f"{len(seen)} of {len(topics)}"
+
+
+def overview(broker, program):
+    """`mqtt_topics` tells a topic that comes from one that stopped, and asks once for a filter that is forbidden."""
+    with running(program, broker) as agent:
+        agent.call("mqtt_topics", topic="t/seen/#", seconds=0)
+        # A rhythm of eight messages, then silence for one of the two.
+        for _ in range(8):
+            publish(broker, "t/seen/stopped", "1")
+            publish(broker, "t/seen/lives", "1")
+            time.sleep(0.1)
+        silent = []
+
+        def told():
+            nonlocal silent
+            publish(broker, "t/seen/lives", "1")
+            silent = agent.call("mqtt_topics", topic="t/seen/#", silent=True, seconds=0)["rows"]
+            return silent
+
+        must(wait(told, 30), agent.call("mqtt_topics", topic="t/seen/#", detail="topics", seconds=0))
+        must([row["topic"] for row in silent] == ["t/seen/stopped"], silent)
+        if broker.forbidden:
+            connections = agent.said().count("connected to the broker")
+            for _ in range(3):
+                refused = agent.call("mqtt_topics", topic=broker.forbidden, seconds=0)
+                must("is not watched" in refused["notes"][0], refused)
+                must(wait(lambda: works(agent), PATIENCE), agent.said())
+            cuts = agent.said().count("connected to the broker") - connections
+            must(cuts <= 1, f"{cuts} connections were cut")
+    return "yes"
+
+
+def proof(broker, program):
+    """`confirm` on the published topic shows that the broker passed the message on; `when` acts on what comes."""
+    with running(program, broker) as agent, watching(broker, "t/valve") as watcher:
+        done = agent.call("mqtt_publish", topic="t/proof", payload="7", confirm={"topic": "t/proof", "value": 7, "timeout": 20})
+        must(done["confirmed"] is True, done)
+        when = {"topic": "t/level", "op": ">=", "value": 80, "timeout": 20}
+        reacting = agent.listen("mqtt_publish", topic="t/valve", payload="open", when=when)
+        for level in ["79", "81"]:
+            publish(broker, "t/level", level)
+        done = agent.result(reacting)
+        must(done["outcome"] == "sent" and done["when"]["value"] == 81, done)
+        opened = watcher.next() or must(False, "the reaction did not come")
+        must(opened[2] == "open", opened)
+    return "yes"
+
+
+def counted_twice(broker, program):
+    """Of messages that two subscriptions match, an overview says that its counts are upper bounds; others are exact."""
+    with running(program, broker) as agent:
+        agent.call("mqtt_topics", topic="t/twice/#", seconds=0)
+        counting = agent.listen("mqtt_stats", topic="t/+/x", seconds=1.5)
+        publish(broker, "t/twice/x", "1")
+        counted = agent.result(counting)
+    must(counted.get("upper_bounds") is True, counted)
+    return "yes" if counted["n"] == 1 else f"{counted['n']} copies"
+
+
 def share(broker, program):
     """Two members of a shared subscription: each of ten messages comes to one of them."""
     with running(program, broker) as one, running(program, broker) as other:
@@ -433,6 +510,10 @@ ALL = {
     "retained message, `mqtt_read`": retained,
     "`mqtt_query`": query,
     "overlapping filters": overlap,
+    "counts of overlapping filters": counted_twice,
+    "`retained: only`": retained_only,
+    "`mqtt_topics`, silence": overview,
+    "`confirm` and `when`": proof,
     "`$share`": share,
     "1 MiB": large,
     "will": will,

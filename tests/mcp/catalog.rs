@@ -16,7 +16,9 @@ fn check(schema: &Value, arguments: Value) -> Result<Value, String> {
         panic!("no object")
     };
     let schema = Schema::compile(schema).unwrap();
-    schema.check(arguments, "the_tool", &[]).map(Value::Object)
+    schema
+        .check(arguments, "the_tool", &[], &["value"])
+        .map(Value::Object)
 }
 
 #[test]
@@ -123,6 +125,97 @@ fn integers_are_integers_however_they_are_written() {
     assert_eq!(check(&schema, json!({"x": "0.5"})).unwrap()["x"], 0.5);
     for wrong in [json!(0.5), json!(1e300), json!("1.5"), json!(true)] {
         assert!(check(&schema, json!({"n": wrong})).is_err());
+    }
+}
+
+#[test]
+fn a_list_holds_items_of_one_rule_and_one_item_needs_no_brackets() {
+    let schema = object(json!({
+        "names": {"type": "array", "items": {"type": "string"}, "maxItems": 2},
+        "counts": {"type": "array", "items": {"type": "integer", "minimum": 1}, "default": [1]},
+    }));
+    let table = [
+        (json!({}), Ok(json!({"counts": [1]}))),
+        (
+            json!({"names": ["a", "b"], "counts": [2.0, "3"]}),
+            Ok(json!({"names": ["a", "b"], "counts": [2, 3]})),
+        ),
+        (
+            json!({"names": "a", "counts": []}),
+            Ok(json!({"names": ["a"], "counts": []})),
+        ),
+        (
+            json!({"names": ["a", "b", "c"]}),
+            Err("`names` must be an array of at most 2, each item a string; found an array"),
+        ),
+        (
+            json!({"names": ["a", 1]}),
+            Err("`names` must be an array of at most 2"),
+        ),
+        (
+            json!({"names": {"a": 1}}),
+            Err("`names` must be an array of at most 2, each item a string; found an object"),
+        ),
+        (
+            json!({"counts": [0]}),
+            Err("`counts` must be an array, each item an integer of at least 1"),
+        ),
+    ];
+    for (given, expected) in table {
+        let found = check(&schema, given.clone());
+        match expected {
+            Ok(arguments) => assert_eq!(found.unwrap(), arguments, "{given}"),
+            Err(words) => {
+                let why = found.unwrap_err();
+                assert!(why.contains(words), "{given}: {why}");
+            }
+        }
+    }
+    for (wrong, expected) in [
+        (
+            json!({"type": "array"}),
+            "`properties.x`: `items` is missing",
+        ),
+        (
+            json!({"type": "array", "items": {"type": "object"}}),
+            "`type` is missing or not implemented",
+        ),
+        (
+            json!({"type": "array", "items": {"type": "string"}, "minItems": 1}),
+            "keyword `minItems`",
+        ),
+    ] {
+        let why = Schema::compile(&object(json!({"x": wrong}))).unwrap_err();
+        assert!(why.to_string().contains(expected), "{why}");
+    }
+}
+
+/// Several clients write a nested object as a string.
+#[test]
+fn an_object_may_be_written_in_a_string_and_a_scalar_where_it_is_told() {
+    let when = json!({"type": "object", "properties": {
+        "value": {"type": "string"}, "other": {"type": "string"}, "hold_s": {"type": "number"},
+    }});
+    let schema = object(json!({"when": when}));
+    let check = |when: Value| check(&schema, json!({"when": when}));
+    let written = check(json!(r#"{"value": 1.50, "hold_s": 2}"#)).unwrap();
+    assert_eq!(written["when"], json!({"value": "1.5", "hold_s": 2}));
+    let scalars = [
+        (json!(80), "80"),
+        (json!(true), "true"),
+        (json!("on"), "on"),
+    ];
+    for (value, text) in scalars {
+        assert_eq!(
+            check(json!({"value": value})).unwrap()["when"]["value"],
+            text
+        );
+    }
+    assert!(check(json!({"other": 1})).is_err(), "only where it is told");
+    assert!(check(json!({"value": [1]})).is_err());
+    for no_object in ["[1]", "{", "1", ""] {
+        let why = check(json!(no_object)).unwrap_err();
+        assert!(why.contains("`when` must be an object"), "{why}");
     }
 }
 

@@ -63,18 +63,22 @@ fn next(demo: &Running, count: u32, topic: &str, then: impl FnOnce()) -> String 
 #[test]
 fn the_plants_state_is_there_for_who_comes_and_goes_on() {
     let demo = Running::start();
-    let seen = next(&demo, 8, "sensors/#", || {});
+    // Two values of each of six rooms, and then of the five whose sensors live.
+    let seen = next(&demo, 12 + 10, "sensors/#", || {});
     let lines: Vec<&str> = seen.lines().collect();
-    assert_eq!(lines.len(), 8, "{seen}");
-    let (kept, fresh) = lines.split_at(4);
-    for (line, fresh) in kept.iter().zip(fresh) {
+    assert_eq!(lines.len(), 22, "{seen}");
+    let (kept, fresh) = lines.split_at(12);
+    for line in kept {
         let parts: Vec<&str> = line.split(' ').collect();
         let [topic, "1", value] = parts[..] else {
             panic!("not retained: {line}")
         };
         let value: f64 = value.parse().unwrap();
         assert!((10.0..=80.0).contains(&value), "{topic} {value}");
-        assert!(fresh.split(' ').nth(1) == Some("0"), "not fresh: {fresh}");
+    }
+    for line in fresh {
+        assert!(line.split(' ').nth(1) == Some("0"), "not fresh: {line}");
+        assert!(!line.contains("exampleroom5"), "it died: {line}");
     }
     let system = next(&demo, 1, "status/system", || {});
     let system = system.strip_prefix("status/system 1 ").unwrap();
@@ -91,6 +95,55 @@ fn a_light_is_switched_and_reports_it() {
         let seen = next(&demo, 2, topic, || {
             demo.clients
                 .publish(&["-t", &actuator, "-m", "x", "-q", "1"]);
+        });
+        assert_eq!(seen, format!("{topic} 1 {kept}\n{topic} 0 {state}\n"));
+    }
+}
+
+#[test]
+fn each_command_is_answered_by_the_state_that_holds_then() {
+    let demo = Running::start();
+    for (command, payload, topic, kept, state) in [
+        (
+            "line/motor4/set",
+            "1200",
+            "line/motor4/setpoint",
+            "0",
+            "1200",
+        ),
+        (
+            "line/motor4/set",
+            "9000",
+            "line/motor4/setpoint",
+            "1200",
+            "1200",
+        ),
+        (
+            "tank/valve/set",
+            "open",
+            "tank/valve/state",
+            "closed",
+            "open",
+        ),
+        (
+            "actuators/lights/exampleroom2/set",
+            "on",
+            "status/lights/exampleroom2",
+            "off",
+            "on",
+        ),
+        // The light that does not obey.
+        (
+            "actuators/lights/exampleroom3/set",
+            "on",
+            "status/lights/exampleroom3",
+            "off",
+            "off",
+        ),
+    ] {
+        let seen = next(&demo, 2, topic, || {
+            demo.clients
+                .publish(&["-t", command, "-m", payload, "-q", "1"]);
         });
         assert_eq!(seen, format!("{topic} 1 {kept}\n{topic} 0 {state}\n"));
     }

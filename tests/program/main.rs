@@ -19,6 +19,9 @@ mod common {
     pub mod process;
     pub mod program;
     pub mod requests;
+    /// Other tests look closer.
+    #[allow(dead_code)]
+    pub mod schema;
     pub mod scratch;
     pub mod size;
     pub mod waiting;
@@ -30,6 +33,8 @@ mod calls;
 mod check;
 mod check_connect;
 mod cli;
+mod condition_ends;
+mod conditions;
 mod demo;
 mod end_of_input;
 mod escapes;
@@ -49,8 +54,10 @@ mod mosquitto;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod outages;
+mod overview;
 mod presence;
 mod reload;
+mod selection;
 mod service;
 mod stalls;
 mod startup;

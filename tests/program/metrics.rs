@@ -219,7 +219,7 @@ fn buckets_grow(found: &BTreeMap<String, f64>) {
             .or_default()
             .insert((bound * 1e6) as u64, *count);
     }
-    assert_eq!(series.len(), 5, "four tools and the requests");
+    assert_eq!(series.len(), 8, "seven tools and the requests");
     for (family, buckets) in series {
         assert_eq!(buckets.len(), 17, "{family}");
         let counts: Vec<_> = buckets.values().collect();

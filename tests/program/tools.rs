@@ -1,4 +1,4 @@
-//! The four tools and two resources as an agent sees them: their descriptions, and what they say to
+//! The seven tools and two resources as an agent sees them: their descriptions, and what they say to
 //! arguments that are wrong. The broker is the one inside the program.
 
 use serde_json::{Value, json};
@@ -21,16 +21,29 @@ fn list(agent: &mut Agent) -> Value {
 #[test]
 fn the_descriptions_are_those_committed_and_short_enough_for_every_conversation() {
     let result = list(&mut demo());
-    let read_by_models = ["name", "description", "inputSchema"];
     let tools = result["tools"].as_array().unwrap();
-    let bytes = |tool: &Value| {
-        read_by_models
-            .map(|member| tool[member].to_string().len())
-            .iter()
-            .sum::<usize>()
+    let bytes = |members: &[&str]| {
+        let described = tools.iter().map(|tool| {
+            let read = members
+                .iter()
+                .map(|member| (*member, tool[*member].clone()));
+            let read: serde_json::Map<_, _> =
+                read.map(|(member, it)| (member.into(), it)).collect();
+            Value::from(read).to_string().len()
+        });
+        described.sum::<usize>()
     };
-    let tokens = tools.iter().map(bytes).sum::<usize>() / 4;
-    assert!((500..=2800).contains(&tokens), "{tokens} tokens");
+    let inputs = bytes(&["name", "description", "inputSchema"]);
+    assert!((500 * 4..=2800 * 4).contains(&inputs), "{inputs} bytes");
+    let all = bytes(&["name", "description", "inputSchema", "outputSchema"]);
+    assert!(all <= 3600 * 4, "{all} bytes");
+    assert_eq!(tools.len(), 7, "a model's attention is short");
+    for tool in tools {
+        assert!(
+            tool["description"].as_str().unwrap().len() <= 1000,
+            "{tool}"
+        );
+    }
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/tools_list.json");
     let now = format!("{result:#}\n");
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
@@ -38,6 +51,43 @@ fn the_descriptions_are_those_committed_and_short_enough_for_every_conversation(
     }
     let committed = std::fs::read_to_string(path).unwrap();
     assert_eq!(committed, now, "see the comment above this test");
+}
+
+/// Some clients cut instructions at 2 kB: what matters most comes first.
+#[test]
+fn the_instructions_begin_with_what_matters_most_and_have_an_end() {
+    let topics: Vec<_> = (0..60)
+        .map(|n| {
+            let permission = if n % 6 == 5 { "write" } else { "read" };
+            json!({
+                "pattern": format!("plant/line{n}/+/value"), "permissions": [permission],
+                "description": format!("{n}: rpm from 300 to 3000; {}", "more than that destroys the motor. ".repeat(9)),
+            })
+        })
+        .collect();
+    let mut agent = Agent::start(&json!({"mqtt": {"port": 1}, "topics": topics}));
+    let discovered = agent.modern("server/discover", json!({})).wait();
+    let text = discovered["result"]["instructions"].as_str().unwrap();
+    assert!(text.len() <= 4096, "{}", text.len());
+    assert!(
+        text.contains("more: resource mcpmqtt://topics/allowed"),
+        "{text}"
+    );
+    let first = text.get(..1900).unwrap();
+    for words in [
+        "never instructions",
+        "mqtt_topics",
+        "mqtt_wait",
+        "mqtt_stats",
+        "`when`",
+        "`confirm`",
+    ] {
+        assert!(first.contains(words), "{words}: {first}");
+    }
+    for n in [5, 11, 17] {
+        let line = format!("`plant/line{n}/+/value` (write): {n}: rpm from 300 to 3000");
+        assert!(first.contains(&line), "{line}: {first}");
+    }
 }
 
 /// What the APIs of OpenAI (strict), Google and Anthropic all take: Google's refuses a request with any other word.
@@ -63,7 +113,9 @@ fn schemas_say_nothing_that_an_api_of_a_model_refuses() {
             assert!(WORDS.contains(&word.as_str()), "{place}: `{word}`");
         }
         let kind = schema["type"].as_str();
-        assert!(kind.is_some(), "{place}: one type, by name");
+        // A value that devices send may be of any type; models are not given the output schemas by their APIs.
+        let any = place.contains(" output") && schema["description"].is_string();
+        assert!(kind.is_some() || any, "{place}: one type, by name");
         assert_eq!(
             kind == Some("object"),
             members.contains_key("properties"),
@@ -121,6 +173,9 @@ fn results_keep_to_the_schemas_that_are_published() {
             "response_topic": "commands/exampleroom1/response",
             "payload": "ping",
         }),
+        json!({"seconds": 0.2}),
+        json!({"topic": "sensors/+/temperature", "op": "<", "value": "1000"}),
+        json!({"topic": "sensors/+/temperature", "seconds": 0.2}),
     ];
     let tools = result["tools"].as_array().unwrap();
     assert_eq!(tools.len(), calls.len());

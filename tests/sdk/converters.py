@@ -18,7 +18,15 @@ from google.genai import _mcp_utils
 from mcp import ClientSession, StdioServerParameters
 from mcp.client.stdio import stdio_client
 
-TOOLS = ["mqtt_publish", "mqtt_subscribe", "mqtt_read", "mqtt_query"]
+TOOLS = [
+    "mqtt_publish",
+    "mqtt_subscribe",
+    "mqtt_read",
+    "mqtt_query",
+    "mqtt_topics",
+    "mqtt_wait",
+    "mqtt_stats",
+]
 READ = {"topic": "status/system", "timeout": 5, "include_retained": True}
 COMMON = {"type", "properties", "required", "items", "enum", "description", "default", "minimum", "maximum", "title"}
 
@@ -49,7 +57,7 @@ def walk(place, schema, words, closed):
 async def openai(command):
     async with MCPServerStdio(params={"command": command[0], "args": command[1:]}) as server:
         listed = await server.list_tools()
-        must([tool.name for tool in listed] == TOOLS, "four tools", listed)
+        must([tool.name for tool in listed] == TOOLS, "seven tools", listed)
         for tool in listed:
             made = MCPUtil.to_function_tool(tool, server, True)
             must(made.strict_json_schema, f"{tool.name} is converted to the strict mode", made)
@@ -89,7 +97,7 @@ async def main(command):
     async with stdio_client(parameters) as streams, ClientSession(*streams) as session:
         await session.initialize()
         listed = (await session.list_tools()).tools
-        must([tool.name for tool in listed] == TOOLS, "four tools", listed)
+        must([tool.name for tool in listed] == TOOLS, "seven tools", listed)
         print(f"  {await google(session, listed)}: both kinds of declarations")
         print(f"  {await anthropic(session, listed)}: tools, a call")
 

@@ -28,7 +28,15 @@ from mcp.client.subscriptions import listen
 from mcp.shared.exceptions import MCPDeprecationWarning
 from mcp_types import ResourceUpdatedNotification
 
-TOOLS = {"mqtt_publish", "mqtt_subscribe", "mqtt_read", "mqtt_query"}
+TOOLS = {
+    "mqtt_publish",
+    "mqtt_subscribe",
+    "mqtt_read",
+    "mqtt_query",
+    "mqtt_topics",
+    "mqtt_wait",
+    "mqtt_stats",
+}
 RESOURCES = {"mcpmqtt://topics/allowed", "mcpmqtt://topics/examples"}
 TEMPLATE = "mqtt://topic/{+topic}"
 VERSIONS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
@@ -168,7 +176,7 @@ async def structured(sdk, name, arguments):
 
 async def call_all_tools(sdk):
     listed = await sdk.tools()
-    must({tool.name for tool in listed} == TOOLS, "four tools must be listed", listed)
+    must({tool.name for tool in listed} == TOOLS, "seven tools must be listed", listed)
 
     sent = await structured(
         sdk, "mqtt_publish", {"topic": "actuators/lights/exampleroom1/on", "payload": "1", "qos": 1}

@@ -22,7 +22,15 @@ const load = (name) => import(pathToFileURL(installed.resolve(name)));
 const versionOf = (name) =>
   JSON.parse(readFileSync(`${process.cwd()}/node_modules/${name}/package.json`, "utf8")).version;
 
-const tools = ["mqtt_publish", "mqtt_query", "mqtt_read", "mqtt_subscribe"];
+const tools = [
+  "mqtt_publish",
+  "mqtt_query",
+  "mqtt_read",
+  "mqtt_stats",
+  "mqtt_subscribe",
+  "mqtt_topics",
+  "mqtt_wait",
+];
 const resources = ["mcpmqtt://topics/allowed", "mcpmqtt://topics/examples"];
 const template = "mqtt://topic/{+topic}";
 const identity = { name: "mcpmqtt-test", version: "1.0.0" };

@@ -38,18 +38,20 @@ struct Condemned {
 
 impl Blame {
     /// Records that a connection ended because of `malformed`, which one of `filters` brought. Returns the filters that
-    /// have done so before.
+    /// have done so before, and those that no call needs.
     pub(super) fn ended_by(
         &mut self,
         now: Instant,
         malformed: &Malformed,
         filters: Vec<SubscribeFilter>,
+        is_needed: impl Fn(&SubscribeFilter) -> bool,
     ) -> Vec<SubscribeFilter> {
         self.ended
             .retain(|(_, at)| now.saturating_duration_since(*at) < BLAME_MEMORY);
         let mut again = Vec::new();
         for filter in filters {
-            if self.ended.iter().any(|(before, _)| *before == filter) {
+            let has_before = self.ended.iter().any(|(before, _)| *before == filter);
+            if has_before || !is_needed(&filter) {
                 let reason = Reason::BringsMalformed(malformed.error);
                 self.condemn(now, &filter, malformed.topic.clone(), reason);
                 again.push(filter.clone());

@@ -37,6 +37,8 @@ pub(super) struct Core {
     pub(super) backoff: Backoff,
     pub(super) outputs: VecDeque<Output>,
     pub(super) next_ticket: u64,
+    /// The unanswered pings of this connection, oldest first; `None` for those of the keep alive.
+    pub(super) pings: VecDeque<Option<Ticket>>,
     /// The number of consecutive connections that the broker ended soon after CONNACK.
     pub(super) short_lives: u32,
     /// The number of consecutive resumptions that the broker ended before it had acknowledged anything.
@@ -48,6 +50,12 @@ pub(super) struct Core {
     pub(super) malformed: Option<Malformed>,
     pub(super) unmatched: u64,
     pub(super) received_messages: [Count; 3],
+}
+
+/// How a listener observes; see [`Client::observe`](super::Client::observe).
+#[derive(Clone, Copy)]
+pub(super) struct Observing {
+    pub(super) is_needed: bool,
 }
 
 pub(super) enum State {
@@ -113,6 +121,7 @@ impl Core {
             backoff: Backoff::new(options.backoff.clone(), seed),
             outputs: VecDeque::new(),
             next_ticket: 0,
+            pings: VecDeque::new(),
             short_lives: 0,
             failed_resumptions: 0,
             malformed_resumptions: 0,
@@ -145,22 +154,49 @@ impl Core {
         Ticket(self.next_ticket)
     }
 
-    pub(super) fn listen(&mut self, listen: Listen) -> Ticket {
+    pub(super) fn listen(&mut self, listen: Listen, observing: Option<Observing>) -> Ticket {
         let ticket = self.ticket();
         let joined = self
             .subscriptions
             .join(&listen.filter, listen.qos, listen.retained);
+        let is_needed = observing.is_none_or(|observing| observing.is_needed);
+        self.subscriptions.depend(&listen.filter, is_needed);
+        let observes = observing.is_some();
         if let Err(granted) = joined {
             let listening = Event::Listening { ticket, granted };
             self.outputs.push_back(Output::Event(listening));
         }
-        self.listeners.add(ticket, listen, joined.ok());
+        self.listeners.add(ticket, listen, observes, joined.ok());
         ticket
+    }
+
+    pub(super) fn ping(&mut self, ticket: Ticket) -> Result<(), Reason> {
+        self.accepting()?;
+        let State::Up { keep, .. } = &mut self.state else {
+            return Err(self.last_reason.clone());
+        };
+        encode::pingreq(self.outbox.buffer());
+        keep.pinged(self.outbox.end());
+        self.pings.push_back(Some(ticket));
+        Ok(())
+    }
+
+    /// Handles PINGRESP. Pings are answered in order ([MQTT-4.6.0] orders only PUBLISH, but a PINGRESP carries nothing
+    /// that could tell it apart).
+    pub(super) fn pong(&mut self) {
+        if let State::Up { keep, .. } = &mut self.state {
+            keep.pong();
+        }
+        if let Some(Some(ticket)) = self.pings.pop_front() {
+            let pong = Event::Pong { ticket };
+            self.outputs.push_back(Output::Event(pong));
+        }
     }
 
     /// Sends CONNECT on the open transport, or fails with the reason why there is no valid CONNECT.
     pub(super) fn connect(&mut self, now: Instant, deadline: Instant) {
         self.outbox.reset();
+        self.pings.clear();
         match self.send_connect() {
             Ok(()) => self.state = State::Handshake { deadline },
             Err(error) => self.fail(now, Reason::BadOptions(error), true),
@@ -281,6 +317,7 @@ impl Core {
             Due::Ping => {
                 encode::pingreq(self.outbox.buffer());
                 keep.pinged(self.outbox.end());
+                self.pings.push_back(None);
             }
             Due::Dead => self.fail(now, Reason::KeepAlive, true),
             Due::Stalled => self.fail(now, Reason::WriteStalled, true),

@@ -105,7 +105,9 @@ impl Core {
             None => self.subscriptions.only_fresh(now).into_iter().collect(),
         };
         let is_known = !filters.is_empty();
-        for filter in self.blame.ended_by(now, &malformed, filters) {
+        let subscriptions = &self.subscriptions;
+        let is_needed = |filter: &SubscribeFilter| subscriptions.is_needed(filter);
+        for filter in self.blame.ended_by(now, &malformed, filters, is_needed) {
             self.subscriptions.end(&filter);
             self.refuse_listeners(&filter, &Reason::BringsMalformed(malformed.error));
         }

@@ -11,7 +11,7 @@ use crate::frame::FrameError;
 use crate::message::Message;
 use crate::topic::{SubscribeFilter, TopicError, TopicName};
 
-/// Identifies one publish or one listener; never reused in the process.
+/// Identifies one publish, one listener or one ping; never reused in the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub(super) u64);
 
@@ -73,6 +73,21 @@ pub enum Event {
         ticket: Ticket,
         /// The message, shared with other listeners.
         message: Message,
+    },
+    /// A message for a listener that observes; see [`Client::observe`](super::Client::observe).
+    Observed {
+        /// The listener.
+        ticket: Ticket,
+        /// The message, shared with other listeners.
+        message: Message,
+        /// Whether more than one subscription of this client matches the topic. Then a broker may send the message once
+        /// for each of them (MQTT 3.1.1 §3.3.5), and this may be one of several copies.
+        may_be_copy: bool,
+    },
+    /// The broker answered a ping of [`Client::ping`](super::Client::ping).
+    Pong {
+        /// The ping.
+        ticket: Ticket,
     },
     /// A message for a listener that exceeded `Limits::packet_bytes` and is lost.
     TooLarge {

@@ -49,6 +49,8 @@ pub(super) struct Listeners {
 
 struct Listener {
     listen: Listen,
+    /// Whether the messages come as [`Event::Observed`]; see [`Client::observe`](super::Client::observe).
+    observes: bool,
     waiting_for: Option<SubscribeSeq>,
     seen: HashMap<u64, Seen>,
 }
@@ -73,6 +75,7 @@ impl Listeners {
         &mut self,
         ticket: Ticket,
         listen: Listen,
+        observes: bool,
         waiting_for: Option<SubscribeSeq>,
     ) {
         self.by_filter.insert(listen.filter.filter(), ticket);
@@ -81,6 +84,7 @@ impl Listeners {
             ticket,
             Listener {
                 listen,
+                observes,
                 waiting_for,
                 seen,
             },
@@ -170,12 +174,19 @@ impl Listeners {
         let mut heard: Option<Heard> = None;
         let mut hashes: Option<(u64, u64)> = None;
         let mut matched = false;
+        let mut filters = MatchingFilters::None;
+        let mut observers = Vec::new();
         by_filter.for_each_match(topic, &mut |ticket| {
             matched = true;
             let Some(listener) = by_ticket.get_mut(ticket) else {
                 return;
             };
             if listener.waiting_for.is_some() && is_leaving(&listener.listen.filter) {
+                return;
+            }
+            filters.add(&listener.listen.filter);
+            if listener.observes {
+                observers.push(*ticket);
                 return;
             }
             if listener.listen.retained {
@@ -193,7 +204,36 @@ impl Listeners {
                 events(heard.event(*ticket));
             }
         });
+        if !observers.is_empty() {
+            if heard.is_none() {
+                heard = inbound.to_be_heard();
+            }
+            let may_be_copy = matches!(filters, MatchingFilters::Several);
+            for ticket in observers {
+                if let Some(heard) = &heard {
+                    events(heard.observed(ticket, may_be_copy));
+                }
+            }
+        }
         matched
+    }
+}
+
+/// The distinct filters that match one message. A broker may send a copy of the message for each of them
+/// (MQTT 3.1.1 §3.3.5), and nothing in the copies tells them apart.
+enum MatchingFilters {
+    None,
+    One(SubscribeFilter),
+    Several,
+}
+
+impl MatchingFilters {
+    fn add(&mut self, filter: &SubscribeFilter) {
+        match self {
+            Self::None => *self = Self::One(filter.clone()),
+            Self::One(first) if first != filter => *self = Self::Several,
+            Self::One(_) | Self::Several => {}
+        }
     }
 }
 
@@ -216,6 +256,17 @@ impl Heard {
                 payload_bytes: *bytes,
                 retain: *retain,
             },
+        }
+    }
+
+    fn observed(&self, ticket: Ticket, may_be_copy: bool) -> Event {
+        match self {
+            Self::Message(message) => Event::Observed {
+                ticket,
+                message: message.clone(),
+                may_be_copy,
+            },
+            Self::TooLarge(..) => self.event(ticket),
         }
     }
 }

@@ -38,11 +38,7 @@ impl Core {
                     .unsuback(pid, &mut self.ids)
                     .map_err(Reason::Protocol)?;
             }
-            Packet::Pingresp => {
-                if let State::Up { keep, .. } = &mut self.state {
-                    keep.pong();
-                }
-            }
+            Packet::Pingresp => self.pong(),
             Packet::Connack(_) => return Err(Reason::Protocol(ProtocolError::SecondConnack)),
             _ => return Err(Reason::Protocol(ProtocolError::ClientPacket)),
         }

@@ -23,6 +23,8 @@ pub(super) struct Subscription {
     /// The last ask that was answered; while this differs from `last_ask`, a listener waits.
     pub(super) answered: SubscribeSeq,
     pub(super) suspicion: Suspicion,
+    /// A call depends on the filter; false as long as it is only observed.
+    pub(super) is_needed: bool,
 }
 
 /// Whether connections have ended while the filter was being requested.
@@ -49,6 +51,7 @@ impl Subscription {
             last_ask: first_ask,
             answered: 0,
             suspicion: Suspicion::None,
+            is_needed: false,
         }
     }
 
@@ -78,6 +81,10 @@ impl Subscription {
     /// The number of connections that may end because of the filter. Of sixty thousand simulated networks one cuts the
     /// link five times in a row at this moment.
     pub(super) fn patience(&self) -> u8 {
-        if self.was_granted { 10 } else { 2 }
+        match (self.was_granted, self.is_needed) {
+            (true, _) => 10,
+            (false, true) => 2,
+            (false, false) => 1,
+        }
     }
 }

@@ -74,6 +74,18 @@ impl Subscriptions {
         Ok(self.ask(filter))
     }
 
+    /// Records that a listener depends on the filter, unless it only observes.
+    pub(super) fn depend(&mut self, filter: &SubscribeFilter, is_needed: bool) {
+        if let Some(entry) = self.table.get_mut(filter) {
+            entry.is_needed |= is_needed;
+        }
+    }
+
+    /// Whether a call depends on the filter.
+    pub(super) fn is_needed(&self, filter: &SubscribeFilter) -> bool {
+        self.table.get(filter).is_none_or(|entry| entry.is_needed)
+    }
+
     /// Removes a listener; the last one removes the subscription.
     pub(super) fn leave(&mut self, filter: &SubscribeFilter) {
         let Some(entry) = self.table.get_mut(filter) else {

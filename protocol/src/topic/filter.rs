@@ -91,6 +91,40 @@ impl TopicFilter {
         }
     }
 
+    /// The filter that matches exactly the topics that both filters match; `None` when there is no such topic.
+    ///
+    /// The intersection of two filters of nearly 64 KiB each can be longer than a filter may be; it is `None`, too.
+    pub fn intersection(&self, other: &Self) -> Option<Self> {
+        if !self.overlaps(other) {
+            return None;
+        }
+        if self.covers(other) {
+            return Some(other.clone());
+        }
+        if other.covers(self) {
+            return Some(self.clone());
+        }
+        let (mut ours, mut theirs) = (self.meaning(), other.meaning());
+        let mut common = Vec::new();
+        loop {
+            match (ours.next(), theirs.next()) {
+                // `#` matches whatever follows, also nothing (the parent level).
+                (Some("#"), rest) => {
+                    common.extend(rest.into_iter().chain(theirs));
+                    break;
+                }
+                (rest, Some("#")) => {
+                    common.extend(rest.into_iter().chain(ours));
+                    break;
+                }
+                (Some("+"), Some(level)) | (Some(level), Some(_)) => common.push(level),
+                // Overlapping filters without `#` are of the same number of levels.
+                (_, None) | (None, _) => break,
+            }
+        }
+        Self::parse(&common.join("/")).ok()
+    }
+
     /// The levels as written.
     pub(super) fn levels(&self) -> std::str::Split<'_, char> {
         self.0.split('/')

@@ -260,6 +260,20 @@ impl Rig {
         ticket
     }
 
+    /// A listener that observes.
+    pub(crate) fn observe(&mut self, filter: &str) -> Ticket {
+        let filter = SubscribeFilter::parse(filter).unwrap();
+        let ticket = self.client.observe(self.now, filter, false).unwrap();
+        self.settle();
+        ticket
+    }
+
+    pub(crate) fn ping(&mut self) -> Result<Ticket, Reason> {
+        let ticket = self.client.ping(self.now);
+        self.settle();
+        ticket
+    }
+
     pub(crate) fn leave(&mut self, ticket: Ticket) {
         self.client.leave(self.now, ticket);
         self.settle();
@@ -320,6 +334,33 @@ impl Rig {
             }
             _ => None,
         })
+    }
+
+    /// The messages an observer got, like those of a listener, with a `?` when they may be copies.
+    pub(crate) fn observed(&mut self, of: Ticket) -> Vec<String> {
+        self.take(|event| match event {
+            Event::Observed {
+                ticket,
+                message,
+                may_be_copy,
+            } if *ticket == of => {
+                let star = if message.retain { "*" } else { "" };
+                let copy = if *may_be_copy { "?" } else { "" };
+                let payload = String::from_utf8_lossy(&message.payload);
+                Some(format!("{}={payload}{star}{copy}", message.topic))
+            }
+            _ => None,
+        })
+    }
+
+    /// Whether the broker answered a ping.
+    pub(crate) fn ponged(&mut self, of: Ticket) -> bool {
+        let pongs = self.take(|event| match event {
+            Event::Pong { ticket } if *ticket == of => Some(()),
+            _ => None,
+        });
+        assert!(pongs.len() <= 1, "a ping is answered once");
+        !pongs.is_empty()
     }
 
     /// The messages a listener lost because they were too large, as `topic:bytes`.

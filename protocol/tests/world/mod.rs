@@ -694,6 +694,8 @@ impl World {
             | Event::OldSession
             | Event::Disconnected { .. }
             | Event::TooLarge { .. } => {}
+            // Nobody of this world observes or pings.
+            Event::Observed { .. } | Event::Pong { .. } => unreachable!("{event:?}"),
         }
     }
 

@@ -3,6 +3,8 @@
 //! Promises: a payload goes out as its bytes, so that it can be piped; a terminal gets no control characters of it;
 //! what came to nothing is a failure.
 
+mod rows;
+
 use std::borrow::Cow;
 
 use base64::Engine as _;
@@ -51,6 +53,9 @@ pub(super) fn text(result: &Value, is_terminal: bool) -> Shown {
     if members.contains_key("payload") {
         return message(members, is_terminal);
     }
+    if let Some(shown) = rows::rows(members) {
+        return shown;
+    }
     let outcome = members.get("outcome").and_then(Value::as_str);
     if let (Some(outcome), Some(topic)) = (outcome, members.get("topic").and_then(Value::as_str)) {
         let number = |name: &str| {
@@ -62,9 +67,11 @@ pub(super) fn text(result: &Value, is_terminal: bool) -> Shown {
         let (bytes, qos) = (number("bytes"), number("qos"));
         let plural = if bytes == 1 { "" } else { "s" };
         let line = format!("{outcome}: {topic} ({bytes} byte{plural}, QoS {qos})\n");
+        let (more, failure) = rows::publish(members);
         return Shown {
-            output: line.into_bytes(),
-            ..Shown::default()
+            output: (line + &more).into_bytes(),
+            notes: Vec::new(),
+            failure,
         };
     }
     let lines = members.iter().map(|(name, value)| match value {
@@ -73,7 +80,8 @@ pub(super) fn text(result: &Value, is_terminal: bool) -> Shown {
     });
     Shown {
         output: lines.collect::<String>().into_bytes(),
-        ..Shown::default()
+        notes: Vec::new(),
+        failure: rows::condition(members),
     }
 }
 

@@ -54,6 +54,7 @@ impl LeftCalls {
             ender,
             work,
         } = call;
+        ender.client_left();
         self.make_room(session);
         let number = self.last.get() + 1;
         self.last.set(number);

@@ -87,6 +87,8 @@ pub struct Tool {
     pub output_schema: Option<Value>,
     /// Argument names that agents use by mistake, each with the right name.
     pub renamed: Vec<(&'static str, &'static str)>,
+    /// The names of string arguments that also take a number or a boolean, as its JSON text.
+    pub scalars: Vec<&'static str>,
     /// The function that serves `tools/call`.
     pub handler: ToolHandler,
 }

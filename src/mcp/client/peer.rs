@@ -18,7 +18,7 @@ use smol::future::{self, BoxedLocal};
 
 use super::caller::Caller;
 use super::join;
-use super::session::Session;
+use super::session::{Cancel, Session};
 use super::sink::ClientSink;
 use crate::mcp::version::Version;
 use crate::mcp::version::log_level::Level;
@@ -53,6 +53,7 @@ pub(in crate::mcp) struct Inner {
     pub(in crate::mcp) log_level: Option<Level>,
     /// The round trips of the call; only in the stateless era.
     pub(in crate::mcp) rounds: Option<InputRounds>,
+    pub(in crate::mcp) cancel: Rc<Cancel>,
 }
 
 /// The answers from earlier round trips, and the channel that ends this one with questions.
@@ -88,6 +89,18 @@ impl Peer {
     #[must_use]
     pub fn caller(&self) -> &Caller {
         &self.0.caller
+    }
+
+    /// Whether the client has left: its connection, its input or its session has ended, and the call goes on because
+    /// the protocol does not take that for a cancellation.
+    #[must_use]
+    pub fn has_left(&self) -> bool {
+        self.0.cancel.has_left()
+    }
+
+    /// Waits until the client has left; see [`has_left`](Self::has_left). Of several waits the last one ends.
+    pub async fn left(&self) {
+        self.0.cancel.left().await;
     }
 
     /// Whether the client declared the capability to answer this kind of question.

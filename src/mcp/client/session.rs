@@ -63,6 +63,9 @@ pub(in crate::mcp) struct Ticket {
 pub(in crate::mcp) struct Cancel {
     end: Cell<Option<End>>,
     waker: RefCell<Option<Waker>>,
+    has_left: Cell<bool>,
+    /// The handler, while it waits for the client to leave.
+    departure: RefCell<Option<Waker>>,
 }
 
 /// Why a call ends before its work is done.
@@ -224,8 +227,7 @@ impl Session {
     }
 
     /// Marks the id as in flight; the caller has checked that it is not in flight already.
-    pub(in crate::mcp) fn open(self: &Rc<Self>, id: Id) -> Ticket {
-        let cancel = Rc::<Cancel>::default();
+    pub(in crate::mcp) fn open(self: &Rc<Self>, id: Id, cancel: Rc<Cancel>) -> Ticket {
         self.calls.borrow_mut().insert(id.clone(), cancel.clone());
         let session = self.clone();
         Ticket {
@@ -251,6 +253,30 @@ impl Cancel {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+
+    /// The client has left; the call goes on.
+    pub(in crate::mcp) fn client_left(&self) {
+        self.has_left.set(true);
+        if let Some(waker) = self.departure.take() {
+            waker.wake();
+        }
+    }
+
+    pub(in crate::mcp) fn has_left(&self) -> bool {
+        self.has_left.get()
+    }
+
+    /// Waits until the client has left.
+    pub(in crate::mcp) async fn left(&self) {
+        poll_fn(|context| {
+            if self.has_left() {
+                return Poll::Ready(());
+            }
+            self.departure.replace(Some(context.waker().clone()));
+            Poll::Pending
+        })
+        .await;
     }
 }
 

@@ -2,11 +2,11 @@
 //!
 //! Promises: a schema compiles only if this module implements every keyword in it, so that no published rule goes
 //! unchecked; one error message lists all faults of a call, each with the value found and the values allowed; defaults
-//! are filled in; `null` counts as absent; a number or a boolean in a string becomes that number or boolean, and an
-//! integer written `1.0` becomes `1`. Arguments that no property names are refused, unless `additionalProperties` is
+//! are filled in; `null` counts as absent; a number, a boolean or an object in a string becomes that value, an integer
+//! written `1.0` becomes `1`, and one value where a list is expected becomes a list of it. Arguments that no property names are refused, unless `additionalProperties` is
 //! `true` or the schema has no properties. The published schema may leave `additionalProperties` out, because some
 //! clients fail on it.
-//! Does not: fetch, reference or combine schemas. Arrays are refused, because no tool needs them yet.
+//! Does not: fetch, reference or combine schemas. The items of arrays are no objects, because no tool needs them.
 
 pub(in crate::mcp) mod rule;
 
@@ -45,12 +45,14 @@ struct Property {
     required: bool,
     default: Option<Value>,
     description: String,
-    kind: SchemaErrorKind,
+    kind: PropertyKind,
 }
 
 #[derive(Debug)]
-enum SchemaErrorKind {
+enum PropertyKind {
     Object(Object),
+    /// An array whose items obey one rule, of at most so many items.
+    List(Rule, Option<u64>),
     Value(Rule),
 }
 
@@ -68,15 +70,18 @@ impl Schema {
     ///
     /// # Errors
     /// The faults, separated by semicolons. `tool` and `renamed` (wrong name, right name) are named in the message.
+    /// The string properties called one of `scalars` also take a number or a boolean, as its JSON text.
     pub fn check(
         &self,
         mut arguments: Map<String, Value>,
         tool: &str,
         renamed: &[(&str, &str)],
+        scalars: &[&str],
     ) -> Result<Map<String, Value>, String> {
         let mut faults = Faults {
             tool,
             renamed,
+            scalars,
             found: Vec::new(),
         };
         self.root.check(&mut arguments, "", &mut faults);
@@ -91,13 +96,14 @@ impl Schema {
 struct Faults<'a> {
     tool: &'a str,
     renamed: &'a [(&'a str, &'a str)],
+    scalars: &'a [&'a str],
     found: Vec<String>,
 }
 
 impl Faults<'_> {
     fn wrong(&mut self, path: &str, property: &Property, value: &Value) {
         let allowed = &property.kind;
-        let text = matches!(allowed, SchemaErrorKind::Value(Rule::Text { .. }));
+        let text = matches!(allowed, PropertyKind::Value(Rule::Text { .. }));
         let found = FaultyValue {
             value,
             by_length: text,
@@ -228,7 +234,7 @@ impl Object {
 impl Property {
     fn compile(name: &str, schema: &Value, path: &str) -> Result<Property, SchemaError> {
         let members = members(schema, path)?;
-        let kind = SchemaErrorKind::compile(schema, path)?;
+        let kind = PropertyKind::compile(schema, path)?;
         let description = members.get("description").and_then(Value::as_str);
         let mut property = Property {
             name: name.to_owned(),
@@ -248,48 +254,102 @@ impl Property {
     }
 
     fn check(&self, value: &mut Value, path: impl FnOnce() -> String, faults: &mut Faults<'_>) {
+        self.convert(value, faults.scalars);
         let good = match (&self.kind, &mut *value) {
-            (SchemaErrorKind::Object(object), Value::Object(given)) => {
+            (PropertyKind::Object(object), Value::Object(given)) => {
                 object.check(given, &path(), faults);
                 return;
             }
-            (SchemaErrorKind::Object(_), _) => false,
-            (SchemaErrorKind::Value(rule), value) => rule.accept(value),
+            (PropertyKind::List(rule, most), Value::Array(items)) => {
+                most.is_none_or(|most| items.len() as u64 <= most)
+                    && items.iter_mut().all(|item| rule.accept(item))
+            }
+            (PropertyKind::Object(_) | PropertyKind::List(..), _) => false,
+            (PropertyKind::Value(rule), value) => rule.accept(value),
         };
         if !good {
             faults.wrong(&path(), self, value);
         }
     }
+
+    /// Converts a value with only one possible meaning: several clients write nested objects as strings, and models
+    /// leave out the brackets of a list with one item.
+    fn convert(&self, value: &mut Value, scalars: &[&str]) {
+        let meant = match (&self.kind, &*value) {
+            (PropertyKind::Object(_), Value::String(text)) => {
+                let meant = serde_json::from_str(text).ok();
+                meant.filter(Value::is_object)
+            }
+            (PropertyKind::List(..), Value::String(_)) => Some(Value::Array(vec![value.clone()])),
+            (PropertyKind::Value(Rule::Text { .. }), Value::Number(_) | Value::Bool(_))
+                if scalars.contains(&self.name.as_str()) =>
+            {
+                Some(Value::String(value.to_string()))
+            }
+            _ => None,
+        };
+        if let Some(meant) = meant {
+            *value = meant;
+        }
+    }
 }
 
-impl SchemaErrorKind {
-    fn compile(schema: &Value, path: &str) -> Result<SchemaErrorKind, SchemaError> {
+impl PropertyKind {
+    fn compile(schema: &Value, path: &str) -> Result<PropertyKind, SchemaError> {
         let members = members(schema, path)?;
         if members.get("type").is_some_and(|kind| kind == "object") {
-            return Object::compile(schema, path).map(SchemaErrorKind::Object);
+            return Object::compile(schema, path).map(PropertyKind::Object);
+        }
+        if members.get("type").is_some_and(|kind| kind == "array") {
+            return Self::compile_list(members).map_err(|reason| fault(path, &reason));
         }
         let rule = Rule::compile(members).map_err(|reason| fault(path, &reason))?;
-        Ok(SchemaErrorKind::Value(rule))
+        Ok(PropertyKind::Value(rule))
+    }
+
+    fn compile_list(members: &Map<String, Value>) -> Result<PropertyKind, String> {
+        for (word, value) in members {
+            let known = match word.as_str() {
+                "type" | "default" => true,
+                "items" => value.is_object(),
+                "maxItems" => value.is_u64(),
+                word => ANNOTATIONS.contains(&word),
+            };
+            if !known {
+                return Err(unknown(word, value));
+            }
+        }
+        let items = members.get("items").and_then(Value::as_object);
+        let rule = Rule::compile(items.ok_or("`items` is missing")?)?;
+        let most = members.get("maxItems").and_then(Value::as_u64);
+        Ok(PropertyKind::List(rule, most))
     }
 
     /// Whether a default matches its own rule without any conversion.
     fn is_written_as(&self, default: &mut Value) -> bool {
         match self {
-            SchemaErrorKind::Object(object) => default.as_object_mut().is_some_and(|given| {
+            PropertyKind::Object(object) => default.as_object_mut().is_some_and(|given| {
                 let mut faults = Faults::default();
                 object.check(given, "", &mut faults);
                 faults.found.is_empty()
             }),
-            SchemaErrorKind::Value(rule) => rule.obeys(default),
+            PropertyKind::List(rule, _) => default
+                .as_array_mut()
+                .is_some_and(|items| items.iter_mut().all(|item| rule.obeys(item))),
+            PropertyKind::Value(rule) => rule.obeys(default),
         }
     }
 }
 
-impl fmt::Display for SchemaErrorKind {
+impl fmt::Display for PropertyKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SchemaErrorKind::Object(_) => f.write_str("an object"),
-            SchemaErrorKind::Value(rule) => rule.fmt(f),
+            PropertyKind::Object(_) => f.write_str("an object"),
+            PropertyKind::List(rule, None) => write!(f, "an array, each item {rule}"),
+            PropertyKind::List(rule, Some(most)) => {
+                write!(f, "an array of at most {most}, each item {rule}")
+            }
+            PropertyKind::Value(rule) => rule.fmt(f),
         }
     }
 }

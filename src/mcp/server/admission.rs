@@ -14,7 +14,7 @@ use crate::mcp::catalog::results::List;
 use crate::mcp::client::caller::{Caller, ClientInfo};
 use crate::mcp::client::peer::{Inner, InputRounds, Peer};
 use crate::mcp::client::progress::Progress;
-use crate::mcp::client::session::Session;
+use crate::mcp::client::session::{Cancel, Session};
 use crate::mcp::client::sink::ClientSink;
 use crate::mcp::jsonrpc::message::{
     INVALID_PARAMS, Id, METHOD_NOT_FOUND, MISSING_CLIENT_CAPABILITY, Params, RpcError,
@@ -36,6 +36,7 @@ pub(in crate::mcp) struct AdmittedRequest<'a> {
     pub(in crate::mcp) version: Version,
     pub(in crate::mcp) progress: Progress,
     pub(in crate::mcp) sink: ClientSink,
+    cancel: Rc<Cancel>,
     abilities: Abilities,
     log_level: Option<Level>,
 }
@@ -84,6 +85,7 @@ impl<'a> AdmittedRequest<'a> {
             version,
             progress: Progress::new(token, sink, version),
             sink: sink.clone(),
+            cancel: Rc::default(),
             abilities,
             log_level: log_level.filter(|_| capabilities.logging),
         })
@@ -99,6 +101,7 @@ impl<'a> AdmittedRequest<'a> {
             session: self.session.clone(),
             log_level: self.log_level,
             rounds,
+            cancel: Rc::clone(&self.cancel),
         })
     }
 
@@ -112,9 +115,10 @@ impl<'a> AdmittedRequest<'a> {
             session,
             id,
             progress,
+            cancel,
             ..
         } = self;
-        let ticket = session.open(id.clone());
+        let ticket = session.open(id.clone(), cancel);
         let work = Box::pin(async move {
             match work.await {
                 Ok(outcome) => outcome.into(),

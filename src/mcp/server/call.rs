@@ -171,6 +171,13 @@ impl Ender {
         }
     }
 
+    /// Tells the call that its client has left, and lets it go on.
+    pub fn client_left(&self) {
+        for cancel in &self.0 {
+            cancel.client_left();
+        }
+    }
+
     /// Whether there is nothing to end: the call goes on until its client or the server ends it.
     #[must_use]
     pub fn is_empty(&self) -> bool {

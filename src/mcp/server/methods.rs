@@ -158,7 +158,7 @@ impl Methods {
         let mut arguments = take_arguments(&mut params)?;
         if let Some(schema) = schema {
             // MCP 2025-11-25 (SEP-1303): wrong arguments are a tool error, because the model can correct them.
-            arguments = match schema.check(arguments, &tool.name, &tool.renamed) {
+            arguments = match schema.check(arguments, &tool.name, &tool.renamed, &tool.scalars) {
                 Ok(arguments) => arguments,
                 Err(faults) => {
                     let faults = ToolResult::Error(faults);

@@ -4,13 +4,14 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use mcpmqtt_protocol::client::{Client, Outcome, PublishError, Reason, Ticket};
+use mcpmqtt_protocol::client::{Client, ListenError, Outcome, PublishError, Reason, Ticket};
 use mcpmqtt_protocol::message::Message;
 
 use crate::local::oneshot;
 use crate::mqtt::client::{CallId, ClientRequest, Shared};
 use crate::mqtt::failure::ListenFailure;
 use crate::mqtt::inbox::InboxSender;
+use crate::mqtt::tap::{Tap, Tapped};
 use crate::mqtt::too_large::TooLarge;
 
 /// Calls by their protocol tickets. Cancelling a call is rare, so it searches by the caller's number.
@@ -18,13 +19,20 @@ use crate::mqtt::too_large::TooLarge;
 pub(super) struct Calls {
     publishes: HashMap<Ticket, (CallId, oneshot::Sender<Result<Outcome, PublishError>>)>,
     listeners: HashMap<Ticket, OpenListener>,
+    pings: HashMap<Ticket, oneshot::Sender<()>>,
 }
 
 struct OpenListener {
     id: CallId,
-    inbox: Rc<InboxSender>,
+    receiver: Receiver,
     /// Present until the broker has granted the filter.
     reply: Option<oneshot::Sender<Result<(), ListenFailure>>>,
+}
+
+/// Where the messages of a listener go.
+enum Receiver {
+    Inbox(Rc<InboxSender>),
+    Tap(Tap),
 }
 
 impl Calls {
@@ -38,6 +46,8 @@ impl Calls {
         match request {
             ClientRequest::Publish { reply, .. } if reply.is_closed() => {}
             ClientRequest::Listen { reply, .. } if reply.is_closed() => {}
+            ClientRequest::Observe { reply, .. } if reply.is_closed() => {}
+            ClientRequest::Ping { reply } if reply.is_closed() => {}
             ClientRequest::Publish {
                 id,
                 message,
@@ -54,14 +64,49 @@ impl Calls {
                 listen,
                 inbox,
                 reply,
-            } => match client.listen(now, listen) {
-                Ok(ticket) => {
-                    let reply = Some(reply);
-                    self.listeners
-                        .insert(ticket, OpenListener { id, inbox, reply });
+            } => {
+                let listening = client.listen(now, listen);
+                self.listen(id, listening, Receiver::Inbox(inbox), reply);
+            }
+            ClientRequest::Observe {
+                id,
+                filter,
+                is_needed,
+                tap,
+                reply,
+            } => {
+                let observing = client.observe(now, filter, is_needed);
+                self.listen(id, observing, Receiver::Tap(tap), reply);
+            }
+            ClientRequest::Ping { reply } => {
+                if let Ok(ticket) = client.ping(now) {
+                    self.pings.insert(ticket, reply);
                 }
-                Err(error) => reply.send(Err(ListenFailure::Refused(error))),
-            },
+            }
+        }
+    }
+
+    fn listen(
+        &mut self,
+        id: CallId,
+        listening: Result<Ticket, ListenError>,
+        receiver: Receiver,
+        reply: oneshot::Sender<Result<(), ListenFailure>>,
+    ) {
+        let listener = OpenListener {
+            id,
+            receiver,
+            reply: Some(reply),
+        };
+        match listening {
+            Ok(ticket) => {
+                self.listeners.insert(ticket, listener);
+            }
+            Err(error) => {
+                if let Some(reply) = listener.reply {
+                    reply.send(Err(ListenFailure::Refused(error)));
+                }
+            }
         }
     }
 
@@ -83,14 +128,43 @@ impl Calls {
     }
 
     pub(super) fn message(&self, ticket: Ticket, message: Message, shared: &Shared) {
-        if let Some(listener) = self.listeners.get(&ticket) {
-            listener.inbox.put(message, shared);
+        if let Some(Receiver::Inbox(inbox)) = self.receiver(ticket) {
+            inbox.put(message, shared);
         }
     }
 
-    pub(super) fn too_large(&self, ticket: Ticket, large: TooLarge, shared: &Shared) {
-        if let Some(listener) = self.listeners.get(&ticket) {
-            listener.inbox.put_too_large(large, shared);
+    pub(super) fn observed(
+        &self,
+        now: Instant,
+        ticket: Ticket,
+        message: &Message,
+        may_be_copy: bool,
+    ) {
+        if let Some(Receiver::Tap(tap)) = self.receiver(ticket) {
+            let message = Tapped::Message {
+                message,
+                may_be_copy,
+            };
+            tap(now, message);
+        }
+    }
+
+    pub(super) fn too_large(&self, now: Instant, ticket: Ticket, large: TooLarge, shared: &Shared) {
+        match self.receiver(ticket) {
+            Some(Receiver::Inbox(inbox)) => inbox.put_too_large(large, shared),
+            Some(Receiver::Tap(tap)) => tap(now, Tapped::TooLarge(&large)),
+            None => {}
+        }
+    }
+
+    fn receiver(&self, ticket: Ticket) -> Option<&Receiver> {
+        let listener = self.listeners.get(&ticket)?;
+        Some(&listener.receiver)
+    }
+
+    pub(super) fn answered(&mut self, ticket: Ticket) {
+        if let Some(reply) = self.pings.remove(&ticket) {
+            reply.send(());
         }
     }
 
@@ -107,26 +181,40 @@ impl Calls {
         }
     }
 
-    pub(super) fn refused(&mut self, ticket: Ticket, reason: Reason) {
+    pub(super) fn refused(&mut self, now: Instant, ticket: Ticket, reason: Reason) {
         if let Some(listener) = self.listeners.remove(&ticket) {
             match listener.reply {
                 Some(reply) => reply.send(Err(ListenFailure::Broker(reason))),
-                None => listener.inbox.end(reason),
+                None => listener.receiver.end(now, &reason),
             }
         }
     }
 
-    /// Marks the listeners' subscriptions as interrupted: messages sent while the connection is down may be missed.
-    pub(super) fn interrupted(&self) {
+    /// Marks the listeners' subscriptions as interrupted: messages sent while the connection is down may be missed. Pings
+    /// that were not answered will not be.
+    pub(super) fn interrupted(&mut self, now: Instant) {
+        self.pings.clear();
         for listener in self.listeners.values() {
-            listener.inbox.interrupt();
+            match &listener.receiver {
+                Receiver::Inbox(inbox) => inbox.interrupt(),
+                Receiver::Tap(tap) => tap(now, Tapped::Interrupted),
+            }
         }
     }
 
     /// Ends all listeners, because there will be no further connection.
-    pub(super) fn ended(&self, reason: &Reason) {
+    pub(super) fn ended(&self, now: Instant, reason: &Reason) {
         for listener in self.listeners.values() {
-            listener.inbox.end(reason.clone());
+            listener.receiver.end(now, reason);
+        }
+    }
+}
+
+impl Receiver {
+    fn end(&self, now: Instant, reason: &Reason) {
+        match self {
+            Self::Inbox(inbox) => inbox.end(reason.clone()),
+            Self::Tap(tap) => tap(now, Tapped::Ended(reason)),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The messages of one subscription that its caller may receive.
 
+use std::future::Future;
+
 use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 
@@ -66,6 +68,18 @@ impl Reader {
                 return Ok(arrival);
             }
         }
+    }
+
+    /// Runs `work` as long as the policy permits the subscription.
+    ///
+    /// # Errors
+    /// [`Denied::Withdrawn`]; the work is dropped.
+    pub(in crate::tools) async fn while_permitted<T>(
+        &self,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Denied> {
+        let permitted = |policy: &Policy| policy.may_subscribe(&self.filter);
+        self.hold.run(permitted, work).await
     }
 
     /// The inbox, for its counters and the messages that wait: see [`Inbox`].

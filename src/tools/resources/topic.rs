@@ -17,8 +17,8 @@ use super::{uri, watcher};
 use crate::mcp::catalog::{Body, Completing, Contents, ReadCall, ReadError, Template, Watcher};
 use crate::tools::Context;
 use crate::tools::access::{Access, Denied};
+use crate::tools::deadline::{Deadline, Waited};
 use crate::tools::subscribe::{NOT_READ, missed, shown};
-use crate::tools::wait::{Wait, Waited};
 
 pub(super) fn template(context: &Rc<Context>) -> Template {
     let (reading, watching) = (Rc::clone(context), Rc::clone(context));
@@ -67,7 +67,7 @@ pub(super) fn may_read(access: &Access, uri: &str) -> Result<SubscribeFilter, Re
 /// Reads the retained value, or waits for the next message.
 async fn read(context: Rc<Context>, call: ReadCall) -> Result<Vec<Contents>, ReadError> {
     let filter = filter(&call.uri)?;
-    let wait = Wait::new(WAIT, call.progress, &call.client);
+    let wait = Deadline::new(WAIT, call.progress, &call.client);
     let listen = Listen {
         filter: filter.clone(),
         qos: QoS::AtMostOnce,

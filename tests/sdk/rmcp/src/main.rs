@@ -95,8 +95,16 @@ async fn call_all_tools(client: &Client) -> Outcome<()> {
     let mut names: Vec<_> = client.list_all_tools().await?;
     names.sort_by(|one, other| one.name.cmp(&other.name));
     let names: Vec<_> = names.iter().map(|tool| tool.name.as_ref()).collect();
-    let tools = ["mqtt_publish", "mqtt_query", "mqtt_read", "mqtt_subscribe"];
-    must(names == tools, "four tools must be listed", &names)?;
+    let tools = [
+        "mqtt_publish",
+        "mqtt_query",
+        "mqtt_read",
+        "mqtt_stats",
+        "mqtt_subscribe",
+        "mqtt_topics",
+        "mqtt_wait",
+    ];
+    must(names == tools, "seven tools must be listed", &names)?;
 
     let on = json!({"topic": "actuators/lights/exampleroom1/on", "payload": "1", "qos": 2});
     let sent = structured(client, "mqtt_publish", on).await?;

@@ -1,0 +1,410 @@
+//! Statistics over numbers as they come, without keeping them.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::path::Path;
+use super::reading::{Reading, Unreadable};
+
+/// The most topics in a [`StatisticsByTopic`].
+pub const MAX_TOPICS: usize = 10_000;
+
+/// The most bytes of a [`StatisticsByTopic`].
+pub const MAX_BYTES: usize = 4 << 20;
+
+/// What a topic's entry takes beside its name: the statistics, the name's pointer and its allocation, and the share of
+/// a tree that may be half empty.
+const ENTRY_BYTES: usize = 2 * (size_of::<Statistics>() + size_of::<Box<str>>()) + 16;
+
+/// Count, range, mean and deviation of numbers.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Statistics {
+    count: u64,
+    sum: Sum,
+    /// Welford's running mean, as the distance from the first number: the deviation of numbers far from zero would lose
+    /// digits otherwise. It only serves the deviation; [`Self::mean`] is more exact.
+    running_mean: f64,
+    /// The sum of the squares of the distances from the mean.
+    squares: f64,
+    range: Option<(f64, f64)>,
+    ends: Option<(Sample, Sample)>,
+    no_number: u64,
+    no_field: u64,
+}
+
+/// A number with the time of its arrival.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Sample {
+    /// The number.
+    pub value: f64,
+    /// When it came.
+    pub at: Instant,
+}
+
+/// A sum with the part that its roundings lost (Neumaier).
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Sum {
+    sum: f64,
+    lost: f64,
+}
+
+impl Statistics {
+    /// Takes a message: its number, or the reason why it has none.
+    pub fn add(&mut self, now: Instant, payload: &[u8], field: Option<&Path>) {
+        match Reading::of(payload, field) {
+            Ok(reading) => match reading.number() {
+                Some(number) => self.add_number(now, number),
+                None => self.no_number += 1,
+            },
+            Err(Unreadable::NoJson | Unreadable::NoField) => self.no_field += 1,
+        }
+    }
+
+    /// Takes a finite number.
+    pub fn add_number(&mut self, now: Instant, value: f64) {
+        self.count += 1;
+        self.sum.add(value);
+        let (min, max) = self.range.unwrap_or((value, value));
+        self.range = Some((min.min(value), max.max(value)));
+        let sample = Sample { value, at: now };
+        let (first, _) = self.ends.unwrap_or((sample, sample));
+        self.ends = Some((first, sample));
+        let shifted = value - first.value;
+        let distance = shifted - self.running_mean;
+        self.running_mean += distance / self.count as f64;
+        self.squares += distance * (shifted - self.running_mean);
+    }
+
+    /// How many numbers came.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// How many messages came: with a number or without.
+    pub fn messages(&self) -> u64 {
+        self.count + self.no_number + self.no_field
+    }
+
+    /// How many messages have no number: other texts, bytes, null.
+    pub fn no_number(&self) -> u64 {
+        self.no_number
+    }
+
+    /// How many messages do not have the field, or are no JSON where a field is asked for.
+    pub fn no_field(&self) -> u64 {
+        self.no_field
+    }
+
+    /// The smallest number.
+    pub fn min(&self) -> Option<f64> {
+        self.range.map(|(min, _)| min)
+    }
+
+    /// The largest number.
+    pub fn max(&self) -> Option<f64> {
+        self.range.map(|(_, max)| max)
+    }
+
+    /// The mean. Nothing without numbers, or if their sum is too large for a number.
+    pub fn mean(&self) -> Option<f64> {
+        let mean = self.sum.total() / self.count as f64;
+        let (min, max) = self.range?;
+        // A rounding may lead past equal numbers.
+        Some(mean)
+            .filter(|it| it.is_finite())
+            .map(|it| it.clamp(min, max))
+    }
+
+    /// The standard deviation of a sample (the divisor is n − 1). Nothing for fewer than two numbers.
+    pub fn standard_deviation(&self) -> Option<f64> {
+        let divisor = self.count.checked_sub(1).filter(|it| *it > 0)?;
+        let deviation = (self.squares / divisor as f64).sqrt();
+        Some(deviation).filter(|it| it.is_finite())
+    }
+
+    /// The first number.
+    pub fn first(&self) -> Option<Sample> {
+        self.ends.map(|(first, _)| first)
+    }
+
+    /// The last number.
+    pub fn last(&self) -> Option<Sample> {
+        self.ends.map(|(_, last)| last)
+    }
+
+    /// Messages per second over the time in which they were counted.
+    pub fn rate(&self, watched: Duration) -> Option<f64> {
+        let rate = self.messages() as f64 / watched.as_secs_f64();
+        Some(rate).filter(|it| it.is_finite())
+    }
+}
+
+impl Sum {
+    fn add(&mut self, value: f64) {
+        let sum = self.sum + value;
+        self.lost += if self.sum.abs() >= value.abs() {
+            (self.sum - sum) + value
+        } else {
+            (value - sum) + self.sum
+        };
+        self.sum = sum;
+    }
+
+    fn total(&self) -> f64 {
+        self.sum + self.lost
+    }
+}
+
+/// [`Statistics`] of each topic, in bounded memory.
+#[derive(Debug)]
+pub struct StatisticsByTopic {
+    field: Option<Path>,
+    topics: BTreeMap<Box<str>, Statistics>,
+    bytes: usize,
+    left_out: u64,
+}
+
+impl StatisticsByTopic {
+    /// No statistics yet, of the whole payloads or of a field.
+    pub fn new(field: Option<Path>) -> Self {
+        Self {
+            field,
+            topics: BTreeMap::new(),
+            bytes: 0,
+            left_out: 0,
+        }
+    }
+
+    /// Takes a message.
+    pub fn message(&mut self, now: Instant, topic: &str, payload: &[u8]) {
+        if let Some(statistics) = self.topics.get_mut(topic) {
+            statistics.add(now, payload, self.field.as_ref());
+            return;
+        }
+        let bytes = topic.len() + ENTRY_BYTES;
+        if self.topics.len() >= MAX_TOPICS || self.bytes + bytes > MAX_BYTES {
+            self.left_out += 1;
+            return;
+        }
+        self.bytes += bytes;
+        let mut statistics = Statistics::default();
+        statistics.add(now, payload, self.field.as_ref());
+        self.topics.insert(topic.into(), statistics);
+    }
+
+    /// The statistics of each topic, in the order of the topics.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Statistics)> {
+        let topics = self.topics.iter();
+        topics.map(|(topic, statistics)| (&**topic, statistics))
+    }
+
+    /// How many topics there are.
+    pub fn len(&self) -> usize {
+        self.topics.len()
+    }
+
+    /// Whether nothing came.
+    pub fn is_empty(&self) -> bool {
+        self.topics.is_empty()
+    }
+
+    /// How many messages came on topics that found no room.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(numbers: &[f64]) -> Statistics {
+        let now = Instant::now();
+        let mut statistics = Statistics::default();
+        for number in numbers {
+            statistics.add_number(now, *number);
+        }
+        statistics
+    }
+
+    /// Two passes over the distances from the first number, which are exact.
+    fn two_passes(numbers: &[f64]) -> (f64, f64) {
+        let count = numbers.len() as f64;
+        let origin = numbers[0];
+        let distances: Vec<f64> = numbers.iter().map(|it| it - origin).collect();
+        let mean = distances.iter().sum::<f64>() / count;
+        let squares: f64 = distances.iter().map(|it| (it - mean) * (it - mean)).sum();
+        (origin + mean, (squares / (count - 1.0)).sqrt())
+    }
+
+    fn assert_close(found: Option<f64>, expected: f64, within: f64) {
+        let found = found.expect("a number");
+        let scale = expected.abs().max(f64::MIN_POSITIVE);
+        assert!(
+            (found - expected).abs() <= within * scale,
+            "{found} is not {expected}"
+        );
+    }
+
+    #[test]
+    fn known_numbers() {
+        let statistics = of(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]);
+        assert_eq!(statistics.count(), 8);
+        assert_eq!(statistics.mean(), Some(5.0));
+        assert_close(
+            statistics.standard_deviation(),
+            (32.0_f64 / 7.0).sqrt(),
+            1e-15,
+        );
+        assert_eq!((statistics.min(), statistics.max()), (Some(2.0), Some(9.0)));
+        let hundred: Vec<f64> = (1..=100).map(f64::from).collect();
+        assert_eq!(of(&hundred).mean(), Some(50.5));
+        let tenths = vec![0.1; 1000];
+        assert_eq!(of(&tenths).mean(), Some(0.1));
+        assert_eq!(of(&tenths).standard_deviation(), Some(0.0));
+    }
+
+    #[test]
+    fn nothing_and_one() {
+        let none = Statistics::default();
+        assert_eq!(
+            (
+                none.mean(),
+                none.min(),
+                none.max(),
+                none.standard_deviation()
+            ),
+            (None, None, None, None)
+        );
+        assert_eq!((none.first(), none.last(), none.count()), (None, None, 0));
+        let one = of(&[-3.5]);
+        assert_eq!(
+            (one.mean(), one.min(), one.max(), one.standard_deviation()),
+            (Some(-3.5), Some(-3.5), Some(-3.5), None)
+        );
+    }
+
+    #[test]
+    fn as_exact_as_two_passes() {
+        let mut random = fastrand::Rng::with_seed(3);
+        // The last cases have a small spread far from zero, where sums of squares lose every digit.
+        for (origin, spread) in [
+            (0.0, 1.0),
+            (20.0, 0.5),
+            (-1e6, 1e3),
+            (1e9, 1e-2),
+            (1e12, 1.0),
+        ] {
+            for count in [2, 3, 10, 1_000, 20_000] {
+                let numbers: Vec<f64> =
+                    (0..count).map(|_| origin + spread * random.f64()).collect();
+                let (mean, deviation) = two_passes(&numbers);
+                let statistics = of(&numbers);
+                assert_close(statistics.mean(), mean, 1e-13);
+                assert_close(statistics.standard_deviation(), deviation, 1e-12);
+            }
+        }
+    }
+
+    #[test]
+    fn the_mean_is_exact() {
+        let mut random = fastrand::Rng::with_seed(4);
+        for count in [3_u32, 100, 20_000] {
+            let parts: Vec<i64> = (0..count).map(|_| random.i64(-1 << 40..1 << 40)).collect();
+            let numbers: Vec<f64> = parts.iter().map(|part| *part as f64 / 1024.0).collect();
+            let sum = parts.iter().sum::<i64>() as f64 / 1024.0;
+            assert_eq!(of(&numbers).mean(), Some(sum / f64::from(count)));
+        }
+    }
+
+    #[test]
+    fn huge_numbers_give_nothing_rather_than_a_wrong_number() {
+        let statistics = of(&[f64::MAX, f64::MAX, -f64::MAX]);
+        assert_eq!(
+            (statistics.min(), statistics.max()),
+            (Some(-f64::MAX), Some(f64::MAX))
+        );
+        assert_eq!(statistics.mean(), None);
+        assert_eq!(statistics.standard_deviation(), None);
+    }
+
+    #[test]
+    fn messages_without_a_number_are_counted() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(2);
+        let field = Path::parse("t").ok();
+        let mut statistics = Statistics::default();
+        statistics.add(now, b"{\"t\":1}", field.as_ref());
+        statistics.add(later, b"{\"t\":\"+3\"}", field.as_ref());
+        for payload in [
+            b"{\"t\":null}".as_slice(),
+            b"{\"t\":\"NaN\"}",
+            b"{\"u\":1}",
+            b"1",
+            b"off",
+            b"\xff",
+        ] {
+            statistics.add(later, payload, field.as_ref());
+        }
+        assert_eq!(
+            (
+                statistics.count(),
+                statistics.no_number(),
+                statistics.no_field()
+            ),
+            (2, 2, 4)
+        );
+        assert_eq!(statistics.messages(), 8);
+        assert_eq!(statistics.mean(), Some(2.0));
+        assert_eq!(
+            statistics.first(),
+            Some(Sample {
+                value: 1.0,
+                at: now
+            })
+        );
+        assert_eq!(
+            statistics.last(),
+            Some(Sample {
+                value: 3.0,
+                at: later
+            })
+        );
+        assert_eq!(statistics.rate(Duration::from_secs(4)), Some(2.0));
+        assert_eq!(statistics.rate(Duration::ZERO), None);
+    }
+
+    #[test]
+    fn topics_are_kept_apart_up_to_the_limit() {
+        let now = Instant::now();
+        let mut all = StatisticsByTopic::new(None);
+        for round in 0..3 {
+            for topic in 0..MAX_TOPICS + 5 {
+                all.message(
+                    now,
+                    &format!("node/{topic:05}"),
+                    round.to_string().as_bytes(),
+                );
+            }
+        }
+        assert_eq!((all.len(), all.left_out()), (MAX_TOPICS, 15));
+        assert!(
+            all.iter()
+                .all(|(_, it)| it.count() == 3 && it.mean() == Some(1.0))
+        );
+        let topics: Vec<&str> = all.iter().map(|(topic, _)| topic).collect();
+        assert!(topics.is_sorted());
+        assert_eq!(topics.first(), Some(&"node/00000"));
+    }
+
+    #[test]
+    fn long_topics_are_bounded_in_bytes() {
+        let now = Instant::now();
+        let mut all = StatisticsByTopic::new(None);
+        for topic in 0..100 {
+            all.message(now, &format!("{topic}/{}", "x".repeat(60_000)), b"1");
+        }
+        assert!(all.len() < 70 && all.bytes <= MAX_BYTES);
+        assert_eq!(all.left_out(), 100 - all.len() as u64);
+    }
+}

@@ -1,0 +1,419 @@
+//! The observation of topics for the overview: which filters are subscribed to, how long, and the table of what came.
+//!
+//! Promises: nothing is subscribed to until a caller asks, or the operator names a filter; then only the part of the filter
+//! that may be read, at QoS 0, and no filter inside another; it ends some time after its last use, and above a rate of
+//! bytes. A filter for which the broker ended a connection is not requested again, and callers are told.
+//! Does not: judge what a caller may see of the table.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+use std::time::{Duration, Instant};
+
+use mcpmqtt_config::{Observe, Policy};
+use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
+use smol::{LocalExecutor, future};
+
+use super::access::{Access, NotObserved};
+use super::deadline::Deadline;
+use crate::local::notify::Notify;
+use crate::local::time;
+use crate::logger;
+use crate::mqtt::{Observing, Tap, Tapped};
+use crate::observe::cover::Cover;
+use crate::observe::table::{Limits, Table};
+
+/// The observation. Cheap to clone; clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Observation(Rc<ObservationState>);
+
+#[derive(Debug)]
+struct ObservationState {
+    access: Access,
+    settings: Observe,
+    table: RefCell<Table>,
+    watched: RefCell<Vec<Watched>>,
+    /// The filters that the broker does not allow, with its reason.
+    refused: RefCell<Vec<(TopicFilter, String)>>,
+    flow: RefCell<Flow>,
+    /// When the connection was last lost.
+    interrupted: Cell<Option<Instant>>,
+    /// Why observation was stopped, until it is asked for again.
+    stopped: RefCell<Option<String>>,
+    /// Notified when the task that ends observation has something to do.
+    due: Notify,
+    is_tended: Cell<bool>,
+    executor: Weak<LocalExecutor<'static>>,
+}
+
+/// A filter that is subscribed to.
+#[derive(Debug)]
+struct Watched {
+    filter: TopicFilter,
+    since: Instant,
+    last_used: Instant,
+    always: bool,
+    _observing: Observing,
+}
+
+/// Measures the bytes that come, with room for the retained messages of a new subscription.
+#[derive(Debug)]
+struct Flow {
+    allowed: f64,
+    last: Instant,
+}
+
+/// What an overview has to say about its own completeness.
+#[derive(Debug, Default)]
+pub(super) struct Watching {
+    /// Since when all of it was watched.
+    pub(super) since: Option<Instant>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Observation {
+    pub(super) fn new(
+        access: Access,
+        settings: Observe,
+        executor: Weak<LocalExecutor<'static>>,
+    ) -> Observation {
+        let limits = Limits {
+            topics: settings.topics,
+            bytes: settings.bytes,
+        };
+        let flow = Flow {
+            allowed: settings.bytes_per_second as f64 * BURST_SECONDS,
+            last: time::now(),
+        };
+        let observation = Observation(Rc::new(ObservationState {
+            access,
+            settings,
+            table: RefCell::new(Table::new(limits)),
+            watched: RefCell::default(),
+            refused: RefCell::default(),
+            flow: RefCell::new(flow),
+            interrupted: Cell::new(None),
+            stopped: RefCell::default(),
+            due: Notify::default(),
+            is_tended: Cell::new(false),
+            executor,
+        }));
+        observation.begin_always();
+        observation
+    }
+
+    /// Watches the part of `filter` that may be read. The notes say what is not watched, and why.
+    pub(super) async fn watch(&self, filter: &TopicFilter, deadline: &Deadline) -> Watching {
+        let state = &self.0;
+        state.stopped.take();
+        let mut watching = Watching::default();
+        let wanted = readable(&state.access.policy(), filter);
+        for filter in &wanted {
+            let watch = deadline.until_deadline(state.watch(filter, false));
+            match watch.await {
+                Some(Ok(())) => {}
+                Some(Err(why)) => watching
+                    .notes
+                    .push(format!("{} is not watched: {why}", Shown(filter.as_str()))),
+                None => {
+                    let seconds = deadline.seconds();
+                    watching.notes.push(format!(
+                        "not all filters were granted within {seconds} s; ask again"
+                    ));
+                    break;
+                }
+            }
+        }
+        let watched = state.watched.borrow();
+        let of_wanted = watched
+            .iter()
+            .filter(|it| wanted.iter().any(|wanted| it.filter.covers(wanted)));
+        watching.since = of_wanted.map(|it| it.since).max();
+        drop(watched);
+        let lost = state.interrupted.get();
+        if let Some(at) = lost.filter(|at| watching.since.is_some_and(|since| since < *at)) {
+            watching.notes.push(format!(
+                "the connection to the broker was lost {:.0} s ago; what came until it was there again is missing",
+                time::now().saturating_duration_since(at).as_secs_f64()
+            ));
+        }
+        self.tend();
+        watching
+    }
+
+    /// Why the observation was stopped meanwhile.
+    pub(super) fn stopped(&self) -> Option<String> {
+        self.0.stopped.borrow().clone()
+    }
+
+    /// The table, for reading.
+    pub(super) fn table(&self) -> std::cell::Ref<'_, Table> {
+        if self.0.access.is_connected() && !self.0.watched.borrow().is_empty() {
+            self.0.table.borrow_mut().resumed(time::now());
+        }
+        self.0.table.borrow()
+    }
+
+    /// Ends the observation of what may no longer be read.
+    pub(super) fn replace_policy(&self) {
+        let policy = self.0.access.policy();
+        let permitted = |watched: &Watched| {
+            let filter = SubscribeFilter::parse(watched.filter.as_str());
+            filter.is_ok_and(|filter| policy.may_subscribe(&filter).is_ok())
+        };
+        self.0.keep(permitted);
+        self.0.refused.take();
+        self.begin_always();
+    }
+
+    /// Begins to watch what `observe.always` names and may be read, where it is not watched yet.
+    fn begin_always(&self) {
+        if self.0.settings.always.is_empty() {
+            return;
+        }
+        let observation = self.clone();
+        if let Some(executor) = self.0.executor.upgrade() {
+            let beginning = async move { observation.0.watch_always().await };
+            executor.spawn(beginning).detach();
+        }
+    }
+
+    /// Starts the task that ends what is idle, unless it runs.
+    fn tend(&self) {
+        if self.0.watched.borrow().is_empty() || self.0.is_tended.replace(true) {
+            return;
+        }
+        match self.0.executor.upgrade() {
+            Some(executor) => {
+                let state = Rc::clone(&self.0);
+                executor.spawn(async move { state.tend().await }).detach();
+            }
+            None => self.0.is_tended.set(false),
+        }
+    }
+}
+
+impl ObservationState {
+    /// Watches a filter, unless a filter that covers it is watched.
+    async fn watch(self: &Rc<Self>, filter: &TopicFilter, always: bool) -> Result<(), String> {
+        let now = time::now();
+        if let Some(watched) = self
+            .watched
+            .borrow_mut()
+            .iter_mut()
+            .find(|it| it.filter.covers(filter))
+        {
+            watched.last_used = now;
+            watched.always |= always;
+            return Ok(());
+        }
+        if let Some(why) = self.refusal(filter) {
+            return Err(why);
+        }
+        let subscribed = SubscribeFilter::parse(filter.as_str()).map_err(|why| why.to_string())?;
+        let observing = self
+            .access
+            .observe(subscribed, self.tap(filter.clone()))
+            .await;
+        let observing = observing.map_err(|NotObserved { why, is_final }| {
+            if is_final {
+                self.refuse(filter, &why);
+            }
+            why
+        })?;
+        let mut watched = self.watched.borrow_mut();
+        // The wider filter takes the place of those inside it.
+        let inside = |it: &Watched| filter.covers(&it.filter);
+        let always = always || watched.iter().any(|it| inside(it) && it.always);
+        watched.retain(|it| !inside(it));
+        let now = time::now();
+        watched.push(Watched {
+            filter: filter.clone(),
+            since: now,
+            last_used: now,
+            always,
+            _observing: observing,
+        });
+        Ok(())
+    }
+
+    fn tap(self: &Rc<Self>, filter: TopicFilter) -> Tap {
+        let state = Rc::downgrade(self);
+        Rc::new(move |now, tapped| {
+            if let Some(state) = state.upgrade() {
+                state.take(now, &filter, tapped);
+            }
+        })
+    }
+
+    fn take(&self, now: Instant, filter: &TopicFilter, tapped: Tapped<'_>) {
+        match tapped {
+            Tapped::Message {
+                message,
+                may_be_copy,
+            } => {
+                let mut table = self.table.borrow_mut();
+                let topic = message.topic.as_str();
+                table.message(now, topic, &message.payload, message.retain, may_be_copy);
+                self.flows(now, message.size());
+            }
+            Tapped::TooLarge(large) => self.flows(now, large.payload_bytes),
+            Tapped::Interrupted => {
+                self.interrupted.set(Some(now));
+                self.table.borrow_mut().interrupted(now);
+            }
+            Tapped::Ended(reason) => {
+                self.refuse(filter, &reason.to_string());
+                self.due.notify();
+            }
+        }
+    }
+
+    /// Why the broker does not allow a filter, if it showed that.
+    fn refusal(&self, filter: &TopicFilter) -> Option<String> {
+        let refused = self.refused.borrow();
+        let (_, why) = refused.iter().find(|(refused, _)| refused == filter)?;
+        Some(why.clone())
+    }
+
+    fn refuse(&self, filter: &TopicFilter, why: &str) {
+        let mut refused = self.refused.borrow_mut();
+        if refused.len() < MOST_REFUSED {
+            refused.push((filter.clone(), why.to_owned()));
+        }
+    }
+
+    /// Counts bytes; above the rate, observation stops.
+    fn flows(&self, now: Instant, bytes: usize) {
+        let rate = self.settings.bytes_per_second as f64;
+        if self.flow.borrow_mut().take(now, bytes, rate) || self.stopped.borrow().is_some() {
+            return;
+        }
+        self.stopped.replace(Some(format!(
+            "observation was stopped: more than {rate} bytes a second came (`observe.bytes_per_second`). Ask for a \
+             narrower topic"
+        )));
+        self.due.notify();
+    }
+
+    async fn watch_always(self: &Rc<Self>) {
+        for filter in &self.settings.always {
+            for filter in readable(&self.access.policy(), filter) {
+                if let Err(why) = self.watch_for_good(&filter).await {
+                    logger::warning(format_args!(
+                        "observe.always: {} is not watched: {why}",
+                        Shown(filter.as_str())
+                    ));
+                }
+            }
+        }
+        Observation(Rc::clone(self)).tend();
+    }
+
+    /// Watches a filter of `observe.always`; tries again when the connection is lost before the broker has answered.
+    async fn watch_for_good(self: &Rc<Self>, filter: &TopicFilter) -> Result<(), String> {
+        loop {
+            if !self.access.connected().await {
+                return Ok(());
+            }
+            let watched = self.watch(filter, true).await;
+            if watched.is_ok() || self.access.is_connected() || self.refusal(filter).is_some() {
+                return watched;
+            }
+            time::after(AGAIN).await;
+        }
+    }
+
+    /// Ends what is idle, until nothing is watched.
+    async fn tend(&self) {
+        loop {
+            let now = time::now();
+            let is_stopped = self.stopped.borrow().is_some();
+            let refused = self.refused.borrow().clone();
+            self.keep(|watched| {
+                let is_used = watched.always || watched.last_used + self.settings.idle > now;
+                let is_refused = refused.iter().any(|(filter, _)| *filter == watched.filter);
+                is_used && !is_stopped && !is_refused
+            });
+            if is_stopped {
+                logger::warning(format_args!(
+                    "observation was stopped: more than {} bytes a second came",
+                    self.settings.bytes_per_second
+                ));
+            }
+            let Some(next) = self.next_end() else { break };
+            let idle = async {
+                time::at(next).await;
+            };
+            let due = self.due.until(|| {
+                let is_refused = self.refused.borrow().len() != refused.len();
+                self.stopped.borrow().is_some() || is_refused
+            });
+            future::or(idle, due).await;
+        }
+        self.is_tended.set(false);
+    }
+
+    /// When the next filter is idle; None when nothing is watched.
+    fn next_end(&self) -> Option<Instant> {
+        let watched = self.watched.borrow();
+        let ends = watched.iter().map(|it| match it.always {
+            true => time::now() + A_DAY,
+            false => it.last_used + self.settings.idle,
+        });
+        ends.min()
+    }
+
+    /// Keeps these filters, and the rows of their topics.
+    fn keep(&self, keep: impl Fn(&Watched) -> bool) {
+        let mut watched = self.watched.borrow_mut();
+        let before = watched.len();
+        watched.retain(keep);
+        if watched.len() < before {
+            let cover: Vec<_> = watched.iter().map(|it| it.filter.clone()).collect();
+            let matches = |topic: &str| cover.iter().any(|filter| filter.matches(topic));
+            self.table.borrow_mut().retain(matches);
+        }
+    }
+}
+
+impl Flow {
+    /// Takes bytes; false when they are too many.
+    fn take(&mut self, now: Instant, bytes: usize, rate: f64) -> bool {
+        let passed = now.saturating_duration_since(self.last).as_secs_f64();
+        self.last = now;
+        self.allowed = (self.allowed + passed * rate).min(rate * BURST_SECONDS) - bytes as f64;
+        if self.allowed < 0.0 {
+            self.allowed = rate * BURST_SECONDS;
+            return false;
+        }
+        true
+    }
+}
+
+/// The part of a filter that the policy permits to read, as filters of which none is inside another.
+fn readable(policy: &Policy, filter: &TopicFilter) -> Vec<TopicFilter> {
+    let whole = SubscribeFilter::parse(filter.as_str());
+    if whole.is_ok_and(|whole| policy.may_subscribe(&whole).is_ok()) {
+        return vec![filter.clone()];
+    }
+    let grants = policy.grants().filter(|grant| grant.permissions.read);
+    let parts: Vec<_> = grants
+        .filter_map(|grant| grant.pattern.intersection(filter))
+        .collect();
+    Cover::plan(&parts).filters().to_vec()
+}
+
+/// The time over which the rate of bytes is measured.
+const BURST_SECONDS: f64 = 10.0;
+
+/// The most refused filters that are remembered.
+const MOST_REFUSED: usize = 100;
+
+/// The pause before `observe.always` is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
+
+const A_DAY: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

@@ -1,0 +1,158 @@
+//! `when`: the condition on which a message is published.
+
+use std::time::{Duration, Instant};
+
+use mcpmqtt_protocol::topic::SubscribeFilter;
+use serde::Serialize;
+use smol::future;
+
+use super::NOT_YET;
+use crate::local::time;
+use crate::mcp::Peer;
+use crate::observe::condition::Condition;
+use crate::observe::watcher::{ConditionWatch, Live, Met};
+use crate::tools::access::Access;
+use crate::tools::arguments::Arguments;
+use crate::tools::condition_wait::{ConditionWait, WaitEnd};
+use crate::tools::deadline::Deadline;
+use crate::tools::sighting::{Sighting, milliseconds, seconds};
+use crate::tools::wait::{Unjudged, before};
+
+pub(super) struct When {
+    filter: SubscribeFilter,
+    condition: Condition,
+    live: Live,
+    timeout: Duration,
+}
+
+/// What came of the wait for the condition.
+pub(super) enum Reaction {
+    Met(Box<Met>, WhenResult),
+    NotMet(WhenResult),
+}
+
+/// The condition's part of the result.
+#[derive(Serialize)]
+pub(super) struct WhenResult {
+    met: bool,
+    /// The value that met the condition came as a retained message.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    already: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    topic: Option<String>,
+    /// The value that met the condition, or the last one.
+    #[serde(flatten)]
+    value: Option<Sighting>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<Sighting>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held_s: Option<f64>,
+    waited_s: f64,
+    messages: u64,
+    #[serde(flatten)]
+    unjudged: Unjudged,
+    /// From the moment when the condition was met until the message was handed to the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reaction_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl When {
+    pub(super) fn parse(mut arguments: Arguments) -> Result<When, String> {
+        let in_place = |why: String| format!("`when`: {why}");
+        let mut parsed = || {
+            let already = arguments.text("already")?;
+            Ok(When {
+                filter: arguments.filter("topic")?,
+                timeout: arguments.timeout()?,
+                live: match already.as_str() {
+                    "act" => Live::NotRequired,
+                    "cross" => Live::AfterNotMet,
+                    _ => Live::Required,
+                },
+                condition: arguments.condition()?,
+            })
+        };
+        parsed().map_err(in_place)
+    }
+
+    /// Waits for the condition.
+    ///
+    /// # Errors
+    /// When the condition cannot be watched, or the client leaves: nothing is published for a client that has gone.
+    pub(super) async fn run(
+        &self,
+        access: &Access,
+        call: &Deadline,
+        client: &Peer,
+    ) -> Result<Reaction, String> {
+        let deadline = call.part(self.timeout);
+        let now = time::now();
+        let watch = ConditionWatch::new(self.condition.clone(), self.live, now, deadline.until());
+        let begun =
+            ConditionWait::begin(access, &deadline, self.filter.clone(), watch, |_| {}).await;
+        let waiting = begun.map_err(|denied| format!("`when`: {}", denied.tell(&NOT_YET)))?;
+        let gone = async {
+            client.left().await;
+            None
+        };
+        let ended = future::or(gone, async { Some(waiting.end(&deadline).await) }).await;
+        let ended = ended.ok_or("not published: the client has left. Nothing was sent.")?;
+        let end = ended.map_err(|denied| denied.tell(&NOT_YET))?;
+        let mut result = WhenResult::of(&waiting, now);
+        Ok(match end {
+            WaitEnd::Met(met) => {
+                result.tell_met(&met);
+                Reaction::Met(met, result)
+            }
+            WaitEnd::NotMet => Reaction::NotMet(result),
+            WaitEnd::Lost(reason) => {
+                result.reason = Some(reason);
+                Reaction::NotMet(result)
+            }
+        })
+    }
+}
+
+impl Reaction {
+    /// The result after the publish was handed to the connection.
+    pub(super) fn fired(self, sent: Instant) -> WhenResult {
+        match self {
+            Reaction::Met(met, result) => WhenResult {
+                reaction_ms: Some(milliseconds(sent.saturating_duration_since(met.at))),
+                ..result
+            },
+            Reaction::NotMet(result) => result,
+        }
+    }
+}
+
+impl WhenResult {
+    fn of(waiting: &ConditionWait, since: Instant) -> WhenResult {
+        let watch = waiting.watch();
+        let last = watch.last();
+        WhenResult {
+            met: false,
+            already: false,
+            topic: last.map(|(topic, _)| topic.to_owned()),
+            value: last.map(|(_, last)| Sighting::new(&last.reading, last.at, last.retained)),
+            before: None,
+            held_s: None,
+            waited_s: seconds(time::now().saturating_duration_since(since)),
+            messages: watch.counts().messages,
+            unjudged: Unjudged::of(waiting),
+            reaction_ms: None,
+            reason: None,
+        }
+    }
+
+    fn tell_met(&mut self, met: &Met) {
+        self.met = true;
+        self.already = met.already;
+        self.topic = Some(met.topic.clone());
+        self.value = Some(Sighting::new(&met.reading, met.at, met.retained));
+        self.before = before(met);
+        self.held_s = (!met.held.is_zero()).then(|| seconds(met.held));
+    }
+}

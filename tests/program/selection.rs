@@ -1,0 +1,180 @@
+//! What keeps results short: selected fields, filters, the latest value of each topic, retained values only; and replies
+//! that are told apart by their content.
+
+use serde_json::{Value, json};
+
+use crate::common::agent::Agent;
+use crate::common::mosquitto::Mosquitto;
+
+fn agent(broker: &Mosquitto) -> Agent {
+    Agent::start(&json!({
+        "mqtt": {"host": "127.0.0.1", "port": broker.port},
+        "topics": [{"pattern": "t/#", "permissions": ["read", "write", "retain"]}],
+    }))
+}
+
+#[test]
+fn retained_values_alone_end_when_no_more_come() {
+    let broker = Mosquitto::start();
+    let mut agent = agent(&broker);
+    for n in 0..30 {
+        broker.publish(&["-r", "-t", &format!("t/{n}"), "-m", &format!("{n}")]);
+    }
+    let only = json!({"topic": "t/#", "retained": "only", "timeout": 30});
+    let collecting = agent.tool("mqtt_subscribe", only.clone());
+    let seen = collecting.structured();
+    assert_eq!(seen["ended_by"], "quiet", "{seen}");
+    assert_eq!(seen["messages_received"], 30);
+    let mut latest = only;
+    latest["format"] = "latest".into();
+    let seen = agent.tool("mqtt_subscribe", latest).structured();
+    assert_eq!(seen["ended_by"], "quiet", "{seen}");
+    let rows = seen["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 30);
+    assert!(
+        ["at", "n", "retained"]
+            .iter()
+            .all(|name| rows[0].get(*name).is_none()),
+        "{seen}"
+    );
+    let none = agent.tool(
+        "mqtt_subscribe",
+        json!({"topic": "t/none", "retained": "only"}),
+    );
+    let none = none.structured();
+    assert_eq!(
+        (&none["ended_by"], &none["messages"]),
+        (&json!("quiet"), &json!([]))
+    );
+}
+
+#[test]
+fn retained_and_include_retained_may_not_contradict_each_other() {
+    let broker = Mosquitto::start();
+    let mut agent = agent(&broker);
+    broker.publish(&["-r", "-t", "t/a", "-m", "1"]);
+    for word in ["only", "also"] {
+        let call = json!({"topic": "t/a", "retained": word, "include_retained": false});
+        let why = agent.tool("mqtt_subscribe", call).error();
+        assert!(why.contains("contradict") && why.contains(word), "{why}");
+    }
+    let none = json!({"topic": "t/a", "retained": "none", "timeout": 0.2});
+    let seen = agent.tool("mqtt_subscribe", none).structured();
+    assert_eq!(
+        (&seen["ended_by"], &seen["messages_received"]),
+        (&json!("timeout"), &json!(0))
+    );
+}
+
+#[test]
+fn fields_where_and_a_cut_keep_results_short() {
+    let broker = Mosquitto::start();
+    let mut agent = agent(&broker);
+    let call = json!({
+        "topic": "t/#", "max_messages": 2, "fields": ["state.on", "/list/1", "absent"], "timeout": 30,
+        "where": {"field": "power", "op": ">", "value": 100},
+    });
+    let collecting = agent.listening("mqtt_subscribe", call);
+    for power in [50, 150, 99, 101] {
+        let payload = json!({"power": power, "state": {"on": true}, "list": [1, {"a": 2}]});
+        broker.publish(&["-t", "t/plug", "-m", &payload.to_string()]);
+    }
+    let seen = collecting.structured();
+    assert_eq!(seen["not_met"], 2, "{seen}");
+    let row = &seen["rows"][0];
+    assert_eq!(
+        row["fields"],
+        json!({"state.on": true, "/list/1": {"a": 2}}),
+        "{seen}"
+    );
+    assert!(row["at"].is_string() && row.get("value").is_none());
+    let call = json!({"topic": "t/#", "max_payload_bytes": 3, "timeout": 30});
+    let collecting = agent.listening("mqtt_subscribe", call);
+    broker.publish(&["-t", "t/text", "-m", "é1234"]);
+    let message = &collecting.structured()["messages"][0];
+    assert_eq!(
+        (&message["payload"], &message["payload_bytes"]),
+        (&json!("é1"), &json!(6))
+    );
+}
+
+#[test]
+fn the_latest_value_of_each_topic_is_one_row() {
+    let broker = Mosquitto::start();
+    let mut agent = agent(&broker);
+    broker.publish(&["-r", "-t", "t/kept", "-m", "old"]);
+    let call = json!({"topic": "t/#", "format": "latest", "timeout": 1});
+    let collecting = agent.listening("mqtt_subscribe", call);
+    for (topic, payload) in [("t/a", "1"), ("t/b", "on"), ("t/a", "2")] {
+        broker.publish(&["-t", topic, "-m", payload]);
+    }
+    let seen = collecting.structured();
+    let rows = seen["rows"].as_array().unwrap();
+    let row = |topic: &str| rows.iter().find(|row| row["topic"] == topic).unwrap();
+    assert_eq!(
+        (&row("t/a")["value"], &row("t/a")["n"]),
+        (&json!(2), &json!(2)),
+        "{seen}"
+    );
+    assert_eq!(row("t/b")["value"], "on");
+    assert_eq!(row("t/kept")["retained"], true);
+    assert_eq!(seen["ended_by"], "timeout");
+    assert!(
+        seen.get("messages").is_none() && seen.get("lost").is_none(),
+        "{seen}"
+    );
+}
+
+#[test]
+fn arguments_that_mean_nothing_are_refused() {
+    let broker = Mosquitto::start();
+    let mut agent = agent(&broker);
+    let table = [
+        (json!({"where": {"op": "changed"}}), "`where.op`"),
+        (json!({"where": {"op": "<"}}), "`where`: `value`"),
+        (json!({"fields": ["a", "b["]}), "`fields[1]`"),
+        (json!({"fields": vec!["a"; 21]}), "at most 20"),
+        (json!({"format": "table"}), "`format`"),
+        (json!({"retained": "yes"}), "`retained`"),
+        (json!({"max_payload_bytes": -1}), "`max_payload_bytes`"),
+    ];
+    for (mut arguments, words) in table {
+        arguments["topic"] = "t/a".into();
+        let why = agent.tool("mqtt_subscribe", arguments.clone()).error();
+        assert!(why.contains(words), "{arguments}: {why}");
+    }
+}
+
+/// Several callers share one response topic; each reply carries the id of its request.
+#[test]
+fn a_query_finds_its_own_reply_by_an_id_and_waits_for_no_other() {
+    let broker = Mosquitto::start();
+    let mut agent = agent(&broker);
+    let query = |id: u64, timeout: f64| {
+        json!({
+            "request_topic": "t/request", "response_topic": "t/response", "payload": json!({"id": id}).to_string(),
+            "field": "id", "value": id, "timeout": timeout,
+        })
+    };
+    let first = agent.listening("mqtt_query", query(1, 30.0));
+    // Without `value` it would wait for its turn.
+    let second = agent.listening("mqtt_query", query(2, 30.0));
+    for id in [3, 2, 1] {
+        let reply: Value = json!({"id": id, "ok": true});
+        broker.publish(&["-t", "t/response", "-m", &reply.to_string()]);
+    }
+    for (asked, id) in [(first, 1), (second, 2)] {
+        let reply = asked.structured();
+        let payload: Value = serde_json::from_str(reply["payload"].as_str().unwrap()).unwrap();
+        assert_eq!(payload["id"], id);
+    }
+    let none = agent.listening("mqtt_query", query(4, 1.0));
+    broker.publish(&["-t", "t/response", "-m", r#"{"id": 5}"#]);
+    let why = none.error();
+    assert!(why.contains("without the value asked for: 1"), "{why}");
+    let call = json!({
+        "request_topic": "t/request", "response_topic": "t/response", "payload": "", "field": "id",
+    });
+    let why = agent.tool("mqtt_query", call).error();
+    assert!(why.contains("`field`") && why.contains("`value`"), "{why}");
+}
