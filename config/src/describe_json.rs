@@ -130,11 +130,15 @@ fn notice(message: &Message) -> Value {
 }
 
 fn topic(grant: &Grant) -> Value {
-    json!({
+    let mut topic = json!({
         "pattern": grant.pattern.as_str(),
         "permissions": grant.permissions.names().collect::<Vec<_>>(),
         "description": grant.description,
-    })
+    });
+    if let Some(payload) = &grant.payload {
+        topic["payload"] = payload.to_json();
+    }
+    topic
 }
 
 fn remote(server: &RemoteServer) -> Value {
