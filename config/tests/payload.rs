@@ -429,8 +429,8 @@ fn an_object_is_its_fields_and_no_others() {
         (r#"{"state":"ON","color":{}}"#, Err("`color.r` is missing; `t/+` takes there a JSON object of `r` (a number from 0 to 1)".into())),
         (r#"{"state":"ON","color":{"g":1}}"#, Err("`color.g` is no field that `t/+` takes there; it takes `r`".into())),
         (r#"{"state":"ON","color":"red"}"#, Err("`color`: `\"red\"` is no JSON object; `t/+` takes there a JSON object of `r` (a number from 0 to 1)".into())),
-        (r#"{"state":"ON","state":"OFF"}"#, Err("`state` is given more than once, and readers differ in which one counts".into())),
-        (r#"{"level":1,"l\u0065vel":255,"state":"ON"}"#, Err("`level` is given more than once, and readers differ in which one counts".into())),
+        (r#"{"state":"ON","state":"OFF"}"#, Err("`state` is given more than once, and readers differ in which one counts; `t/+` takes it once".into())),
+        (r#"{"level":1,"l\u0065vel":255,"state":"ON"}"#, Err("`level` is given more than once, and readers differ in which one counts; `t/+` takes it once".into())),
         (r#"{"level":1}"#, Err(format!("`state` is missing; {LAMP}"))),
         (r#"{"state":"ON","speed":1}"#, Err(unknown("speed"))),
         (r#"{"state":"ON","State":"ON"}"#, Err(unknown("State"))),
@@ -584,7 +584,7 @@ fn a_rule_as_json_is_the_rule_of_the_file() {
         json!({"type": "boolean", "true": "ON", "false": "OFF"}),
         json!({"type": "enum", "values": ["a", "b", 3]}),
         json!({"type": "text", "max_bytes": 64}),
-        json!({"type": "object", "fields": {"a": {"type": "number", "max": 1}}, "required": ["a"], "example": "{\"a\":1}"}),
+        json!({"type": "object", "fields": {"a": {"type": "number", "max": 1, "example": 0.5}}, "required": ["a"], "example": "{\"a\":1}"}),
     ];
     for rule in rules {
         let policy = policy(&[("t", rule.clone())]);

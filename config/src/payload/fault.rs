@@ -105,7 +105,9 @@ impl<'r> PayloadFault<'r> {
                 format!("{field} is missing; {pattern} takes{inner} {rule}")
             }
             Wrong::Twice => {
-                format!("{field} is given more than once, and readers differ in which one counts")
+                format!(
+                    "{field} is given more than once, and readers differ in which one counts; {pattern} takes it once"
+                )
             }
         }
     }

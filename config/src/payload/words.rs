@@ -41,6 +41,11 @@ impl PayloadRule {
     /// The rule as an object with the keys of the file.
     #[must_use]
     pub fn to_json(&self) -> Value {
+        self.json(|example| example.into())
+    }
+
+    /// The rule as an object; `example` makes its example a value of the file.
+    fn json(&self, example: fn(&str) -> Value) -> Value {
         let mut object = Map::new();
         let mut put = |key: &str, value: Value| {
             if !value.is_null() {
@@ -69,12 +74,15 @@ impl PayloadRule {
                 let required: Vec<_> = required.map(|field| field.name.as_str()).collect();
                 let fields = fields
                     .iter()
-                    .map(|field| (field.name.clone(), field.rule.to_json()));
+                    .map(|field| (field.name.clone(), field.rule.json(written)));
                 put("fields", Value::Object(fields.collect()));
                 put("required", json!(required));
             }
         }
-        put("example", json!(self.example));
+        put(
+            "example",
+            self.example.as_deref().map_or(Value::Null, example),
+        );
         object.into()
     }
 
@@ -169,6 +177,11 @@ impl Choice {
             Self::Whole(number) => (*number).into(),
         }
     }
+}
+
+/// The value of a field that is written so.
+fn written(example: &str) -> Value {
+    serde_json::from_str(example).unwrap_or_default()
 }
 
 fn payload_text(text: &str) -> String {
