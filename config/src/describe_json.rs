@@ -135,8 +135,8 @@ fn topic(grant: &Grant) -> Value {
         "permissions": grant.permissions.names().collect::<Vec<_>>(),
         "description": grant.description,
     });
-    if let Some(payload) = &grant.payload {
-        topic["payload"] = payload.to_json();
+    if let (Some(payload), Some(keys)) = (&grant.payload, topic.as_object_mut()) {
+        keys.insert("payload".to_owned(), payload.to_json());
     }
     topic
 }

@@ -445,12 +445,7 @@ fn an_object_is_its_fields_and_no_others() {
     ];
     let cases: Vec<_> = cases
         .iter()
-        .map(|(payload, words)| {
-            (
-                *payload,
-                words.as_ref().map(|()| ()).map_err(String::as_str),
-            )
-        })
+        .map(|(payload, words)| (*payload, words.as_ref().copied().map_err(String::as_str)))
         .collect();
     table(&lamp(), &cases);
 }

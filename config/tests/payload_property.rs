@@ -233,7 +233,8 @@ fn passes(rule: &Value, payload: &[u8]) -> bool {
     if let Some(words) = words(rule) {
         return words.iter().any(|word| match word {
             Value::String(word) => word == text,
-            other => other.to_string() == text,
+            Value::Number(word) => word.to_string() == text,
+            other => panic!("{other} is no word"),
         });
     }
     match rule["type"].as_str().unwrap() {

@@ -46,32 +46,23 @@ fn publish(policy: &Policy, config: &Config, topic: &TopicName, payload: &str) -
         payload: payload.as_bytes(),
         retain,
     };
-    let size = topic.as_str().len() + payload.len();
-    let limits = &config.limits;
     let judged = policy.judge(&attempt(false)).map(drop);
     let judged = judged.map_err(|refusal| refusal.to_string());
-    let judged = judged.and_then(|()| topic.sendable().map_err(|error| error.to_string()));
-    let judged = judged.and_then(|()| match size > limits.publish_bytes {
-        true => Err(format!(
-            "topic and payload have {size} bytes, above `limits.publish_bytes` of {}",
-            limits.publish_bytes
-        )),
-        false => Ok(()),
-    });
+    let judged = judged.and_then(|()| can_be_sent(config, topic, payload));
     let (permitted, mut text) = verdict(judged, || {
         format!("{} to {}", Shown(payload), Shown(topic.as_str()))
     });
-    let matching = policy
-        .grants()
-        .filter(|grant| grant.pattern.matches(topic.as_str()));
-    rules(&mut text, matching, |grant, text| {
+    let grants = policy.grants();
+    let matching = grants.filter(|grant| grant.pattern.matches(topic.as_str()));
+    let counts = |grant: &Grant| grant.permissions.write || grant.permissions.retain;
+    rules(&mut text, matching.collect(), counts, |grant, text| {
         let _ = write!(text, "{}", permissions(grant));
         if let Some(limit) = grant.writes() {
-            let verdict = match limit.permits(payload.as_bytes()) {
+            let kept = match limit.permits(payload.as_bytes()) {
                 true => "kept",
                 false => "not kept",
             };
-            let _ = write!(text, "\n    payload: {limit}: {verdict}");
+            let _ = write!(text, "\n    payload: {limit}: {kept}");
         }
     });
     if permitted {
@@ -80,26 +71,41 @@ fn publish(policy: &Policy, config: &Config, topic: &TopicName, payload: &str) -
             Err(_) => "not permitted: no rule that matches has `retain`",
         };
         let _ = writeln!(text, "  with retain: {retain}");
-        if limits.publishes_per_second > 0 {
-            let _ = writeln!(
-                text,
-                "  limits.publishes_per_second: {} for each caller, counted by each running program for itself",
-                limits.publishes_per_second
-            );
-        }
+        text.push_str(&rate(config));
     }
     Explanation { permitted, text }
 }
 
+/// What the MQTT client refuses, whatever the policy says.
+fn can_be_sent(config: &Config, topic: &TopicName, payload: &str) -> Result<(), String> {
+    topic.sendable().map_err(|error| error.to_string())?;
+    let size = topic.as_str().len() + payload.len();
+    let most = config.limits.publish_bytes;
+    match size > most {
+        true => Err(format!(
+            "topic and payload have {size} bytes, above `limits.publish_bytes` of {most}"
+        )),
+        false => Ok(()),
+    }
+}
+
+fn rate(config: &Config) -> String {
+    match config.limits.publishes_per_second {
+        0 => String::new(),
+        rate => format!(
+            "  limits.publishes_per_second: {rate} for each caller, counted by each running program for itself\n"
+        ),
+    }
+}
+
 fn subscribe(policy: &Policy, filter: &SubscribeFilter) -> Explanation {
-    let judged = policy
-        .may_subscribe(filter)
-        .map_err(|refusal| refusal.to_string());
+    let judged = policy.may_subscribe(filter);
+    let judged = judged.map_err(|refusal| refusal.to_string());
     let (permitted, mut text) = verdict(judged, || Shown(filter.as_str()).to_string());
-    let overlapping = policy
-        .grants()
-        .filter(|grant| grant.pattern.overlaps(filter.filter()));
-    rules(&mut text, overlapping, |grant, text| {
+    let grants = policy.grants();
+    let overlapping = grants.filter(|grant| grant.pattern.overlaps(filter.filter()));
+    let counts = |grant: &Grant| grant.permissions.read || grant.permissions.share;
+    rules(&mut text, overlapping.collect(), counts, |grant, text| {
         let part = match grant.pattern.covers(filter.filter()) {
             true => "all of it",
             false => "a part of it",
@@ -117,30 +123,25 @@ fn verdict(judged: Result<(), String>, what: impl FnOnce() -> String) -> (bool, 
     }
 }
 
-/// The rules that have to do with it, in the order of the file, a line or two each.
-fn rules<'p>(
+/// The rules that have to do with it, a line or two each: first those that count, then in the order of the file.
+fn rules(
     text: &mut String,
-    grants: impl Iterator<Item = &'p Grant>,
+    mut grants: Vec<&Grant>,
+    counts: fn(&Grant) -> bool,
     describe: impl Fn(&Grant, &mut String),
 ) {
-    let (mut told, mut more) = (0, 0);
-    for grant in grants {
-        if told == MOST_RULES {
-            more += 1;
-            continue;
-        }
-        told += 1;
+    if grants.is_empty() {
+        text.push_str("  no rule matches\n");
+    }
+    grants.sort_by_key(|grant| !counts(grant));
+    for grant in grants.iter().take(MOST_RULES) {
         let pattern = Shown(grant.pattern.as_str());
         let _ = write!(text, "  {} {pattern}: ", place(grant));
         describe(grant, text);
         text.push('\n');
     }
-    match (told, more) {
-        (0, _) => text.push_str("  no rule matches\n"),
-        (_, 0) => {}
-        (_, more) => {
-            let _ = writeln!(text, "  and {more} more rules");
-        }
+    if let Some(more @ 1..) = grants.len().checked_sub(MOST_RULES) {
+        let _ = writeln!(text, "  and {more} more rules");
     }
 }
 

@@ -282,6 +282,34 @@ fn the_table_of_payloads_is_what_the_policy_says() {
     }
 }
 
+/// What `--explain` says of the configuration that is shown with the limits.
+#[test]
+fn the_explanation_shown_is_that_of_the_program() {
+    let configs = json_blocks();
+    let has_limits = |block: &Value| block["topics"][1]["payload"].is_object();
+    let config = configs.into_iter().find(has_limits).unwrap();
+    let mut shown = blocks("").into_iter();
+    let shown = shown.find(|block| block.starts_with("refused: ")).unwrap();
+    let path = std::env::temp_dir().join(format!("mcpmqtt-readme-{}.json", std::process::id()));
+    fs::write(&path, config.to_string()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mcpmqtt"))
+        .args([
+            "--explain",
+            "publish",
+            "site/line3/motor1/cmd/rpm",
+            "2600",
+            "--config",
+        ])
+        .arg(&path)
+        .output()
+        .unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let said = said.replace(path.to_str().unwrap(), "/etc/mcpmqtt/config.json");
+    assert_eq!(said.trim_end(), shown);
+}
+
 /// Every key of a payload is one for some type, and each type has its keys in the table.
 #[test]
 fn every_key_of_a_payload_is_known_and_explained() {
