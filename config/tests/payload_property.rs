@@ -508,3 +508,62 @@ fn exactly_the_payloads_within_the_limits_pass() {
         "{passed} passed, {refused} refused"
     );
 }
+
+/// What the check says of two limits is true of every payload that is tried, and it says both often.
+#[test]
+fn doubts_about_two_limits_are_true() {
+    let policy = |rules: &[(&str, &Value)]| {
+        let entry = |(pattern, rule): &(&str, &Value)| json!({"pattern": pattern, "permissions": ["write"], "description": "d", "payload": rule});
+        let topics: Vec<_> = rules.iter().map(entry).collect();
+        Config::parse(&json!({ "topics": topics }).to_string()).ok()
+    };
+    let topic = TopicName::parse("a/b").unwrap();
+    let mut dice = Dice(41);
+    let (mut unmet, mut slack) = (0, 0);
+    for _ in 0..3_000 {
+        let (wide, narrow) = (dice.rule(1), dice.rule(1));
+        let both = policy(&[("a/+", &wide), ("a/b", &narrow)]);
+        let (Some((_, warnings)), Some((wide_alone, _)), Some((narrow_alone, _))) =
+            (both, policy(&[("a/+", &wide)]), policy(&[("a/b", &narrow)]))
+        else {
+            continue;
+        };
+        let said = |words: &str| {
+            let told = |warning: &&mcpmqtt_config::Finding| {
+                warning.path == "topics[1].payload" && warning.text.starts_with(words)
+            };
+            warnings.iter().any(|warning| told(&warning))
+        };
+        let is_unmet = said(
+            "nothing can be published to `a/b`: no payload meets this limit and that of `a/+`",
+        );
+        let is_slack = said("takes nothing away: that of `a/+` in topics[0]");
+        unmet += usize::from(is_unmet);
+        slack += usize::from(is_slack);
+        for _ in 0..20 {
+            let payload = match dice.roll(2) {
+                0 => dice.payload(&wide),
+                _ => dice.payload(&narrow),
+            };
+            let passes = |config: &Config| {
+                let attempt = Attempt {
+                    topic: &topic,
+                    payload: &payload,
+                    retain: false,
+                };
+                config.policy.judge(&attempt).is_ok()
+            };
+            let (wide_passes, narrow_passes) = (passes(&wide_alone), passes(&narrow_alone));
+            let shown = String::from_utf8_lossy(&payload);
+            assert!(
+                !is_unmet || !wide_passes || !narrow_passes,
+                "{shown}: {wide} {narrow}"
+            );
+            assert!(
+                !is_slack || !wide_passes || narrow_passes,
+                "{shown}: {wide} {narrow}"
+            );
+        }
+    }
+    assert!(unmet > 200 && slack > 200, "{unmet} unmet, {slack} slack");
+}

@@ -18,8 +18,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mcpmqtt_config::LogLevel;
-use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
+use mcpmqtt_protocol::topic::TopicName;
 
+pub use self::explain::Question;
 pub use self::help::HELP;
 use self::words::{arguments, flag, parsed_value, refuse_rest, split_values, text, value};
 
@@ -73,23 +74,6 @@ pub enum Command {
     Help,
     /// Print the version.
     Version,
-}
-
-/// What `--explain` is asked about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Question {
-    /// `publish TOPIC PAYLOAD`.
-    Publish {
-        /// The topic to publish to.
-        topic: TopicName,
-        /// The payload, as text.
-        payload: String,
-    },
-    /// `subscribe FILTER`.
-    Subscribe {
-        /// The filter to subscribe to.
-        filter: SubscribeFilter,
-    },
 }
 
 /// How `--check` tries the broker.

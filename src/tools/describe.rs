@@ -249,9 +249,10 @@ pub(super) fn topics() -> Tool {
         "Overview of MQTT topics",
         &format!(
             "What is there: the topics below a filter that came while this looked, alike ones in groups, each with \
-             pattern, filter, count, rate, kind and range of values, an example, and `write` where you may publish. `detail: topics` \
-             gives a row for each topic: last value and age_s, the seconds since it last came live. `silent: true` gives \
-             those that stopped, or are only retained. Begin here; narrow `topic` for more. {DATA}"
+             pattern, filter, count, rate, kind and range of values, an example, and where you may publish `write` and what, if \
+             limited (`payload`). `detail: topics` gives a row for each topic: last value and age_s, the seconds since it \
+             last came live. `silent: true` gives those that stopped, or are only retained. Begin here; narrow `topic` for \
+             more. {DATA}"
         ),
         READS,
         json!({"type": "object", "properties": {

@@ -196,7 +196,7 @@ impl Choice {
 }
 
 fn is_string_of(value: &str, texts: &[&str]) -> bool {
-    members::string(value).is_some_and(|text| texts.contains(&text.as_str()))
+    members::string(value).is_some_and(|text| texts.contains(&&*text))
 }
 
 fn as_texts(words: &[String; 2]) -> [&str; 2] {

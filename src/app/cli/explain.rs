@@ -5,8 +5,25 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
 
+use super::UsageError;
 use super::words::{not_understood, text};
-use super::{Question, UsageError};
+
+/// What `--explain` is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// `publish TOPIC PAYLOAD`.
+    Publish {
+        /// The topic to publish to.
+        topic: TopicName,
+        /// The payload, as text.
+        payload: String,
+    },
+    /// `subscribe FILTER`.
+    Subscribe {
+        /// The filter to subscribe to.
+        filter: SubscribeFilter,
+    },
+}
 
 /// What an agent would do.
 #[derive(Clone, Copy)]
