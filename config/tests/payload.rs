@@ -602,3 +602,37 @@ fn the_topic_is_judged_first_and_is_no_limit() {
     assert!(!refusal.is_limit());
     assert_eq!(refusal.to_string(), "`b` is not writable; writable: `a`");
 }
+
+#[test]
+fn a_field_may_have_any_name() {
+    table(
+        &json!({"type": "object", "fields": {"": {"type": "enum", "values": ["a"]}}, "required": [""]}),
+        &[
+            (r#"{"":"a"}"#, PASSES),
+            (
+                r#"{"":"b"}"#,
+                Err("``: `\"b\"` is not permitted; `t/+` takes there `\"a\"`"),
+            ),
+            (
+                "{}",
+                Err("`` is missing; `t/+` takes a JSON object of `` (`\"a\"`)"),
+            ),
+        ],
+    );
+}
+
+/// The length of a refusal is held by `judge`.
+#[test]
+fn words_are_short_however_long_the_rule_is() {
+    let name = |n: usize| format!("{n}{}", "\u{200b}".repeat(200));
+    let of = |rule: &Value| -> Value {
+        let fields = (0..30).map(|n| (name(n), rule.clone()));
+        json!({"type": "object", "fields": fields.collect::<serde_json::Map<_, _>>(), "required": [name(0)]})
+    };
+    let rule = of(&of(&json!({"type": "text"})));
+    let policy = policy(&[("t", rule)]);
+    for payload in ["", "{}", r#"{"x":1}"#, "[]"] {
+        let words = judge(&policy, "t", payload.as_bytes()).unwrap_err();
+        assert!(words.ends_with('…'), "{words}");
+    }
+}

@@ -520,7 +520,7 @@ fn doubts_about_two_limits_are_true() {
     let topic = TopicName::parse("a/b").unwrap();
     let mut dice = Dice(41);
     let (mut unmet, mut slack) = (0, 0);
-    for _ in 0..3_000 {
+    for _ in 0..800 {
         let (wide, narrow) = (dice.rule(1), dice.rule(1));
         let both = policy(&[("a/+", &wide), ("a/b", &narrow)]);
         let (Some((_, warnings)), Some((wide_alone, _)), Some((narrow_alone, _))) =
@@ -565,5 +565,5 @@ fn doubts_about_two_limits_are_true() {
             );
         }
     }
-    assert!(unmet > 200 && slack > 200, "{unmet} unmet, {slack} slack");
+    assert!(unmet > 50 && slack > 50, "{unmet} unmet, {slack} slack");
 }

@@ -10,10 +10,10 @@ use super::{Bound, PayloadRule};
 /// Why a payload is not within the limits of one rule.
 #[derive(Debug)]
 pub(crate) struct PayloadFault<'r> {
-    /// The field, as in `motor.rpm`; empty for the payload as a whole.
+    /// The field, as in `motor.rpm`.
     pub(super) path: String,
-    /// How many fields the path has.
-    depth: usize,
+    /// How many fields the path has; none for the payload as a whole.
+    pub(super) depth: usize,
     pub(super) wrong: Wrong<'r>,
 }
 
@@ -56,9 +56,9 @@ impl<'r> PayloadFault<'r> {
 
     /// The same fault seen from the object around the field `name`.
     pub(super) fn inside(mut self, name: &str) -> Self {
-        self.path = match self.path.is_empty() {
-            true => name.to_owned(),
-            false => format!("{name}.{}", self.path),
+        self.path = match self.depth {
+            0 => name.to_owned(),
+            _ => format!("{name}.{}", self.path),
         };
         self.depth += 1;
         self
@@ -66,10 +66,25 @@ impl<'r> PayloadFault<'r> {
 
     /// The fault as a sentence, under the rule for `pattern`.
     pub(crate) fn tell(&self, pattern: &TopicFilter) -> String {
+        let mut text = self.sentence(pattern);
+        // A rule may have any number of fields.
+        if let Some(end) = (0..=MOST_WORDS)
+            .rev()
+            .find(|end| text.is_char_boundary(*end))
+        {
+            if end < text.len() {
+                text.truncate(end);
+                text.push('…');
+            }
+        }
+        text
+    }
+
+    fn sentence(&self, pattern: &TopicFilter) -> String {
         let (field, pattern) = (Shown(&self.path), Shown(pattern.as_str()));
-        let (lead, there) = match self.path.is_empty() {
-            true => (String::new(), ""),
-            false => (format!("{field}: "), " there"),
+        let (lead, there) = match self.depth {
+            0 => (String::new(), ""),
+            _ => (format!("{field}: "), " there"),
         };
         // The name of a field that is not there is a part of the path.
         let inner = if self.depth > 1 { " there" } else { "" };
@@ -91,9 +106,9 @@ impl<'r> PayloadFault<'r> {
                 )
             }
             Wrong::Unlike { found, rule } => {
-                let takes = match self.path.is_empty() {
-                    true => rule.to_string(),
-                    false => InJson(rule).to_string(),
+                let takes = match self.depth {
+                    0 => rule.to_string(),
+                    _ => InJson(rule).to_string(),
                 };
                 format!("{lead}{found}; {pattern} takes{there} {takes}")
             }
@@ -154,3 +169,6 @@ pub(super) fn shown(payload: &[u8]) -> String {
         Err(_) => format!("a payload of {} bytes that are not UTF-8", payload.len()),
     }
 }
+
+/// The longest sentence in bytes, which keeps a refusal below 4 KB.
+const MOST_WORDS: usize = 3_800;

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::decimal::Decimal;
 use super::fault::{Side, Wrong, shown};
-use super::{Choice, Field, Kind, Numbers, PayloadFault, PayloadRule, members};
+use super::{Bound, Choice, Field, Kind, Numbers, PayloadFault, PayloadRule, members};
 
 type Verdict<'r> = Result<(), PayloadFault<'r>>;
 
@@ -18,24 +18,15 @@ impl PayloadRule {
     /// Judges the payload of a message.
     pub(crate) fn judge(&self, payload: &[u8]) -> Verdict<'_> {
         let unlike = |what: &str| self.unlike(format!("{} is {what}", shown(payload)));
-        let text = match (std::str::from_utf8(payload), &self.kind) {
-            (Ok(text), _) => text,
-            (Err(_), Kind::Number(numbers)) => return Err(unlike(numbers.not_one())),
-            (Err(_), Kind::Object(_)) => return Err(unlike("no JSON object")),
-            (Err(_), Kind::Boolean(_) | Kind::Enum(_)) => return Err(unlike("not permitted")),
-            (Err(_), Kind::Text { .. }) => return Err(unlike("no text")),
+        let Ok(text) = std::str::from_utf8(payload) else {
+            return Err(unlike(self.kind.not_one()));
         };
         match &self.kind {
             Kind::Number(numbers) => self.number(numbers, text, Place::Payload),
-            Kind::Boolean(words) => match words.as_ref().map_or(LITERALS, as_texts).contains(&text)
-            {
-                true => Ok(()),
-                false => Err(unlike("not permitted")),
-            },
-            Kind::Enum(choices) => match choices.iter().any(|choice| choice.is_payload(text)) {
-                true => Ok(()),
-                false => Err(unlike("not permitted")),
-            },
+            Kind::Boolean(None) if LITERALS.contains(&text) => Ok(()),
+            Kind::Boolean(Some(words)) if as_texts(words).contains(&text) => Ok(()),
+            Kind::Enum(choices) if choices.iter().any(|choice| choice.is_payload(text)) => Ok(()),
+            Kind::Boolean(_) | Kind::Enum(_) => Err(unlike(self.kind.not_one())),
             Kind::Text { max_bytes } => self.text(*max_bytes, text),
             Kind::Object(fields) => match members::of_text(text) {
                 Ok(members) => self.object(fields, members),
@@ -52,59 +43,38 @@ impl PayloadRule {
             Kind::Boolean(None) if LITERALS.contains(&value) => Ok(()),
             Kind::Boolean(Some(words)) if is_string_of(value, &as_texts(words)) => Ok(()),
             Kind::Enum(choices) if choices.iter().any(|choice| choice.is_value(value)) => Ok(()),
-            Kind::Boolean(_) | Kind::Enum(_) => Err(unlike("not permitted")),
+            Kind::Boolean(_) | Kind::Enum(_) => Err(unlike(self.kind.not_one())),
             Kind::Text { max_bytes } => match members::string(value) {
                 Some(text) => self.text(*max_bytes, &text),
                 None => Err(unlike("no string")),
             },
             Kind::Object(fields) => match members::of_value(value) {
                 Some(members) => self.object(fields, members),
-                None => Err(unlike("no JSON object")),
+                None => Err(unlike(self.kind.not_one())),
             },
         }
     }
 
     fn number<'r>(&'r self, numbers: &'r Numbers, text: &str, place: Place) -> Verdict<'r> {
         let unlike = |hint: &str| {
-            let what = numbers.not_one();
+            let what = self.kind.not_one();
             let hint = match hint.is_empty() {
                 true => String::new(),
                 false => format!(" ({hint})"),
             };
             self.unlike(format!("{} is {what}{hint}", shown(text.as_bytes())))
         };
-        let Some(number) = Decimal::parse(text) else {
-            return Err(unlike(hint(text)));
-        };
-        let form = number.form();
-        if number.is_negative_zero() {
-            return Err(unlike("write `0`"));
+        let number = Decimal::parse(text).ok_or_else(|| unlike(hint(text)))?;
+        if let Some(doubt) = numbers.doubt(&number, place) {
+            return Err(unlike(doubt));
         }
-        if form.exponent && place == Place::Payload {
-            return Err(unlike(
-                "write it without an exponent, which not every device reads",
-            ));
-        }
-        if form.fraction && numbers.whole {
-            return Err(unlike("write it without a fraction or an exponent"));
-        }
-        let beyond = |bound, side| {
-            PayloadFault::new(Wrong::Beyond {
+        if let Some((bound, side)) = numbers.passed(&number) {
+            return Err(PayloadFault::new(Wrong::Beyond {
                 found: text.to_owned(),
                 bound,
                 unit: numbers.unit.as_deref(),
                 side,
-            })
-        };
-        if let Some(max) = &numbers.max {
-            if number.order(&max.exact) == Ordering::Greater {
-                return Err(beyond(max, Side::Above));
-            }
-        }
-        if let Some(min) = &numbers.min {
-            if number.order(&min.exact) == Ordering::Less {
-                return Err(beyond(min, Side::Below));
-            }
+            }));
         }
         let is_held = match numbers.whole {
             true => text.parse::<i64>().is_ok(),
@@ -171,10 +141,39 @@ enum Place {
 }
 
 impl Numbers {
+    /// Why some readers would not understand a number that is written so.
+    fn doubt(&self, number: &Decimal, place: Place) -> Option<&'static str> {
+        let form = number.form();
+        if number.is_negative_zero() {
+            Some("write `0`")
+        } else if form.exponent && place == Place::Payload {
+            Some("write it without an exponent, which not every device reads")
+        } else if form.fraction && self.whole {
+            Some("write it without a fraction or an exponent")
+        } else {
+            None
+        }
+    }
+
+    /// The limit that a number is beyond.
+    fn passed(&self, number: &Decimal) -> Option<(&Bound, Side)> {
+        let is = |bound: &&Bound, order| number.order(&bound.exact) == order;
+        let above = self.max.as_ref().filter(|max| is(max, Ordering::Greater));
+        let below = self.min.as_ref().filter(|min| is(min, Ordering::Less));
+        let below = || below.map(|min| (min, Side::Below));
+        above.map(|max| (max, Side::Above)).or_else(below)
+    }
+}
+
+impl Kind {
+    /// What a payload is that is not of this kind.
     fn not_one(&self) -> &'static str {
-        match self.whole {
-            true => "no whole number",
-            false => "no number",
+        match self {
+            Self::Number(Numbers { whole: true, .. }) => "no whole number",
+            Self::Number(Numbers { whole: false, .. }) => "no number",
+            Self::Boolean(_) | Self::Enum(_) => "not permitted",
+            Self::Text { .. } => "no text",
+            Self::Object(_) => "no JSON object",
         }
     }
 }

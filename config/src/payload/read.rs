@@ -72,7 +72,7 @@ fn with_example(
     };
     if let Err(fault) = verdict {
         let text = match &fault.wrong {
-            Wrong::Unlike { found, .. } if fault.path.is_empty() => found.clone(),
+            Wrong::Unlike { found, .. } if fault.depth == 0 => found.clone(),
             _ => format!("found {}", found(example)),
         };
         let allowed = match place {
