@@ -220,10 +220,15 @@ fn topic(grant: &Grant) -> String {
         None | Some("") => "no description".to_owned(),
         Some(text) => Shown(text).to_string(),
     };
+    let payload = grant
+        .payload
+        .as_ref()
+        .map(|rule| format!("; payload: {rule}"));
     format!(
-        "topic {}: {}; {description}",
+        "topic {}: {}{}; {description}",
         Shown(grant.pattern.as_str()),
-        permissions.join(", ")
+        permissions.join(", "),
+        payload.unwrap_or_default()
     )
 }
 

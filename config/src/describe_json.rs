@@ -130,11 +130,15 @@ fn notice(message: &Message) -> Value {
 }
 
 fn topic(grant: &Grant) -> Value {
-    json!({
+    let mut topic = json!({
         "pattern": grant.pattern.as_str(),
         "permissions": grant.permissions.names().collect::<Vec<_>>(),
         "description": grant.description,
-    })
+    });
+    if let (Some(payload), Some(keys)) = (&grant.payload, topic.as_object_mut()) {
+        keys.insert("payload".to_owned(), payload.to_json());
+    }
+    topic
 }
 
 fn remote(server: &RemoteServer) -> Value {

@@ -128,7 +128,7 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 /// Names of keys in other programs (without case and marks), and the keys here that they may stand for.
-const ALIASES: [(&str, &[&str]); 79] = [
+const ALIASES: [(&str, &[&str]); 91] = [
     ("user", &["username"]),
     ("login", &["username"]),
     ("account", &["username"]),
@@ -208,6 +208,18 @@ const ALIASES: [(&str, &[&str]); 79] = [
     ("origins", &["allowed_origins"]),
     ("hosts", &["allowed_hosts"]),
     ("cors", &["allowed_origins"]),
+    ("minimum", &["min"]),
+    ("lowest", &["min"]),
+    ("maximum", &["max"]),
+    ("highest", &["max"]),
+    ("enum", &["values"]),
+    ("choices", &["values"]),
+    ("maxlength", &["max_bytes"]),
+    ("maxlen", &["max_bytes"]),
+    ("properties", &["fields"]),
+    ("members", &["fields"]),
+    ("mandatory", &["required"]),
+    ("sample", &["example"]),
 ];
 
 /// The keys of the sections, for a key in the wrong section.

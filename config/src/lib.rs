@@ -5,11 +5,12 @@
 //! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls` and `notice`), `topics`, `logging`, `remote` (with
 //!   `https`) and `limits` read one section each;
 //! * `policy`: the topic permissions that every request is checked against;
+//! * `payload`: the limits of what may be published (`topics[].payload`);
 //! * `host`: hosts and origins that requests may name;
 //! * `kdf`, `genkey`: the check and the generation of API keys;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
 //! * `hint`: the probable meaning of an unknown key or word;
-//! * `lint` (with `lint_text`): valid values that their author probably does not mean;
+//! * `lint` (with `lint_text`, `lint_payload`): valid values that their author probably does not mean;
 //! * `encoding`, `json_fault` (with `json_scan`, `json_token`), `source_line` (with `secret_spans`): why a file is not
 //!   JSON, in words and with the line of the fault;
 //! * `describe`, `describe_json`: the configuration as text and as JSON, for `--check`;
@@ -43,11 +44,13 @@ mod kdf;
 mod key_check;
 mod limits;
 mod lint;
+mod lint_payload;
 mod lint_text;
 mod logging;
 mod mqtt;
 mod notice;
 mod observe;
+mod payload;
 mod policy;
 mod remote;
 mod secret;
@@ -69,6 +72,7 @@ pub use limits::{LIMITS, Limit, Limits};
 pub use logging::{LogLevel, Logging};
 pub use mqtt::{Backoff, Credentials, Mqtt, Password};
 pub use observe::Observe;
+pub use payload::PayloadRule;
 pub use policy::{Attempt, Grant, Permissions, Permit, Policy, Refusal};
 pub use remote::{ApiKey, Listen, MetricsListen, RemoteServer};
 pub use secret::Secret;

@@ -7,8 +7,8 @@ use mcpmqtt_protocol::topic::{FilterTree, MAX_LEVELS, Shown, TopicFilter};
 use serde_json::Value;
 
 use crate::finding::Report;
-use crate::lint_text;
 use crate::policy::{Grant, Permissions};
+use crate::{lint_payload, lint_text};
 
 /// The fault of a file that is the configuration of an MCP client, which lists servers to start.
 pub(crate) fn client_file(file: &Value) -> Option<String> {
@@ -63,7 +63,7 @@ pub(crate) struct Entry {
     pub(crate) grant: Grant,
 }
 
-/// Warnings about the rules, all of which have different patterns.
+/// Warnings about the rules. Those without limits have different patterns.
 pub(crate) fn rules(rules: &[Entry], report: &Report) {
     for (find, rest) in [
         (patterns as fn(&[Entry], &mut Few<'_>), "have odd patterns"),
@@ -71,6 +71,12 @@ pub(crate) fn rules(rules: &[Entry], report: &Report) {
         (descriptions, "permit to publish without a description"),
         (retain, "have `retain` without `write`"),
         (swallowed, "are covered by others"),
+        (
+            lint_payload::without_write,
+            "limit what is published without `write`",
+        ),
+        (lint_payload::unmet, "have limits that nothing meets"),
+        (lint_payload::slack, "have limits that take nothing away"),
     ] {
         let mut few = Few { report, count: 0 };
         find(rules, &mut few);
@@ -81,13 +87,13 @@ pub(crate) fn rules(rules: &[Entry], report: &Report) {
 }
 
 /// Reports the first findings of a kind and counts all.
-struct Few<'a> {
+pub(crate) struct Few<'a> {
     report: &'a Report,
     count: usize,
 }
 
 impl Few<'_> {
-    fn warning(&mut self, path: &str, text: impl FnOnce() -> String) {
+    pub(crate) fn warning(&mut self, path: &str, text: impl FnOnce() -> String) {
         self.count += 1;
         if !self.is_full() {
             self.report.warning(path, text());
@@ -101,12 +107,12 @@ impl Few<'_> {
 
 impl Entry {
     /// The path of a key beside `pattern`.
-    fn path_of(&self, key: &str) -> String {
+    pub(crate) fn path_of(&self, key: &str) -> String {
         format!("{}.{key}", self.place())
     }
 
     /// The place of the rule, as in `topics[2]`.
-    fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         self.path.strip_suffix(".pattern").unwrap_or(&self.path)
     }
 
@@ -198,7 +204,8 @@ fn swallowed(rules: &[Entry], few: &mut Few<'_>) {
     for (index, rule) in rules.iter().enumerate() {
         tree.insert(&rule.grant.pattern, index);
     }
-    for (index, rule) in rules.iter().enumerate() {
+    let limits = |rule: &Entry| rule.grant.writes().is_some();
+    for (index, rule) in rules.iter().enumerate().filter(|(_, rule)| !limits(rule)) {
         let mut first: Option<(usize, &Entry)> = None;
         tree.for_each_match(&witness(&rule.grant.pattern), &mut |other: &usize| {
             let is_earlier = first.is_none_or(|(first, _)| *other < first);
@@ -245,7 +252,7 @@ fn contains(all: Permissions, some: Permissions) -> bool {
 
 /// A topic of the pattern that only patterns with wildcards in the same places or before them match: its wildcard
 /// levels contain NUL, which no pattern has.
-fn witness(pattern: &TopicFilter) -> String {
+pub(crate) fn witness(pattern: &TopicFilter) -> String {
     let mut topic = String::new();
     for level in pattern.as_str().split('/') {
         let (level, times) = match level {

@@ -7,6 +7,8 @@ use std::fmt;
 
 use mcpmqtt_protocol::topic::{FilterTree, Shown, SubscribeFilter, TopicFilter, TopicName};
 
+use crate::payload::{self, PayloadRule};
+
 /// One pattern of the configuration with its permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
@@ -16,6 +18,19 @@ pub struct Grant {
     pub permissions: Permissions,
     /// The operator's description of these topics for agents.
     pub description: Option<String>,
+    /// What may be published to these topics; without it, anything.
+    pub payload: Option<Box<PayloadRule>>,
+    /// Where the grant is from: the indices in the list `topics` of the file. Several, where a pattern is given more than
+    /// once.
+    pub places: Vec<usize>,
+}
+
+impl Grant {
+    /// The limits of what the grant permits to publish.
+    #[must_use]
+    pub fn writes(&self) -> Option<&PayloadRule> {
+        self.payload.as_deref().filter(|_| self.permissions.write)
+    }
 }
 
 /// A set of permissions.
@@ -64,6 +79,8 @@ pub struct Policy {
     write: FilterTree<usize>,
     retain: FilterTree<usize>,
     share: FilterTree<usize>,
+    /// Those of `write` that limit the payload.
+    limited: FilterTree<usize>,
 }
 
 /// A publish that a caller attempts.
@@ -88,12 +105,7 @@ impl<'a> Permit<'a> {
     /// The grants that permit publishing to the topic, in the order of the configuration. The attempt has to meet the
     /// conditions of each.
     pub fn grants(&self) -> impl Iterator<Item = &'a Grant> + use<'a> {
-        let mut places = Vec::new();
-        let write = &self.policy.write;
-        write.for_each_match(self.topic, &mut |place| places.push(*place));
-        places.sort_unstable();
-        let grants = &self.policy.grants;
-        places.into_iter().filter_map(|place| grants.get(place))
+        self.policy.matching(&self.policy.write, self.topic)
     }
 }
 
@@ -112,6 +124,7 @@ impl Policy {
                 (permissions.write, &mut policy.write),
                 (permissions.retain, &mut policy.retain),
                 (permissions.share, &mut policy.share),
+                (grant.writes().is_some(), &mut policy.limited),
             ] {
                 if held {
                     tree.insert(pattern, place);
@@ -138,16 +151,50 @@ impl Policy {
         Ok(())
     }
 
-    /// Checks an attempt to publish.
+    /// Checks an attempt to publish: the permission for its topic, and the limits of all grants that give it.
     ///
     /// # Errors
     /// The refusal, which says what would be permitted.
     pub fn judge<'a>(&'a self, attempt: &Attempt<'a>) -> Result<Permit<'a>, Refusal> {
         self.may_publish(attempt.topic, attempt.retain)?;
+        self.may_say(attempt.topic.as_str(), attempt.payload)?;
         Ok(Permit {
             policy: self,
             topic: attempt.topic.as_str(),
         })
+    }
+
+    /// The grants that permit publishing to `topic` and limit what, in the order of the configuration. All of them hold.
+    pub fn limits<'a>(&'a self, topic: &str) -> impl Iterator<Item = &'a Grant> + use<'a> {
+        self.matching(&self.limited, topic)
+    }
+
+    fn may_say(&self, topic: &str, payload: &[u8]) -> Result<(), Refusal> {
+        let faults = self.limits(topic).filter_map(|grant| {
+            let fault = grant.writes()?.judge(payload).err()?;
+            Some((grant, fault))
+        });
+        match payload::strictest(faults) {
+            None => Ok(()),
+            Some((grant, fault)) => Err(Refusal {
+                text: fault.tell(&grant.pattern),
+                is_limit: true,
+            }),
+        }
+    }
+
+    /// The grants in one of the trees whose patterns match `topic`, in the order of the configuration.
+    fn matching<'a>(
+        &'a self,
+        tree: &'a FilterTree<usize>,
+        topic: &str,
+    ) -> impl Iterator<Item = &'a Grant> + use<'a> {
+        let mut places = Vec::new();
+        tree.for_each_match(topic, &mut |place| places.push(*place));
+        places.sort_unstable();
+        places
+            .into_iter()
+            .filter_map(|place| self.grants.get(place))
     }
 
     /// Whether every topic that `requested` can deliver is readable. For a shared subscription its inner filter counts,
@@ -186,7 +233,7 @@ impl Policy {
             .peekable();
         if allowed.peek().is_none() {
             text += rule.nothing();
-            return Refusal(text);
+            return Refusal::of_topic(text);
         }
         text += rule.list();
         let mut named = 0;
@@ -203,18 +250,36 @@ impl Policy {
         if rest > 0 {
             text += &format!(" and {rest} more");
         }
-        Refusal(text)
+        Refusal::of_topic(text)
     }
 }
 
 /// Why a request is not permitted, as an error message for an agent: what was requested, and what would be allowed. At
 /// most 4 KB.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal(String);
+pub struct Refusal {
+    text: String,
+    is_limit: bool,
+}
+
+impl Refusal {
+    fn of_topic(text: String) -> Self {
+        Self {
+            text,
+            is_limit: false,
+        }
+    }
+
+    /// Whether the topic is permitted, and a limit of the file is not kept.
+    #[must_use]
+    pub fn is_limit(&self) -> bool {
+        self.is_limit
+    }
+}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

@@ -59,6 +59,19 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Like [`finish`](Self::finish), with a fault for each such key: where limits are set, a key that is not understood
+    /// must not be passed over.
+    pub(crate) fn finish_strictly(self) {
+        let known = self.known.borrow();
+        for key in self.keys.into_iter().flat_map(Map::keys) {
+            if !known.contains(&key.as_str()) {
+                let hint = hint::of_key(key, &self.path, &known);
+                let text = format!("unknown key, so that a limit would not hold{hint}");
+                self.report.problem(join(&self.path, key), text);
+            }
+        }
+    }
+
     /// The value of a key, if it is present and not `null`.
     pub(crate) fn value(&self, key: &'static str) -> Option<&'a Value> {
         self.known.borrow_mut().push(key);

@@ -8,10 +8,12 @@ use serde_json::Value;
 use crate::finding::Report;
 use crate::hint;
 use crate::lint::{self, Entry};
+use crate::payload::{self, PayloadRule};
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
 
-/// Reads the list under `topics`. Entries with the same pattern become one grant.
+/// Reads the list under `topics`. Entries with the same pattern become one grant, unless one of them has limits: these hold
+/// for what the entry itself permits.
 pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
     let mut entries = Vec::new();
     let value = root.value("topics");
@@ -21,7 +23,7 @@ pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
             for (index, entry) in list.iter().enumerate() {
                 let section = Section::new(format!("topics[{index}]"), Some(entry), root.report());
                 if entry.is_object() {
-                    entries.extend(read_entry(section));
+                    entries.extend(read_entry(section, index));
                 }
             }
         }
@@ -38,16 +40,19 @@ pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
     rules.into_iter().map(|rule| rule.grant).collect()
 }
 
-fn read_entry(section: Section<'_>) -> Option<Entry> {
+fn read_entry(section: Section<'_>, index: usize) -> Option<Entry> {
     let pattern = pattern(&section);
     let permissions = permissions(&section);
     let description = section.text("description").map(str::to_owned);
+    let payload = payload(&section);
     let path = section.path_of("pattern");
     section.finish();
     let grant = Grant {
         pattern: pattern?,
         permissions,
         description,
+        payload,
+        places: vec![index],
     };
     Some(Entry { path, grant })
 }
@@ -78,6 +83,15 @@ fn pattern(section: &Section<'_>) -> Option<TopicFilter> {
             None
         }
     }
+}
+
+fn payload(section: &Section<'_>) -> Option<Box<PayloadRule>> {
+    let value = section.value("payload")?;
+    if !value.is_object() {
+        section.refuse("payload", value, "an object with `type`");
+        return None;
+    }
+    payload::read(section.section("payload")).map(Box::new)
 }
 
 fn permissions(section: &Section<'_>) -> Permissions {
@@ -158,6 +172,10 @@ fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {
     let mut rules: Vec<Entry> = Vec::new();
     for entry in entries {
         let Entry { path, grant } = &entry;
+        if grant.payload.is_some() {
+            rules.push(entry);
+            continue;
+        }
         let place = *places.entry(grant.pattern.clone()).or_insert(rules.len());
         match rules.get_mut(place) {
             Some(Entry { grant: earlier, .. }) => {
@@ -168,6 +186,7 @@ fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {
                 report.warning(path, text);
                 earlier.permissions = earlier.permissions.and(grant.permissions);
                 earlier.description = earlier.description.take().or(entry.grant.description);
+                earlier.places.extend(entry.grant.places);
             }
             None => rules.push(entry),
         }

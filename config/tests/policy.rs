@@ -15,6 +15,8 @@ fn grant(pattern: &str, permissions: &str) -> Grant {
             share: held("share"),
         },
         description: None,
+        payload: None,
+        places: Vec::new(),
     }
 }
 

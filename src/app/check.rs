@@ -10,7 +10,7 @@ mod json;
 mod outcome;
 mod text;
 
-use mcpmqtt_config::{Config, Finding};
+use mcpmqtt_config::{Attempt, Config, Finding};
 
 use self::outcome::ConnectionReport;
 use super::cli::{Connect, Settings, Transport};
@@ -150,12 +150,18 @@ impl Report {
         }
     }
 
-    /// Refuses `--publish` to a topic that the policy does not permit: the policy holds for the check, too.
+    /// Refuses `--publish` to a topic where the policy does not permit the check's message: the policy holds for the check,
+    /// too.
     fn refuse_publish(&mut self, wanted: &Connect) {
         let (Some(topic), Some(loaded)) = (&wanted.publish, &self.loaded) else {
             return;
         };
-        let permitted = loaded.config.policy.may_publish(topic, false);
+        let attempt = Attempt {
+            topic,
+            payload: connect::PAYLOAD,
+            retain: false,
+        };
+        let permitted = loaded.config.policy.judge(&attempt).map(drop);
         self.fault(permitted.map_err(|refusal| format!("`--publish`: {refusal}")));
     }
 

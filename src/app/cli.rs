@@ -7,6 +7,7 @@
 //!
 //! Does not read files or the environment: where the config file lies, [`location`](super::location) finds out.
 
+mod explain;
 mod help;
 mod suggest;
 mod words;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use mcpmqtt_config::LogLevel;
 use mcpmqtt_protocol::topic::TopicName;
 
+pub use self::explain::Question;
 pub use self::help::HELP;
 use self::words::{arguments, flag, parsed_value, refuse_rest, split_values, text, value};
 
@@ -49,6 +51,13 @@ pub enum Command {
         connect: Option<Connect>,
         /// Settings of the command line that win over the file.
         settings: Settings,
+    },
+    /// Say whether an agent may do something, by which rules and limits, exit.
+    Explain {
+        /// What an agent would do.
+        question: Question,
+        /// The file named by `--config`.
+        config: Option<PathBuf>,
     },
     /// Call one tool, print its result, exit.
     Call {
@@ -129,6 +138,8 @@ pub enum UsageError {
     Without(&'static str, &'static str),
     /// An argument that has to be text.
     NotText(OsString),
+    /// `--explain` without what it is asked about, or with something that is none: the reason.
+    Unexplainable(String),
 }
 
 /// Parses the arguments after the program's name.
@@ -151,10 +162,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let publish = parsed_value(&mut words, PUBLISH, TOPICS, topic)?;
     let patience = parsed_value(&mut words, SECONDS, LISTENING, listening)?;
     let call = value(&mut words, CALL)?.map(text).transpose()?;
+    let explain = parsed_value(&mut words, EXPLAIN, EXPLAINED, explain::verb)?;
     let json = flag(&mut words, JSON)?;
-    let arguments = match call {
-        Some(_) => arguments(words)?,
-        None => refuse_rest(words).map(|()| Vec::new())?,
+    let mut question = None;
+    let arguments = match (&call, explain) {
+        (None, Some(verb)) => {
+            question = Some(explain::question(verb, words)?);
+            Vec::new()
+        }
+        (Some(_), _) => arguments(words)?,
+        (None, None) => refuse_rest(words).map(|()| Vec::new())?,
     };
 
     let chosen = [
@@ -163,6 +180,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         (check, CHECK),
         (demo, DEMO),
         (call.is_some(), CALL),
+        (explain.is_some(), EXPLAIN),
     ];
     let mut chosen = chosen
         .iter()
@@ -179,6 +197,10 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     if call.is_some() && transport.is_some() {
         let why = "a call is made through the running server where there is one";
         return Err(UsageError::Pointless(CALL, TRANSPORT, why));
+    }
+    if explain.is_some() && transport.is_some() {
+        let why = "the permissions are the same over each";
+        return Err(UsageError::Pointless(EXPLAIN, TRANSPORT, why));
     }
     if json && call.is_none() && !check {
         return Err(UsageError::Without(JSON, CALL_OR_CHECK));
@@ -205,6 +227,12 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         logfile,
         drain,
     };
+    if let Some(question) = question {
+        return Ok(Command::Explain {
+            question,
+            config: settings.config,
+        });
+    }
     if let Some(tool) = call {
         return Ok(Command::Call {
             tool,
@@ -238,7 +266,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
 /// Whether arguments that were not understood were probably to serve on standard input, as a client starts it.
 #[must_use]
 pub fn is_meant_for_stdio(args: &[OsString]) -> bool {
-    let others = [CHECK, GENKEY, CALL, VERSION, "-V"];
+    let others = [CHECK, GENKEY, CALL, EXPLAIN, VERSION, "-V"];
     !args.iter().any(|word| {
         let word = word.to_string_lossy();
         let option = word.split(['=', ' ']).next().unwrap_or_default();
@@ -312,6 +340,7 @@ impl fmt::Display for UsageError {
                 "`{}` is not UTF-8 text; other bytes go as base64, with `encoding=base64`",
                 shown(word)
             ),
+            Self::Unexplainable(why) => write!(f, "`--explain`: {why}"),
         }?;
         write!(f, "; see `mcpmqtt --help`")
     }
@@ -339,8 +368,9 @@ const CALL: &str = "--call";
 const DRAIN: &str = "--drain";
 const PUBLISH: &str = "--publish";
 const SECONDS: &str = "--seconds";
-const VALUED: [&str; 8] = [
-    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN, CALL, PUBLISH, SECONDS,
+const EXPLAIN: &str = "--explain";
+const VALUED: [&str; 9] = [
+    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN, CALL, PUBLISH, SECONDS, EXPLAIN,
 ];
 
 const VERSION: &str = "--version";
@@ -355,9 +385,9 @@ const CALL_OR_CHECK: &str = "--call` and `--check";
 const CHECK_CONNECT: &str = "--check --connect";
 
 /// Every option that a suggestion may name.
-const OPTIONS: [&str; 14] = [
-    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, VERSION, GENKEY, CHECK, CONNECT, PUBLISH, SECONDS,
-    DEMO, JSON, "--help",
+const OPTIONS: [&str; 15] = [
+    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, EXPLAIN, VERSION, GENKEY, CHECK, CONNECT, PUBLISH,
+    SECONDS, DEMO, JSON, "--help",
 ];
 
 const TRANSPORTS: &str = "`stdio` or `remotehttp`";
@@ -367,3 +397,4 @@ const LISTENING: &str = "whole seconds from 1 to 60";
 const MAX_LISTENING: u64 = 60;
 const DEFAULT_LISTENING: Duration = Duration::from_secs(3);
 const TOPICS: &str = "a topic without wildcards";
+const EXPLAINED: &str = "`publish TOPIC PAYLOAD` or `subscribe FILTER`";

@@ -3,7 +3,8 @@
 //! * [`run`] is the whole of it: it parses the command line ([`cli`]), finds the configuration ([`location`], [`startup`])
 //!   and does what is asked.
 //! * [`serve`] runs the server over stdio or HTTP; `service` tells systemd how it goes.
-//! * `check`, `call` and [`keyfile`] are the commands that do not serve: `--check`, `--call` and `--genkey`.
+//! * `check`, `explain`, `call` and [`keyfile`] are the commands that do not serve: `--check`, `--explain`, `--call` and
+//!   `--genkey`.
 //! * `console`, `home`, `exposure`, `descriptors`: standard output; `~/`; who else can read a file; how many files may be
 //!   open.
 
@@ -12,6 +13,7 @@ mod check;
 pub mod cli;
 mod console;
 mod descriptors;
+mod explain;
 mod exposure;
 mod home;
 pub mod keyfile;

@@ -20,7 +20,7 @@ use super::keyfile::Change;
 use super::location::Location;
 use super::serve::ServeEnd;
 use super::startup::{self, Loaded};
-use super::{check, descriptors, home, keyfile, location, serve};
+use super::{check, descriptors, explain, home, keyfile, location, serve};
 use crate::logger;
 
 /// Runs the program with the arguments after its name.
@@ -48,6 +48,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::from(FAILED),
                 Err(words) => complain(&words, FAILED),
+            };
+        }
+        Command::Explain { question, config } => {
+            return match explain::run(&question, config.as_deref()) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(REFUSED),
+                Err(words) => complain(&words, NO_VERDICT),
             };
         }
         Command::Call {
@@ -81,7 +88,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn expand(mut command: Command) -> Result<Command, String> {
     let settings = match &mut command {
         Command::Help | Command::Version => return Ok(command),
-        Command::GenKey { config } => {
+        Command::GenKey { config } | Command::Explain { config, .. } => {
             expand_option(config, "--config")?;
             return Ok(command);
         }
@@ -263,3 +270,7 @@ fn goes_nowhere(output: impl AsFd) -> bool {
 const NO_REMOTE_DEMO: &str = "the demo has no API key, so it is served over `stdio` only";
 const FAILED: u8 = 1;
 const WRONG_ARGUMENTS: u8 = 2;
+/// `--explain`: not permitted.
+const REFUSED: u8 = 1;
+/// `--explain`: there is no configuration to judge by, which must not be taken for a refusal.
+const NO_VERDICT: u8 = 2;

@@ -270,7 +270,8 @@ impl Admitted<'_> {
     }
 }
 
-fn may_publish(policy: &Policy, message: &Message) -> Result<(), Refusal> {
+/// Whether the policy permits the message, its payload included.
+pub(super) fn may_publish(policy: &Policy, message: &Message) -> Result<(), Refusal> {
     let attempt = Attempt {
         topic: &message.topic,
         payload: &message.payload,

@@ -145,19 +145,29 @@ fn useful_first(policy: &Policy) -> Vec<&Grant> {
 
 fn pattern_line(grant: &Grant, most: usize) -> String {
     let permissions = grant.permissions.names().collect::<Vec<_>>().join(", ");
-    let mut line = format!("\n- {} ({permissions})", Shown(grant.pattern.as_str()));
+    let limits = grant.writes().map(|payload| {
+        let words = cut(&payload.to_string(), LIMIT_BYTES);
+        format!("; payload: {words}")
+    });
+    let limits = limits.unwrap_or_default();
+    let mut line = format!(
+        "\n- {} ({permissions}{limits})",
+        Shown(grant.pattern.as_str())
+    );
     if let Some(description) = &grant.description {
         let words = description.split_whitespace().collect::<Vec<_>>().join(" ");
-        let end = (0..=most).rev().find(|end| words.is_char_boundary(*end));
-        let beginning = words.get(..end.unwrap_or(0)).unwrap_or(&words);
-        let cut = if beginning.len() < words.len() {
-            "…"
-        } else {
-            ""
-        };
-        let _ = write!(line, ": {beginning}{cut}");
+        let _ = write!(line, ": {}", cut(&words, most));
     }
     line
+}
+
+/// The beginning of a text, with a sign where it is cut.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
+    format!("{}…", text.get(..end.unwrap_or(0)).unwrap_or_default())
 }
 
 /// Anybody who may publish on a topic can write what a model reads from it.
@@ -183,6 +193,9 @@ const INSTRUCTIONS_BYTES: usize = 4000;
 /// The most bytes of one operator's description in the instructions: the first of these with which all patterns fit.
 const DESCRIPTION_BYTES: [usize; 4] = [1000, 400, 200, 100];
 const LAST: usize = DESCRIPTION_BYTES.len() - 1;
+
+/// The most bytes of the limits of a payload in the instructions; the resource has all of them.
+const LIMIT_BYTES: usize = 300;
 
 #[cfg(test)]
 mod tests {

@@ -23,7 +23,7 @@ use serde::Serialize;
 use self::confirm::{Confirm, Confirmation};
 use self::when::{Reaction, When, WhenResult};
 use super::Context;
-use super::access::{Denied, Wording};
+use super::access::{Denied, Wording, may_publish};
 use super::arguments::Arguments;
 use super::deadline::Deadline;
 use super::sighting::time_of_day;
@@ -97,8 +97,7 @@ impl Publication<'_> {
     ) -> Result<ToolResult, String> {
         // What is forbidden fails before the wait.
         let access = &self.context.access;
-        let permitted =
-            |policy: &Policy| policy.may_publish(&self.message.topic, self.message.retain);
+        let permitted = |policy: &Policy| may_publish(policy, &self.message);
         let waiting = async {
             // The subscription for the confirmation is in place before the condition is met, so that nothing delays the
             // publish then.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use smol::future;
 
 use super::Context;
-use super::access::{Admitted, Denied, Published, Reader, Wording};
+use super::access::{Admitted, Denied, Published, Reader, Wording, may_publish};
 use super::arguments::Arguments;
 use super::deadline::{Deadline, Waited};
 use super::message::{Fit, ReceivedMessage, ResultBudget};
@@ -68,7 +68,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
         },
     };
     let permitted = |policy: &Policy| {
-        policy.may_publish(&query.request.topic, false)?;
+        may_publish(policy, &query.request)?;
         policy.may_subscribe(&query.response)
     };
     // A query that waits for another one ends when its permission is withdrawn.

@@ -117,11 +117,15 @@ fn described(grant: &Grant) -> Value {
         .description
         .as_deref()
         .unwrap_or("No description provided");
-    json!({
+    let mut described = json!({
         "pattern": grant.pattern.as_str(),
         "permissions": grant.permissions.names().collect::<Vec<_>>(),
         "description": description,
-    })
+    });
+    if let Some(payload) = grant.writes() {
+        described["payload"] = payload.to_json();
+    }
+    described
 }
 
 /// The topics that messages came on and that may be read, in order.

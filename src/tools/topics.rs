@@ -237,7 +237,7 @@ impl Request {
         let shown = rows
             .iter()
             .take(self.limit)
-            .map(|row| TopicRow::new(row, now));
+            .map(|row| TopicRow::new(row, policy, now));
         let shown = within_budget(shown);
         overview.left_out = rows.len() - shown.len();
         overview.rows = Some(shown);

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use mcpmqtt::app::cli::{self, UsageError};
-use mcpmqtt_config::{Config, LIMITS};
+use mcpmqtt_config::{Attempt, Config, LIMITS};
 use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
 use serde_json::{Value, json};
 
@@ -259,6 +259,80 @@ fn the_table_of_permissions_is_what_the_policy_says() {
         let expected = if permitted { "permitted" } else { "refused" };
         assert_eq!(answer, expected, "{granted}: {asked}");
     }
+}
+
+/// The limits as they are shown, with the words that an agent gets.
+#[test]
+fn the_table_of_payloads_is_what_the_policy_says() {
+    for row in table("| limit |") {
+        let limit: Value = serde_json::from_str(row[0].trim_matches('`')).unwrap();
+        let topics = json!([{"pattern": "t", "permissions": ["write"], "payload": limit}]);
+        let (config, _) = Config::parse(&json!({ "topics": topics }).to_string()).unwrap();
+        let topic = TopicName::parse("t").unwrap();
+        let attempt = Attempt {
+            topic: &topic,
+            payload: row[1].trim_matches('`').as_bytes(),
+            retain: false,
+        };
+        let answer = match config.policy.judge(&attempt) {
+            Ok(_) => "permitted".to_owned(),
+            Err(refusal) => format!("{refusal}; nothing was sent"),
+        };
+        assert_eq!(row[2], answer, "{row:?}");
+    }
+}
+
+/// What `--explain` says of the configuration that is shown with the limits.
+#[test]
+fn the_explanation_shown_is_that_of_the_program() {
+    let configs = json_blocks();
+    let has_limits = |block: &Value| block["topics"][1]["payload"].is_object();
+    let config = configs.into_iter().find(has_limits).unwrap();
+    let mut shown = blocks("").into_iter();
+    let shown = shown.find(|block| block.starts_with("refused: ")).unwrap();
+    let path = std::env::temp_dir().join(format!("mcpmqtt-readme-{}.json", std::process::id()));
+    fs::write(&path, config.to_string()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mcpmqtt"))
+        .args([
+            "--explain",
+            "publish",
+            "site/line3/motor1/cmd/rpm",
+            "2600",
+            "--config",
+        ])
+        .arg(&path)
+        .output()
+        .unwrap();
+    fs::remove_file(&path).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let said = said.replace(path.to_str().unwrap(), "/etc/mcpmqtt/config.json");
+    assert_eq!(said.trim_end(), shown);
+}
+
+/// Every key of a payload is one for some type, and each type has its keys in the table.
+#[test]
+fn every_key_of_a_payload_is_known_and_explained() {
+    let rules = [
+        json!({"type": "number", "min": 0, "max": 1, "unit": "V", "example": 1}),
+        json!({"type": "boolean", "true": "ON", "false": "OFF"}),
+        json!({"type": "enum", "values": ["a"]}),
+        json!({"type": "text", "max_bytes": 1}),
+        json!({"type": "object", "fields": {}, "required": []}),
+    ];
+    let mut known = BTreeSet::new();
+    for rule in rules {
+        let topics = json!([{"pattern": "t", "permissions": ["write"], "payload": rule}]);
+        Config::parse(&json!({ "topics": topics }).to_string()).unwrap();
+        known.extend(rule.as_object().unwrap().keys().cloned());
+    }
+    let rows = table("| `topics[].payload` |");
+    let explained: BTreeSet<_> = rows
+        .iter()
+        .flat_map(|row| quoted(&row[0]))
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(explained, known);
 }
 
 #[test]

@@ -160,6 +160,40 @@ fn new_permissions_count_for_old_connections_and_for_calls_under_way() {
     );
 }
 
+/// A limit that was tightened ends what is outside it, also what waits for its condition; the rest goes on.
+#[test]
+fn a_reaction_outside_a_new_limit_ends_and_one_within_fires() {
+    let broker = Mosquitto::start();
+    let mut house = House::new(broker.port);
+    house.connected();
+    let waits = |rpm: &str| {
+        let when = json!({"topic": "t/go", "timeout": 60});
+        let arguments = json!({"topic": "t/rpm", "payload": rpm, "qos": 1, "when": when});
+        call_post("first", BOTH, "mqtt_publish", arguments)
+    };
+    let (mut ends, mut fires) = (house.client(), house.client());
+    for (client, rpm) in [(&mut ends, "1500"), (&mut fires, "900")] {
+        client.send(&waits(rpm));
+        assert_eq!(client.head().status, 200);
+        assert_eq!(client.event()["method"], "notifications/progress");
+    }
+    let limit = json!([
+        {"pattern": "t/#", "permissions": ["read", "write"]},
+        {"pattern": "t/rpm", "permissions": ["write"], "payload": {"type": "number", "max": 1000}},
+    ]);
+    house.reload(|config| config["topics"] = limit, RELOADED);
+    let ended = ends.event();
+    assert!(is_error(&ended), "{ended}");
+    assert_eq!(
+        text(&ended),
+        "the operator withdrew the permission meanwhile: 1500 is above 1000, the most that `t/rpm` takes. Nothing was sent."
+    );
+    let came = broker.subscribe(&["-t", "t/rpm", "-C", "1"], || {
+        broker.publish(&["-t", "t/go", "-m", "1"]);
+    });
+    assert_eq!(came, "900\n");
+}
+
 /// A broker that takes the connection and says nothing: what is published waits in here.
 #[test]
 fn a_publish_that_waits_for_the_broker_is_taken_back_when_its_permission_is() {

@@ -14,6 +14,7 @@ for command in mcpmqtt mcpMQTT
     complete -c $command -l genkey -d 'Put a new API key into the configuration, print it, exit'
     complete -c $command -l demo -d 'Use a broker and a simulated plant inside the program'
     complete -c $command -l call -x -a 'mqtt_publish mqtt_subscribe mqtt_read mqtt_query mqtt_topics mqtt_wait mqtt_stats' -d 'Call one tool, print its result, exit'
+    complete -c $command -l explain -x -a 'publish subscribe' -d 'Say if an agent may publish or subscribe, and why'
     complete -c $command -l json -d 'With --call or --check: print the result as JSON'
     complete -c $command -s h -l help -d 'Print a short help'
     complete -c $command -s V -l version -d 'Print the version'

@@ -242,7 +242,8 @@ async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> 
 
 /// The payload says what the message is, for its readers. The message is not retained, so that the broker keeps nothing
 /// of it.
-const PAYLOAD: &[u8] = b"test message of mcpmqtt --check";
+/// What `--publish` sends.
+pub(super) const PAYLOAD: &[u8] = b"test message of mcpmqtt --check";
 const TAKEN: &str =
     "the broker acknowledged it (MQTT 3.1.1 does not say whether its access list dropped it)";
 

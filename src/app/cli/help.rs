@@ -20,10 +20,10 @@ Usage: mcpmqtt [OPTIONS]
   --demo             use a broker and a simulated plant inside the program
   --call TOOL ARG... call one tool, print its result, exit; ARG is NAME=VALUE
   --json             with --call or --check: print the result as JSON
+  --explain WHAT...  may an agent publish TOPIC PAYLOAD or subscribe FILTER?
   -h, --help, -V, --version   print this help, print the version
 
 Examples:
-  mcpmqtt --check --connect
   mcpmqtt --call mqtt_read topic=sensors/kitchen/temperature
   mcpmqtt --genkey && mcpmqtt --transport remotehttp
 

@@ -91,7 +91,7 @@ pub(super) fn refuse_rest(words: pico_args::Arguments) -> Result<(), UsageError>
     }
 }
 
-fn not_understood(word: OsString) -> UsageError {
+pub(super) fn not_understood(word: OsString) -> UsageError {
     let before_equals = word.as_bytes().split(|byte| *byte == b'=').next();
     let flag = FLAGS
         .iter()

@@ -59,6 +59,8 @@ impl Denied {
             withdrawn,
         } = wording;
         match self {
+            // A model that mends the payload has to know that it may send it.
+            Denied::Policy(refusal) if refusal.is_limit() => format!("{refusal}; nothing was sent"),
             Denied::Policy(refusal) => refusal.to_string(),
             Denied::Withdrawn(refusal) => {
                 format!("the operator withdrew the permission meanwhile: {refusal}. {withdrawn}")

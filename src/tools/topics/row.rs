@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::time::Instant;
 
-use mcpmqtt_config::Policy;
+use mcpmqtt_config::{Grant, Policy};
 use mcpmqtt_protocol::topic::TopicName;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -14,11 +14,15 @@ use crate::observe::kind::{FieldKind, Kind, Range};
 use crate::observe::reading::Reading;
 use crate::observe::record::Row;
 use crate::observe::rhythm::Silence;
+use crate::tools::describe::cut;
 
 /// What came on one topic.
 #[derive(Serialize)]
 pub(super) struct TopicRow {
     topic: String,
+    /// What may be published, in words, where that is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
     #[serde(flatten)]
     last: Last,
     /// Messages a second.
@@ -73,6 +77,9 @@ pub(super) struct GroupRow {
     example: Example,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     write: bool,
+    /// What may be published, in words, where that is limited.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     about: Option<String>,
     #[serde(skip)]
@@ -93,9 +100,10 @@ struct Example {
 }
 
 impl TopicRow {
-    pub(super) fn new(row: &Row<'_>, now: Instant) -> TopicRow {
+    pub(super) fn new(row: &Row<'_>, policy: &Policy, now: Instant) -> TopicRow {
         TopicRow {
             topic: row.topic().to_owned(),
+            payload: limits(policy, row.topic()),
             last: Last::of(row, now, VALUE_BYTES),
             rate: row.rate().map(rounded),
             n: row.count(),
@@ -170,6 +178,7 @@ impl GroupRow {
                 },
             },
             write: example.is_some_and(|row| may_write(policy, row.topic())),
+            payload: limits_of_all(policy, &members),
             about: example
                 .and_then(|row| description(policy, row.topic()))
                 .map(|text| cut(text, ABOUT_BYTES)),
@@ -225,6 +234,23 @@ pub(super) fn number(row: &Row<'_>) -> Option<f64> {
 
 fn may_write(policy: &Policy, topic: &str) -> bool {
     TopicName::parse(topic).is_ok_and(|topic| policy.may_publish(&topic, false).is_ok())
+}
+
+/// The limits of all grants for what is published to a topic, in words.
+fn limits(policy: &Policy, topic: &str) -> Option<String> {
+    let limits = policy.limits(topic).filter_map(Grant::writes);
+    let words: Vec<_> = limits.map(ToString::to_string).collect();
+    (!words.is_empty()).then(|| cut(&words.join("; and "), LIMIT_BYTES))
+}
+
+/// The same for a group of topics, where it is the same for all.
+fn limits_of_all(policy: &Policy, members: &[&Row<'_>]) -> Option<String> {
+    let mut each = members.iter().map(|row| limits(policy, row.topic()));
+    let first = each.next()?;
+    match each.all(|other| other == first) {
+        true => first,
+        false => Some("differs: see resource mcpmqtt://topics/allowed".to_owned()),
+    }
 }
 
 fn word(row: &Row<'_>) -> &'static str {
@@ -327,14 +353,6 @@ fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-fn cut(text: &str, most: usize) -> String {
-    if text.len() <= most {
-        return text.to_owned();
-    }
-    let end = (0..=most).rev().find(|end| text.is_char_boundary(*end));
-    format!("{}…", text.get(..end.unwrap_or(0)).unwrap_or_default())
-}
-
 fn is_one(count: &usize) -> bool {
     *count == 1
 }
@@ -344,5 +362,7 @@ const VALUE_BYTES: usize = 200;
 const EXAMPLE_BYTES: usize = 80;
 /// The most bytes of an operator's description in a group's row.
 const ABOUT_BYTES: usize = 160;
+/// The most bytes of the limits of a payload.
+const LIMIT_BYTES: usize = 160;
 const MOST_WORDS: usize = 6;
 const MOST_FIELDS: usize = 12;
