@@ -221,6 +221,7 @@ const PLACES: [(&str, &[&str]); 7] = [
             "remote_server",
             "limits",
             "observe",
+            "profiles",
         ],
     ),
     (
@@ -263,6 +264,8 @@ const PLACES: [(&str, &[&str]); 7] = [
             "allowed_hosts",
             "allowed_origins",
             "metrics",
+            "keys",
+            "peers",
         ],
     ),
     (

@@ -16,11 +16,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mcpmqtt_config::LogLevel;
+use mcpmqtt_config::{LogLevel, Profiles};
 use mcpmqtt_protocol::topic::TopicName;
 
 pub use self::help::HELP;
-use self::words::{arguments, flag, parsed_value, refuse_rest, split_values, text, value};
+use self::words::{flag, name, parsed_value, refuse_rest, split_values, text, value};
 
 /// What the user asked the program to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,27 @@ pub enum Command {
     },
     /// Put a new API key into the configuration file and print it.
     GenKey {
+        /// The file named by `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Put a key with a name into the configuration file beside the others and print it.
+    AddKey {
+        /// The name.
+        name: String,
+        /// `--profile`: the profile of its callers.
+        profile: String,
+        /// The file named by `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Take a key out of the configuration file.
+    Revoke {
+        /// The name of the key.
+        name: String,
+        /// The file named by `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Print the names and dates of the keys.
+    Keys {
         /// The file named by `--config`.
         config: Option<PathBuf>,
     },
@@ -95,6 +116,8 @@ pub struct Settings {
     pub log_level: Option<LogLevel>,
     /// `--logfile`.
     pub logfile: Option<PathBuf>,
+    /// `--profile`: over stdio and for one call, the profile of the caller.
+    pub profile: Option<String>,
     /// `--drain`: over stdio, how long calls in flight may go on after the end of input.
     pub drain: Option<Duration>,
 }
@@ -147,19 +170,26 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let genkey = flag(&mut words, GENKEY)?;
     let check = flag(&mut words, CHECK)?;
     let demo = flag(&mut words, DEMO)?;
+    let revoke = value(&mut words, REVOKE)?.map(text).transpose()?;
+    let keys = flag(&mut words, KEYS)?;
+    let profile = value(&mut words, PROFILE)?.map(text).transpose()?;
     let connect = flag(&mut words, CONNECT)?;
     let publish = parsed_value(&mut words, PUBLISH, TOPICS, topic)?;
     let patience = parsed_value(&mut words, SECONDS, LISTENING, listening)?;
     let call = value(&mut words, CALL)?.map(text).transpose()?;
     let json = flag(&mut words, JSON)?;
-    let arguments = match call {
-        Some(_) => arguments(words)?,
-        None => refuse_rest(words).map(|()| Vec::new())?,
-    };
+    let (mut arguments, mut key_name) = (Vec::new(), None);
+    match call {
+        Some(_) => arguments = words::arguments(words)?,
+        None if genkey => key_name = name(words)?,
+        None => refuse_rest(words)?,
+    }
 
     let chosen = [
         (version, VERSION),
         (genkey, GENKEY),
+        (revoke.is_some(), REVOKE),
+        (keys, KEYS),
         (check, CHECK),
         (demo, DEMO),
         (call.is_some(), CALL),
@@ -175,6 +205,19 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     if demo && config.is_some() {
         let why = "the demo has a broker and a configuration of its own";
         return Err(UsageError::Pointless(DEMO, CONFIG, why));
+    }
+    let is_remote = transport == Some(Transport::RemoteHttp);
+    if profile.is_some() && demo {
+        let why = "the demo has a broker and a configuration of its own";
+        return Err(UsageError::Pointless(DEMO, PROFILE, why));
+    }
+    let is_without = genkey && key_name.is_none() || version || check || keys || revoke.is_some();
+    if profile.is_some() && is_without {
+        return Err(UsageError::Without(PROFILE, FOR_PROFILE));
+    }
+    if profile.is_some() && is_remote {
+        let why = "the profile of a caller is that of its key";
+        return Err(UsageError::Pointless(PROFILE, REMOTE, why));
     }
     if call.is_some() && transport.is_some() {
         let why = "a call is made through the running server where there is one";
@@ -197,12 +240,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
 
     let transport = transport.unwrap_or_default();
     if drain.is_some() && transport == Transport::RemoteHttp {
-        return Err(UsageError::Contradiction(DRAIN, "--transport remotehttp"));
+        return Err(UsageError::Contradiction(DRAIN, REMOTE));
     }
     let settings = Settings {
         config,
         log_level,
         logfile,
+        profile,
         drain,
     };
     if let Some(tool) = call {
@@ -213,8 +257,23 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
             settings,
         });
     }
+    let config = settings.config.clone();
+    if let Some(name) = revoke {
+        return Ok(Command::Revoke { name, config });
+    }
+    if let Some(name) = key_name {
+        let profile = settings.profile;
+        let profile = profile.unwrap_or_else(|| Profiles::DEFAULT.to_owned());
+        return Ok(Command::AddKey {
+            name,
+            profile,
+            config,
+        });
+    }
     Ok(if version {
         Command::Version
+    } else if keys {
+        Command::Keys { config }
     } else if genkey {
         Command::GenKey {
             config: settings.config,
@@ -238,7 +297,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
 /// Whether arguments that were not understood were probably to serve on standard input, as a client starts it.
 #[must_use]
 pub fn is_meant_for_stdio(args: &[OsString]) -> bool {
-    let others = [CHECK, GENKEY, CALL, VERSION, "-V"];
+    let others = [CHECK, GENKEY, REVOKE, KEYS, CALL, VERSION, "-V"];
     !args.iter().any(|word| {
         let word = word.to_string_lossy();
         let option = word.split(['=', ' ']).next().unwrap_or_default();
@@ -339,25 +398,30 @@ const CALL: &str = "--call";
 const DRAIN: &str = "--drain";
 const PUBLISH: &str = "--publish";
 const SECONDS: &str = "--seconds";
-const VALUED: [&str; 8] = [
-    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN, CALL, PUBLISH, SECONDS,
+const PROFILE: &str = "--profile";
+const REVOKE: &str = "--revoke";
+const VALUED: [&str; 10] = [
+    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN, CALL, PUBLISH, SECONDS, PROFILE, REVOKE,
 ];
 
 const VERSION: &str = "--version";
 const GENKEY: &str = "--genkey";
+const KEYS: &str = "--keys";
 const CHECK: &str = "--check";
 const DEMO: &str = "--demo";
 const JSON: &str = "--json";
 const CONNECT: &str = "--connect";
-const FLAGS: [&str; 7] = [VERSION, GENKEY, CHECK, CONNECT, DEMO, JSON, "--help"];
+const FLAGS: [&str; 8] = [VERSION, GENKEY, KEYS, CHECK, CONNECT, DEMO, JSON, "--help"];
 
 const CALL_OR_CHECK: &str = "--call` and `--check";
+const FOR_PROFILE: &str = "--genkey NAME`, `--call` and serving over `stdio";
+const REMOTE: &str = "--transport remotehttp";
 const CHECK_CONNECT: &str = "--check --connect";
 
 /// Every option that a suggestion may name.
-const OPTIONS: [&str; 14] = [
+const OPTIONS: [&str; 17] = [
     CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, VERSION, GENKEY, CHECK, CONNECT, PUBLISH, SECONDS,
-    DEMO, JSON, "--help",
+    DEMO, JSON, PROFILE, REVOKE, KEYS, "--help",
 ];
 
 const TRANSPORTS: &str = "`stdio` or `remotehttp`";

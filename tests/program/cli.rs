@@ -65,6 +65,7 @@ fn every_option_reaches_its_field() {
         config: Some("c".into()),
         log_level: Some(LogLevel::Debug),
         logfile: Some("l".into()),
+        profile: None,
         drain: None,
     };
     let all = [

@@ -83,6 +83,26 @@ pub(super) fn flag(
     Ok(given)
 }
 
+/// The name of a key, if one is left over. What looks like a file is taken for a mistake.
+pub(super) fn name(words: pico_args::Arguments) -> Result<Option<String>, UsageError> {
+    let mut rest = words.finish().into_iter();
+    let Some(word) = rest.next() else {
+        return Ok(None);
+    };
+    let bytes = word.as_bytes();
+    let is_file = bytes.contains(&b'/')
+        || [b".json".as_slice(), b".conf"]
+            .iter()
+            .any(|it| bytes.ends_with(it));
+    if bytes.starts_with(b"-") || is_file {
+        return Err(not_understood(word));
+    }
+    if let Some(second) = rest.next() {
+        return Err(not_understood(second));
+    }
+    text(word).map(Some)
+}
+
 /// Refuses the first argument that is left over.
 pub(super) fn refuse_rest(words: pico_args::Arguments) -> Result<(), UsageError> {
     match words.finish().into_iter().next() {

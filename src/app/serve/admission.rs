@@ -5,7 +5,8 @@ use std::path::Path;
 use mcpmqtt_config::{ApiKey, Config, RemoteServer};
 use mcpmqtt_protocol::topic::ShownPath;
 
-use crate::http::{Admission, Tls};
+use crate::app::peers;
+use crate::http::{Admission, NamedCallers, Tls};
 use crate::logger;
 
 /// Whether there is a key, without which the remote server must not open. `named` is the file of `--config`.
@@ -22,7 +23,11 @@ pub fn has_key(config: &Config, named: Option<&Path>) -> Result<(), String> {
     });
     let named = named.unwrap_or_default();
     let remedy = format!("run `mcpmqtt --genkey{named}` to make a key");
-    match config.remote_server.as_ref().map(|server| &server.api_key) {
+    let server = config.remote_server.as_ref();
+    if server.is_some_and(RemoteServer::has_a_way_in) {
+        return Ok(());
+    }
+    match server.map(|server| &server.api_key) {
         None => Err(format!("there is no `remote_server` section; {remedy}")),
         Some(ApiKey::None) => Err(format!("remote_server: there is no API key; {remedy}")),
         Some(ApiKey::Unusable(why)) => Err(format!("remote_server: {why}; {remedy}")),
@@ -49,13 +54,23 @@ pub(super) fn tls(server: &RemoteServer) -> Result<Option<Tls>, String> {
     Ok(tls)
 }
 
-pub(super) fn admission(server: RemoteServer, tls: Option<Tls>) -> Admission {
-    Admission {
+/// The rules of a configuration, with its users found.
+///
+/// # Errors
+/// A user that is not there.
+pub(super) fn admission(server: RemoteServer, tls: Option<Tls>) -> Result<Admission, String> {
+    let callers = NamedCallers {
+        peers: peers::find(&server.peers)?,
+        keys: server.keys,
+        is_complete: server.lists_keys,
+    };
+    Ok(Admission {
         tls,
+        callers,
         api_key: server.api_key,
         allowed_hosts: server.allowed_hosts,
         allowed_origins: server.allowed_origins,
-    }
+    })
 }
 
 pub(super) const NO_SECTION: &str =

@@ -6,6 +6,7 @@ pub(super) mod auth;
 pub(super) mod budget;
 pub(super) mod cors;
 pub(super) mod front;
+pub(in crate::http) mod principals;
 mod proof_queue;
 mod repeats;
 pub(super) mod routes;

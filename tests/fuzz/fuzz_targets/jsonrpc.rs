@@ -18,13 +18,13 @@ use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
     let executor = Rc::new(smol::LocalExecutor::new());
-    let policy = Config::without_file().policy;
+    let profiles = Config::without_file().profiles;
     // The driver is never polled: what is asked of the broker stays unanswered.
     let target = Target::new("127.0.0.1", 1);
     let (broker, _driver) = mqtt::connect(Options::new("fuzz"), target, InboxLimits::default(), 1);
     let info = BrokerInfo { host: "localhost".into(), port: 1883, requires_auth: false };
     let metrics = mcpmqtt::metrics::Metrics::default();
-    let tools = Tools::new(broker, policy, ToolLimits::default(), &metrics, &executor);
+    let tools = Tools::new(broker, profiles, ToolLimits::default(), &metrics, &executor);
     let engine = Engine::new(tools::catalog(&tools, info), tools::server_info(&tools)).unwrap();
     let session = Rc::new(Session::default());
     let told = Rc::new(RefCell::new(Vec::new()));

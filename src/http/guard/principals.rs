@@ -1,0 +1,159 @@
+//! Who may come in: the principals of named keys, of the single key once it is known, and of users of this machine.
+//!
+//! Promises: a key costs one digest, one look-up and one comparison, whether it is known or not and whatever the number of
+//! keys; a key that has expired lets nobody in.
+//! Does not: read the clock, or keep a key.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::SystemTime;
+
+use mcpmqtt_config::{KeyDigest, NamedKey};
+
+use crate::http::net::remote_addr::RemoteAddr;
+use crate::mcp::Principal;
+
+/// The callers that have a profile of their own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedCallers {
+    /// The keys with names.
+    pub keys: Vec<NamedKey>,
+    /// The users of this machine that need no key on a Unix socket.
+    pub peers: Vec<PeerCaller>,
+    /// Whether the keys are all that there are to be, also if there are none: then nobody may come in.
+    pub is_complete: bool,
+}
+
+/// A user of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCaller {
+    /// The user's number.
+    pub id: u32,
+    /// The name for the log.
+    pub name: String,
+    /// The name of the profile of the user's programs.
+    pub profile: String,
+}
+
+/// The principals, each by what shows it.
+pub(in crate::http) struct Principals {
+    named: HashMap<[u8; 32], Known>,
+    /// The single key, once its digest is known.
+    single: RefCell<Option<Known>>,
+    peers: HashMap<u32, Rc<Principal>>,
+}
+
+/// A key that is known.
+#[derive(Clone, Debug)]
+pub(in crate::http) struct Known {
+    digest: KeyDigest,
+    pub(in crate::http) principal: Rc<Principal>,
+    expires: Option<SystemTime>,
+}
+
+impl Known {
+    /// The single key.
+    pub(in crate::http) fn single(digest: KeyDigest) -> Known {
+        let name = Principal::DEFAULT_KEY;
+        let profile = Principal::DEFAULT_PROFILE;
+        Known::new(digest, name, profile, None)
+    }
+
+    fn new(digest: KeyDigest, name: &str, profile: &str, expires: Option<SystemTime>) -> Known {
+        let principal = Principal {
+            name: name.into(),
+            profile: profile.into(),
+            proof: digest.as_bytes().as_slice().into(),
+        };
+        Known {
+            digest,
+            principal: Rc::new(principal),
+            expires,
+        }
+    }
+
+    /// Whether the key lets nobody in any more at this time. Only a key that expires needs the time.
+    pub(in crate::http) fn is_expired(&self, now: impl Fn() -> SystemTime) -> bool {
+        self.expires.is_some_and(|expires| now() >= expires)
+    }
+}
+
+impl Principals {
+    pub(in crate::http) fn new(callers: &NamedCallers, single: Option<KeyDigest>) -> Principals {
+        let named = callers.keys.iter().map(|key| {
+            let expires = key.expires.as_ref().map(|expires| expires.at());
+            let known = Known::new(key.digest, &key.name, &key.profile, expires);
+            (*key.digest.as_bytes(), known)
+        });
+        let peers = callers.peers.iter().map(|peer| {
+            let principal = Principal {
+                name: format!("user {}", peer.name).into(),
+                profile: peer.profile.as_str().into(),
+                // Shorter than every digest, so that no key has it.
+                proof: [b"user ".as_slice(), &peer.id.to_be_bytes()]
+                    .concat()
+                    .into(),
+            };
+            (peer.id, Rc::new(principal))
+        });
+        Principals {
+            named: named.collect(),
+            single: RefCell::new(single.map(Known::single)),
+            peers: peers.collect(),
+        }
+    }
+
+    /// The key with this digest.
+    pub(in crate::http) fn of_key(&self, digest: KeyDigest) -> Option<Known> {
+        let single = self.single.borrow();
+        // Both are looked at in any case, so that it takes the same time.
+        let named = self.named.get(digest.as_bytes());
+        let single = single.as_ref().filter(|known| known.digest == digest);
+        named
+            .filter(|known| known.digest == digest)
+            .or(single)
+            .cloned()
+    }
+
+    /// The user of this machine at the other end of a connection.
+    pub(in crate::http) fn of_peer(&self, peer: RemoteAddr) -> Option<Rc<Principal>> {
+        self.peers.get(&peer.user()?).cloned()
+    }
+
+    /// Whether the single key is known.
+    pub(in crate::http) fn has_single(&self) -> bool {
+        self.single.borrow().is_some()
+    }
+
+    /// The single key has this digest.
+    pub(in crate::http) fn set_single(&self, digest: KeyDigest) {
+        self.single.replace(Some(Known::single(digest)));
+    }
+
+    /// What is known of the single key, as `before` knows it.
+    pub(in crate::http) fn take_single_of(&self, before: &Principals) {
+        let known = before.single.borrow().clone();
+        self.single.replace(known);
+    }
+
+    /// Whether this principal may come in at this time.
+    pub(in crate::http) fn has(&self, principal: &Principal, now: SystemTime) -> bool {
+        let single = self.single.borrow();
+        let mut keys = self.named.values().chain(single.as_ref());
+        keys.any(|known| *known.principal == *principal && !known.is_expired(|| now))
+            || self.peers.values().any(|peer| **peer == *principal)
+    }
+
+    /// Every principal but that of the single key.
+    pub(in crate::http) fn named(&self) -> impl Iterator<Item = &Rc<Principal>> {
+        let keys = self.named.values().map(|known| &known.principal);
+        keys.chain(self.peers.values())
+    }
+
+    /// When the next key expires after this time.
+    pub(in crate::http) fn next_expiry(&self, now: SystemTime) -> Option<SystemTime> {
+        let expiries = self.named.values().filter_map(|known| known.expires);
+        expiries.filter(|at| *at > now).min()
+    }
+}
