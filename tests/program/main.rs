@@ -56,6 +56,7 @@ mod no_tls;
 mod outages;
 mod overview;
 mod presence;
+mod profiles;
 mod reload;
 mod selection;
 mod service;

@@ -17,8 +17,7 @@ Usage: mcpmqtt [OPTIONS]
   --seconds N        with --connect: listen so long to each (default: 3)
   --publish TOPIC    with --connect: publish one message there
   --profile NAME     stdio, --call: the caller's profile; --genkey: the key's
-  --genkey [NAME]    put a new API key into the configuration, print it, exit;
-                     with a name beside the others, else in place of the one
+  --genkey [NAME]    put a new API key into the configuration, print it, exit
   --revoke NAME      take this API key out of the configuration (of two the old)
   --keys             list the API keys with their names and dates
   --demo             use a broker and a simulated plant inside the program

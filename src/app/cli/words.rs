@@ -5,13 +5,14 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-use super::{FLAGS, UsageError, VALUED};
+use super::{FLAGS, GENKEY, UsageError, VALUED};
 
-/// Takes `--config=P` and the single argument `"--config P"` apart, so that one form is left.
+/// Takes `--config=P` and the single argument `"--config P"` apart, so that one form is left. `--genkey` may have a value.
 pub(super) fn split_values(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = Vec::new();
     for arg in args {
-        match VALUED.iter().find_map(|option| value_inside(option, &arg)) {
+        let mut valued = VALUED.iter().chain([&GENKEY]);
+        match valued.find_map(|option| value_inside(option, &arg)) {
             Some((option, value)) => words.extend([option.into(), value]),
             None => words.push(arg),
         }
