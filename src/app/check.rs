@@ -10,6 +10,8 @@ mod json;
 mod outcome;
 mod text;
 
+use std::time::SystemTime;
+
 use mcpmqtt_config::{Config, Finding};
 
 use self::outcome::ConnectionReport;
@@ -142,6 +144,7 @@ impl Report {
             Err(words) if is_remote => self.faults.push(finding(&words)),
             Err(words) => self.warn([words]),
         }
+        self.warn(serve::doubts_about_keys(server, SystemTime::now()));
         match peers::find(&server.peers) {
             Ok(_) => {}
             Err(words) if is_remote => self.faults.push(finding(&words)),

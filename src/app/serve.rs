@@ -26,7 +26,7 @@ use crate::mqtt;
 use crate::tools::{self, BrokerInfo, Context, ToolLimits};
 use crate::{demo, logger, stdio};
 
-pub use self::admission::has_key;
+pub use self::admission::{doubts_about_keys, has_key};
 pub use self::failed_start::tell_client;
 pub use self::listeners::try_listening;
 pub use self::one_call::{as_visitor, call_once};

@@ -13,7 +13,7 @@ _mcpmqtt() {
     --log-level) mapfile -t COMPREPLY < <(compgen -W "DEBUG INFO WARNING ERROR CRITICAL" -- "$word") ;;
     --call) mapfile -t COMPREPLY < <(compgen -W "mqtt_publish mqtt_subscribe mqtt_read mqtt_query mqtt_topics mqtt_wait mqtt_stats" -- "$word") ;;
     *)
-      local options="--config --transport --log-level --logfile --drain --check --connect --seconds --publish --genkey --demo --call --json --help --version -h -V"
+      local options="--config --transport --log-level --logfile --drain --check --connect --seconds --publish --profile --genkey --revoke --keys --demo --call --json --help --version -h -V"
       mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
       ;;
   esac

@@ -1,9 +1,10 @@
 //! Who may use the remote server, as the section `remote_server` says: the key, hosts, origins and certificates.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use mcpmqtt_config::{ApiKey, Config, RemoteServer};
-use mcpmqtt_protocol::topic::ShownPath;
+use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
 use crate::app::peers;
 use crate::http::{Admission, NamedCallers, Tls};
@@ -35,14 +36,31 @@ pub fn has_key(config: &Config, named: Option<&Path>) -> Result<(), String> {
     }
 }
 
-/// Advises on a key that is stored as a slow hash alone, because clients with wrong keys can delay its proof after every
-/// start.
+/// Warns of keys that let nobody in, and advises on a key that is stored as a slow hash alone, because clients with wrong
+/// keys can delay its proof after every start.
 pub(super) fn advise_on_key(server: &RemoteServer) {
+    for doubt in doubts_about_keys(server, SystemTime::now()) {
+        logger::warning(format_args!("{doubt}"));
+    }
     if matches!(&server.api_key, ApiKey::Hashed(record) if record.digest().is_none()) {
         logger::info(format_args!(
             "remote_server: the API key has no `api_key_check`, so that after a start strangers with wrong keys can keep it waiting; `--genkey` makes one that they cannot"
         ));
     }
+}
+
+/// What an operator should know of the keys at this time.
+pub fn doubts_about_keys(server: &RemoteServer, now: SystemTime) -> Vec<String> {
+    let keys = server.keys.iter().enumerate();
+    let expired = keys.filter_map(|(index, key)| {
+        let expires = key.expires.as_ref().filter(|it| it.is_over(now))?;
+        Some(format!(
+            "remote_server.keys[{index}]: the key {} has expired ({}); `--revoke` takes it out",
+            Shown(&key.name),
+            Shown(expires.as_str())
+        ))
+    });
+    expired.collect()
 }
 
 /// Reads the files that HTTPS needs, and warns of what is wrong with them.
