@@ -1,4 +1,4 @@
-//! `remote_server.keys` and `remote_server.peers`: who may come in, each with a profile.
+//! `remote_server.keys`, `remote_server.peers` and `remote_server.certificates`: who may come in, each with a profile.
 //!
 //! Promises: a name belongs to two keys at most; no two keys are the same; every profile exists.
 
@@ -45,6 +45,15 @@ pub enum PeerUser {
     Id(u32),
     /// By a name of `/etc/passwd`.
     Name(String),
+}
+
+/// A client certificate whose holder needs no key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateRule {
+    /// The subject, as RFC 2253 writes it.
+    pub subject: String,
+    /// The name of the profile of its holder.
+    pub profile: String,
 }
 
 impl NamedKey {
@@ -169,6 +178,36 @@ pub(crate) fn peers(server: &Section<'_>, profiles: &Profiles) -> Vec<PeerRule> 
     peers
 }
 
+/// Reads `certificates`.
+pub(crate) fn certificates(server: &Section<'_>, profiles: &Profiles) -> Vec<CertificateRule> {
+    let mut certificates: Vec<CertificateRule> = Vec::new();
+    for section in entries(server, "certificates", MAX_PEERS) {
+        let subject = section.text("subject");
+        // `subject=` is what OpenSSL puts before it, and ` = ` is in another form of its.
+        let is_odd = |text: &&str| {
+            !text.contains('=') || text.contains(" = ") || text.starts_with("subject=")
+        };
+        if let Some(text) = subject.filter(is_odd) {
+            section.refuse("subject", &Value::from(text), SUBJECTS);
+        } else if section.value("subject").is_none() {
+            section.problem("subject", format!("is missing; allowed: {SUBJECTS}"));
+        }
+        let profile = profile::read_name(&section, profiles);
+        if let Some(subject) = subject {
+            if certificates.iter().any(|other| other.subject == subject) {
+                section.problem(
+                    "subject",
+                    "is given more than once; a subject has one profile",
+                );
+            }
+            let subject = subject.to_owned();
+            certificates.push(CertificateRule { subject, profile });
+        }
+        section.finish();
+    }
+    certificates
+}
+
 /// The objects of the list under `key`.
 fn entries<'a>(server: &Section<'a>, key: &'static str, most: usize) -> Vec<Section<'a>> {
     let list = match server.value(key) {
@@ -221,6 +260,7 @@ const ALGORITHM: &str = "blake2b-256";
 const HASHES: &str = "`--genkey NAME` makes a key and writes its hash here";
 const TIMES: &str = "a date, which lasts until its end in UTC, as in `2027-01-31`, or a time in UTC, as in `2027-01-31T12:00:00Z`";
 const USERS: &str = "the number of a user, or a name of `/etc/passwd`";
+const SUBJECTS: &str = "a subject as `openssl x509 -noout -subject -nameopt RFC2253` prints it after `subject=`, as in `CN=codex,O=plant`";
 /// Each is looked up at once, whatever their number; this bounds what a file can ask for.
 const MAX_KEYS: usize = 1000;
 const MAX_PEERS: usize = 1000;

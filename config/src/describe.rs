@@ -294,12 +294,7 @@ fn remote(server: &RemoteServer) -> String {
         }
     };
     let mut text = format!("remote server: {listen}, {key}");
-    for one in server
-        .keys
-        .iter()
-        .map(named_key)
-        .chain(server.peers.iter().map(peer))
-    {
+    for one in callers(server) {
         let _ = write!(text, ", {one}");
     }
     for (what, names) in [
@@ -329,6 +324,18 @@ fn remote(server: &RemoteServer) -> String {
         let _ = write!(text, ", metrics on {place} without a key");
     }
     text
+}
+
+/// Who comes in beside the holders of the single key.
+fn callers(server: &RemoteServer) -> Vec<String> {
+    let keys = server.keys.iter().map(named_key);
+    let certificates = server.certificates.iter().map(|it| {
+        let (subject, profile) = (Shown(&it.subject), Shown(&it.profile));
+        format!("certificate {subject} with profile {profile}")
+    });
+    keys.chain(server.peers.iter().map(peer))
+        .chain(certificates)
+        .collect()
 }
 
 fn named_key(key: &NamedKey) -> String {

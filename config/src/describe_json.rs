@@ -7,7 +7,8 @@ use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicFilter;
 use serde_json::{Map, Value, json};
 
-use crate::callers::{NamedKey, PeerRule, PeerUser};
+use crate::callers::{CertificateRule, NamedKey, PeerRule, PeerUser};
+use crate::date::Expiry;
 use crate::finding::{Finding, Refused};
 use crate::https::ServerTls;
 use crate::mqtt::{Backoff, Credentials, Mqtt, Password};
@@ -27,7 +28,7 @@ impl Config {
             let numbers = json!({"value": value, "default": limit.default, "unit": limit.unit});
             (limit.name.to_owned(), numbers)
         });
-        let mut described = json!({
+        let described = json!({
             "broker": broker(&self.mqtt),
             "topics": self.policy.grants().map(topic).collect::<Vec<_>>(),
             "logging": {
@@ -39,10 +40,7 @@ impl Config {
             "observe": observe(&self.observe),
             "findings": findings(&[], warnings),
         });
-        if let Some(profiles) = profiles(&self.profiles) {
-            described["profiles"] = profiles;
-        }
-        described
+        with(described, [("profiles", profiles(&self.profiles))])
     }
 }
 
@@ -181,7 +179,7 @@ fn named_key(key: &NamedKey) -> Value {
         "name": key.name,
         "profile": key.profile,
         "created": key.created,
-        "expires": key.expires.as_ref().map(|it| it.as_str()),
+        "expires": key.expires.as_ref().map(Expiry::as_str),
     })
 }
 
@@ -193,6 +191,10 @@ fn peer(peer: &PeerRule) -> Value {
     json!({"user": user, "profile": peer.profile})
 }
 
+fn certificate(certificate: &CertificateRule) -> Value {
+    json!({"subject": certificate.subject, "profile": certificate.profile})
+}
+
 fn remote(server: &RemoteServer) -> Value {
     let (api_key, unusable) = match &server.api_key {
         ApiKey::None => ("none", None),
@@ -200,7 +202,7 @@ fn remote(server: &RemoteServer) -> Value {
         ApiKey::Plain(_) => ("plain", None),
         ApiKey::Unusable(reason) => ("unusable", Some(reason)),
     };
-    let mut described = json!({
+    let described = json!({
         "listen": listen(server),
         "api_key": api_key,
         "api_key_fault": unusable,
@@ -209,13 +211,25 @@ fn remote(server: &RemoteServer) -> Value {
         "tls": server.tls.as_ref().map(https),
         "metrics": server.metrics.as_ref().map(|metrics| json!({"host": metrics.host, "port": metrics.port})),
     });
-    if !server.keys.is_empty() {
-        described["keys"] = server.keys.iter().map(named_key).collect();
+    let listed = |values: Vec<Value>| (!values.is_empty()).then(|| values.into());
+    let certificates = server.certificates.iter().map(certificate);
+    with(
+        described,
+        [
+            ("keys", listed(server.keys.iter().map(named_key).collect())),
+            ("peers", listed(server.peers.iter().map(peer).collect())),
+            ("certificates", listed(certificates.collect())),
+        ],
+    )
+}
+
+/// An object with these members more, as far as they are there.
+fn with<const N: usize>(mut object: Value, members: [(&str, Option<Value>); N]) -> Value {
+    if let Some(object) = object.as_object_mut() {
+        let members = members.into_iter();
+        object.extend(members.filter_map(|(name, value)| Some((name.to_owned(), value?))));
     }
-    if !server.peers.is_empty() {
-        described["peers"] = server.peers.iter().map(peer).collect();
-    }
-    described
+    object
 }
 
 fn listen(server: &RemoteServer) -> Value {

@@ -266,6 +266,7 @@ const PLACES: [(&str, &[&str]); 7] = [
             "metrics",
             "keys",
             "peers",
+            "certificates",
         ],
     ),
     (

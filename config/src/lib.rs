@@ -63,7 +63,7 @@ mod source_line;
 mod tls;
 mod topics;
 
-pub use callers::{NamedKey, PeerRule, PeerUser};
+pub use callers::{CertificateRule, NamedKey, PeerRule, PeerUser};
 pub use date::Expiry;
 pub use document::MAX_FILE_BYTES;
 pub use finding::{Finding, Refused};

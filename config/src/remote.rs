@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use mcpmqtt_protocol::topic::Shown;
 use serde_json::Value;
 
-use crate::callers::{self, NamedKey, PeerRule};
+use crate::callers::{self, CertificateRule, NamedKey, PeerRule};
 use crate::host::{Host, Origin};
 use crate::https::ServerTls;
 use crate::kdf::KeyRecord;
@@ -35,6 +35,8 @@ pub struct RemoteServer {
     pub lists_keys: bool,
     /// The users of this machine that need no key on the Unix socket.
     pub peers: Vec<PeerRule>,
+    /// The client certificates whose holders need no key.
+    pub certificates: Vec<CertificateRule>,
     /// The settings of HTTPS on TCP; `None` for plain HTTP.
     pub tls: Option<ServerTls>,
     /// Where metrics are served without a key, on this machine only.
@@ -90,6 +92,7 @@ impl RemoteServer {
             keys: Vec::new(),
             lists_keys: section.value("keys").is_some(),
             peers: callers::peers(&section, profiles),
+            certificates: callers::certificates(&section, profiles),
             tls: section
                 .value("tls")
                 .map(|_| ServerTls::read(section.section("tls"))),
@@ -110,16 +113,30 @@ impl RemoteServer {
                 "are not used on TCP, where a user of this machine cannot be told; each client needs a key",
             );
         }
+        if !server.certificates.is_empty() && !server.asks_for_certificates() {
+            section.warn(
+                "certificates",
+                "are not used without `tls.client_ca_file` on a TCP port: clients are not asked for one",
+            );
+        }
         section.finish();
         server
     }
 
-    /// Whether anybody can come in: with a key, or as a user of this machine.
+    /// Whether clients have to show a certificate.
+    fn asks_for_certificates(&self) -> bool {
+        let tls = self.tls.as_ref();
+        let is_asked = tls.is_some_and(|tls| tls.client_ca_file.is_some());
+        is_asked && matches!(self.listen, Listen::Tcp { .. })
+    }
+
+    /// Whether anybody can come in: with a key, as a user of this machine or with a certificate.
     #[must_use]
     pub fn has_a_way_in(&self) -> bool {
         let by_single = matches!(self.api_key, ApiKey::Hashed(_) | ApiKey::Plain(_));
         let by_peer = matches!(self.listen, Listen::Unix(_)) && !self.peers.is_empty();
-        by_single || by_peer || !self.keys.is_empty()
+        let by_certificate = self.asks_for_certificates() && !self.certificates.is_empty();
+        by_single || by_peer || by_certificate || !self.keys.is_empty()
     }
 }
 

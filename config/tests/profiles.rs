@@ -193,6 +193,10 @@ fn each_fault_names_its_place_and_what_is_allowed() {
         (server(json!({"peers": [{"user": 4294967295_u32, "profile": "line"}]})), format!("remote_server.peers[0].user: found `4294967295`; allowed: {USERS}")),
         (server(json!({"peers": [{"user": "a:b", "profile": "line"}]})), format!("remote_server.peers[0].user: found the string `a:b`; allowed: {USERS}")),
         (server(json!({"peers": [{"user": 1, "profile": "line"}, {"user": 1, "profile": "default"}]})), "remote_server.peers[1].user: is given more than once; a user has one profile".into()),
+        (server(json!({"certificates": [{"subject": "subject=CN=a", "profile": "line"}]})), "remote_server.certificates[0].subject: found the string `subject=CN=a`; allowed: a subject as `openssl x509 -noout -subject -nameopt RFC2253` prints it after `subject=`, as in `CN=codex,O=plant`".into()),
+        (server(json!({"certificates": [{"subject": "CN = a", "profile": "line"}]})), "remote_server.certificates[0].subject: found the string `CN = a`; allowed: a subject as `openssl x509 -noout -subject -nameopt RFC2253` prints it after `subject=`, as in `CN=codex,O=plant`".into()),
+        (server(json!({"certificates": [{"profile": "line"}]})), "remote_server.certificates[0].subject: is missing; allowed: a subject as `openssl x509 -noout -subject -nameopt RFC2253` prints it after `subject=`, as in `CN=codex,O=plant`".into()),
+        (server(json!({"certificates": [{"subject": "CN=a", "profile": "line"}, {"subject": "CN=a", "profile": "line"}]})), "remote_server.certificates[1].subject: is given more than once; a subject has one profile".into()),
         (server(json!({"peers": [{"user": 1}]})), "remote_server.peers[0].profile: is missing; allowed: the name of a profile: `default`, `line`".into()),
     ];
     for (file, words) in table {
@@ -254,6 +258,25 @@ fn users_are_named_or_numbered_and_say_where_they_count() {
             "remote_server.peers: are not used on TCP, where a user of this machine cannot be told; each client needs a key"
         ]
     );
+}
+
+#[test]
+fn certificates_count_where_clients_have_to_show_one() {
+    let certificates = json!([{"subject": "CN=codex,O=plant", "profile": "default"}]);
+    let with = |server: Value| {
+        let mut file = json!({"topics": [{"pattern": "a", "permissions": ["read"]}]});
+        file["remote_server"] = server;
+        file["remote_server"]["certificates"] = certificates.clone();
+        let (config, warnings) = Config::parse(&file.to_string()).unwrap();
+        let server = config.remote_server.unwrap();
+        assert_eq!(server.certificates[0].subject, "CN=codex,O=plant");
+        let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+        (server.has_a_way_in(), warnings)
+    };
+    let tls = json!({"cert_file": "c", "key_file": "k", "client_ca_file": "a"});
+    assert_eq!(with(json!({"port": 80, "tls": tls})), (true, vec![]));
+    let words = "remote_server.certificates: are not used without `tls.client_ca_file` on a TCP port: clients are not asked for one";
+    assert_eq!(with(json!({"port": 80})), (false, vec![words.to_owned()]));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the crate. Each may use those before it.
 const CRATE: &[&str] = &[
-    "clock", "local", "io_error", "file", "pem", "logger", "observe", "mqtt", "demo", "mcp",
+    "clock", "local", "io_error", "file", "pem", "der", "logger", "observe", "mqtt", "demo", "mcp",
     "metrics", "tools", "stdio", "http", "app",
 ];
 

@@ -79,6 +79,7 @@ pub(super) fn tls(server: &RemoteServer) -> Result<Option<Tls>, String> {
 pub(super) fn admission(server: RemoteServer, tls: Option<Tls>) -> Result<Admission, String> {
     let callers = NamedCallers {
         peers: peers::find(&server.peers)?,
+        certificates: server.certificates,
         keys: server.keys,
         is_complete: server.lists_keys,
     };

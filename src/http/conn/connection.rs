@@ -311,7 +311,8 @@ impl Connection {
 
     /// Finds the principal of the key that the head shows.
     async fn prove(&mut self, gate: &Gate, head: &Head) -> Result<Rc<Principal>, Refusal> {
-        match gate.recognize(self.peer, head) {
+        let subject = self.exchange.stream.subject();
+        match gate.recognize(self.peer, subject.as_deref(), head) {
             Some(principal) => Ok(principal),
             // Boxed, as is the rest of a body: requests that need it are few, and the others are smaller.
             None => Box::pin(self.prove_anew(gate, head)).await,

@@ -1,8 +1,8 @@
-//! Authentication by an API key, or as a user of this machine, at a cost that a client without the key cannot drive up.
+//! Authentication by an API key, as a user of this machine or by a certificate, at a cost that a client without the key cannot drive up.
 //!
 //! Promises: a key is recognized by its digest, in microseconds, right or wrong. Only a record without a digest costs
 //! slow hashes, one at a time, and none any more once its key was proven; until then, a peer that fails too often waits
-//! in a queue, in which the right key has its turn too. A user of this machine that is listed needs no key; a key that is shown
+//! in a queue, in which the right key has its turn too. A user or a certificate that is listed needs no key; a key that is shown
 //! decides alone.
 //! Does not: keep, log or show a key.
 
@@ -81,7 +81,7 @@ impl Gate {
         metrics: &Metrics,
         wrong_keys: &Rc<WrongKeys>,
     ) -> Result<Gate, KeyError> {
-        let is_complete = callers.is_complete || !callers.peers.is_empty();
+        let is_complete = callers.is_complete || callers.need_no_key();
         let record = match key {
             ApiKey::None if !is_complete => return Err(KeyError::None),
             ApiKey::Unusable(why) if !is_complete => return Err(KeyError::Unusable(why.clone())),
@@ -118,14 +118,16 @@ impl Gate {
     }
 
     /// The principal of this head, if its key was proven before or its sender needs none.
+    /// `subject` is that of a certificate that the handshake verified.
     pub(in crate::http) fn recognize(
         &self,
         peer: RemoteAddr,
+        subject: Option<&str>,
         head: &Head,
     ) -> Option<Rc<Principal>> {
         match credential(head) {
             Some(key) => self.known(&key),
-            None => self.principals.of_peer(peer),
+            None => self.principals.of_place(peer, subject),
         }
     }
 
@@ -459,8 +461,8 @@ mod tests {
                 drop(gate.turn.acquire_arc().await);
             }
             assert!(gate.is_wrong("guess"));
-            assert!(gate.recognize(RemoteAddr::Unknown, &right).is_some());
-            assert!(gate.recognize(RemoteAddr::Unknown, &wrong).is_none());
+            assert!(gate.recognize(RemoteAddr::Unknown, None, &right).is_some());
+            assert!(gate.recognize(RemoteAddr::Unknown, None, &wrong).is_none());
         });
     }
 }

@@ -1,4 +1,5 @@
-//! Who may come in: the principals of named keys, of the single key once it is known, and of users of this machine.
+//! Who may come in: the principals of named keys, of the single key once it is known, of users of this machine and of
+//! certificates.
 //!
 //! Promises: a key costs one digest, one look-up and one comparison, whether it is known or not and whatever the number of
 //! keys; a key that has expired lets nobody in.
@@ -9,7 +10,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use mcpmqtt_config::{KeyDigest, NamedKey};
+use mcpmqtt_config::{CertificateRule, KeyDigest, NamedKey};
 
 use crate::http::net::remote_addr::RemoteAddr;
 use crate::mcp::Principal;
@@ -21,6 +22,8 @@ pub struct NamedCallers {
     pub keys: Vec<NamedKey>,
     /// The users of this machine that need no key on a Unix socket.
     pub peers: Vec<PeerCaller>,
+    /// The certificates whose holders need no key.
+    pub certificates: Vec<CertificateRule>,
     /// Whether the keys are all that there are to be, also if there are none: then nobody may come in.
     pub is_complete: bool,
 }
@@ -36,12 +39,20 @@ pub struct PeerCaller {
     pub profile: String,
 }
 
+impl NamedCallers {
+    /// Whether somebody may come in without a key.
+    pub(in crate::http) fn need_no_key(&self) -> bool {
+        !self.peers.is_empty() || !self.certificates.is_empty()
+    }
+}
+
 /// The principals, each by what shows it.
 pub(in crate::http) struct Principals {
     named: HashMap<[u8; 32], Known>,
     /// The single key, once its digest is known.
     single: RefCell<Option<Known>>,
     peers: HashMap<u32, Rc<Principal>>,
+    certificates: HashMap<String, Rc<Principal>>,
 }
 
 /// A key that is known.
@@ -97,10 +108,21 @@ impl Principals {
             };
             (peer.id, Rc::new(principal))
         });
+        let certificates = callers.certificates.iter().map(|certificate| {
+            let subject = &certificate.subject;
+            let principal = Principal {
+                name: format!("certificate {subject}").into(),
+                profile: certificate.profile.as_str().into(),
+                // No key has a digest that reads like this.
+                proof: [b"certificate ", subject.as_bytes()].concat().into(),
+            };
+            (subject.clone(), Rc::new(principal))
+        });
         Principals {
             named: named.collect(),
             single: RefCell::new(single.map(Known::single)),
             peers: peers.collect(),
+            certificates: certificates.collect(),
         }
     }
 
@@ -116,9 +138,15 @@ impl Principals {
             .cloned()
     }
 
-    /// The user of this machine at the other end of a connection.
-    pub(in crate::http) fn of_peer(&self, peer: RemoteAddr) -> Option<Rc<Principal>> {
-        self.peers.get(&peer.user()?).cloned()
+    /// The user of this machine at the other end of a connection, or the holder of a certificate with this subject.
+    pub(in crate::http) fn of_place(
+        &self,
+        peer: RemoteAddr,
+        subject: Option<&str>,
+    ) -> Option<Rc<Principal>> {
+        let user = peer.user().and_then(|user| self.peers.get(&user));
+        let holder = subject.and_then(|subject| self.certificates.get(subject));
+        user.or(holder).cloned()
     }
 
     /// Whether the single key is known.
@@ -142,13 +170,17 @@ impl Principals {
         let single = self.single.borrow();
         let mut keys = self.named.values().chain(single.as_ref());
         keys.any(|known| *known.principal == *principal && !known.is_expired(|| now))
-            || self.peers.values().any(|peer| **peer == *principal)
+            || self.without_key().any(|it| **it == *principal)
     }
 
     /// Every principal but that of the single key.
     pub(in crate::http) fn named(&self) -> impl Iterator<Item = &Rc<Principal>> {
         let keys = self.named.values().map(|known| &known.principal);
-        keys.chain(self.peers.values())
+        keys.chain(self.without_key())
+    }
+
+    fn without_key(&self) -> impl Iterator<Item = &Rc<Principal>> {
+        self.peers.values().chain(self.certificates.values())
     }
 
     /// When the next key expires after this time.
