@@ -564,7 +564,7 @@ fn a_listed_user_needs_no_key_and_a_key_that_is_shown_decides_alone() {
     assert_eq!(stream.head().status, 200);
     stream.event();
     house.reload(|file| {
-        file["remote_server"]["peers"] = json!([{"user": user + 1, "profile": "second"}])
+        file["remote_server"]["peers"] = json!([{"user": user + 1, "profile": "second"}]);
     });
     assert_eq!(stream.rest(), b"");
     let answer = house.ask(&without(&request));

@@ -6,7 +6,6 @@
 //! decides alone.
 //! Does not: keep, log or show a key.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
@@ -16,11 +15,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use async_channel::{Receiver, Sender};
-use http_types::{StatusCode, Url};
+use http_types::StatusCode;
 use mcpmqtt_config::{ApiKey, KeyDigest, KeyRecord, Secret};
 use smol::future;
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 
+use super::credential::{credential, expired, unauthorized};
 use super::principals::{NamedCallers, Principals};
 use super::proof_queue::{ProofPermit, ProofQueue};
 use super::throttle::Throttle;
@@ -335,13 +335,6 @@ pub(in crate::http) fn replaced() -> Refusal {
     )
 }
 
-fn expired() -> Refusal {
-    unauthorized(
-        "the API key has expired; ask the operator for a new one",
-        r#"Bearer realm="mcpmqtt", error="invalid_token""#,
-    )
-}
-
 /// Computes the slow hash. The turn is held until that is done and the verdict is given, even when nobody waits for it any
 /// more.
 async fn prove(
@@ -367,33 +360,6 @@ async fn prove(
         Ok(hashed) => hashed.map_err(|error| failed(error.to_string())),
         Err(_) => Err(failed("the key could not be checked".into())),
     }
-}
-
-/// The key that a head shows: the first place that has one decides, as in the original.
-fn credential(head: &Head) -> Option<Cow<'_, str>> {
-    if let Some(field) = &head.authorization {
-        let (scheme, key) = field
-            .expose()
-            .split_once(' ')
-            .unwrap_or((field.expose(), ""));
-        // RFC 9110 §11.1: schemes are named in any case.
-        if scheme.eq_ignore_ascii_case("bearer") {
-            return Some(key.trim().into());
-        }
-    }
-    if let Some(field) = &head.x_api_key {
-        return Some(field.expose().into());
-    }
-    let query = head.query.as_ref()?.expose();
-    let mut url = Url::parse("http://localhost/").ok()?;
-    url.set_query(Some(query));
-    let found = url.query_pairs().find(|(name, _)| name == "api_key");
-    found.map(|(_, key)| key.into_owned().into())
-}
-
-/// RFC 6750 §3.
-fn unauthorized(sentence: &'static str, challenge: &'static str) -> Refusal {
-    Refusal::new(StatusCode::Unauthorized, sentence).with("www-authenticate", challenge)
 }
 
 impl fmt::Debug for Gate {

@@ -5,6 +5,7 @@ pub(super) mod accept;
 pub(super) mod auth;
 pub(super) mod budget;
 pub(super) mod cors;
+mod credential;
 pub(super) mod front;
 pub(in crate::http) mod principals;
 mod proof_queue;

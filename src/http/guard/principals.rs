@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::SystemTime;
 
-use mcpmqtt_config::{CertificateRule, KeyDigest, NamedKey};
+use mcpmqtt_config::{CertificateRule, Expiry, KeyDigest, NamedKey};
 
 use crate::http::net::remote_addr::RemoteAddr;
 use crate::mcp::Principal;
@@ -93,7 +93,7 @@ impl Known {
 impl Principals {
     pub(in crate::http) fn new(callers: &NamedCallers, single: Option<KeyDigest>) -> Principals {
         let named = callers.keys.iter().map(|key| {
-            let expires = key.expires.as_ref().map(|expires| expires.at());
+            let expires = key.expires.as_ref().map(Expiry::at);
             let known = Known::new(key.digest, &key.name, &key.profile, expires);
             (*key.digest.as_bytes(), known)
         });
