@@ -189,3 +189,92 @@ impl Principals {
         expiries.filter(|at| *at > now).min()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    fn key(name: &str, text: &str, expires: Option<&str>) -> NamedKey {
+        NamedKey {
+            name: name.into(),
+            digest: KeyDigest::of(text),
+            profile: "line".into(),
+            created: None,
+            expires: expires.map(|text| Expiry::parse(text).unwrap()),
+        }
+    }
+
+    #[test]
+    fn keys_expire_one_by_one_and_the_others_stay() {
+        let callers = NamedCallers {
+            keys: vec![
+                key("a", "1", Some("1970-01-01T00:01:00Z")),
+                key("a", "2", Some("1970-01-01T00:02:00Z")),
+                key("b", "3", None),
+            ],
+            ..NamedCallers::default()
+        };
+        let principals = Principals::new(&callers, Some(KeyDigest::of("single")));
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let found = |text: &str| principals.of_key(KeyDigest::of(text)).unwrap();
+        for (seconds, valid, next) in [
+            (0, [true, true, true, true], Some(60)),
+            (59, [true, true, true, true], Some(60)),
+            (60, [false, true, true, true], Some(120)),
+            (119, [false, true, true, true], Some(120)),
+            (120, [false, false, true, true], None),
+        ] {
+            let now = at(seconds);
+            for (text, valid) in ["1", "2", "3", "single"].into_iter().zip(valid) {
+                let known = found(text);
+                assert_eq!(!known.is_expired(|| now), valid, "{text} at {seconds}");
+                assert_eq!(principals.has(&known.principal, now), valid);
+            }
+            assert_eq!(principals.next_expiry(now), next.map(at));
+        }
+        assert!(principals.of_key(KeyDigest::of("4")).is_none());
+        assert_eq!(&*found("single").principal.name, "default");
+        assert_eq!(&*found("single").principal.profile, "default");
+        assert_eq!(&*found("3").principal.profile, "line");
+        assert_ne!(
+            found("1").principal,
+            found("2").principal,
+            "a session is of its key, not of its name"
+        );
+    }
+
+    #[test]
+    fn a_principal_with_another_profile_is_another() {
+        let with = |profile: &str| {
+            let callers = NamedCallers {
+                peers: vec![PeerCaller {
+                    id: 7,
+                    name: "ann".into(),
+                    profile: profile.into(),
+                }],
+                certificates: vec![CertificateRule {
+                    subject: "CN=codex".into(),
+                    profile: profile.into(),
+                }],
+                ..NamedCallers::default()
+            };
+            Principals::new(&callers, None)
+        };
+        let (before, after) = (with("line"), with("watch"));
+        let user = RemoteAddr::of(7, 1);
+        for (peer, subject) in [(user, None), (RemoteAddr::Unknown, Some("CN=codex"))] {
+            let own = before.of_place(peer, subject).unwrap();
+            assert!(before.has(&own, UNIX_EPOCH) && !after.has(&own, UNIX_EPOCH));
+        }
+        for (peer, subject) in [
+            (RemoteAddr::of(8, 1), None),
+            (RemoteAddr::Unknown, Some("CN=claude")),
+            (RemoteAddr::Unknown, None),
+        ] {
+            assert!(before.of_place(peer, subject).is_none());
+        }
+    }
+}
