@@ -22,7 +22,8 @@
 //!   attempt by the policy from its beginning to its end, so that no tool can forget to.
 //! * [`mqtt`]: the MQTT client.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
-//! * [`metrics`], [`logger`], [`clock`], [`local`] (what tasks on one thread hand to each other), `io_error`, `file`, `pem`.
+//! * [`metrics`], [`logger`], [`clock`], [`local`] (what tasks on one thread hand to each other), `io_error`, `file`, `pem`,
+//!   `der`.
 //!
 //! An arrow means "imports". None runs back up: a test (`tests/docs/layers.rs`) holds the order of the modules, and of the
 //! rooms of `mcp` and `http`. One thread, one executor; no lock on the way of a message.
@@ -38,7 +39,7 @@
 //!    in flight (`mcp::client::session`).
 //! 5. `stdio` spawns a task, which runs the call (`mcp::server::call`) to its end or its cancellation.
 //! 6. `tools::publish` makes types of the arguments.
-//! 7. `tools::access` admits the message (policy, rate) and publishes it as long as that is permitted.
+//! 7. `tools::access` admits the message (policy of the caller, rate, quota), records what comes of it, and publishes it as long as that is permitted.
 //! 8. `mqtt::client` hands a request to the driver; a `local::oneshot` waits for the outcome.
 //! 9. `mqtt::driver` gives the request to the state machine (`mcpmqtt_protocol::client`), which encodes the packet, and writes
 //!    the bytes (`mqtt::transport`).
@@ -135,6 +136,8 @@
 pub mod app;
 pub mod clock;
 pub mod demo;
+#[cfg(feature = "tls")]
+mod der;
 mod file;
 pub mod http;
 mod io_error;

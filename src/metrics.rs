@@ -34,6 +34,7 @@ struct Numbers {
     requests: Histogram,
     failures: [Cell<u64>; FAILURES.len()],
     key_hashes: Cell<u64>,
+    writes: [Cell<u64>; WRITES.len()],
     tools: RefCell<Vec<Rc<ToolCounter>>>,
 }
 
@@ -46,6 +47,21 @@ pub enum Failure {
     WrongKey,
     /// The peer has sent too many wrong keys.
     Throttled,
+}
+
+/// What came of a publish that a caller attempted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteOutcome {
+    /// Written to the connection at QoS 0.
+    Sent,
+    /// The broker took it.
+    Delivered,
+    /// Refused by a rule; nothing was sent.
+    Refused,
+    /// Nothing was sent for another reason.
+    NotSent,
+    /// It may have been sent.
+    Unknown,
 }
 
 /// A connection that is open until this is dropped.
@@ -80,6 +96,7 @@ impl Default for Numbers {
             requests: Histogram::default(),
             failures: Default::default(),
             key_hashes: Cell::default(),
+            writes: Default::default(),
             tools: RefCell::default(),
         }
     }
@@ -122,6 +139,13 @@ impl Metrics {
     #[must_use]
     pub fn key_hashes(&self) -> u64 {
         self.0.key_hashes.get()
+    }
+
+    /// Counts what came of an attempted publish.
+    pub fn written(&self, outcome: WriteOutcome) {
+        if let Some(count) = self.0.writes.get(outcome as usize) {
+            add(count);
+        }
     }
 
     /// Where calls of this tool are counted.
@@ -206,6 +230,12 @@ impl Metrics {
                 let labels = [("tool", tool.name.as_str()), ("outcome", outcome)];
                 text.sample(name, &labels, count.get() as f64);
             }
+        }
+        let name = "mcpmqtt_writes_total";
+        let help = "Publishes that callers attempted, by outcome.";
+        text.family(name, "counter", help);
+        for (outcome, count) in WRITES.iter().zip(&self.0.writes) {
+            text.sample(name, &[("outcome", outcome)], count.get() as f64);
         }
         let name = "mcpmqtt_tool_calls_in_flight";
         text.family(name, "gauge", "Calls under way.");
@@ -338,6 +368,8 @@ fn add(count: &Cell<u64>) {
 
 /// In the order of [`Failure`].
 const FAILURES: [&str; 3] = ["no_key", "wrong_key", "throttled"];
+/// In the order of [`WriteOutcome`].
+const WRITES: [&str; 5] = ["sent", "delivered", "refused", "not_sent", "unknown"];
 const OUTCOMES: [&str; 3] = ["ok", "error", "cancelled"];
 const OK: usize = 0;
 const ERROR: usize = 1;

@@ -7,6 +7,7 @@
 
 mod access;
 mod arguments;
+mod call_log;
 mod condition_wait;
 mod deadline;
 mod describe;
@@ -27,11 +28,12 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use async_io::Timer;
-use mcpmqtt_config::{Observe, Policy};
+use mcpmqtt_config::{Observe, Profiles};
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
 use self::access::Access;
+use self::call_log::CallLog;
 use self::observation::Observation;
 use self::query_queue::QueryQueue;
 use crate::mcp::catalog::{
@@ -62,8 +64,6 @@ pub struct Context {
 pub struct ToolLimits {
     /// The limit on topic and payload bytes in one result.
     pub result_bytes: usize,
-    /// The publishes allowed to each caller in a second; 0 for no limit.
-    pub publishes_per_second: usize,
     /// The places of calls that wait for messages.
     pub listeners: Places,
     /// The places of topics that are watched for subscribers.
@@ -73,24 +73,23 @@ pub struct ToolLimits {
 }
 
 impl Context {
-    /// Creates the tools' state over `client` and `policy`. Calls are counted in `metrics`; background tasks run on
+    /// Creates the tools' state over `client` and `profiles`. Calls are counted in `metrics`; background tasks run on
     /// `executor`.
     #[must_use]
     pub fn new(
         client: mqtt::Client,
-        policy: Policy,
+        profiles: Profiles,
         bounds: ToolLimits,
         metrics: &Metrics,
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Rc<Self> {
         let ToolLimits {
             result_bytes,
-            publishes_per_second,
             listeners,
             watches,
             observe,
         } = bounds;
-        let access = Access::new(client, policy, publishes_per_second, listeners);
+        let access = Access::new(client, profiles, listeners, metrics);
         let executor = Rc::downgrade(executor);
         Rc::new(Self {
             observation: Observation::new(access.clone(), observe, executor.clone()),
@@ -103,13 +102,13 @@ impl Context {
         })
     }
 
-    /// Replaces the policy, also for calls in progress. When this returns, no work continues that the new policy does
-    /// not permit.
-    pub async fn replace_policy(&self, policy: Policy) {
-        self.access.replace_policy(policy);
+    /// Replaces the profiles, also for calls in progress. When this returns, no work continues that the new profile of
+    /// its caller does not permit.
+    pub async fn replace_profiles(&self, profiles: Profiles) {
+        self.access.replace_profiles(profiles);
         self.observation.replace_policy();
         self.notifier
-            .withdraw(|uri, _| resources::is_withdrawn(&self.access, uri));
+            .withdraw(|uri, caller| resources::is_withdrawn(&self.access, caller, uri));
         for uri in resources::ABOUT_TOPICS {
             self.notifier.resource_updated(uri);
         }
@@ -131,7 +130,6 @@ impl Default for ToolLimits {
     fn default() -> Self {
         Self {
             result_bytes: 1 << 20,
-            publishes_per_second: 0,
             listeners: Places::alone(256),
             watches: Places::alone(256),
             observe: Observe::default(),
@@ -156,6 +154,7 @@ pub fn described() -> Vec<Tool> {
 /// Builds the catalog that the engine serves.
 #[must_use]
 pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
+    let offering = Rc::clone(context);
     Catalog {
         tools: vec![
             tool(context, describe::publish(), publish::call),
@@ -169,6 +168,9 @@ pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
         resources: resources::all(context, broker),
         templates: resources::templates(context),
         notifier: context.notifier.clone(),
+        offers: Some(Box::new(move |caller, tool| {
+            offering.access.offers(caller, tool)
+        })),
         ..Catalog::default()
     }
 }
@@ -181,7 +183,11 @@ pub fn server_info(context: &Rc<Context>) -> ServerInfo {
         name: env!("CARGO_PKG_NAME").into(),
         title: "MQTT broker access".into(),
         version: env!("CARGO_PKG_VERSION").into(),
-        instructions: Instructions::new(move |_| describe::instructions(&context.access.policy())),
+        instructions: Instructions::new(move |caller| {
+            let profiles = context.access.profiles();
+            let profile = profiles.get(caller.profile());
+            describe::instructions(&profile.cloned().unwrap_or_default())
+        }),
     }
 }
 
@@ -191,12 +197,15 @@ where
 {
     let context = Rc::clone(context);
     let calls = context.metrics.tool(&tool.name);
+    let name: Rc<str> = tool.name.as_str().into();
     let handler: ToolHandler = Rc::new(move |arguments| {
+        let mut logged = CallLog::begin(&name, &arguments);
         let called = call(Rc::clone(&context), arguments);
         let counted = calls.begin();
         async move {
             let ended = called.await;
             counted.end(ended.is_err());
+            logged.end(ended.is_err());
             ended.unwrap_or_else(ToolResult::Error)
         }
         .boxed_local()

@@ -5,8 +5,8 @@ use crate::remote::{ApiKey, RemoteServer};
 use crate::settings::Config;
 
 impl Config {
-    /// The keys that differ in `new` and that a running program cannot change: all keys except topics, logging, and the
-    /// remote server's key, hosts and origins.
+    /// The keys that differ in `new` and that a running program cannot change: all keys except topics, profiles, logging,
+    /// and the remote server's keys, peers, hosts and origins.
     pub fn fixed_changes(&self, new: &Self) -> Vec<String> {
         let mut changed = mqtt(&self.mqtt, &new.mqtt);
         match (&self.remote_server, &new.remote_server) {
@@ -19,7 +19,7 @@ impl Config {
         }
         let mut changed: Vec<_> = changed.into_iter().map(str::to_owned).collect();
         for ((limit, old), (_, new)) in self.limits.iter().zip(new.limits.iter()) {
-            if old != new {
+            if old != new && !IN_PROFILES.contains(&limit.name) {
                 changed.push(format!("limits.{}", limit.name));
             }
         }
@@ -38,6 +38,9 @@ impl ApiKey {
         }
     }
 }
+
+/// The limits that a profile takes over and that change with it.
+const IN_PROFILES: [&str; 2] = ["publishes_per_second", "publishes_per_minute"];
 
 fn mqtt(old: &Mqtt, new: &Mqtt) -> Vec<&'static str> {
     let keys = [

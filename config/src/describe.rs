@@ -7,10 +7,12 @@ use std::time::Duration;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
+use crate::callers::{NamedKey, PeerRule, PeerUser};
 use crate::limits::Limits;
 use crate::mqtt::{Credentials, Mqtt, Password};
 use crate::observe::Observe;
 use crate::policy::Grant;
+use crate::profile::{Profile, Quota, Tools};
 use crate::remote::{ApiKey, DEFAULT_HOST, DEFAULT_MODE, DEFAULT_SOCKET, Listen, RemoteServer};
 use crate::settings::Config;
 use crate::tls::{TLS_PORT, Tls, Trust};
@@ -25,6 +27,14 @@ impl Config {
         if self.policy.grants().len() == 0 {
             lines.push("topics: none; everything is refused".to_owned());
         }
+        for (name, it) in self.profiles.named() {
+            lines.extend(profile(name, it, &self.limits));
+        }
+        lines.extend(rules(
+            "default",
+            self.profiles.default_profile(),
+            &self.limits,
+        ));
         let logging = &self.logging;
         let target = match &logging.logfile {
             Some(path) => file(path),
@@ -232,6 +242,38 @@ fn topic(grant: &Grant) -> String {
     )
 }
 
+/// What a profile permits: its topics, then what else it sets.
+fn profile(name: &str, profile: &Profile, limits: &Limits) -> Vec<String> {
+    let of_it = |line: String| format!("profile {}: {line}", Shown(name));
+    let mut lines: Vec<_> = profile.policy.grants().map(topic).map(of_it).collect();
+    if lines.is_empty() {
+        lines.push(of_it("topics: none; everything is refused".to_owned()));
+    }
+    lines.extend(rules(name, profile, limits));
+    lines
+}
+
+/// What a profile sets beside its topics.
+fn rules(name: &str, profile: &Profile, limits: &Limits) -> Option<String> {
+    let mut rules = Vec::new();
+    if let Tools::Only(names) = &profile.tools {
+        let names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
+        rules.push(match names.is_empty() {
+            true => "no tool".to_owned(),
+            false => format!("tools {}", names.join(", ")),
+        });
+    }
+    let (quota, usual) = (profile.quota, Quota::of(limits));
+    if quota != usual {
+        let each = [
+            ("publishes_per_second", quota.per_second),
+            ("publishes_per_minute", quota.per_minute),
+        ];
+        rules.extend(each.map(|(name, value)| format!("{name} {value}")));
+    }
+    (!rules.is_empty()).then(|| format!("profile {}: {}", Shown(name), rules.join("; ")))
+}
+
 fn remote(server: &RemoteServer) -> String {
     let listen = match &server.listen {
         Listen::Unix(path) => format!(
@@ -245,14 +287,21 @@ fn remote(server: &RemoteServer) -> String {
         Listen::Tcp { host, port } => marked_address(host, *port, (host == DEFAULT_HOST, false)),
     };
     let key = match &server.api_key {
+        ApiKey::None if server.has_a_way_in() => "no single API key".to_owned(),
         ApiKey::None => "no API key, so it cannot start; `--genkey` makes one".to_owned(),
         ApiKey::Hashed(_) => "API key hashed".to_owned(),
         ApiKey::Plain(_) => "API key in plain text".to_owned(),
+        ApiKey::Unusable(reason) if server.has_a_way_in() => {
+            format!("no usable single API key ({reason})")
+        }
         ApiKey::Unusable(reason) => {
             format!("no usable API key ({reason}), so it cannot start; `--genkey` makes one")
         }
     };
     let mut text = format!("remote server: {listen}, {key}");
+    for one in callers(server) {
+        let _ = write!(text, ", {one}");
+    }
     for (what, names) in [
         ("hosts", names(&server.allowed_hosts)),
         ("origins", names(&server.allowed_origins)),
@@ -280,6 +329,36 @@ fn remote(server: &RemoteServer) -> String {
         let _ = write!(text, ", metrics on {place} without a key");
     }
     text
+}
+
+/// Who comes in beside the holders of the single key.
+fn callers(server: &RemoteServer) -> Vec<String> {
+    let keys = server.keys.iter().map(named_key);
+    let certificates = server.certificates.iter().map(|it| {
+        let (subject, profile) = (Shown(&it.subject), Shown(&it.profile));
+        format!("certificate {subject} with profile {profile}")
+    });
+    keys.chain(server.peers.iter().map(peer))
+        .chain(certificates)
+        .collect()
+}
+
+fn named_key(key: &NamedKey) -> String {
+    let expires = key.expires.as_ref();
+    let until = expires.map(|it| format!(" until {}", it.as_str()));
+    let (name, profile) = (Shown(&key.name), Shown(&key.profile));
+    format!(
+        "key {name} with profile {profile}{}",
+        until.unwrap_or_default()
+    )
+}
+
+fn peer(peer: &PeerRule) -> String {
+    let profile = Shown(&peer.profile);
+    match &peer.user {
+        PeerUser::Id(id) => format!("user {id} with profile {profile}"),
+        PeerUser::Name(name) => format!("user {} with profile {profile}", Shown(name)),
+    }
 }
 
 fn names(list: &[impl std::fmt::Display]) -> String {

@@ -7,24 +7,28 @@ use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicFilter;
 use serde_json::{Map, Value, json};
 
+use crate::callers::{CertificateRule, NamedKey, PeerRule, PeerUser};
+use crate::date::Expiry;
 use crate::finding::{Finding, Refused};
 use crate::https::ServerTls;
 use crate::mqtt::{Backoff, Credentials, Mqtt, Password};
 use crate::observe::Observe;
 use crate::policy::Grant;
+use crate::profile::{Profile, Profiles, Tools};
 use crate::remote::{ApiKey, Listen, RemoteServer};
 use crate::settings::Config;
 use crate::tls::{Identity, Tls, Trust};
 
 impl Config {
     /// The configuration with the warnings that [`parse`](Self::parse) returned beside it: an object with `broker`,
-    /// `topics`, `logging`, `remote_server`, `limits`, `observe` and `findings`. Times are in seconds.
+    /// `topics`, `logging`, `remote_server`, `limits`, `observe` and `findings`, and `profiles` where there is more than
+    /// the default. Times are in seconds.
     pub fn describe_json(&self, warnings: &[Finding]) -> Value {
         let limits = self.limits.iter().map(|(limit, value)| {
             let numbers = json!({"value": value, "default": limit.default, "unit": limit.unit});
             (limit.name.to_owned(), numbers)
         });
-        json!({
+        let described = json!({
             "broker": broker(&self.mqtt),
             "topics": self.policy.grants().map(topic).collect::<Vec<_>>(),
             "logging": {
@@ -35,7 +39,8 @@ impl Config {
             "limits": limits.collect::<Map<_, _>>(),
             "observe": observe(&self.observe),
             "findings": findings(&[], warnings),
-        })
+        });
+        with(described, [("profiles", profiles(&self.profiles))])
     }
 }
 
@@ -141,6 +146,59 @@ fn topic(grant: &Grant) -> Value {
     topic
 }
 
+/// The profiles by name; `None` for a file that has only topics.
+fn profiles(profiles: &Profiles) -> Option<Value> {
+    let default = profiles.default_profile();
+    if profiles.named().len() == 0 && default.tools == Tools::All {
+        return None;
+    }
+    let named = profiles
+        .named()
+        .map(|(name, it)| (name.to_owned(), profile(it)));
+    let default = (Profiles::DEFAULT.to_owned(), profile(default));
+    Some(
+        std::iter::once(default)
+            .chain(named)
+            .collect::<Map<_, _>>()
+            .into(),
+    )
+}
+
+fn profile(profile: &Profile) -> Value {
+    let tools = match &profile.tools {
+        Tools::All => None,
+        Tools::Only(names) => Some(names),
+    };
+    json!({
+        "topics": profile.policy.grants().map(topic).collect::<Vec<_>>(),
+        "tools": tools,
+        "publishes_per_second": profile.quota.per_second,
+        "publishes_per_minute": profile.quota.per_minute,
+    })
+}
+
+/// A key without its hash.
+fn named_key(key: &NamedKey) -> Value {
+    json!({
+        "name": key.name,
+        "profile": key.profile,
+        "created": key.created,
+        "expires": key.expires.as_ref().map(Expiry::as_str),
+    })
+}
+
+fn peer(peer: &PeerRule) -> Value {
+    let user: Value = match &peer.user {
+        PeerUser::Id(id) => (*id).into(),
+        PeerUser::Name(name) => name.as_str().into(),
+    };
+    json!({"user": user, "profile": peer.profile})
+}
+
+fn certificate(certificate: &CertificateRule) -> Value {
+    json!({"subject": certificate.subject, "profile": certificate.profile})
+}
+
 fn remote(server: &RemoteServer) -> Value {
     let (api_key, unusable) = match &server.api_key {
         ApiKey::None => ("none", None),
@@ -148,7 +206,7 @@ fn remote(server: &RemoteServer) -> Value {
         ApiKey::Plain(_) => ("plain", None),
         ApiKey::Unusable(reason) => ("unusable", Some(reason)),
     };
-    json!({
+    let described = json!({
         "listen": listen(server),
         "api_key": api_key,
         "api_key_fault": unusable,
@@ -156,7 +214,26 @@ fn remote(server: &RemoteServer) -> Value {
         "allowed_origins": server.allowed_origins.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "tls": server.tls.as_ref().map(https),
         "metrics": server.metrics.as_ref().map(|metrics| json!({"host": metrics.host, "port": metrics.port})),
-    })
+    });
+    let listed = |values: Vec<Value>| (!values.is_empty()).then(|| values.into());
+    let certificates = server.certificates.iter().map(certificate);
+    with(
+        described,
+        [
+            ("keys", listed(server.keys.iter().map(named_key).collect())),
+            ("peers", listed(server.peers.iter().map(peer).collect())),
+            ("certificates", listed(certificates.collect())),
+        ],
+    )
+}
+
+/// An object with these members more, as far as they are there.
+fn with<const N: usize>(mut object: Value, members: [(&str, Option<Value>); N]) -> Value {
+    if let Some(object) = object.as_object_mut() {
+        let members = members.into_iter();
+        object.extend(members.filter_map(|(name, value)| Some((name.to_owned(), value?))));
+    }
+    object
 }
 
 fn listen(server: &RemoteServer) -> Value {

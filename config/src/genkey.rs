@@ -49,20 +49,8 @@ pub fn rotate_bytes(
 ) -> Result<Rotation, GenkeyError> {
     let (key, salt) = entropy.split_at(32);
     let key = URL_SAFE_NO_PAD.encode(key);
-    let report = Report::default();
-    let value = document::parse(bytes, &report);
-    if let Some(fault) = value.as_ref().and_then(lint::client_file) {
-        report.problem("", fault);
-    }
-    report.conclude(()).map_err(GenkeyError::NotJson)?;
-    let Some(Value::Object(file)) = value else {
-        return Err(GenkeyError::NotAnObject("the file"));
-    };
-    let server = match file.get("remote_server") {
-        None | Some(Value::Null) => None,
-        Some(Value::Object(server)) => Some(server),
-        Some(_) => return Err(GenkeyError::NotAnObject("`remote_server`")),
-    };
+    let file = parse(bytes)?;
+    let server = server(&file)?;
     let before = server.and_then(|server| server.get("api_key_kdf"));
     let costs = costs(before);
     let hash = costs.derive(&key, salt).map_err(GenkeyError::OutOfMemory)?;
@@ -93,27 +81,59 @@ pub fn rotate_bytes(
     changes.push((vec!["remote_server", "api_key_check"], check));
     let replaces = server.is_some_and(has_key);
     Ok(Rotation {
-        text: changed(bytes, &file, &changes),
+        text: changed(bytes, &file, &["api_key"], &changes),
         key: Secret::new(key),
         replaces,
         socket: socket.filter(|_| server.is_none()).map(str::to_owned),
     })
 }
 
-/// The text of `file` with these values set and the plain key removed; the rest is unchanged.
-fn changed(bytes: &[u8], file: &Map<String, Value>, changes: &[(Vec<&str>, Value)]) -> String {
+/// The JSON object in the bytes of a file.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Map<String, Value>, GenkeyError> {
+    let report = Report::default();
+    let value = document::parse(bytes, &report);
+    if let Some(fault) = value.as_ref().and_then(lint::client_file) {
+        report.problem("", fault);
+    }
+    report.conclude(()).map_err(GenkeyError::NotJson)?;
+    match value {
+        Some(Value::Object(file)) => Ok(file),
+        _ => Err(GenkeyError::NotAnObject("the file")),
+    }
+}
+
+/// The section `remote_server`, if the file has it.
+pub(crate) fn server(
+    file: &Map<String, Value>,
+) -> Result<Option<&Map<String, Value>>, GenkeyError> {
+    match file.get("remote_server") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Object(server)) => Ok(Some(server)),
+        Some(_) => Err(GenkeyError::NotAnObject("`remote_server`")),
+    }
+}
+
+/// The text of `file` without these keys of `remote_server` and with these values set; the rest is unchanged.
+pub(crate) fn changed(
+    bytes: &[u8],
+    file: &Map<String, Value>,
+    removed: &[&str],
+    changes: &[(Vec<&str>, Value)],
+) -> String {
     let mut meant = Value::Object(file.clone());
     if let Some(server) = meant
         .get_mut("remote_server")
         .and_then(Value::as_object_mut)
     {
-        server.shift_remove("api_key");
+        for key in removed {
+            server.shift_remove(*key);
+        }
     }
     for (path, value) in changes {
         let place = path.iter().fold(&mut meant, |place, part| &mut place[part]);
         *place = value.clone();
     }
-    let edited = edited(bytes, changes);
+    let edited = edited(bytes, removed, changes);
     let is_meant = |text: &String| {
         serde_json::from_str(text.trim_start_matches(BOM)).is_ok_and(|it: Value| it == meant)
     };
@@ -123,10 +143,12 @@ fn changed(bytes: &[u8], file: &Map<String, Value>, changes: &[(Vec<&str>, Value
         .unwrap_or_else(|| format!("{meant:#}\n"))
 }
 
-fn edited(bytes: &[u8], changes: &[(Vec<&str>, Value)]) -> Option<String> {
+fn edited(bytes: &[u8], removed: &[&str], changes: &[(Vec<&str>, Value)]) -> Option<String> {
     let mut text = std::str::from_utf8(bytes).ok()?.to_owned();
-    if let Some(without) = json_edit::remove(&text, &["remote_server", "api_key"]) {
-        text = without;
+    for key in removed {
+        if let Some(without) = json_edit::remove(&text, &["remote_server", key]) {
+            text = without;
+        }
     }
     for (path, value) in changes {
         text = json_edit::set(&text, path, value)?;
@@ -135,7 +157,7 @@ fn edited(bytes: &[u8], changes: &[(Vec<&str>, Value)]) -> Option<String> {
 }
 
 /// Whether the section has a usable key; placeholders from a manual do not count.
-fn has_key(server: &Map<String, Value>) -> bool {
+pub(crate) fn has_key(server: &Map<String, Value>) -> bool {
     let hash = server
         .get("api_key_kdf")
         .and_then(|block| block.get("hash")?.as_str());
@@ -151,6 +173,8 @@ pub enum GenkeyError {
     NotJson(Refused),
     /// This part is not a JSON object; a person has to correct it.
     NotAnObject(&'static str),
+    /// `remote_server.keys` is not a list; a person has to correct it.
+    NotAList,
     /// There is not enough memory to hash the key.
     OutOfMemory(OutOfMemory),
 }
@@ -160,6 +184,7 @@ impl fmt::Display for GenkeyError {
         match self {
             Self::NotJson(refused) => refused.fmt(f),
             Self::NotAnObject(part) => write!(f, "{part} must be a JSON object to hold an API key"),
+            Self::NotAList => f.write_str("`remote_server.keys` must be a list to hold an API key"),
             Self::OutOfMemory(error) => error.fmt(f),
         }
     }

@@ -233,6 +233,7 @@ const PLACES: [(&str, &[&str]); 7] = [
             "remote_server",
             "limits",
             "observe",
+            "profiles",
         ],
     ),
     (
@@ -275,6 +276,9 @@ const PLACES: [(&str, &[&str]); 7] = [
             "allowed_hosts",
             "allowed_origins",
             "metrics",
+            "keys",
+            "peers",
+            "certificates",
         ],
     ),
     (

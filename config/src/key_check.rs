@@ -28,6 +28,11 @@ impl KeyDigest {
         Self(keyed::<Blake2bMac<U32>, 32>(&[key.as_bytes()]))
     }
 
+    /// The digest with these bytes.
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// The bytes of the digest. `==` compares two digests in constant time.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {

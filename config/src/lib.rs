@@ -4,10 +4,11 @@
 //!
 //! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls` and `notice`), `topics`, `logging`, `remote` (with
 //!   `https`) and `limits` read one section each;
-//! * `policy`: the topic permissions that every request is checked against;
+//! * `policy`: the topic permissions that every request is checked against; `profile`: those of a group of callers, with
+//!   its tools and quota; `callers` (with `date`): the keys and users that have a profile;
 //! * `payload`: the limits of what may be published (`topics[].payload`);
 //! * `host`: hosts and origins that requests may name;
-//! * `kdf`, `genkey`: the check and the generation of API keys;
+//! * `kdf`, `genkey`, `named_keys`: the check and the generation of API keys;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
 //! * `hint`: the probable meaning of an unknown key or word;
 //! * `lint` (with `lint_text`, `lint_payload`): valid values that their author probably does not mean;
@@ -26,7 +27,9 @@
 //! This crate reads no file, no clock and no randomness: text and entropy are arguments.
 #![warn(clippy::indexing_slicing)]
 
+mod callers;
 mod changes;
+mod date;
 mod describe;
 mod describe_json;
 mod document;
@@ -48,10 +51,12 @@ mod lint_payload;
 mod lint_text;
 mod logging;
 mod mqtt;
+mod named_keys;
 mod notice;
 mod observe;
 mod payload;
 mod policy;
+mod profile;
 mod remote;
 mod secret;
 mod secret_spans;
@@ -61,6 +66,8 @@ mod source_line;
 mod tls;
 mod topics;
 
+pub use callers::{CertificateRule, NamedKey, PeerRule, PeerUser};
+pub use date::Expiry;
 pub use document::MAX_FILE_BYTES;
 pub use finding::{Finding, Refused};
 pub use genkey::{FIRST_FILE, GenkeyError, Rotation, rotate, rotate_bytes};
@@ -71,9 +78,11 @@ pub use key_check::KeyDigest;
 pub use limits::{LIMITS, Limit, Limits};
 pub use logging::{LogLevel, Logging};
 pub use mqtt::{Backoff, Credentials, Mqtt, Password};
+pub use named_keys::{KeyRequest, NamedKeyError, NewKey, Revoked, add_key, revoke_key};
 pub use observe::Observe;
 pub use payload::PayloadRule;
 pub use policy::{Attempt, Grant, Permissions, Permit, Policy, Refusal};
+pub use profile::{Profile, Profiles, Quota, TOOLS, Tools};
 pub use remote::{ApiKey, Listen, MetricsListen, RemoteServer};
 pub use secret::Secret;
 pub use settings::Config;

@@ -33,6 +33,7 @@ pub struct Limits {
     pub publish_bytes: usize,
     pub inflight: usize,
     pub publishes_per_second: usize,
+    pub publishes_per_minute: usize,
     pub listeners: usize,
     pub watches: usize,
     pub inbox_messages: usize,
@@ -78,6 +79,7 @@ impl Default for Limits {
             publish_bytes: 0,
             inflight: 0,
             publishes_per_second: 0,
+            publishes_per_minute: 0,
             listeners: 0,
             watches: 0,
             inbox_messages: 0,
@@ -99,8 +101,16 @@ impl Default for Limits {
     }
 }
 
+/// Reads one limit in another section than `limits`, with a default of its own.
+pub(crate) fn read_one(section: &Section<'_>, name: &'static str, default: usize) -> usize {
+    match LIMITS.iter().find(|limit| limit.name == name) {
+        Some(limit) => section.whole(name, limit.min..=limit.max, default),
+        None => default,
+    }
+}
+
 /// Every limit, in the order of the manual. Each maximum fits a 32-bit `usize`.
-pub const LIMITS: [Limit; 20] = [
+pub const LIMITS: [Limit; 21] = [
     Limit {
         name: "line_bytes",
         default: 4 * MIB,
@@ -170,6 +180,16 @@ pub const LIMITS: [Limit; 20] = [
         meaning: "publishes of one caller in a second, requests of `mqtt_query` included, and as many at once after a pause; 0 is off",
         at_limit: "the publish is refused and told when to come back",
         field: |limits| &mut limits.publishes_per_second,
+    },
+    Limit {
+        name: "publishes_per_minute",
+        default: 0,
+        min: 0,
+        max: 10_000,
+        unit: "messages",
+        meaning: "publishes of one key, user or process in any 60 seconds, whatever the number of its clients; 0 is off",
+        at_limit: "the publish is refused and told when to come back",
+        field: |limits| &mut limits.publishes_per_minute,
     },
     Limit {
         name: "listeners",

@@ -63,8 +63,8 @@ pub(crate) struct Entry {
     pub(crate) grant: Grant,
 }
 
-/// Warnings about the rules. Those without limits have different patterns.
-pub(crate) fn rules(rules: &[Entry], report: &Report) {
+/// Warnings about the rules of the list at `place`. Those without limits have different patterns.
+pub(crate) fn rules(rules: &[Entry], place: &str, report: &Report) {
     for (find, rest) in [
         (patterns as fn(&[Entry], &mut Few<'_>), "have odd patterns"),
         (everything, "permit to publish to every topic"),
@@ -81,7 +81,7 @@ pub(crate) fn rules(rules: &[Entry], report: &Report) {
         let mut few = Few { report, count: 0 };
         find(rules, &mut few);
         if let Some(more @ 1..) = few.count.checked_sub(MAX_NAMED) {
-            report.warning("topics", format!("{more} more rules {rest}"));
+            report.warning(place, format!("{more} more rules {rest}"));
         }
     }
 }

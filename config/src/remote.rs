@@ -6,10 +6,13 @@ use std::path::PathBuf;
 use mcpmqtt_protocol::topic::Shown;
 use serde_json::Value;
 
+use crate::callers::{self, CertificateRule, NamedKey, PeerRule};
 use crate::host::{Host, Origin};
 use crate::https::ServerTls;
 use crate::kdf::KeyRecord;
+use crate::key_check::KeyDigest;
 use crate::mqtt::judge_host;
+use crate::profile::Profiles;
 use crate::secret::Secret;
 use crate::section::{Section, found};
 
@@ -24,8 +27,16 @@ pub struct RemoteServer {
     pub allowed_hosts: Vec<Host>,
     /// The origins that web pages may have, besides this machine's.
     pub allowed_origins: Vec<Origin>,
-    /// The check of the API key that clients must send.
+    /// The check of the single API key, which is named `default`.
     pub api_key: ApiKey,
+    /// The API keys with names.
+    pub keys: Vec<NamedKey>,
+    /// Whether the file has a list of keys: an empty one says that nobody is to come in.
+    pub lists_keys: bool,
+    /// The users of this machine that need no key on the Unix socket.
+    pub peers: Vec<PeerRule>,
+    /// The client certificates whose holders need no key.
+    pub certificates: Vec<CertificateRule>,
     /// The settings of HTTPS on TCP; `None` for plain HTTP.
     pub tls: Option<ServerTls>,
     /// Where metrics are served without a key, on this machine only.
@@ -69,8 +80,8 @@ pub enum ApiKey {
 }
 
 impl RemoteServer {
-    pub(crate) fn read(section: Section<'_>) -> Self {
-        let server = Self {
+    pub(crate) fn read(section: Section<'_>, profiles: &Profiles) -> Self {
+        let mut server = Self {
             listen: listen(&section),
             uds_mode: mode(&section),
             allowed_hosts: list(&section, "allowed_hosts", HOSTS, |text| {
@@ -78,6 +89,10 @@ impl RemoteServer {
             }),
             allowed_origins: list(&section, "allowed_origins", ORIGINS, Origin::parse),
             api_key: api_key(&section),
+            keys: Vec::new(),
+            lists_keys: section.value("keys").is_some(),
+            peers: callers::peers(&section, profiles),
+            certificates: callers::certificates(&section, profiles),
             tls: section
                 .value("tls")
                 .map(|_| ServerTls::read(section.section("tls"))),
@@ -85,14 +100,60 @@ impl RemoteServer {
                 .value("metrics")
                 .map(|_| MetricsListen::read(section.section("metrics"))),
         };
+        server.keys = callers::keys(&section, profiles, &server.api_key);
         if server.tls.is_some() && matches!(server.listen, Listen::Unix(_)) {
             section.warn(
                 "tls",
                 "a Unix socket has none; set `port`, or have systemd hand over a TCP socket",
             );
         }
+        if !server.peers.is_empty() && matches!(server.listen, Listen::Tcp { .. }) {
+            section.warn(
+                "peers",
+                "are not used on TCP, where a user of this machine cannot be told; each client needs a key",
+            );
+        }
+        if !server.certificates.is_empty() && !server.asks_for_certificates() {
+            section.warn(
+                "certificates",
+                "are not used without `tls.client_ca_file` on a TCP port: clients are not asked for one",
+            );
+        }
         section.finish();
         server
+    }
+
+    /// Whether clients have to show a certificate.
+    fn asks_for_certificates(&self) -> bool {
+        let tls = self.tls.as_ref();
+        let is_asked = tls.is_some_and(|tls| tls.client_ca_file.is_some());
+        is_asked && matches!(self.listen, Listen::Tcp { .. })
+    }
+
+    /// Whether anybody can come in: with a key, as a user of this machine or with a certificate.
+    #[must_use]
+    pub fn has_a_way_in(&self) -> bool {
+        let by_single = matches!(self.api_key, ApiKey::Hashed(_) | ApiKey::Plain(_));
+        let by_peer = matches!(self.listen, Listen::Unix(_)) && !self.peers.is_empty();
+        let by_certificate = self.asks_for_certificates() && !self.certificates.is_empty();
+        by_single || by_peer || by_certificate || !self.keys.is_empty()
+    }
+}
+
+impl ApiKey {
+    /// Whether the file has the single key.
+    pub(crate) fn is_some(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
+    /// The digest of the key, if it is known without the key.
+    #[must_use]
+    pub fn digest(&self) -> Option<KeyDigest> {
+        match self {
+            Self::Plain(key) => Some(KeyDigest::of(key.expose())),
+            Self::Hashed(record) => record.digest(),
+            Self::None | Self::Unusable(_) => None,
+        }
     }
 }
 

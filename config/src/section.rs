@@ -216,6 +216,11 @@ impl<'a> Section<'a> {
         self.report
     }
 
+    /// The path of the object itself.
+    pub(crate) fn place(&self) -> &str {
+        &self.path
+    }
+
     pub(crate) fn path_of(&self, key: &str) -> String {
         join(&self.path, key)
     }

@@ -1,25 +1,31 @@
 //! The configuration file as a whole.
 
+use std::rc::Rc;
+
+use mcpmqtt_protocol::topic::Shown;
 use serde_json::{Value, json};
 
 use crate::document;
 use crate::finding::{Finding, Refused, Report};
 use crate::limits::Limits;
+use crate::lint;
 use crate::logging::Logging;
 use crate::mqtt::Mqtt;
 use crate::observe::Observe;
 use crate::policy::Policy;
+use crate::profile::{Profiles, Quota};
 use crate::remote::RemoteServer;
 use crate::section::{Section, found};
-use crate::{lint, topics};
 
 /// The complete configuration, with defaults filled in.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// The broker and this client's account there.
     pub mqtt: Mqtt,
-    /// The topic permissions of agents.
-    pub policy: Policy,
+    /// The topic permissions of agents without a profile of their own: those of the profile `default`.
+    pub policy: Rc<Policy>,
+    /// What each group of agents may do.
+    pub profiles: Profiles,
     /// The log settings.
     pub logging: Logging,
     /// The HTTP server, if the file has the section.
@@ -76,15 +82,30 @@ impl Config {
         Self::read(&value, &Report::default())
     }
 
+    /// Gives callers without a profile of their own the profile with this name.
+    ///
+    /// # Errors
+    /// There is no such profile.
+    pub fn choose_profile(&mut self, name: &str) -> Result<(), String> {
+        self.profiles
+            .choose(name)
+            .map_err(|names| format!("there is no profile {}; there are {names}", Shown(name)))?;
+        self.policy = Rc::clone(&self.profiles.default_profile().policy);
+        Ok(())
+    }
+
     fn read(value: &Value, report: &Report) -> Self {
         let root = Section::new(String::new(), Some(value), report);
+        let mqtt = Mqtt::read(root.section("mqtt"));
+        let profiles = Profiles::read(&root, usual_quota(value));
         let config = Self {
-            mqtt: Mqtt::read(root.section("mqtt")),
-            policy: Policy::new(topics::read(&root)),
+            mqtt,
+            policy: Rc::clone(&profiles.default_profile().policy),
             logging: Logging::read(root.section("logging")),
             remote_server: root
                 .value("remote_server")
-                .map(|_| RemoteServer::read(root.section("remote_server"))),
+                .map(|_| RemoteServer::read(root.section("remote_server"), &profiles)),
+            profiles,
             limits: Limits::read(root.section("limits")),
             observe: Observe::read(root.section("observe")),
         };
@@ -92,4 +113,11 @@ impl Config {
         lint::values(value, report);
         config
     }
+}
+
+/// The quota of callers whose profile sets none. The faults of `limits` are reported when it is read in its turn.
+fn usual_quota(file: &Value) -> Quota {
+    let report = Report::default();
+    let limits = file.get("limits").filter(|limits| limits.is_object());
+    Quota::of(&Limits::read(Section::new(String::new(), limits, &report)))
 }

@@ -12,31 +12,32 @@ use crate::payload::{self, PayloadRule};
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
 
-/// Reads the list under `topics`. Entries with the same pattern become one grant, unless one of them has limits: these hold
-/// for what the entry itself permits.
-pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
+/// Reads the list under `topics` of the file or of a profile. Entries with the same pattern become one grant, unless one of
+/// them has limits: these hold for what the entry itself permits.
+pub(crate) fn read(section: &Section<'_>) -> Vec<Grant> {
     let mut entries = Vec::new();
-    let value = root.value("topics");
+    let (report, place) = (section.report(), section.path_of("topics"));
+    let value = section.value("topics");
     match value {
         None => {}
         Some(Value::Array(list)) => {
             for (index, entry) in list.iter().enumerate() {
-                let section = Section::new(format!("topics[{index}]"), Some(entry), root.report());
+                let section = Section::new(format!("{place}[{index}]"), Some(entry), report);
                 if entry.is_object() {
                     entries.extend(read_entry(section, index));
                 }
             }
         }
-        Some(other) => root.refuse("topics", other, "a list of objects"),
+        Some(other) => section.refuse("topics", other, "a list of objects"),
     }
     if value.is_none_or(|value| value.as_array().is_some_and(Vec::is_empty)) {
-        root.warn(
+        section.warn(
             "topics",
             "no topic is permitted; every publish and every subscription will be refused",
         );
     }
-    let rules = merge(entries, root.report());
-    lint::rules(&rules, root.report());
+    let rules = merge(entries, report);
+    lint::rules(&rules, &place, report);
     rules.into_iter().map(|rule| rule.grant).collect()
 }
 

@@ -11,7 +11,7 @@ fn policy(rules: &[(&str, Value)]) -> Policy {
     let file = json!({"topics": rules.iter().map(rule).collect::<Vec<_>>()});
     let parsed = Config::parse(&file.to_string());
     let (config, _) = parsed.unwrap_or_else(|refused| panic!("{refused}"));
-    config.policy
+    (*config.policy).clone()
 }
 
 fn judge(policy: &Policy, topic: &str, payload: &[u8]) -> Result<(), String> {

@@ -10,12 +10,14 @@ mod json;
 mod outcome;
 mod text;
 
+use std::time::SystemTime;
+
 use mcpmqtt_config::{Attempt, Config, Finding};
 
 use self::outcome::ConnectionReport;
 use super::cli::{Connect, Settings, Transport};
 use super::startup::{self, Loaded, Unusable};
-use super::{console, descriptors, serve};
+use super::{console, descriptors, peers, serve};
 use crate::http::Tls;
 use crate::logger;
 
@@ -139,6 +141,12 @@ impl Report {
         };
         match server.tls.as_ref().map(Tls::load).transpose() {
             Ok(tls) => self.warn(tls.into_iter().flat_map(|tls| tls.warnings)),
+            Err(words) if is_remote => self.faults.push(finding(&words)),
+            Err(words) => self.warn([words]),
+        }
+        self.warn(serve::doubts_about_keys(server, SystemTime::now()));
+        match peers::find(&server.peers) {
+            Ok(_) => {}
             Err(words) if is_remote => self.faults.push(finding(&words)),
             Err(words) => self.warn([words]),
         }

@@ -10,19 +10,20 @@
 mod explain;
 mod help;
 mod suggest;
+mod usage_error;
 mod words;
 
-use std::ffi::{OsStr, OsString};
-use std::fmt;
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mcpmqtt_config::LogLevel;
+use mcpmqtt_config::{LogLevel, Profiles};
 use mcpmqtt_protocol::topic::TopicName;
 
 pub use self::explain::Question;
 pub use self::help::HELP;
-use self::words::{arguments, flag, parsed_value, refuse_rest, split_values, text, value};
+pub use self::usage_error::UsageError;
+use self::words::{flag, name, parsed_value, refuse_rest, split_values, text, value};
 
 /// What the user asked the program to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,27 @@ pub enum Command {
         /// The file named by `--config`.
         config: Option<PathBuf>,
     },
+    /// Put a key with a name into the configuration file beside the others and print it.
+    AddKey {
+        /// The name.
+        name: String,
+        /// `--profile`: the profile of its callers.
+        profile: String,
+        /// The file named by `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Take a key out of the configuration file.
+    Revoke {
+        /// The name of the key.
+        name: String,
+        /// The file named by `--config`.
+        config: Option<PathBuf>,
+    },
+    /// Print the names and dates of the keys.
+    Keys {
+        /// The file named by `--config`.
+        config: Option<PathBuf>,
+    },
     /// Say what the configuration means and whether the program would start, exit.
     Check {
         /// The transport whose settings are checked, too.
@@ -56,6 +78,8 @@ pub enum Command {
     Explain {
         /// What an agent would do.
         question: Question,
+        /// `--as`: the name of the key or the profile that asks.
+        caller: Option<String>,
         /// The file named by `--config`.
         config: Option<PathBuf>,
     },
@@ -104,42 +128,10 @@ pub struct Settings {
     pub log_level: Option<LogLevel>,
     /// `--logfile`.
     pub logfile: Option<PathBuf>,
+    /// `--profile`: over stdio and for one call, the profile of the caller.
+    pub profile: Option<String>,
     /// `--drain`: over stdio, how long calls in flight may go on after the end of input.
     pub drain: Option<Duration>,
-}
-
-/// A command line that cannot be obeyed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum UsageError {
-    /// An option that does not exist.
-    Unknown(OsString),
-    /// An argument that is no option.
-    Unexpected(OsString),
-    /// An option given more than once.
-    Repeated(&'static str),
-    /// An option that needs a value and has none.
-    MissingValue(&'static str),
-    /// A value for an option that takes none.
-    UnwantedValue(&'static str),
-    /// A value that is not one of those allowed.
-    BadValue {
-        /// The option's name, with its dashes.
-        option: &'static str,
-        /// The value as it was given.
-        found: OsString,
-        /// The values that are allowed.
-        allowed: &'static str,
-    },
-    /// Two options that exclude each other.
-    Contradiction(&'static str, &'static str),
-    /// Two options of which the first leaves nothing for the second to say, for this reason.
-    Pointless(&'static str, &'static str, &'static str),
-    /// An option that says something about another, which is not there.
-    Without(&'static str, &'static str),
-    /// An argument that has to be text.
-    NotText(OsString),
-    /// `--explain` without what it is asked about, or with something that is none: the reason.
-    Unexplainable(String),
 }
 
 /// Parses the arguments after the program's name.
@@ -158,25 +150,29 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let genkey = flag(&mut words, GENKEY)?;
     let check = flag(&mut words, CHECK)?;
     let demo = flag(&mut words, DEMO)?;
+    let revoke = value(&mut words, REVOKE)?.map(text).transpose()?;
+    let keys = flag(&mut words, KEYS)?;
+    let profile = value(&mut words, PROFILE)?.map(text).transpose()?;
     let connect = flag(&mut words, CONNECT)?;
     let publish = parsed_value(&mut words, PUBLISH, TOPICS, topic)?;
     let patience = parsed_value(&mut words, SECONDS, LISTENING, listening)?;
     let call = value(&mut words, CALL)?.map(text).transpose()?;
     let explain = parsed_value(&mut words, EXPLAIN, EXPLAINED, explain::verb)?;
+    let caller = value(&mut words, AS)?.map(text).transpose()?;
     let json = flag(&mut words, JSON)?;
-    let mut question = None;
-    let arguments = match (&call, explain) {
-        (None, Some(verb)) => {
-            question = Some(explain::question(verb, words)?);
-            Vec::new()
-        }
-        (Some(_), _) => arguments(words)?,
-        (None, None) => refuse_rest(words).map(|()| Vec::new())?,
-    };
+    let (mut arguments, mut key_name, mut question) = (Vec::new(), None, None);
+    match (&call, explain) {
+        (Some(_), _) => arguments = words::arguments(words)?,
+        (None, Some(verb)) => question = Some(explain::question(verb, words)?),
+        (None, None) if genkey => key_name = name(words)?,
+        (None, None) => refuse_rest(words)?,
+    }
 
     let chosen = [
         (version, VERSION),
         (genkey, GENKEY),
+        (revoke.is_some(), REVOKE),
+        (keys, KEYS),
         (check, CHECK),
         (demo, DEMO),
         (call.is_some(), CALL),
@@ -194,6 +190,20 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         let why = "the demo has a broker and a configuration of its own";
         return Err(UsageError::Pointless(DEMO, CONFIG, why));
     }
+    let is_remote = transport == Some(Transport::RemoteHttp);
+    if profile.is_some() && demo {
+        let why = "the demo has a broker and a configuration of its own";
+        return Err(UsageError::Pointless(DEMO, PROFILE, why));
+    }
+    let is_without = genkey && key_name.is_none() || version || check || keys || revoke.is_some();
+    let is_without = is_without || explain.is_some();
+    if profile.is_some() && is_without {
+        return Err(UsageError::Without(PROFILE, FOR_PROFILE));
+    }
+    if profile.is_some() && is_remote {
+        let why = "the profile of a caller is that of its key";
+        return Err(UsageError::Pointless(PROFILE, REMOTE, why));
+    }
     if call.is_some() && transport.is_some() {
         let why = "a call is made through the running server where there is one";
         return Err(UsageError::Pointless(CALL, TRANSPORT, why));
@@ -201,6 +211,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     if explain.is_some() && transport.is_some() {
         let why = "the permissions are the same over each";
         return Err(UsageError::Pointless(EXPLAIN, TRANSPORT, why));
+    }
+    if caller.is_some() && explain.is_none() {
+        return Err(UsageError::Without(AS, EXPLAIN));
     }
     if json && call.is_none() && !check {
         return Err(UsageError::Without(JSON, CALL_OR_CHECK));
@@ -219,17 +232,19 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
 
     let transport = transport.unwrap_or_default();
     if drain.is_some() && transport == Transport::RemoteHttp {
-        return Err(UsageError::Contradiction(DRAIN, "--transport remotehttp"));
+        return Err(UsageError::Contradiction(DRAIN, REMOTE));
     }
     let settings = Settings {
         config,
         log_level,
         logfile,
+        profile,
         drain,
     };
     if let Some(question) = question {
         return Ok(Command::Explain {
             question,
+            caller,
             config: settings.config,
         });
     }
@@ -241,8 +256,23 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
             settings,
         });
     }
+    let config = settings.config.clone();
+    if let Some(name) = revoke {
+        return Ok(Command::Revoke { name, config });
+    }
+    if let Some(name) = key_name {
+        let profile = settings.profile;
+        let profile = profile.unwrap_or_else(|| Profiles::DEFAULT.to_owned());
+        return Ok(Command::AddKey {
+            name,
+            profile,
+            config,
+        });
+    }
     Ok(if version {
         Command::Version
+    } else if keys {
+        Command::Keys { config }
     } else if genkey {
         Command::GenKey {
             config: settings.config,
@@ -266,7 +296,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
 /// Whether arguments that were not understood were probably to serve on standard input, as a client starts it.
 #[must_use]
 pub fn is_meant_for_stdio(args: &[OsString]) -> bool {
-    let others = [CHECK, GENKEY, CALL, EXPLAIN, VERSION, "-V"];
+    let others = [CHECK, GENKEY, REVOKE, KEYS, CALL, EXPLAIN, VERSION, "-V"];
     !args.iter().any(|word| {
         let word = word.to_string_lossy();
         let option = word.split(['=', ' ']).next().unwrap_or_default();
@@ -301,65 +331,6 @@ impl Transport {
     }
 }
 
-impl fmt::Display for UsageError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(word) => {
-                let meant = word
-                    .to_str()
-                    .and_then(|word| suggest::option(word, &OPTIONS));
-                write!(f, "unknown option `{}`", shown(word))?;
-                suggest(f, meant)
-            }
-            Self::Unexpected(word) => {
-                let meant = word
-                    .to_str()
-                    .and_then(|word| suggest::argument(word, &OPTIONS));
-                write!(f, "unexpected argument `{}`", shown(word))?;
-                suggest(f, meant.as_deref())
-            }
-            Self::Repeated(option) => write!(f, "`{option}` is given more than once"),
-            Self::MissingValue(option) => write!(f, "`{option}` needs a value"),
-            Self::UnwantedValue(option) => write!(f, "`{option}` takes no value"),
-            Self::BadValue {
-                option,
-                found,
-                allowed,
-            } => {
-                write!(
-                    f,
-                    "`{option}` cannot be `{}`; allowed: {allowed}",
-                    shown(found)
-                )
-            }
-            Self::Contradiction(a, b) => write!(f, "`{a}` and `{b}` exclude each other"),
-            Self::Pointless(a, b, why) => write!(f, "`{a}` and `{b}` exclude each other: {why}"),
-            Self::Without(a, b) => write!(f, "`{a}` is for `{b}` only"),
-            Self::NotText(word) => write!(
-                f,
-                "`{}` is not UTF-8 text; other bytes go as base64, with `encoding=base64`",
-                shown(word)
-            ),
-            Self::Unexplainable(why) => write!(f, "`--explain`: {why}"),
-        }?;
-        write!(f, "; see `mcpmqtt --help`")
-    }
-}
-
-impl std::error::Error for UsageError {}
-
-fn suggest(f: &mut fmt::Formatter<'_>, meant: Option<&str>) -> fmt::Result {
-    match meant {
-        Some(meant) => write!(f, " (did you mean `{meant}`?)"),
-        None => Ok(()),
-    }
-}
-
-/// Escapes the user's text for an error message, to one line.
-fn shown(word: &OsStr) -> String {
-    word.to_string_lossy().escape_debug().to_string()
-}
-
 const CONFIG: &str = "--config";
 const TRANSPORT: &str = "--transport";
 const LOG_LEVEL: &str = "--log-level";
@@ -369,25 +340,32 @@ const DRAIN: &str = "--drain";
 const PUBLISH: &str = "--publish";
 const SECONDS: &str = "--seconds";
 const EXPLAIN: &str = "--explain";
-const VALUED: [&str; 9] = [
-    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN, CALL, PUBLISH, SECONDS, EXPLAIN,
+const AS: &str = "--as";
+const PROFILE: &str = "--profile";
+const REVOKE: &str = "--revoke";
+const VALUED: [&str; 12] = [
+    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN, CALL, PUBLISH, SECONDS, EXPLAIN, AS, PROFILE,
+    REVOKE,
 ];
 
 const VERSION: &str = "--version";
 const GENKEY: &str = "--genkey";
+const KEYS: &str = "--keys";
 const CHECK: &str = "--check";
 const DEMO: &str = "--demo";
 const JSON: &str = "--json";
 const CONNECT: &str = "--connect";
-const FLAGS: [&str; 7] = [VERSION, GENKEY, CHECK, CONNECT, DEMO, JSON, "--help"];
+const FLAGS: [&str; 8] = [VERSION, GENKEY, KEYS, CHECK, CONNECT, DEMO, JSON, "--help"];
 
 const CALL_OR_CHECK: &str = "--call` and `--check";
+const FOR_PROFILE: &str = "--genkey NAME`, `--call` and serving over `stdio";
+const REMOTE: &str = "--transport remotehttp";
 const CHECK_CONNECT: &str = "--check --connect";
 
 /// Every option that a suggestion may name.
-const OPTIONS: [&str; 15] = [
-    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, EXPLAIN, VERSION, GENKEY, CHECK, CONNECT, PUBLISH,
-    SECONDS, DEMO, JSON, "--help",
+const OPTIONS: [&str; 19] = [
+    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, EXPLAIN, AS, VERSION, GENKEY, CHECK, CONNECT,
+    PUBLISH, SECONDS, DEMO, JSON, PROFILE, REVOKE, KEYS, "--help",
 ];
 
 const TRANSPORTS: &str = "`stdio` or `remotehttp`";

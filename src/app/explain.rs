@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use mcpmqtt_config::{Attempt, Config, Grant, Policy};
+use mcpmqtt_config::{ApiKey, Attempt, Config, Grant, Policy, Profile, Profiles, Quota};
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicName};
 
 use super::cli::Question;
@@ -16,9 +16,14 @@ use super::startup::{self, Loaded};
 ///
 /// # Errors
 /// There is no verdict: the configuration cannot be used, or standard output cannot be written to.
-pub(crate) fn run(question: &Question, config: Option<&Path>) -> Result<bool, String> {
+pub(crate) fn run(
+    question: &Question,
+    caller: Option<&str>,
+    config: Option<&Path>,
+) -> Result<bool, String> {
     let loaded = startup::load(config)?;
-    let answer = answer(question, &loaded);
+    let asking = asking(caller, &loaded.config)?;
+    let answer = answer(question, &asking, &loaded);
     console::print(&answer.text)?;
     Ok(answer.permitted)
 }
@@ -29,18 +34,89 @@ struct Explanation {
     text: String,
 }
 
-fn answer(question: &Question, loaded: &Loaded) -> Explanation {
-    // The policy of who asks: there is one for all.
-    let policy = &loaded.config.policy;
-    let mut explanation = match question {
-        Question::Publish { topic, payload } => publish(policy, &loaded.config, topic, payload),
-        Question::Subscribe { filter } => subscribe(policy, filter),
+/// The caller that the question is asked for.
+struct Asking<'c> {
+    profile: &'c Profile,
+    /// The place of the profile's topics in the file.
+    topics: String,
+    /// What is named by `--as`, and the profile that it has.
+    told: Option<String>,
+}
+
+/// Finds who `--as` names: a key, else a profile. Without it, it is a caller of the profile `default`.
+///
+/// # Errors
+/// There is no such key and no such profile, or there are several keys of that name with different profiles.
+fn asking<'c>(caller: Option<&str>, config: &'c Config) -> Result<Asking<'c>, String> {
+    let profiles = &config.profiles;
+    let Some(name) = caller else {
+        return Ok(Asking {
+            profile: profiles.default_profile(),
+            topics: "topics".into(),
+            told: None,
+        });
     };
+    let key = profile_of_key(name, config)?;
+    let profile_name = key.unwrap_or(name);
+    let profile = profiles.get(profile_name).ok_or_else(|| {
+        format!(
+            "`--as`: no key and no profile has the name {}; profiles: {}",
+            Shown(name),
+            profiles.names()
+        )
+    })?;
+    let topics = match profile_name {
+        Profiles::DEFAULT => "topics".into(),
+        name => format!("profiles.{name}.topics"),
+    };
+    let told = match key {
+        Some(profile) => format!("key {}, profile {}", Shown(name), Shown(profile)),
+        None => format!("profile {}", Shown(name)),
+    };
+    Ok(Asking {
+        profile,
+        topics,
+        told: Some(told),
+    })
+}
+
+/// The name of the profile that the keys with this name have.
+fn profile_of_key<'c>(name: &str, config: &'c Config) -> Result<Option<&'c str>, String> {
+    let Some(server) = &config.remote_server else {
+        return Ok(None);
+    };
+    let named = server.keys.iter().filter(|key| key.name == name);
+    let mut profiles: Vec<&str> = named.map(|key| key.profile.as_str()).collect();
+    if name == Profiles::DEFAULT && !matches!(server.api_key, ApiKey::None) {
+        profiles.push(Profiles::DEFAULT);
+    }
+    profiles.sort_unstable();
+    profiles.dedup();
+    match profiles.as_slice() {
+        [] => Ok(None),
+        [profile] => Ok(Some(profile)),
+        several => Err(format!(
+            "`--as`: the keys with the name {} have different profiles; name one of these: {}",
+            Shown(name),
+            several.join(", ")
+        )),
+    }
+}
+
+fn answer(question: &Question, asking: &Asking<'_>, loaded: &Loaded) -> Explanation {
+    let mut explanation = match question {
+        Question::Publish { topic, payload } => publish(asking, &loaded.config, topic, payload),
+        Question::Subscribe { filter } => subscribe(asking, filter),
+    };
+    if let Some(told) = &asking.told {
+        let _ = writeln!(explanation.text, "  as: {told}");
+    }
     let _ = writeln!(explanation.text, "  configuration: {}", loaded.origin);
     explanation
 }
 
-fn publish(policy: &Policy, config: &Config, topic: &TopicName, payload: &str) -> Explanation {
+fn publish(asking: &Asking<'_>, config: &Config, topic: &TopicName, payload: &str) -> Explanation {
+    let policy: &Policy = &asking.profile.policy;
     let attempt = |retain| Attempt {
         topic,
         payload: payload.as_bytes(),
@@ -49,29 +125,36 @@ fn publish(policy: &Policy, config: &Config, topic: &TopicName, payload: &str) -
     let judged = policy.judge(&attempt(false)).map(drop);
     let judged = judged.map_err(|refusal| refusal.to_string());
     let judged = judged.and_then(|()| can_be_sent(config, topic, payload));
+    let judged = judged.and_then(|()| has_a_tool(asking.profile));
     let (permitted, mut text) = verdict(judged, || {
         format!("{} to {}", Shown(payload), Shown(topic.as_str()))
     });
     let grants = policy.grants();
     let matching = grants.filter(|grant| grant.pattern.matches(topic.as_str()));
     let counts = |grant: &Grant| grant.permissions.write || grant.permissions.retain;
-    rules(&mut text, matching.collect(), counts, |grant, text| {
-        let _ = write!(text, "{}", permissions(grant));
-        if let Some(limit) = grant.writes() {
-            let kept = match limit.permits(payload.as_bytes()) {
-                true => "kept",
-                false => "not kept",
-            };
-            let _ = write!(text, "\n    payload: {limit}: {kept}");
-        }
-    });
+    rules(
+        &mut text,
+        &asking.topics,
+        matching.collect(),
+        counts,
+        |grant, text| {
+            let _ = write!(text, "{}", permissions(grant));
+            if let Some(limit) = grant.writes() {
+                let kept = match limit.permits(payload.as_bytes()) {
+                    true => "kept",
+                    false => "not kept",
+                };
+                let _ = write!(text, "\n    payload: {limit}: {kept}");
+            }
+        },
+    );
     if permitted {
         let retain = match policy.judge(&attempt(true)) {
             Ok(_) => "permitted",
             Err(_) => "not permitted: no rule that matches has `retain`",
         };
         let _ = writeln!(text, "  with retain: {retain}");
-        text.push_str(&rate(config));
+        text.push_str(&rates(asking.profile.quota));
     }
     Explanation { permitted, text }
 }
@@ -89,29 +172,52 @@ fn can_be_sent(config: &Config, topic: &TopicName, payload: &str) -> Result<(), 
     }
 }
 
-fn rate(config: &Config) -> String {
-    match config.limits.publishes_per_second {
-        0 => String::new(),
-        rate => format!(
-            "  limits.publishes_per_second: {rate} for each caller, counted by each running program for itself\n"
-        ),
+/// Whether the caller is offered a tool that publishes.
+fn has_a_tool(profile: &Profile) -> Result<(), String> {
+    let offers = |name| profile.tools.offers(name);
+    match offers("mqtt_publish") || offers("mqtt_query") {
+        true => Ok(()),
+        false => Err("the profile has neither `mqtt_publish` nor `mqtt_query`".into()),
     }
 }
 
-fn subscribe(policy: &Policy, filter: &SubscribeFilter) -> Explanation {
+fn rates(quota: Quota) -> String {
+    let mut text = String::new();
+    for (name, rate, whom) in [
+        ("publishes_per_second", quota.per_second, "each caller"),
+        ("publishes_per_minute", quota.per_minute, "each name"),
+    ] {
+        if rate > 0 {
+            let _ = writeln!(
+                text,
+                "  limits.{name}: {rate} for {whom}, counted by each running program for itself"
+            );
+        }
+    }
+    text
+}
+
+fn subscribe(asking: &Asking<'_>, filter: &SubscribeFilter) -> Explanation {
+    let policy: &Policy = &asking.profile.policy;
     let judged = policy.may_subscribe(filter);
     let judged = judged.map_err(|refusal| refusal.to_string());
     let (permitted, mut text) = verdict(judged, || Shown(filter.as_str()).to_string());
     let grants = policy.grants();
     let overlapping = grants.filter(|grant| grant.pattern.overlaps(filter.filter()));
     let counts = |grant: &Grant| grant.permissions.read || grant.permissions.share;
-    rules(&mut text, overlapping.collect(), counts, |grant, text| {
-        let part = match grant.pattern.covers(filter.filter()) {
-            true => "all of it",
-            false => "a part of it",
-        };
-        let _ = write!(text, "{}, {part}", permissions(grant));
-    });
+    rules(
+        &mut text,
+        &asking.topics,
+        overlapping.collect(),
+        counts,
+        |grant, text| {
+            let part = match grant.pattern.covers(filter.filter()) {
+                true => "all of it",
+                false => "a part of it",
+            };
+            let _ = write!(text, "{}, {part}", permissions(grant));
+        },
+    );
     Explanation { permitted, text }
 }
 
@@ -126,6 +232,7 @@ fn verdict(judged: Result<(), String>, what: impl FnOnce() -> String) -> (bool, 
 /// The rules that have to do with it, a line or two each: first those that count, then in the order of the file.
 fn rules(
     text: &mut String,
+    topics: &str,
     mut grants: Vec<&Grant>,
     counts: fn(&Grant) -> bool,
     describe: impl Fn(&Grant, &mut String),
@@ -136,7 +243,7 @@ fn rules(
     grants.sort_by_key(|grant| !counts(grant));
     for grant in grants.iter().take(MOST_RULES) {
         let pattern = Shown(grant.pattern.as_str());
-        let _ = write!(text, "  {} {pattern}: ", place(grant));
+        let _ = write!(text, "  {} {pattern}: ", place(topics, grant));
         describe(grant, text);
         text.push('\n');
     }
@@ -150,8 +257,9 @@ fn permissions(grant: &Grant) -> String {
 }
 
 /// The rule's place in the file.
-fn place(grant: &Grant) -> String {
-    let places = grant.places.iter().map(|place| format!("topics[{place}]"));
+fn place(topics: &str, grant: &Grant) -> String {
+    let places = grant.places.iter();
+    let places = places.map(|place| format!("{topics}[{place}]"));
     places.collect::<Vec<_>>().join(" and ")
 }
 

@@ -1,22 +1,16 @@
 //! Puts a new API key into a configuration file: `--genkey` without its printing.
 //!
-//! Promises: nothing changes before [`Prepared::put_in_force`], and the file is then replaced in one step where its
-//! folder allows that, and written in place after a copy is safe where not; a symlink stays and its target is
-//! replaced; mode, owner and group are kept, or nothing is done; no one but the owner can read the new text before
-//! it is in place; no temporary file stays behind, unless it is all that is left of the old text.
-//!
-//! Access control lists and extended attributes are carried over only where the file is written in place.
+//! Promises: nothing changes before [`Prepared::put_in_force`]; `replacement` says how the file is changed then.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use mcpmqtt_config::{FIRST_FILE, GenkeyError, MAX_FILE_BYTES, Rotation, Secret, rotate_bytes};
+use mcpmqtt_config::{GenkeyError, NamedKeyError, Rotation, Secret, rotate_bytes};
 use mcpmqtt_protocol::topic::ShownPath;
 
-use super::{exposure, location};
+use super::location;
+use super::replacement::{Replacement, random};
 
 /// A new key that is not in force yet.
 #[derive(Debug)]
@@ -31,13 +25,7 @@ pub struct Prepared {
     pub socket: Option<String>,
     /// What the operator should know about the file.
     pub warnings: Vec<String>,
-    /// The path as the file was named.
-    named: PathBuf,
-    before: Vec<u8>,
-    text: String,
-    /// The temporary file that takes the file's place; `None` where the folder takes no new file, or the file has other
-    /// names.
-    beside: Option<Temporary>,
+    replacement: Replacement,
 }
 
 /// What a new key is to its file.
@@ -57,60 +45,32 @@ pub enum Change {
 /// # Errors
 /// The file is as it was.
 pub fn prepare(path: &Path, folders: bool) -> Result<Prepared, KeyfileError> {
-    let at = |doing| {
-        move |error| KeyfileError::File {
-            doing,
+    let entropy = random().map_err(|error| KeyfileError::no_key(path, error))?;
+    let (replacement, rotation) = Replacement::prepare(path, folders, |old| {
+        let rotated = rotate_bytes(old, entropy, location::own_socket(path).as_deref());
+        let rotated = rotated.map_err(|error| KeyfileError::Content {
             path: path.to_owned(),
             error,
-        }
-    };
-    let (target, before) = match path.canonicalize() {
-        Ok(target) => {
-            // It is opened for both, so that may be what is not allowed.
-            let before = read(&target).map_err(at("read and write"))?;
-            (target, Some(before))
-        }
-        Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
-            (path.to_owned(), None)
-        }
-        Err(error) => return Err(at("find")(error)),
-    };
-    let old = before
-        .as_ref()
-        .map_or(FIRST_FILE.as_bytes(), |(old, _)| old);
-    let entropy = random().map_err(at("make a key for"))?;
+        })?;
+        Ok((rotated.text.clone(), rotated))
+    })?;
     let Rotation {
-        text,
         key,
         replaces,
         socket,
-    } = rotate_bytes(old, entropy, location::own_socket(path).as_deref()).map_err(|error| {
-        KeyfileError::Content {
-            path: path.to_owned(),
-            error,
-        }
-    })?;
-    let metadata = before.as_ref().map(|(_, metadata)| metadata);
-    if before.is_none() && folders {
-        make_folders(&target).map_err(at("write"))?;
-    }
-    let beside = beside(&target, &text, metadata).map_err(at("write"))?;
+        ..
+    } = rotation;
     Ok(Prepared {
         key,
         socket,
-        change: match (&before, replaces) {
-            (None, _) => Change::NewFile,
-            (Some(_), false) => Change::FirstKey,
-            (Some(_), true) => Change::Replaces,
+        change: match (replacement.is_new, replaces) {
+            (true, _) => Change::NewFile,
+            (false, false) => Change::FirstKey,
+            (false, true) => Change::Replaces,
         },
-        warnings: exposure::of_file(&target, "the configuration", Some("it holds a secret"))
-            .into_iter()
-            .collect(),
-        file: target,
-        named: path.to_owned(),
-        before: before.map(|(old, _)| old).unwrap_or_default(),
-        text,
-        beside,
+        warnings: replacement.warnings(),
+        file: replacement.file.clone(),
+        replacement,
     })
 }
 
@@ -120,30 +80,7 @@ impl Prepared {
     /// # Errors
     /// The key is not in force; the file is as it was, unless the error says otherwise.
     pub fn put_in_force(self) -> Result<(), KeyfileError> {
-        let failed = |error| KeyfileError::File {
-            doing: "write",
-            path: self.named.clone(),
-            error,
-        };
-        if let Some(beside) = self.beside {
-            match beside.rename(&self.file) {
-                // A file that is a mount point cannot be replaced.
-                Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
-                other => return other.map_err(failed),
-            }
-        }
-        let kept = copy(&self.before).map_err(failed)?;
-        let Err(error) = overwrite(&self.file, self.text.as_bytes()) else {
-            return Ok(());
-        };
-        if overwrite(&self.file, &self.before).is_ok() {
-            return Err(failed(error));
-        }
-        Err(KeyfileError::Damaged {
-            path: self.named.clone(),
-            copy: kept.keep(),
-            error,
-        })
+        self.replacement.put_in_force()
     }
 }
 
@@ -158,6 +95,13 @@ pub enum KeyfileError {
         path: PathBuf,
         /// The reason, from the operating system.
         error: io::Error,
+    },
+    /// The named keys in the file are not changed; the file is as it was.
+    Key {
+        /// The file, as it was named.
+        path: PathBuf,
+        /// The reason.
+        error: NamedKeyError,
     },
     /// What is in the file cannot hold a key; the file is as it was.
     Content {
@@ -191,16 +135,8 @@ impl fmt::Display for KeyfileError {
                 }
                 Ok(())
             }
-            Self::Content { path, error } => {
-                // The line of a fault in the file, with its caret, comes after the sentence.
-                let text = error.to_string();
-                let (reason, line) = text.split_at(text.find('\n').unwrap_or(text.len()));
-                write!(
-                    f,
-                    "{}: {reason}; the file is unchanged{line}",
-                    ShownPath(path)
-                )
-            }
+            Self::Content { path, error } => unchanged(f, path, &error.to_string()),
+            Self::Key { path, error } => unchanged(f, path, &error.to_string()),
             Self::Damaged { path, copy, error } => {
                 write!(
                     f,
@@ -213,140 +149,25 @@ impl fmt::Display for KeyfileError {
     }
 }
 
+impl KeyfileError {
+    /// There are no random bytes to make a key of.
+    pub(super) fn no_key(path: &Path, error: io::Error) -> Self {
+        Self::File {
+            doing: "make a key for",
+            path: path.to_owned(),
+            error,
+        }
+    }
+}
+
+/// Why the file is unchanged. The line of a fault in the file, with its caret, comes after the sentence.
+fn unchanged(f: &mut fmt::Formatter<'_>, path: &Path, why: &str) -> fmt::Result {
+    let (reason, line) = why.split_at(why.find('\n').unwrap_or(why.len()));
+    write!(
+        f,
+        "{}: {reason}; the file is unchanged{line}",
+        ShownPath(path)
+    )
+}
+
 impl std::error::Error for KeyfileError {}
-
-/// The text of a file that we may also write: renaming would get around a write protection that is meant.
-fn read(target: &Path) -> io::Result<(Vec<u8>, Metadata)> {
-    if !target.metadata()?.is_file() {
-        return Err(io::Error::new(
-            ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
-    }
-    let file = OpenOptions::new().read(true).write(true).open(target)?;
-    let before = file.metadata()?;
-    let mut text = Vec::new();
-    file.take(MAX_FILE_BYTES as u64 + 1)
-        .read_to_end(&mut text)?;
-    Ok((text, before))
-}
-
-/// A file with the new text that can take the place of the one at `target`; none where it has to be written in place.
-fn beside(target: &Path, text: &str, before: Option<&Metadata>) -> io::Result<Option<Temporary>> {
-    // Its other names would keep the old key.
-    if before.is_some_and(|before| before.nlink() > 1) {
-        return Ok(None);
-    }
-    let folder = folder_of(target);
-    let mut temporary = match Temporary::create(folder) {
-        Ok(temporary) => temporary,
-        Err(error)
-            if before.is_some()
-                && matches!(
-                    error.kind(),
-                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
-                ) =>
-        {
-            return Ok(None);
-        }
-        Err(error) => return Err(error),
-    };
-    let file = &mut temporary.file;
-    file.write_all(text.as_bytes())?;
-    if let Some(before) = before {
-        let made = file.metadata()?;
-        if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
-            fchown(&*file, Some(before.uid()), Some(before.gid()))?;
-        }
-        // After the owner: a change of owner may clear bits of the mode.
-        file.set_permissions(before.permissions())?;
-    }
-    file.sync_all()?;
-    Ok(Some(temporary))
-}
-
-fn folder_of(target: &Path) -> &Path {
-    match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
-}
-
-fn make_folders(target: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(folder_of(target))
-}
-
-/// A copy of the old text, where the system keeps temporary files.
-fn copy(text: &[u8]) -> io::Result<Temporary> {
-    let mut copy = Temporary::create(&std::env::temp_dir())?;
-    copy.file.write_all(text)?;
-    copy.file.sync_all()?;
-    Ok(copy)
-}
-
-fn overwrite(target: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(target)?;
-    file.rewind()?;
-    file.write_all(text)?;
-    file.set_len(text.len() as u64)?;
-    file.sync_all()
-}
-
-/// Random bytes from the operating system.
-fn random<const N: usize>() -> io::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
-    Ok(bytes)
-}
-
-/// A file that is removed again unless it is renamed or kept.
-#[derive(Debug)]
-struct Temporary {
-    file: File,
-    path: PathBuf,
-    present: bool,
-}
-
-impl Temporary {
-    fn create(folder: &Path) -> io::Result<Self> {
-        let name = format!(".mcpmqtt-{:016x}.tmp", u64::from_ne_bytes(random()?));
-        let path = folder.join(name);
-        // `create_new` is O_EXCL: nobody's file is overwritten and no planted symlink is followed.
-        let file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)?;
-        Ok(Self {
-            file,
-            path,
-            present: true,
-        })
-    }
-
-    fn rename(mut self, target: &Path) -> io::Result<()> {
-        std::fs::rename(&self.path, target)?;
-        self.present = false;
-        // The new file is in place: a folder that cannot be synced (some network file systems) loses at most the
-        // rename.
-        let _ = File::open(folder_of(target)).and_then(|folder| folder.sync_all());
-        Ok(())
-    }
-
-    fn keep(mut self) -> PathBuf {
-        self.present = false;
-        std::mem::take(&mut self.path)
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        if self.present {
-            let _ = std::fs::remove_file(&self.path);
-        }
-    }
-}

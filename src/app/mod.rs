@@ -3,10 +3,10 @@
 //! * [`run`] is the whole of it: it parses the command line ([`cli`]), finds the configuration ([`location`], [`startup`])
 //!   and does what is asked.
 //! * [`serve`] runs the server over stdio or HTTP; `service` tells systemd how it goes.
-//! * `check`, `explain`, `call` and [`keyfile`] are the commands that do not serve: `--check`, `--explain`, `--call` and
-//!   `--genkey`.
-//! * `console`, `home`, `exposure`, `descriptors`: standard output; `~/`; who else can read a file; how many files may be
-//!   open.
+//! * `check`, `explain`, `call`, [`keyfile`] and `named_keys` are the commands that do not serve: `--check`, `--explain`,
+//!   `--call`, `--genkey`, `--revoke` and `--keys`; `replacement` changes a file.
+//! * `console`, `home`, `exposure`, `descriptors`, `peers`: standard output; `~/`; who else can read a file; how many files
+//!   may be open; the numbers of users.
 
 mod call;
 mod check;
@@ -18,6 +18,9 @@ mod exposure;
 mod home;
 pub mod keyfile;
 pub mod location;
+mod named_keys;
+mod peers;
+mod replacement;
 pub mod run;
 pub mod serve;
 pub mod service;

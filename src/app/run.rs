@@ -10,7 +10,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use mcpmqtt_config::{Config, LogLevel};
+use mcpmqtt_config::{Config, LogLevel, Secret};
 use mcpmqtt_protocol::topic::{Printable, ShownPath};
 
 use super::call::{self, CallError};
@@ -20,7 +20,7 @@ use super::keyfile::Change;
 use super::location::Location;
 use super::serve::ServeEnd;
 use super::startup::{self, Loaded};
-use super::{check, descriptors, explain, home, keyfile, location, serve};
+use super::{check, descriptors, explain, home, keyfile, location, named_keys, serve};
 use crate::logger;
 
 /// Runs the program with the arguments after its name.
@@ -38,6 +38,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Help => print(cli::HELP),
         Command::Version => print(concat!("mcpmqtt ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::GenKey { config } => new_key(config.as_deref()),
+        Command::AddKey {
+            name,
+            profile,
+            config,
+        } => named_keys::add(config.as_deref(), &name, &profile),
+        Command::Revoke { name, config } => named_keys::revoke(config.as_deref(), &name),
+        Command::Keys { config } => named_keys::list(config.as_deref()),
         Command::Check {
             transport,
             json,
@@ -50,8 +57,12 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 Err(words) => complain(&words, FAILED),
             };
         }
-        Command::Explain { question, config } => {
-            return match explain::run(&question, config.as_deref()) {
+        Command::Explain {
+            question,
+            caller,
+            config,
+        } => {
+            return match explain::run(&question, caller.as_deref(), config.as_deref()) {
                 Ok(true) => ExitCode::SUCCESS,
                 Ok(false) => ExitCode::from(REFUSED),
                 Err(words) => complain(&words, NO_VERDICT),
@@ -88,7 +99,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn expand(mut command: Command) -> Result<Command, String> {
     let settings = match &mut command {
         Command::Help | Command::Version => return Ok(command),
-        Command::GenKey { config } | Command::Explain { config, .. } => {
+        Command::GenKey { config }
+        | Command::AddKey { config, .. }
+        | Command::Revoke { config, .. }
+        | Command::Keys { config }
+        | Command::Explain { config, .. } => {
             expand_option(config, "--config")?;
             return Ok(command);
         }
@@ -118,7 +133,8 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<ServeE
         logger::started();
         return serve::demo_over_stdio(settings.drain);
     }
-    let loaded = startup::load(settings.config.as_deref())?;
+    let mut loaded = startup::load(settings.config.as_deref())?;
+    choose_profile(&mut loaded.config, settings)?;
     start_log(settings, Some(&loaded.config));
     tell(&loaded);
     match transport {
@@ -138,6 +154,12 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<ServeE
     }
 }
 
+fn choose_profile(config: &mut Config, settings: &Settings) -> Result<(), String> {
+    let chosen = settings.profile.as_deref();
+    let chosen = chosen.map_or(Ok(()), |name| config.choose_profile(name));
+    chosen.map_err(|why| format!("`--profile`: {why}"))
+}
+
 /// Calls one tool. The log of the configuration is the server's, not this call's.
 fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> ExitCode {
     let level = settings.log_level.unwrap_or(LogLevel::Warning);
@@ -152,6 +174,11 @@ fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> E
             logger::info(format_args!("{warning}"));
         }
         tell(&loaded);
+        choose_profile(&mut loaded.config, settings).map_err(CallError::Failed)?;
+        if settings.profile.is_some() {
+            // The running server goes by the profile of the key.
+            loaded.config.remote_server = None;
+        }
         let key = std::env::var_os("MCPMQTT_KEY");
         call::run(&request, loaded.config, key.as_deref(), json)
     });
@@ -204,27 +231,10 @@ fn tell(loaded: &Loaded) {
 /// Puts a new key into the file and prints it: the key alone, on standard output, once. The key is printed before the
 /// file changes, so that a key that could not be printed replaces no other.
 fn new_key(named: Option<&Path>) -> Result<(), String> {
-    let (path, folders) = match location::locate(named)? {
-        Location::Named(path) => (path, false),
-        Location::Usual(path) => (path, true),
-        Location::Absent { first, .. } => {
-            let first = first
-                .ok_or("neither XDG_CONFIG_HOME nor HOME is set; name the file with --config")?;
-            (first, true)
-        }
-    };
-    let kept = "the configuration is unchanged";
-    if goes_nowhere(io::stdout()) {
-        return Err(format!(
-            "standard output is closed or `/dev/null`, so the key would be lost; {kept}"
-        ));
-    }
+    let (path, folders) = key_file(named)?;
+    refuse_to_lose_a_key()?;
     let prepared = keyfile::prepare(&path, folders).map_err(|error| error.to_string())?;
-    let key = format!("{}\n", prepared.key.expose());
-    let printed = io::stdout().write_all(key.as_bytes());
-    printed
-        .and_then(|()| io::stdout().flush())
-        .map_err(|error| format!("cannot write the key to standard output: {error}; {kept}"))?;
+    print_key(&prepared.key)?;
     let (file, change) = (prepared.file.clone(), prepared.change);
     let socket = prepared.socket.clone();
     let mut notes = String::new();
@@ -250,14 +260,53 @@ fn new_key(named: Option<&Path>) -> Result<(), String> {
         ),
     };
     if let Some(socket) = socket {
-        let _ = writeln!(
-            notes,
-            "the remote server will listen on {}, since `/var/run` takes only root's sockets; for TCP set `remote_server.port`, and `host` to `127.0.0.1`",
-            ShownPath(Path::new(&socket))
-        );
+        notes.push_str(&about_socket(&socket));
     }
     let _ = write!(io::stderr(), "{}", Printable(&notes));
     Ok(())
+}
+
+/// The configuration file that holds the keys, and whether its folder may be made.
+///
+/// # Errors
+/// No place is known for it.
+pub(super) fn key_file(named: Option<&Path>) -> Result<(PathBuf, bool), String> {
+    Ok(match location::locate(named)? {
+        Location::Named(path) => (path, false),
+        Location::Usual(path) => (path, true),
+        Location::Absent { first, .. } => {
+            let first = first
+                .ok_or("neither XDG_CONFIG_HOME nor HOME is set; name the file with --config")?;
+            (first, true)
+        }
+    })
+}
+
+/// Refuses to make a key that could not be seen.
+pub(super) fn refuse_to_lose_a_key() -> Result<(), String> {
+    match goes_nowhere(io::stdout()) {
+        true => Err(format!(
+            "standard output is closed or `/dev/null`, so the key would be lost; {KEPT}"
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Prints a new key alone, on standard output, once.
+pub(super) fn print_key(key: &Secret) -> Result<(), String> {
+    let key = format!("{}\n", key.expose());
+    let printed = io::stdout().write_all(key.as_bytes());
+    printed
+        .and_then(|()| io::stdout().flush())
+        .map_err(|error| format!("cannot write the key to standard output: {error}; {KEPT}"))
+}
+
+/// A line about the socket of a section that is new.
+pub(super) fn about_socket(socket: &str) -> String {
+    format!(
+        "the remote server will listen on {}, since `/var/run` takes only root's sockets; for TCP set `remote_server.port`, and `host` to `127.0.0.1`\n",
+        ShownPath(Path::new(socket))
+    )
 }
 
 /// Whether it is `/dev/null`, which the standard library puts in the place of a closed descriptor.
@@ -268,6 +317,7 @@ fn goes_nowhere(output: impl AsFd) -> bool {
 }
 
 const NO_REMOTE_DEMO: &str = "the demo has no API key, so it is served over `stdio` only";
+const KEPT: &str = "the configuration is unchanged";
 const FAILED: u8 = 1;
 const WRONG_ARGUMENTS: u8 = 2;
 /// `--explain`: not permitted.

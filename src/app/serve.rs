@@ -26,7 +26,7 @@ use crate::mqtt;
 use crate::tools::{self, BrokerInfo, Context, ToolLimits};
 use crate::{demo, logger, stdio};
 
-pub use self::admission::has_key;
+pub use self::admission::{doubts_about_keys, has_key};
 pub use self::failed_start::tell_client;
 pub use self::listeners::try_listening;
 pub use self::one_call::{as_visitor, call_once};
@@ -111,7 +111,7 @@ struct App {
 }
 
 impl App {
-    /// Takes the policy out of the configuration, and begins to connect to the broker. `places` says whether there
+    /// Takes the profiles out of the configuration, and begins to connect to the broker. `places` says whether there
     /// will be one caller or several.
     fn open(
         config: &mut Config,
@@ -131,16 +131,15 @@ impl App {
             port: config.mqtt.port,
             requires_auth: config.mqtt.credentials.is_some(),
         };
-        let policy = std::mem::take(&mut config.policy);
+        let profiles = std::mem::take(&mut config.profiles);
         let metrics = Metrics::default();
         let bounds = ToolLimits {
             result_bytes: config.limits.result_bytes,
-            publishes_per_second: config.limits.publishes_per_second,
             listeners: places(config.limits.listeners),
             watches: places(config.limits.watches),
             observe: config.observe.clone(),
         };
-        let context = Context::new(broker.clone(), policy, bounds, &metrics, executor);
+        let context = Context::new(broker.clone(), profiles, bounds, &metrics, executor);
         let engine = Engine::new(tools::catalog(&context, info), tools::server_info(&context))
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(App {

@@ -43,6 +43,7 @@ mod streamable;
 
 pub use self::conn::server_state::{Admission, Deadlines, Limits, ServerSettings};
 pub use self::guard::auth::KeyError;
+pub use self::guard::principals::{NamedCallers, PeerCaller};
 pub use self::net::listener::{ListenError, Listener};
 pub use self::net::tls::Tls;
 
@@ -64,14 +65,14 @@ pub struct ReloadHandle {
 }
 
 impl ReloadHandle {
-    /// Replaces the admission rules. Another key ends every session, stream and call of the one before; connections
+    /// Replaces the admission rules. The sessions, streams and calls of who is not let in any more end; connections
     /// stay.
     ///
     /// # Errors
     /// Without a usable key; then all stays as it was.
     pub fn admit_by(&self, admission: Admission) -> Result<(), KeyError> {
         if self.server_state.admit_by(admission)? {
-            self.slots.dismiss_served();
+            dismiss(&self.server_state, &self.slots);
         }
         Ok(())
     }
@@ -141,6 +142,7 @@ impl Server {
         });
         let wrong_keys = Rc::clone(&server_state.wrong_keys);
         let _telling = executor.spawn(async move { wrong_keys.tell().await });
+        let _expiring = executor.spawn(expire(Rc::clone(&server_state), Rc::clone(&slots)));
         stop.await;
         // From here on no client can connect: the listeners end with the tasks.
         agents.cancel().await;
@@ -161,6 +163,32 @@ impl Server {
             Timer::after(server_state.deadlines.grace).await;
         };
         future::or(ticking, grace).await;
+    }
+}
+
+/// Ends the exchanges of those who are not let in any more.
+fn dismiss(server_state: &ServerState, slots: &ConnectionSlots) {
+    let gate = server_state.gate();
+    slots.dismiss(|principal| !gate.admits(principal));
+}
+
+/// Ends what belongs to a key when the key expires. Without a key that does, the task is never woken.
+async fn expire(server_state: Rc<ServerState>, slots: Rc<ConnectionSlots>) {
+    loop {
+        let gate = server_state.gate();
+        let is_another = || !Rc::ptr_eq(&gate, &server_state.gate());
+        let replaced = server_state.gate_replaced.until(is_another);
+        let Some(wait) = gate.next_expiry() else {
+            replaced.await;
+            continue;
+        };
+        let due = async {
+            // The clock of the day may be set meanwhile.
+            Timer::after(wait.min(LONGEST_WAIT)).await;
+        };
+        future::or(replaced, due).await;
+        server_state.end_sessions();
+        dismiss(&server_state, &slots);
     }
 }
 
@@ -309,4 +337,5 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nc
 const OPERATORS: usize = 16;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const ACCEPT_SILENCE: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_secs(600);
 const STOP_TICK: Duration = Duration::from_millis(20);

@@ -7,35 +7,42 @@
 mod denied;
 mod follow;
 mod live_policy;
+mod quota;
 mod rate;
 mod reader;
 mod recent_topics;
+mod write_record;
 
 use std::future::Future;
 use std::rc::Rc;
 use std::time::Instant;
 
-use mcpmqtt_config::{Attempt, Policy, Refusal};
+use mcpmqtt_config::{Attempt, Policy, Profiles, Quota, Refusal};
 use mcpmqtt_protocol::client::{Listen, ListenError, Reason};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 
 pub(super) use self::denied::{Denied, Published, Wording};
 pub(super) use self::follow::Follow;
-use self::live_policy::LivePolicy;
+use self::live_policy::{CallerPolicy, LivePolicy};
+use self::quota::Quotas;
 use self::rate::Rates;
 pub(super) use self::reader::Reader;
 use self::recent_topics::RecentTopics;
+use self::write_record::WriteRecord;
 use crate::local::time;
 use crate::mcp::{Caller, Places};
+use crate::metrics::Metrics;
 use crate::mqtt::{self, ListenFailure, Observing, Tap, Tapped};
 
-/// Access to the broker under the policy. Cheap to clone; clones share their state.
+/// Access to the broker under the policy of each caller. Cheap to clone; clones share their state.
 #[derive(Clone, Debug)]
 pub(super) struct Access {
     client: mqtt::Client,
     policy: LivePolicy,
     rates: Rates,
+    quotas: Quotas,
+    metrics: Metrics,
     listeners: Places,
     recent_topics: RecentTopics,
 }
@@ -50,43 +57,92 @@ pub(super) struct NotObserved {
 /// A message that passed the checks of [`Access::admit`].
 pub(super) struct Admitted<'a> {
     access: &'a Access,
+    policy: CallerPolicy,
     message: &'a Message,
+    record: WriteRecord<'a>,
 }
 
 impl Access {
-    /// Creates the access over `client` and `policy`. Each caller may publish `publishes_per_second`, 0 for no limit;
-    /// `listeners` are the places of calls that wait for messages.
+    /// Creates the access over `client` under `profiles`; `listeners` are the places of calls that wait for messages.
+    /// Publishes are counted in `metrics`.
     pub(super) fn new(
         client: mqtt::Client,
-        policy: Policy,
-        publishes_per_second: usize,
+        profiles: Profiles,
         listeners: Places,
+        metrics: &Metrics,
     ) -> Access {
         Access {
             client,
-            policy: LivePolicy::new(policy),
-            rates: Rates::new(publishes_per_second),
+            policy: LivePolicy::new(profiles),
+            rates: Rates::default(),
+            quotas: Quotas::default(),
+            metrics: metrics.clone(),
             listeners,
             recent_topics: RecentTopics::default(),
         }
     }
 
-    /// Checks a caller's message against the policy and the rate.
+    /// Checks the message of a caller's tool against the caller's policy, rate and quota. What comes of it is recorded.
     ///
     /// # Errors
-    /// [`Denied::Policy`], or [`Denied::Rate`]; a refused message is not counted.
+    /// [`Denied::Policy`], [`Denied::Rate`] or [`Denied::Quota`]; a refused message is not counted.
     pub(super) fn admit<'a>(
         &'a self,
-        caller: &Caller,
+        caller: &'a Caller,
+        tool: &'static str,
         message: &'a Message,
     ) -> Result<Admitted<'a>, Denied> {
-        may_publish(&self.policy.current(), message).map_err(Denied::Policy)?;
-        let counted = self.rates.take(caller.id(), time::now());
+        let policy = self.policy.of(caller);
+        let record = WriteRecord::begin(&self.metrics, caller, tool, message);
+        let judged = may_publish(&policy.current(), message).map_err(Denied::Policy);
+        match judged.and_then(|()| self.take_share(caller)) {
+            Ok(()) => Ok(Admitted {
+                access: self,
+                policy,
+                message,
+                record,
+            }),
+            Err(denied) => {
+                record.refused(&denied);
+                Err(denied)
+            }
+        }
+    }
+
+    /// Records a message that was refused before its turn to be admitted came.
+    pub(super) fn refused(
+        &self,
+        caller: &Caller,
+        tool: &'static str,
+        message: &Message,
+        denied: &Denied,
+    ) {
+        WriteRecord::begin(&self.metrics, caller, tool, message).refused(denied);
+    }
+
+    /// Counts one publish against the caller's rate and quota, or neither.
+    fn take_share(&self, caller: &Caller) -> Result<(), Denied> {
+        let now = time::now();
+        let quota = self.quota(caller);
+        let has_room = self.quotas.check(caller.name(), quota.per_minute, now);
+        has_room.map_err(Denied::Quota)?;
+        let counted = self.rates.take(caller.id(), quota.per_second, now);
         counted.map_err(Denied::Rate)?;
-        Ok(Admitted {
-            access: self,
-            message,
-        })
+        self.quotas.take(caller.name(), quota.per_minute, now);
+        Ok(())
+    }
+
+    fn quota(&self, caller: &Caller) -> Quota {
+        let profiles = self.policy.profiles();
+        let profile = profiles.get(caller.profile());
+        profile.map(|profile| profile.quota).unwrap_or_default()
+    }
+
+    /// Whether the caller is offered the tool with this name.
+    pub(super) fn offers(&self, caller: &Caller, tool: &str) -> bool {
+        let profiles = self.policy.profiles();
+        let profile = profiles.get(caller.profile());
+        profile.is_some_and(|profile| profile.tools.offers(tool))
     }
 
     /// Subscribes for a caller; when this returns, the broker has granted the subscription.
@@ -106,9 +162,10 @@ impl Access {
             let inbox = inbox.map_err(|failure| Denied::subscribe(&failure))?;
             Ok((place, inbox))
         };
-        let subscribed = self.policy.while_permitted(may_subscribe, subscribing);
+        let policy = self.policy.of(caller);
+        let subscribed = policy.while_permitted(may_subscribe, subscribing);
         let (place, inbox) = subscribed.await??;
-        Ok(self.reader(listen, inbox).with_place(place))
+        Ok(self.reader(&policy, listen, inbox).with_place(place))
     }
 
     /// Subscribes for a watch that callers with permission share; without a connection this waits for one.
@@ -126,12 +183,11 @@ impl Access {
                 }
             }
         };
-        let inbox = self
-            .policy
-            .while_permitted(may_subscribe, listening)
-            .await?;
+        // Each subscriber is judged on its own: see `resources`.
+        let policy = self.policy.of_anyone();
+        let inbox = policy.while_permitted(may_subscribe, listening).await?;
         let inbox = inbox.map_err(|failure| Denied::Broker(failure.to_string()))?;
-        Ok(self.reader(listen, inbox))
+        Ok(self.reader(&policy, listen, inbox))
     }
 
     /// Calls `tap` for a caller with each message of `filter` that the policy permits, as it arrives; when this returns,
@@ -145,18 +201,19 @@ impl Access {
         filter: SubscribeFilter,
         tap: Tap,
     ) -> Result<Follow, Denied> {
+        let policy = self.policy.of(caller);
         let may_subscribe = |policy: &Policy| policy.may_subscribe(&filter);
         let subscribing = async {
             let place = self.listeners.enter(caller.id());
             let place = place.map_err(Denied::Listeners)?;
-            let tap = self.permitted(tap);
+            let tap = permitted(policy.clone(), tap);
             let observing = self.client.observe(filter.clone(), true, tap).await;
             let observing = observing.map_err(|failure| Denied::subscribe(&failure))?;
             Ok((place, observing))
         };
-        let subscribed = self.policy.while_permitted(may_subscribe, subscribing);
+        let subscribed = policy.while_permitted(may_subscribe, subscribing);
         let (place, observing) = subscribed.await??;
-        Ok(Follow::new(filter, observing, &self.policy, place))
+        Ok(Follow::new(filter, observing, &policy, place))
     }
 
     /// Calls `tap` for all callers with each message of `filter`, permitted or not. It takes no place of a caller, and
@@ -171,7 +228,8 @@ impl Access {
     ) -> Result<Observing, NotObserved> {
         let may_subscribe = |policy: &Policy| policy.may_subscribe(&filter);
         let subscribing = self.client.observe(filter.clone(), false, tap);
-        let subscribed = self.policy.while_permitted(may_subscribe, subscribing);
+        let policy = self.policy.of_anyone();
+        let subscribed = policy.while_permitted(may_subscribe, subscribing);
         let subscribed = subscribed.await.map_err(|denied| NotObserved {
             why: denied.to_string(),
             is_final: false,
@@ -192,41 +250,40 @@ impl Access {
         self.client.ping().await
     }
 
-    /// A broker may send messages that were not subscribed to; the permission applies to the topic of the message.
-    fn permitted(&self, tap: Tap) -> Tap {
-        let policy = self.policy.clone();
-        Rc::new(move |now, tapped| {
-            let topic = match &tapped {
-                Tapped::Message { message, .. } => Some(&message.topic),
-                Tapped::TooLarge(large) => Some(&large.topic),
-                Tapped::Interrupted | Tapped::Ended(_) => None,
-            };
-            if topic.is_none_or(|topic| policy.current().may_receive(topic.as_str())) {
-                tap(now, tapped);
-            }
-        })
-    }
-
-    /// Runs `work` as long as the policy permits it: work that waits in a queue ends when its permission is withdrawn.
+    /// Runs `work` as long as the caller's policy permits it: work that waits in a queue ends when its permission is withdrawn.
     ///
     /// # Errors
     /// [`Denied::Policy`] or [`Denied::Withdrawn`].
     pub(super) async fn while_permitted<T>(
         &self,
+        caller: &Caller,
         permitted: impl Fn(&Policy) -> Result<(), Refusal>,
         work: impl Future<Output = T>,
     ) -> Result<T, Denied> {
-        self.policy.while_permitted(permitted, work).await
+        self.policy
+            .of(caller)
+            .while_permitted(permitted, work)
+            .await
     }
 
-    /// The policy at this moment, for descriptions.
-    pub(super) fn policy(&self) -> Rc<Policy> {
-        self.policy.current()
+    /// The caller's policy at this moment, for descriptions.
+    pub(super) fn policy(&self, caller: &Caller) -> Rc<Policy> {
+        self.policy.of(caller).current()
     }
 
-    /// Replaces the policy in force.
-    pub(super) fn replace_policy(&self, policy: Policy) {
-        self.policy.replace(policy);
+    /// What any profile permits at this moment, for work that is done for all callers together.
+    pub(super) fn policy_of_anyone(&self) -> Rc<Policy> {
+        self.policy.of_anyone().current()
+    }
+
+    /// The profiles at this moment.
+    pub(super) fn profiles(&self) -> Rc<Profiles> {
+        self.policy.profiles()
+    }
+
+    /// Replaces the profiles in force.
+    pub(super) fn replace_profiles(&self, profiles: Profiles) {
+        self.policy.replace(profiles);
     }
 
     /// Waits until no work continues that the policy in force does not permit.
@@ -247,9 +304,9 @@ impl Access {
         self.recent_topics.beginning_with(beginning)
     }
 
-    fn reader(&self, listen: Listen, inbox: mqtt::Inbox) -> Reader {
+    fn reader(&self, policy: &CallerPolicy, listen: Listen, inbox: mqtt::Inbox) -> Reader {
         let recent_topics = self.recent_topics.clone();
-        Reader::new(listen.filter, inbox, &self.policy, recent_topics)
+        Reader::new(listen.filter, inbox, policy, recent_topics)
     }
 }
 
@@ -261,13 +318,38 @@ impl Admitted<'_> {
     /// [`Denied::Withdrawn`]; [`Denied::Broker`] when nothing was sent; [`Denied::Unknown`] when it is not known
     /// whether the message was delivered.
     pub(super) async fn publish(&self, deadline: Instant) -> Result<Published, Denied> {
-        let Admitted { access, message } = self;
+        let Admitted {
+            access,
+            policy,
+            message,
+            record,
+        } = self;
+        record.begins();
         let permitted = |policy: &Policy| may_publish(policy, message);
         // Pinned here so that the future is not moved into each future around it: see the module docs of `http`.
         let sending = std::pin::pin!(access.client.publish((*message).clone(), deadline));
-        let outcome = access.policy.while_permitted(permitted, sending).await?;
-        Published::of(outcome.map_err(|error| Denied::publish(&error))?)
+        let ended = match policy.while_permitted(permitted, sending).await {
+            Ok(Ok(outcome)) => Published::of(outcome),
+            Ok(Err(error)) => Err(Denied::publish(&error)),
+            Err(denied) => Err(denied),
+        };
+        record.ended(&ended);
+        ended
     }
+}
+
+/// A broker may send messages that were not subscribed to; the permission applies to the topic of the message.
+fn permitted(policy: CallerPolicy, tap: Tap) -> Tap {
+    Rc::new(move |now, tapped| {
+        let topic = match &tapped {
+            Tapped::Message { message, .. } => Some(&message.topic),
+            Tapped::TooLarge(large) => Some(&large.topic),
+            Tapped::Interrupted | Tapped::Ended(_) => None,
+        };
+        if topic.is_none_or(|topic| policy.current().may_receive(topic.as_str())) {
+            tap(now, tapped);
+        }
+    })
 }
 
 /// Whether the policy permits the message, its payload included.

@@ -10,7 +10,7 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use mcpmqtt_config::{Grant, Policy};
+use mcpmqtt_config::{Grant, Policy, Profile, Tools};
 use mcpmqtt_protocol::topic::Shown;
 use serde_json::Value;
 
@@ -94,14 +94,11 @@ fn with_scalars(tool: Tool) -> Tool {
 
 /// The instructions: what every model has to know, which tool is for what, and the patterns with the operator's
 /// descriptions, as far as they fit. Several clients cut instructions at 2 kB, so the first part has what matters most.
-pub(super) fn instructions(policy: &Policy) -> String {
-    let mut text = format!(
-        "Access to one MQTT broker. {FOREIGN}\n\
-         Look: mqtt_topics (what is there), mqtt_read (one value), mqtt_stats (numbers over a time).\n\
-         Wait: mqtt_wait (a value, an alarm, settled). To act at that moment: `when` of mqtt_publish.\n\
-         Act: mqtt_publish, with `confirm` to prove the effect; mqtt_query (request and reply).\n\
-         Topic patterns:"
-    );
+pub(super) fn instructions(profile: &Profile) -> String {
+    let policy = &profile.policy;
+    let mut text = format!("Access to one MQTT broker. {FOREIGN}\n");
+    text.push_str(&uses(&profile.tools));
+    text.push_str("Topic patterns:");
     // The longest descriptions for which all patterns fit.
     let lists = DESCRIPTION_BYTES.map(|most| pattern_lines(policy, most, text.len()));
     let (lines, left) = lists
@@ -117,6 +114,19 @@ pub(super) fn instructions(policy: &Policy) -> String {
             text,
             "\n- and {left} more: resource mcpmqtt://topics/allowed"
         );
+    }
+    text
+}
+
+/// What each tool is for, of those that are offered.
+fn uses(tools: &Tools) -> String {
+    let mut text = String::new();
+    for (aim, separator, uses) in USES {
+        let offered = uses.iter().filter(|(name, _)| tools.offers(name));
+        let words: Vec<_> = offered.map(|(_, words)| *words).collect();
+        if !words.is_empty() {
+            let _ = writeln!(text, "{aim}: {}.", words.join(separator));
+        }
     }
     text
 }
@@ -189,6 +199,44 @@ const CHANGES: Annotations = Annotations {
 
 /// The size limit of the instructions: about 1,000 tokens.
 const INSTRUCTIONS_BYTES: usize = 4000;
+
+/// The name of a tool and what it is for.
+type Use = (&'static str, &'static str);
+
+/// For each aim the uses that serve it, and what stands between them.
+const USES: [(&str, &str, &[Use]); 3] = [
+    (
+        "Look",
+        ", ",
+        &[
+            ("mqtt_topics", "mqtt_topics (what is there)"),
+            ("mqtt_read", "mqtt_read (one value)"),
+            ("mqtt_stats", "mqtt_stats (numbers over a time)"),
+        ],
+    ),
+    (
+        "Wait",
+        ". ",
+        &[
+            ("mqtt_wait", "mqtt_wait (a value, an alarm, settled)"),
+            (
+                "mqtt_publish",
+                "To act at that moment: `when` of mqtt_publish",
+            ),
+        ],
+    ),
+    (
+        "Act",
+        "; ",
+        &[
+            (
+                "mqtt_publish",
+                "mqtt_publish, with `confirm` to prove the effect",
+            ),
+            ("mqtt_query", "mqtt_query (request and reply)"),
+        ],
+    ),
+];
 
 /// The most bytes of one operator's description in the instructions: the first of these with which all patterns fit.
 const DESCRIPTION_BYTES: [usize; 4] = [1000, 400, 200, 100];

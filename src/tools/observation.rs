@@ -18,6 +18,7 @@ use super::deadline::Deadline;
 use crate::local::notify::Notify;
 use crate::local::time;
 use crate::logger;
+use crate::mcp::Caller;
 use crate::mqtt::{Observing, Tap, Tapped};
 use crate::observe::cover::Cover;
 use crate::observe::table::{Limits, Table};
@@ -101,12 +102,17 @@ impl Observation {
         observation
     }
 
-    /// Watches the part of `filter` that may be read. The notes say what is not watched, and why.
-    pub(super) async fn watch(&self, filter: &TopicFilter, deadline: &Deadline) -> Watching {
+    /// Watches the part of `filter` that the caller may read. The notes say what is not watched, and why.
+    pub(super) async fn watch(
+        &self,
+        caller: &Caller,
+        filter: &TopicFilter,
+        deadline: &Deadline,
+    ) -> Watching {
         let state = &self.0;
         state.stopped.take();
         let mut watching = Watching::default();
-        let wanted = readable(&state.access.policy(), filter);
+        let wanted = readable(&state.access.policy(caller), filter);
         for filter in &wanted {
             let watch = deadline.until_deadline(state.watch(filter, false));
             match watch.await {
@@ -153,9 +159,9 @@ impl Observation {
         self.0.table.borrow()
     }
 
-    /// Ends the observation of what may no longer be read.
+    /// Ends the observation of what no caller may read any more.
     pub(super) fn replace_policy(&self) {
-        let policy = self.0.access.policy();
+        let policy = self.0.access.policy_of_anyone();
         let permitted = |watched: &Watched| {
             let filter = SubscribeFilter::parse(watched.filter.as_str());
             filter.is_ok_and(|filter| policy.may_subscribe(&filter).is_ok())
@@ -297,7 +303,7 @@ impl ObservationState {
 
     async fn watch_always(self: &Rc<Self>) {
         for filter in &self.settings.always {
-            for filter in readable(&self.access.policy(), filter) {
+            for filter in readable(&self.access.policy_of_anyone(), filter) {
                 if let Err(why) = self.watch_for_good(&filter).await {
                     logger::warning(format_args!(
                         "observe.always: {} is not watched: {why}",

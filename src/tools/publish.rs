@@ -111,8 +111,12 @@ impl Publication<'_> {
             };
             Ok::<_, String>((confirming, reaction))
         };
-        let ended = access.while_permitted(permitted, waiting).await;
-        let (confirming, reaction) = ended.map_err(|denied| denied.tell(&NOT_YET))??;
+        let caller = self.client.caller();
+        let ended = access.while_permitted(caller, permitted, waiting).await;
+        let (confirming, reaction) = ended.map_err(|denied| {
+            access.refused(caller, TOOL, &self.message, &denied);
+            denied.tell(&NOT_YET)
+        })??;
         if let Some(Reaction::NotMet(result)) = reaction {
             return Ok(self.told("not_sent", None, Some(result), None));
         }
@@ -130,7 +134,7 @@ impl Publication<'_> {
 
     async fn publish(&self) -> Result<(&'static str, Instant), Denied> {
         let access = &self.context.access;
-        let admitted = access.admit(self.client.caller(), &self.message)?;
+        let admitted = access.admit(self.client.caller(), TOOL, &self.message)?;
         let sent = time::now();
         let published = admitted.publish(sent + self.timeout).await?;
         Ok((published.name(), sent))
@@ -160,6 +164,7 @@ fn in_words(denied: Denied) -> String {
     denied.tell(&WORDING)
 }
 
+const TOOL: &str = "mqtt_publish";
 const WORDING: Wording = Wording {
     not_done: "not published",
     meaning: "The message did not reach the broker.",

@@ -74,14 +74,21 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     // A query that waits for another one ends when its permission is withdrawn.
     let ended = context
         .access
-        .while_permitted(permitted, query.run(&context));
-    ended.await.map_err(|denied| denied.tell(&NO_QUERY))?
+        .while_permitted(&query.caller, permitted, query.run(&context));
+    let ended = ended.await;
+    ended.map_err(|denied| {
+        if matches!(denied, Denied::Policy(_)) {
+            let access = &context.access;
+            access.refused(&query.caller, TOOL, &query.request, &denied);
+        }
+        denied.tell(&NO_QUERY)
+    })?
 }
 
 impl Query {
     async fn run(&self, context: &Context) -> Result<ToolResult, String> {
         let no_query = |denied: Denied| denied.tell(&NO_QUERY);
-        let admitted = context.access.admit(&self.caller, &self.request);
+        let admitted = context.access.admit(&self.caller, TOOL, &self.request);
         let admitted = admitted.map_err(no_query)?;
         // Replies that carry an id can be told apart.
         let _turn = match self.own {
@@ -233,6 +240,7 @@ fn reply(
     }))
 }
 
+const TOOL: &str = "mqtt_query";
 const NO_QUERY: Wording = Wording {
     not_done: "no query",
     meaning: "Nothing was sent.",

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::Context;
 use super::access::Access;
+use crate::mcp::Caller;
 use crate::mcp::catalog::{Body, Contents, Resource, Template};
 
 /// The facts about the broker that an agent may know.
@@ -34,21 +35,21 @@ pub(super) fn all(context: &Rc<Context>, broker: BrokerInfo) -> Vec<Resource> {
             "allowed_topics",
             "Allowed topics",
             "The topic patterns that may be used, with their permissions and descriptions.",
-            move || allowed_topics(&allowed.access.policy(), &broker),
+            move |caller| allowed_topics(&allowed.access.policy(caller), &broker),
         ),
         resource(
             EXAMPLES,
             "topic_examples",
             "Topic examples",
             "For each allowed pattern, topics that were seen, or else one that would match, and how to use them.",
-            move || topic_examples(&examples),
+            move |caller| topic_examples(&examples, caller),
         ),
     ]
 }
 
-/// Whether `uri` is the resource of a topic that may no longer be read.
-pub(super) fn is_withdrawn(access: &Access, uri: &str) -> bool {
-    uri::belongs(uri) && topic::may_read(access, uri).is_err()
+/// Whether `uri` is the resource of a topic that the caller may no longer read.
+pub(super) fn is_withdrawn(access: &Access, caller: &Caller, uri: &str) -> bool {
+    uri::belongs(uri) && topic::may_read(&access.policy(caller), uri).is_err()
 }
 
 pub(super) fn templates(context: &Rc<Context>) -> Vec<Template> {
@@ -60,7 +61,7 @@ fn resource(
     name: &str,
     title: &str,
     description: &str,
-    content: impl Fn() -> Value + 'static,
+    content: impl Fn(&Caller) -> Value + 'static,
 ) -> Resource {
     Resource {
         uri: uri.into(),
@@ -68,11 +69,11 @@ fn resource(
         title: title.into(),
         description: description.into(),
         mime_type: JSON.into(),
-        reader: Rc::new(move |_| {
+        reader: Rc::new(move |call| {
             let contents = Contents {
                 uri: uri.into(),
                 mime_type: JSON.into(),
-                body: Body::Text(content().to_string()),
+                body: Body::Text(content(call.client.caller()).to_string()),
             };
             Box::pin(async { Ok(vec![contents]) })
         }),
@@ -92,8 +93,8 @@ fn allowed_topics(policy: &Policy, broker: &BrokerInfo) -> Value {
     })
 }
 
-fn topic_examples(context: &Context) -> Value {
-    let policy = context.access.policy();
+fn topic_examples(context: &Context, caller: &Caller) -> Value {
+    let policy = context.access.policy(caller);
     let seen = seen_topics(context, &policy);
     let examples: Vec<Value> = policy
         .grants()

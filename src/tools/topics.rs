@@ -74,7 +74,8 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     let request = Request::parse(Arguments::new(call.arguments))?;
     let deadline = Deadline::new(SUBSCRIBING, call.progress, &call.client);
     let observation = &context.observation;
-    let mut watching = observation.watch(&request.filter, &deadline).await;
+    let caller = call.client.caller();
+    let mut watching = observation.watch(caller, &request.filter, &deadline).await;
     if let Some(since) = watching.since {
         let looking = deadline.part(request.length);
         let end = since + request.length;
@@ -87,7 +88,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
             )
             .await;
     }
-    let policy = context.access.policy();
+    let policy = context.access.policy(caller);
     let table = observation.table();
     let now = time::now();
     let looked = watching

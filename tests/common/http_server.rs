@@ -9,7 +9,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use mcpmqtt::http::{
-    Admission, Deadlines, Limits, ListenError, Listener, Server as HttpServer, ServerSettings,
+    Admission, Deadlines, Limits, ListenError, Listener, NamedCallers, Server as HttpServer,
+    ServerSettings,
 };
 use mcpmqtt::mcp::catalog::Catalog;
 use mcpmqtt::metrics::Metrics;
@@ -58,6 +59,7 @@ pub fn listen(path: &Path, mode: u32) -> Result<Listener, ListenError> {
 /// What a test wants to differ from the usual.
 pub struct Wanted {
     pub key: ApiKey,
+    pub callers: NamedCallers,
     pub hosts: &'static [&'static str],
     pub origins: &'static [&'static str],
     pub limits: Limits,
@@ -74,6 +76,7 @@ impl Default for Wanted {
     fn default() -> Wanted {
         Wanted {
             key: ApiKey::Plain(Secret::new(KEY)),
+            callers: NamedCallers::default(),
             hosts: &[],
             origins: &[],
             limits: Limits::default(),
@@ -124,6 +127,7 @@ impl Server {
                 mqtt_connected: Box::new(move || connected.load(Ordering::Relaxed)),
                 admission: Admission {
                     api_key: wanted.key,
+                    callers: wanted.callers,
                     allowed_hosts: wanted
                         .hosts
                         .iter()

@@ -19,7 +19,7 @@ mod tools;
 use std::future::pending;
 use std::rc::Rc;
 
-use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, Server, ServerSettings};
+use mcpmqtt::http::{Admission, Deadlines, Limits, Listener, NamedCallers, Server, ServerSettings};
 use mcpmqtt::mcp::catalog::{Catalog, ServerInfo};
 use mcpmqtt::mcp::{Engine, Notifier};
 use mcpmqtt_config::{ApiKey, Secret};
@@ -33,6 +33,7 @@ fn main() {
         mqtt_connected: Box::new(|| false),
         admission: Admission {
             api_key: ApiKey::Plain(Secret::new(KEY)),
+            callers: NamedCallers::default(),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             tls: None,

@@ -200,6 +200,31 @@ fn every_explained_key_is_known() {
     }
 }
 
+/// The keys of what there may be several of, each in a whole file.
+#[test]
+fn the_explained_keys_of_profiles_and_named_keys_are_known() {
+    for (section, place) in [
+        ("profiles.NAME", "/profiles/line"),
+        ("remote_server.keys[]", "/remote_server/keys/0"),
+    ] {
+        let mut file = json!({"profiles": {"line": {}}, "remote_server": {"keys": [{}]}});
+        let rows = table(&format!("| `{section}` |"));
+        assert!(rows.len() >= 3, "{section}");
+        for row in rows {
+            for key in quoted(&row[0]) {
+                file.pointer_mut(place).unwrap()[key] = Value::Null;
+            }
+        }
+        let warnings = match Config::parse(&file.to_string()) {
+            Ok((_, warnings)) => warnings,
+            // A key lacks its name and its hash.
+            Err(refused) => refused.warnings,
+        };
+        let unknown = warnings.iter().find(|it| it.text.contains("unknown key"));
+        assert!(unknown.is_none(), "{unknown:?}");
+    }
+}
+
 #[test]
 fn the_table_of_limits_is_that_of_the_code() {
     let text = readme();

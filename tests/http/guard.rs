@@ -8,7 +8,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use mcpmqtt::http::{Deadlines, Limits, ListenError, Listener};
+use mcpmqtt::http::{Deadlines, Limits, ListenError, Listener, NamedCallers};
+use mcpmqtt_config::{ApiKey, Config, KeyRequest, add_key};
 use serde_json::json;
 
 use crate::common::http_client::Answer;
@@ -309,6 +310,65 @@ fn a_generated_key_costs_no_slow_hash_and_nor_does_a_wrong_one() {
     assert_eq!(server.ask(&note("guess-5")).status, 429);
     assert_eq!(server.ask(&note(&key)).status, 202);
     assert_eq!(server.key_hashes(&key), 0);
+}
+
+/// `count` keys, each with a profile of its own, and their texts.
+fn named(count: u8) -> (NamedCallers, Vec<String>) {
+    let mut file = String::from("{}");
+    let mut texts = Vec::new();
+    for number in 0..count {
+        let name = format!("key-{number}");
+        let request = KeyRequest {
+            name: &name,
+            profile: "default",
+            today: "2026-11-28",
+        };
+        let made = add_key(file.as_bytes(), [number; 32], request, None).unwrap();
+        file = made.text;
+        texts.push(made.key.expose().to_owned());
+    }
+    let server = Config::parse(&file).unwrap().0.remote_server.unwrap();
+    let callers = NamedCallers {
+        keys: server.keys,
+        is_complete: true,
+        ..NamedCallers::default()
+    };
+    (callers, texts)
+}
+
+#[test]
+fn a_hundred_named_keys_cost_no_slow_hash_and_an_unknown_key_never_more_than_one() {
+    let (callers, texts) = named(100);
+    let server = Server::with(Wanted {
+        key: ApiKey::None,
+        callers: callers.clone(),
+        ..Wanted::default()
+    });
+    assert_eq!(server.ask(&note("unknown")).status, 401);
+    for key in &texts {
+        assert_eq!(server.ask(&note(key)).status, 202);
+    }
+    assert_eq!(server.key_hashes(&texts[0]), 0);
+    // Beside a single key that only a slow hash can prove.
+    let (record, single) = hashed(64);
+    let server = Server::with(Wanted {
+        key: record,
+        callers,
+        ..Wanted::default()
+    });
+    for key in &texts {
+        assert_eq!(server.ask(&note(key)).status, 202);
+    }
+    assert_eq!(server.key_hashes(&texts[0]), 0);
+    assert_eq!(server.ask(&note("unknown")).status, 401);
+    assert_eq!(
+        server.key_hashes(&texts[0]),
+        1,
+        "whatever the number of keys"
+    );
+    assert_eq!(server.ask(&note(&single)).status, 202);
+    assert_eq!(server.ask(&note("another")).status, 401);
+    assert_eq!(server.key_hashes(&single), 2);
 }
 
 #[test]

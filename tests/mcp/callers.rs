@@ -14,6 +14,7 @@ use crate::peer::Peer;
 fn principal(name: &str) -> Rc<Principal> {
     Rc::new(Principal {
         name: name.into(),
+        profile: Principal::DEFAULT_PROFILE.into(),
         proof: name.as_bytes().into(),
     })
 }

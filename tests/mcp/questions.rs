@@ -130,6 +130,7 @@ fn structured(answer: &Value) -> &Value {
 fn somebody_else() -> std::rc::Rc<Principal> {
     std::rc::Rc::new(Principal {
         name: "somebody else".into(),
+        profile: Principal::DEFAULT_PROFILE.into(),
         proof: [1].as_slice().into(),
     })
 }

@@ -65,6 +65,7 @@ fn every_option_reaches_its_field() {
         config: Some("c".into()),
         log_level: Some(LogLevel::Debug),
         logfile: Some("l".into()),
+        profile: None,
         drain: None,
     };
     let all = [
@@ -290,7 +291,39 @@ fn what_is_not_understood_is_named_with_what_was_probably_meant() {
             &["--log-level", "10"],
             format!("`--log-level` cannot be `10`; allowed: {LEVELS}"),
         ),
+        (&["--revoke"], text("`--revoke` needs a value")),
+        (
+            &["--genkey", "config.json"],
+            unexpected("config.json", "--config config.json"),
+        ),
+        (&["--genkey", "/etc/a"], unexpected("/etc/a", "")),
+        (&["--genkey", "a", "b"], unexpected("b", "")),
+        (&["--genkey", "-x"], unknown("-x", "")),
         // What does not go together.
+        (
+            &["--keys", "--revoke", "a"],
+            text("`--revoke` and `--keys` exclude each other"),
+        ),
+        (
+            &["--profile", "a", "--genkey"],
+            text("`--profile` is for `--genkey NAME`, `--call` and serving over `stdio` only"),
+        ),
+        (
+            &["--profile", "a", "--check"],
+            text("`--profile` is for `--genkey NAME`, `--call` and serving over `stdio` only"),
+        ),
+        (
+            &["--profile", "a", "--transport", "remotehttp"],
+            text(
+                "`--profile` and `--transport remotehttp` exclude each other: the profile of a caller is that of its key",
+            ),
+        ),
+        (
+            &["--demo", "--profile", "a"],
+            text(
+                "`--demo` and `--profile` exclude each other: the demo has a broker and a configuration of its own",
+            ),
+        ),
         (
             &["--genkey", "--demo"],
             text("`--genkey` and `--demo` exclude each other"),
@@ -385,6 +418,39 @@ fn the_arguments_of_a_call_are_text() {
 }
 
 #[test]
+fn keys_are_named_on_the_command_line() {
+    let parsed = |words: &[&str]| cli::parse(words.iter().map(OsString::from)).unwrap();
+    let (name, config) = (String::from("codex"), Some("c".into()));
+    for words in [
+        &["--genkey", "codex", "--config", "c"][..],
+        &["--config=c", "--genkey=codex"],
+        &["--genkey codex", "--config c"],
+    ] {
+        let expected = Command::AddKey {
+            name: name.clone(),
+            profile: "default".into(),
+            config: config.clone(),
+        };
+        assert_eq!(parsed(words), expected, "{words:?}");
+    }
+    assert_eq!(
+        parsed(&["--genkey", "codex", "--profile", "line"]),
+        Command::AddKey {
+            name: name.clone(),
+            profile: "line".into(),
+            config: None
+        }
+    );
+    let revoke = Command::Revoke {
+        name,
+        config: config.clone(),
+    };
+    assert_eq!(parsed(&["--revoke=codex", "--config", "c"]), revoke);
+    let keys = parsed(&["--keys", "--config", "c"]);
+    assert_eq!(keys, Command::Keys { config });
+}
+
+#[test]
 fn help_and_version_go_to_stdout_and_fit_the_screen() {
     for flag in ["--help", "-h"] {
         let help = mcpmqtt(&["--bogus", flag]);
@@ -392,7 +458,7 @@ fn help_and_version_go_to_stdout_and_fit_the_screen() {
         assert!(help.stderr.is_empty());
         let text = String::from_utf8(help.stdout).unwrap();
         assert!(
-            text.lines().count() <= 24 + 2 && text.lines().all(|line| line.len() <= 80),
+            text.lines().count() <= 24 + 7 && text.lines().all(|line| line.len() <= 80),
             "{text}"
         );
         assert!(text.contains("Exit codes: 0 done"));

@@ -227,7 +227,10 @@ fn the_question_is_what_is_left_of_the_arguments() {
         &["--config=/c", "--explain=publish", "a/b", "-1.5"],
         &["a/b", "--explain publish", "-1.5", "--config", "/c"],
     ] {
-        let Asked::Explain { question, config } = parse(words) else {
+        let Asked::Explain {
+            question, config, ..
+        } = parse(words)
+        else {
             panic!("{words:?}");
         };
         let Question::Publish { topic, payload } = question else {
@@ -236,4 +239,74 @@ fn the_question_is_what_is_left_of_the_arguments() {
         assert_eq!((topic.as_str(), payload.as_str()), ("a/b", "-1.5"));
         assert_eq!(config.unwrap().to_str(), Some("/c"));
     }
+}
+
+#[test]
+fn the_caller_is_a_key_or_a_profile() {
+    let folder = Scratch::new();
+    let key = |name: &str, profile: &str, digit: &str| {
+        let hash = format!("blake2b-256:{}=", digit.repeat(42) + "A");
+        json!({"name": name, "hash": hash, "profile": profile})
+    };
+    let config = json!({
+        "topics": [{"pattern": "all", "permissions": ["write"]}],
+        "profiles": {
+            "line3": {
+                "topics": [
+                    {"pattern": "else", "permissions": ["read"]},
+                    {"pattern": "site/line3/#", "permissions": ["read", "write"], "payload": {"type": "integer"}},
+                ],
+                "limits": {"publishes_per_second": 0, "publishes_per_minute": 30},
+            },
+            "watch": {"topics": [{"pattern": "all", "permissions": ["read", "write"]}], "tools": ["mqtt_read"]},
+        },
+        "remote_server": {
+            "keys": [
+                key("codex", "line3", "A"), key("twice", "line3", "B"), key("twice", "watch", "C"), key("watch", "line3", "D"),
+            ],
+        },
+    });
+    let line3 = "permitted: `5` to `site/line3/x`\n  \
+                 profiles.line3.topics[1] `site/line3/#`: read, write\n    \
+                 payload: a whole number: kept\n  \
+                 with retain: not permitted: no rule that matches has `retain`\n  \
+                 limits.publishes_per_minute: 30 for each name, counted by each running program for itself\n";
+    for (name, told) in [
+        ("codex", "key `codex`, profile `line3`"),
+        ("line3", "profile `line3`"),
+        ("watch", "key `watch`, profile `line3`"),
+    ] {
+        let words = ["publish", "site/line3/x", "5", "--as", name];
+        let said = explain(&folder, &config, &words);
+        let text = format!("{line3}  as: {told}\n");
+        assert_eq!(said, (Some(0), text, String::new()), "{name}");
+    }
+    let (code, text, _) = explain(&folder, &config, &["publish", "site/line3/x", "5"]);
+    assert_eq!(code, Some(1));
+    assert!(
+        text.contains("writable: `all`\n") && !text.contains("line3/#"),
+        "{text}"
+    );
+    let (code, _, error) = explain(&folder, &config, &["publish", "all", "5", "--as", "nobody"]);
+    assert_eq!(code, Some(2));
+    let words = "`--as`: no key and no profile has the name `nobody`; profiles: `default`, `line3`, `watch`";
+    assert!(error.contains(words), "{error}");
+    let (code, _, error) = explain(&folder, &config, &["publish", "all", "5", "--as", "twice"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        error.contains("have different profiles; name one of these: line3, watch"),
+        "{error}"
+    );
+}
+
+#[test]
+fn who_has_no_tool_that_publishes_is_refused() {
+    let folder = Scratch::new();
+    let watch =
+        json!({"topics": [{"pattern": "all", "permissions": ["write"]}], "tools": ["mqtt_read"]});
+    let config = json!({"topics": [], "profiles": {"watch": watch}});
+    let (code, text, _) = explain(&folder, &config, &["publish", "all", "5", "--as", "watch"]);
+    assert_eq!(code, Some(1));
+    let words = "refused: the profile has neither `mqtt_publish` nor `mqtt_query`\n";
+    assert!(text.starts_with(words), "{text}");
 }

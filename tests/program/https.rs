@@ -260,6 +260,68 @@ fn a_client_without_a_certificate_of_the_right_authority_is_not_let_in() {
 }
 
 #[test]
+fn a_listed_certificate_needs_no_key_and_a_key_that_is_shown_decides_alone() {
+    let site = Site::new();
+    let clients = Authority::new("client authority");
+    site.folder.file("clients.pem", &clients.1);
+    let holder = |name: &str| {
+        let (cert, key) = clients.issue(|params| {
+            let own = &mut params.distinguished_name;
+            *own = rcgen::DistinguishedName::new();
+            own.push(DnType::OrganizationName, "plant");
+            own.push(DnType::CommonName, name);
+        });
+        [("--cert", "c", cert), ("--key", "k", key)].map(|(option, kind, text)| {
+            let path = site.folder.file(&format!("{name}.{kind}"), &text);
+            (option, path.to_str().unwrap().to_owned())
+        })
+    };
+    let (listed, stranger) = (holder("codex"), holder("claude"));
+    let path = site.config(json!({"client_ca_file": site.folder.path("clients.pem")}));
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["profiles"] = json!({"watch": {"topics": [], "tools": ["mqtt_read"]}});
+    config["remote_server"]["certificates"] =
+        json!([{"subject": "CN=codex,O=plant", "profile": "watch"}]);
+    site.folder.file("config.json", &config.to_string());
+    let mut program = Program::over(&path);
+    program.until("serving MCP over HTTPS on");
+    let ask = |files: &[(&str, String)], key: Option<&str>| {
+        let body = modern(1, "tools/list", json!({})).to_string();
+        let field = format!("x-api-key: {}", key.unwrap_or_default());
+        let mut all = vec![
+            "--header",
+            "content-type: application/json",
+            "--header",
+            "mcp-protocol-version: 2026-07-28",
+            "--header",
+            "mcp-method: tools/list",
+            "--data",
+            &body,
+        ];
+        if key.is_some() {
+            all.extend(["--header", &field]);
+        }
+        all.extend(files.iter().flat_map(|(option, path)| [*option, path]));
+        text(&site.curl(&all).stdout)
+    };
+    let own = ask(&listed, None);
+    assert!(
+        own.contains("mqtt_read") && !own.contains("mqtt_publish"),
+        "{own}"
+    );
+    let by_key = ask(&listed, Some("k"));
+    assert!(by_key.contains("mqtt_publish"), "{by_key}");
+    assert!(ask(&listed, Some("wrong")).contains("wrong API key"));
+    assert!(ask(&stranger, None).contains("an API key is needed"));
+    assert!(ask(&stranger, Some("k")).contains("mqtt_publish"));
+    config["remote_server"]["certificates"] = json!([]);
+    site.folder.file("config.json", &config.to_string());
+    program.signal(Signal::HUP);
+    program.until(RELOADED);
+    assert!(ask(&listed, None).contains("an API key is needed"));
+}
+
+#[test]
 fn plain_http_gets_an_answer_that_it_can_read_and_nothing_else() {
     let site = Site::new();
     let _program = site.start(json!({}));

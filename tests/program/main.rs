@@ -58,6 +58,7 @@ mod outages;
 mod overview;
 mod payload_limits;
 mod presence;
+mod profiles;
 mod reload;
 mod selection;
 mod service;

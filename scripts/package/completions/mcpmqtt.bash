@@ -14,7 +14,7 @@ _mcpmqtt() {
     --explain) mapfile -t COMPREPLY < <(compgen -W "publish subscribe" -- "$word") ;;
     --call) mapfile -t COMPREPLY < <(compgen -W "mqtt_publish mqtt_subscribe mqtt_read mqtt_query mqtt_topics mqtt_wait mqtt_stats" -- "$word") ;;
     *)
-      local options="--config --transport --log-level --logfile --drain --check --connect --seconds --publish --genkey --demo --call --explain --json --help --version -h -V"
+      local options="--config --transport --log-level --logfile --drain --check --connect --seconds --publish --profile --genkey --revoke --keys --demo --call --explain --as --json --help --version -h -V"
       mapfile -t COMPREPLY < <(compgen -W "$options" -- "$word")
       ;;
   esac

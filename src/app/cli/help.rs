@@ -16,11 +16,15 @@ Usage: mcpmqtt [OPTIONS]
   --connect          with --check: try the broker and each readable pattern
   --seconds N        with --connect: listen so long to each (default: 3)
   --publish TOPIC    with --connect: publish one message there
-  --genkey           put a new API key into the configuration, print it, exit
+  --profile NAME     stdio, --call: the caller's profile; --genkey: the key's
+  --genkey [NAME]    put a new API key into the configuration, print it, exit
+  --revoke NAME      take this API key out of the configuration (of two the old)
+  --keys             list the API keys with their names and dates
   --demo             use a broker and a simulated plant inside the program
   --call TOOL ARG... call one tool, print its result, exit; ARG is NAME=VALUE
   --json             with --call or --check: print the result as JSON
   --explain WHAT...  may an agent publish TOPIC PAYLOAD or subscribe FILTER?
+  --as NAME          with --explain: who asks, by the name of a key or a profile
   -h, --help, -V, --version   print this help, print the version
 
 Examples:

@@ -5,13 +5,14 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
-use super::{FLAGS, UsageError, VALUED};
+use super::{FLAGS, GENKEY, UsageError, VALUED};
 
-/// Takes `--config=P` and the single argument `"--config P"` apart, so that one form is left.
+/// Takes `--config=P` and the single argument `"--config P"` apart, so that one form is left. `--genkey` may have a value.
 pub(super) fn split_values(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = Vec::new();
     for arg in args {
-        match VALUED.iter().find_map(|option| value_inside(option, &arg)) {
+        let mut valued = VALUED.iter().chain([&GENKEY]);
+        match valued.find_map(|option| value_inside(option, &arg)) {
             Some((option, value)) => words.extend([option.into(), value]),
             None => words.push(arg),
         }
@@ -81,6 +82,26 @@ pub(super) fn flag(
         return Err(UsageError::Repeated(name));
     }
     Ok(given)
+}
+
+/// The name of a key, if one is left over. What looks like a file is taken for a mistake.
+pub(super) fn name(words: pico_args::Arguments) -> Result<Option<String>, UsageError> {
+    let mut rest = words.finish().into_iter();
+    let Some(word) = rest.next() else {
+        return Ok(None);
+    };
+    let bytes = word.as_bytes();
+    let is_file = bytes.contains(&b'/')
+        || [b".json".as_slice(), b".conf"]
+            .iter()
+            .any(|it| bytes.ends_with(it));
+    if bytes.starts_with(b"-") || is_file {
+        return Err(not_understood(word));
+    }
+    if let Some(second) = rest.next() {
+        return Err(not_understood(second));
+    }
+    text(word).map(Some)
 }
 
 /// Refuses the first argument that is left over.

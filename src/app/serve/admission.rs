@@ -1,11 +1,13 @@
 //! Who may use the remote server, as the section `remote_server` says: the key, hosts, origins and certificates.
 
 use std::path::Path;
+use std::time::SystemTime;
 
 use mcpmqtt_config::{ApiKey, Config, RemoteServer};
-use mcpmqtt_protocol::topic::ShownPath;
+use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
-use crate::http::{Admission, Tls};
+use crate::app::peers;
+use crate::http::{Admission, NamedCallers, Tls};
 use crate::logger;
 
 /// Whether there is a key, without which the remote server must not open. `named` is the file of `--config`.
@@ -22,7 +24,11 @@ pub fn has_key(config: &Config, named: Option<&Path>) -> Result<(), String> {
     });
     let named = named.unwrap_or_default();
     let remedy = format!("run `mcpmqtt --genkey{named}` to make a key");
-    match config.remote_server.as_ref().map(|server| &server.api_key) {
+    let server = config.remote_server.as_ref();
+    if server.is_some_and(RemoteServer::has_a_way_in) {
+        return Ok(());
+    }
+    match server.map(|server| &server.api_key) {
         None => Err(format!("there is no `remote_server` section; {remedy}")),
         Some(ApiKey::None) => Err(format!("remote_server: there is no API key; {remedy}")),
         Some(ApiKey::Unusable(why)) => Err(format!("remote_server: {why}; {remedy}")),
@@ -30,14 +36,31 @@ pub fn has_key(config: &Config, named: Option<&Path>) -> Result<(), String> {
     }
 }
 
-/// Advises on a key that is stored as a slow hash alone, because clients with wrong keys can delay its proof after every
-/// start.
+/// Warns of keys that let nobody in, and advises on a key that is stored as a slow hash alone, because clients with wrong
+/// keys can delay its proof after every start.
 pub(super) fn advise_on_key(server: &RemoteServer) {
+    for doubt in doubts_about_keys(server, SystemTime::now()) {
+        logger::warning(format_args!("{doubt}"));
+    }
     if matches!(&server.api_key, ApiKey::Hashed(record) if record.digest().is_none()) {
         logger::info(format_args!(
             "remote_server: the API key has no `api_key_check`, so that after a start strangers with wrong keys can keep it waiting; `--genkey` makes one that they cannot"
         ));
     }
+}
+
+/// What an operator should know of the keys at this time.
+pub fn doubts_about_keys(server: &RemoteServer, now: SystemTime) -> Vec<String> {
+    let keys = server.keys.iter().enumerate();
+    let expired = keys.filter_map(|(index, key)| {
+        let expires = key.expires.as_ref().filter(|it| it.is_over(now))?;
+        Some(format!(
+            "remote_server.keys[{index}]: the key {} has expired ({}); `--revoke` takes it out",
+            Shown(&key.name),
+            Shown(expires.as_str())
+        ))
+    });
+    expired.collect()
 }
 
 /// Reads the files that HTTPS needs, and warns of what is wrong with them.
@@ -49,13 +72,24 @@ pub(super) fn tls(server: &RemoteServer) -> Result<Option<Tls>, String> {
     Ok(tls)
 }
 
-pub(super) fn admission(server: RemoteServer, tls: Option<Tls>) -> Admission {
-    Admission {
+/// The rules of a configuration, with its users found.
+///
+/// # Errors
+/// A user that is not there.
+pub(super) fn admission(server: RemoteServer, tls: Option<Tls>) -> Result<Admission, String> {
+    let callers = NamedCallers {
+        peers: peers::find(&server.peers)?,
+        certificates: server.certificates,
+        keys: server.keys,
+        is_complete: server.lists_keys,
+    };
+    Ok(Admission {
         tls,
+        callers,
         api_key: server.api_key,
         allowed_hosts: server.allowed_hosts,
         allowed_origins: server.allowed_origins,
-    }
+    })
 }
 
 pub(super) const NO_SECTION: &str =

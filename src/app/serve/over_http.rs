@@ -4,7 +4,7 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use async_io::block_on;
-use mcpmqtt_config::{Config, Limits, RemoteServer};
+use mcpmqtt_config::{Config, Limits};
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
@@ -15,7 +15,7 @@ use super::{App, signals, status};
 use crate::app::cli::Settings;
 use crate::app::descriptors;
 use crate::app::service::Service;
-use crate::http::{self, Server, Tls};
+use crate::http::{self, Admission, Server};
 use crate::logger;
 use crate::mcp::Places;
 
@@ -59,7 +59,7 @@ async fn serve(
     if let Some(warning) = too_many {
         logger::warning(format_args!("{warning}"));
     }
-    let mut wanted = http_settings(&app, remote, tls, &config.limits);
+    let mut wanted = http_settings(&app, admission(remote, tls)?, &config.limits);
     wanted.limits.connections = connections;
     let mut server = Server::new(listener, wanted).map_err(|error| error.to_string())?;
     if let Some(listener) = operators {
@@ -101,18 +101,13 @@ fn announce(executor: &LocalExecutor<'static>, service: &Rc<Service>, app: &App,
         .detach();
 }
 
-fn http_settings(
-    app: &App,
-    server: RemoteServer,
-    tls: Option<Tls>,
-    limits: &Limits,
-) -> http::ServerSettings {
+fn http_settings(app: &App, admission: Admission, limits: &Limits) -> http::ServerSettings {
     let (broker, metrics) = (app.broker.clone(), app.metrics.clone());
     let (reported, counted) = (broker.clone(), metrics.clone());
     http::ServerSettings {
         engine: app.engine.clone(),
         mqtt_connected: Box::new(move || broker.is_connected()),
-        admission: admission(server, tls),
+        admission,
         metrics,
         report: Box::new(move || counted.render(&reported)),
         limits: http::Limits {

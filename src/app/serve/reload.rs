@@ -64,10 +64,10 @@ impl Reload {
         let tls = if is_secure { tls(&server)? } else { None };
         // The last step that can fail; what follows takes effect.
         self.reload_handle
-            .admit_by(admission(server, tls))
+            .admit_by(admission(server, tls)?)
             .map_err(|error| error.to_string())?;
-        let policy = std::mem::take(&mut config.policy);
-        self.context.replace_policy(policy).await;
+        let profiles = std::mem::take(&mut config.profiles);
+        self.context.replace_profiles(profiles).await;
         logger::restart(
             self.settings.log_level.unwrap_or(config.logging.level),
             self.settings

@@ -259,7 +259,8 @@ impl Connection {
             Err(Broken::Gone) => return None,
         };
         let server_state = &self.exchange.server_state;
-        if !Rc::ptr_eq(&caller.gate, &server_state.gate()) {
+        let gate = server_state.gate();
+        if !Rc::ptr_eq(&caller.gate, &gate) && !gate.admits(&caller.principal) {
             return Some(refused(auth::replaced(), last));
         }
         let endpoint = &server_state.endpoint;
@@ -295,7 +296,7 @@ impl Connection {
         if place != Route::Mcp {
             return Ok(self.visitor(place));
         }
-        self.exchange.slot.has_shown_the_key();
+        self.exchange.slot.is_let_in(&principal);
         let accepts = Accepts::of(head)?;
         Ok(AdmittedClient::KeyHolder(KeyHolder {
             gate,
@@ -310,7 +311,8 @@ impl Connection {
 
     /// Finds the principal of the key that the head shows.
     async fn prove(&mut self, gate: &Gate, head: &Head) -> Result<Rc<Principal>, Refusal> {
-        match gate.recognize(head) {
+        let subject = self.exchange.stream.subject();
+        match gate.recognize(self.peer, subject.as_deref(), head) {
             Some(principal) => Ok(principal),
             // Boxed, as is the rest of a body: requests that need it are few, and the others are smaller.
             None => Box::pin(self.prove_anew(gate, head)).await,

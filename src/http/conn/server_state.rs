@@ -14,6 +14,7 @@ use crate::http::guard::auth::{Gate, KeyError};
 use crate::http::guard::budget::ByteBudget;
 use crate::http::guard::cors::AnswerReader;
 use crate::http::guard::front;
+use crate::http::guard::principals::NamedCallers;
 use crate::http::guard::routes::{HostPolicy, Route, Side};
 use crate::http::guard::wrong_keys::WrongKeys;
 use crate::http::h1::head::Head;
@@ -24,6 +25,8 @@ use crate::http::streamable::endpoint::Endpoint;
 use crate::http::streamable::event_store::ReplayBounds;
 use crate::http::streamable::response;
 use crate::http::streamable::sessions::Sessions;
+use crate::local::notify::Notify;
+use crate::logger;
 use crate::mcp::Engine;
 use crate::metrics::Metrics;
 
@@ -48,8 +51,10 @@ pub struct ServerSettings {
 /// The admission rules, which can be replaced while the server runs.
 #[derive(Clone, Debug)]
 pub struct Admission {
-    /// What clients must show.
+    /// The single key.
     pub api_key: ApiKey,
+    /// Whom else to let in.
+    pub callers: NamedCallers,
     /// Hosts that requests may name; none: any host of the network, this machine's on a loopback port.
     pub allowed_hosts: Vec<Host>,
     /// Origins that pages may have, besides this machine's.
@@ -111,6 +116,8 @@ pub struct Deadlines {
 pub(in crate::http) struct ServerState {
     pub(in crate::http) endpoint: Endpoint,
     gate: RefCell<Rc<Gate>>,
+    /// Notified when the gate is another.
+    pub(in crate::http) gate_replaced: Notify,
     host_policy: RefCell<HostPolicy>,
     operators_host_policy: HostPolicy,
     tls: RefCell<Option<Tls>>,
@@ -148,9 +155,12 @@ impl ServerState {
             endpoint: Endpoint::new(engine, sessions, limits.connections),
             gate: RefCell::new(Rc::new(Gate::new(
                 &admission.api_key,
+                &admission.callers,
+                None,
                 &metrics,
                 &wrong_keys,
             )?)),
+            gate_replaced: Notify::default(),
             host_policy: RefCell::new(HostPolicy {
                 reach,
                 hosts: admission.allowed_hosts,
@@ -204,16 +214,28 @@ impl ServerState {
         }
     }
 
-    /// Replaces the admission rules. True when the key has changed, so that every client of the old key has to leave.
+    /// Replaces the admission rules. True when keys or users have changed, so that who is not let in any more has to
+    /// leave.
     ///
     /// # Errors
     /// Without a usable key; then all stays as it was.
     pub(in crate::http) fn admit_by(&self, admission: Admission) -> Result<bool, KeyError> {
-        let changed = !self.gate().is_for(&admission.api_key);
+        let before = self.gate();
+        let Admission {
+            api_key, callers, ..
+        } = &admission;
+        let changed = !before.is_for(api_key, callers);
         if changed {
-            let gate = Gate::new(&admission.api_key, &self.metrics, &self.wrong_keys)?;
+            let (metrics, wrong_keys) = (&self.metrics, &self.wrong_keys);
+            let gate = Gate::new(api_key, callers, Some(&before), metrics, wrong_keys)?;
+            for name in before.names_without(&gate) {
+                logger::info(format_args!(
+                    "{name}: a key or user of this name is not let in any more; its sessions, streams and calls end"
+                ));
+            }
             self.gate.replace(Rc::new(gate));
-            self.endpoint.end_sessions();
+            self.gate_replaced.notify();
+            self.end_sessions();
         }
         let mut host_policy = self.host_policy.borrow_mut();
         host_policy.hosts = admission.allowed_hosts;
@@ -222,6 +244,13 @@ impl ServerState {
             self.tls.replace(admission.tls);
         }
         Ok(changed)
+    }
+
+    /// Ends the sessions of those who are not let in any more.
+    pub(in crate::http) fn end_sessions(&self) {
+        let gate = self.gate();
+        self.endpoint
+            .end_sessions(|principal| !gate.admits(principal));
     }
 
     /// What is at a place that is not MCP's: true at this moment.

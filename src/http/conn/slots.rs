@@ -19,6 +19,7 @@ use smol::Task;
 pub(in crate::http) use self::slot_state::Stage;
 use self::slot_state::{Rank, SlotState};
 use crate::http::net::remote_addr::RemoteAddr;
+use crate::mcp::Principal;
 
 mod slot_state;
 
@@ -129,12 +130,15 @@ impl ConnectionSlots {
         }
     }
 
-    /// Ends the exchange of every connection that has shown a key.
-    pub(in crate::http) fn dismiss_served(&self) {
+    /// Ends the exchange of every connection of these principals.
+    pub(in crate::http) fn dismiss(&self, whose: impl Fn(&Principal) -> bool) {
         for place in self.taken.borrow().values().filter_map(Weak::upgrade) {
-            place.proven.set(false);
-            place.dismissed.set(true);
-            place.dismissal.notify();
+            let is_concerned = place.principal.borrow().as_deref().is_some_and(&whose);
+            if is_concerned {
+                place.principal.take();
+                place.dismissed.set(true);
+                place.dismissal.notify();
+            }
         }
     }
 
@@ -268,7 +272,7 @@ impl Slot {
 
     /// Notes that the next request is here already, which gives a client without a key no claim.
     pub(in crate::http) fn has_asked_ahead(&self) {
-        if !self.place.proven.get() {
+        if !self.place.is_proven() {
             self.waits();
         }
     }
@@ -307,8 +311,15 @@ impl Slot {
         }
     }
 
-    pub(in crate::http) fn has_shown_the_key(&self) {
-        self.place.proven.set(true);
+    /// Notes that the client has shown a key, or needs none.
+    pub(in crate::http) fn is_let_in(&self, principal: &Rc<Principal>) {
+        let mut known = self.place.principal.borrow_mut();
+        if !known
+            .as_ref()
+            .is_some_and(|known| Rc::ptr_eq(known, principal))
+        {
+            *known = Some(Rc::clone(principal));
+        }
     }
 }
 

@@ -1,25 +1,27 @@
-//! Authentication by the API key, at a cost that a client without the key cannot drive up.
+//! Authentication by an API key, as a user of this machine or by a certificate, at a cost that a client without the key cannot drive up.
 //!
 //! Promises: a key is recognized by its digest, in microseconds, right or wrong. Only a record without a digest costs
 //! slow hashes, one at a time, and none any more once its key was proven; until then, a peer that fails too often waits
-//! in a queue, in which the right key has its turn too.
+//! in a queue, in which the right key has its turn too. A user or a certificate that is listed needs no key; a key that is shown
+//! decides alone.
 //! Does not: keep, log or show a key.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use async_channel::{Receiver, Sender};
-use http_types::{StatusCode, Url};
+use http_types::StatusCode;
 use mcpmqtt_config::{ApiKey, KeyDigest, KeyRecord, Secret};
 use smol::future;
 use smol::lock::{Semaphore, SemaphoreGuardArc};
 
+use super::credential::{credential, expired, unauthorized};
+use super::principals::{NamedCallers, Principals};
 use super::proof_queue::{ProofPermit, ProofQueue};
 use super::throttle::Throttle;
 use super::wrong_keys::WrongKeys;
@@ -31,10 +33,10 @@ use crate::metrics::{Failure, Metrics};
 
 /// Judges keys.
 pub(in crate::http) struct Gate {
-    /// The right key, once it is known.
-    proven: RefCell<Option<Proven>>,
+    principals: Principals,
+    callers: NamedCallers,
     key: ApiKey,
-    /// How a key is proven while no digest is known; `None` when it was known from the start.
+    /// How the single key is proven while its digest is not known; `None` when it was known from the start.
     record: Option<Arc<KeyRecord>>,
     /// Keys that were proven wrong: agents with an old key try it again and again.
     wrong: RefCell<HashSet<[u8; 32]>>,
@@ -56,25 +58,6 @@ pub enum KeyError {
     Unusable(String),
 }
 
-/// The right key and its principal, which sessions and streams are bound to.
-struct Proven {
-    digest: KeyDigest,
-    principal: Rc<Principal>,
-}
-
-impl Proven {
-    fn by(digest: KeyDigest) -> Proven {
-        let principal = Principal {
-            name: Principal::DEFAULT_KEY.into(),
-            proof: digest.as_bytes().as_slice().into(),
-        };
-        Proven {
-            digest,
-            principal: Rc::new(principal),
-        }
-    }
-}
-
 /// Whether the key with this digest is the right one.
 type HashVerdict = (KeyDigest, bool);
 
@@ -87,29 +70,37 @@ enum Verdict {
 }
 
 impl Gate {
-    /// Makes a gate for this key.
+    /// Makes a gate for the single key and these callers. What the gate `before` knows of the same key stays known.
     ///
     /// # Errors
-    /// Without a usable key there is no way in, and none must be opened.
+    /// Without a usable key there is no way in, and none must be opened, unless the list of keys says so.
     pub(in crate::http) fn new(
         key: &ApiKey,
+        callers: &NamedCallers,
+        before: Option<&Gate>,
         metrics: &Metrics,
         wrong_keys: &Rc<WrongKeys>,
     ) -> Result<Gate, KeyError> {
-        let (record, known) = match key {
-            ApiKey::None => return Err(KeyError::None),
-            ApiKey::Unusable(why) => return Err(KeyError::Unusable(why.clone())),
-            ApiKey::Plain(secret) => (None, Some(KeyDigest::of(secret.expose()))),
-            ApiKey::Hashed(record) => match record.digest() {
-                Some(digest) => (None, Some(digest)),
-                None => (Some(Arc::new(record.clone())), None),
-            },
+        let is_complete = callers.is_complete || callers.need_no_key();
+        let record = match key {
+            ApiKey::None if !is_complete => return Err(KeyError::None),
+            ApiKey::Unusable(why) if !is_complete => return Err(KeyError::Unusable(why.clone())),
+            ApiKey::Hashed(record) if record.digest().is_none() => Some(Arc::new(record.clone())),
+            _ => None,
         };
+        let principals = Principals::new(callers, key.digest());
+        let mut wrong = HashSet::new();
+        if let Some(before) = before.filter(|before| record.is_some() && before.key.is_same(key)) {
+            before.settle();
+            principals.take_single_of(&before.principals);
+            wrong.clone_from(&before.wrong.borrow());
+        }
         Ok(Gate {
-            proven: RefCell::new(known.map(Proven::by)),
+            principals,
+            callers: callers.clone(),
             key: key.clone(),
             record,
-            wrong: RefCell::default(),
+            wrong: RefCell::new(wrong),
             // Room for one: a hash takes 64 MiB by default.
             turn: Arc::new(Semaphore::new(1)),
             // One hash is computed at a time, and what it came to is looked at before the next begins.
@@ -121,14 +112,42 @@ impl Gate {
         })
     }
 
-    /// Whether the gate was made for this very key.
-    pub(in crate::http) fn is_for(&self, key: &ApiKey) -> bool {
-        self.key.is_same(key)
+    /// Whether the gate was made for this very key and these callers.
+    pub(in crate::http) fn is_for(&self, key: &ApiKey, callers: &NamedCallers) -> bool {
+        self.key.is_same(key) && self.callers == *callers
     }
 
-    /// The principal of this head, if its key was proven before.
-    pub(in crate::http) fn recognize(&self, head: &Head) -> Option<Rc<Principal>> {
-        self.known(&credential(head)?)
+    /// The principal of this head, if its key was proven before or its sender needs none.
+    /// `subject` is that of a certificate that the handshake verified.
+    pub(in crate::http) fn recognize(
+        &self,
+        peer: RemoteAddr,
+        subject: Option<&str>,
+        head: &Head,
+    ) -> Option<Rc<Principal>> {
+        match credential(head) {
+            Some(key) => self.known(&key),
+            None => self.principals.of_place(peer, subject),
+        }
+    }
+
+    /// Whether the principal would still be let in.
+    pub(in crate::http) fn admits(&self, principal: &Principal) -> bool {
+        self.settle();
+        self.principals.has(principal, SystemTime::now())
+    }
+
+    /// The names of the principals that this gate lets in and `next` does not, but for the single key.
+    pub(in crate::http) fn names_without(&self, next: &Gate) -> Vec<Rc<str>> {
+        let gone = self.principals.named().filter(|it| !next.admits(it));
+        gone.map(|principal| Rc::clone(&principal.name)).collect()
+    }
+
+    /// How long it is until the next key expires.
+    pub(in crate::http) fn next_expiry(&self) -> Option<Duration> {
+        let now = SystemTime::now();
+        let at = self.principals.next_expiry(now)?;
+        Some(at.duration_since(now).unwrap_or_default())
     }
 
     /// Lets the sender of this head in; `gone` is ready when it has left.
@@ -168,6 +187,9 @@ impl Gate {
             Verdict::Wrong => {
                 self.metrics.refused(Failure::WrongKey);
                 self.wrong_keys.note(peer);
+                if self.is_known(&key) {
+                    return Err(expired());
+                }
                 Err(unauthorized(
                     "wrong API key; ask the operator of this server for the right one",
                     r#"Bearer realm="mcpmqtt", error="invalid_token""#,
@@ -179,16 +201,21 @@ impl Gate {
     /// Costs microseconds, and the same for a wrong key as for the right one.
     fn known(&self, key: &str) -> Option<Rc<Principal>> {
         self.settle();
-        let proven = self.proven.borrow();
-        let proven = proven.as_ref()?;
-        (KeyDigest::of(key) == proven.digest).then(|| Rc::clone(&proven.principal))
+        let known = self.principals.of_key(KeyDigest::of(key))?;
+        (!known.is_expired(SystemTime::now)).then_some(known.principal)
+    }
+
+    /// Whether the key is known, expired or not.
+    fn is_known(&self, key: &str) -> bool {
+        self.principals.of_key(KeyDigest::of(key)).is_some()
     }
 
     /// Whether the slow hash of this key is known to be, or need not be computed to be, another's.
     fn is_wrong(&self, key: &str) -> bool {
         self.settle();
-        self.proven.borrow().is_some()
+        self.principals.has_single()
             || key.len() > KEY_BYTES
+            || self.is_known(key)
             || self.wrong.borrow().contains(KeyDigest::of(key).as_bytes())
     }
 
@@ -199,7 +226,7 @@ impl Gate {
         }
         while let Ok((digest, is_right)) = self.verdicts.1.try_recv() {
             if is_right {
-                self.proven.replace(Some(Proven::by(digest)));
+                self.principals.set_single(digest);
                 continue;
             }
             let mut wrong = self.wrong.borrow_mut();
@@ -335,37 +362,10 @@ async fn prove(
     }
 }
 
-/// The key that a head shows: the first place that has one decides, as in the original.
-fn credential(head: &Head) -> Option<Cow<'_, str>> {
-    if let Some(field) = &head.authorization {
-        let (scheme, key) = field
-            .expose()
-            .split_once(' ')
-            .unwrap_or((field.expose(), ""));
-        // RFC 9110 §11.1: schemes are named in any case.
-        if scheme.eq_ignore_ascii_case("bearer") {
-            return Some(key.trim().into());
-        }
-    }
-    if let Some(field) = &head.x_api_key {
-        return Some(field.expose().into());
-    }
-    let query = head.query.as_ref()?.expose();
-    let mut url = Url::parse("http://localhost/").ok()?;
-    url.set_query(Some(query));
-    let found = url.query_pairs().find(|(name, _)| name == "api_key");
-    found.map(|(_, key)| key.into_owned().into())
-}
-
-/// RFC 6750 §3.
-fn unauthorized(sentence: &'static str, challenge: &'static str) -> Refusal {
-    Refusal::new(StatusCode::Unauthorized, sentence).with("www-authenticate", challenge)
-}
-
 impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate")
-            .field("proven", &self.proven.borrow().is_some())
+            .field("proven", &self.principals.has_single())
             .finish_non_exhaustive()
     }
 }
@@ -411,7 +411,8 @@ mod tests {
         let (config, _) = Config::parse(&file.to_string()).unwrap();
         let metrics = Metrics::default();
         let key = config.remote_server.unwrap().api_key;
-        let gate = Gate::new(&key, &metrics, &Rc::default()).unwrap();
+        let callers = NamedCallers::default();
+        let gate = Gate::new(&key, &callers, None, &metrics, &Rc::default()).unwrap();
         let head = |key: &str| {
             let text = format!("GET /mcp HTTP/1.1\r\nhost: a\r\nx-api-key: {key}\r\n\r\n");
             Head::parse(text.as_bytes()).unwrap()
@@ -426,8 +427,8 @@ mod tests {
                 drop(gate.turn.acquire_arc().await);
             }
             assert!(gate.is_wrong("guess"));
-            assert!(gate.recognize(&right).is_some());
-            assert!(gate.recognize(&wrong).is_none());
+            assert!(gate.recognize(RemoteAddr::Unknown, None, &right).is_some());
+            assert!(gate.recognize(RemoteAddr::Unknown, None, &wrong).is_none());
         });
     }
 }

@@ -11,6 +11,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use async_io::Async;
@@ -54,6 +55,14 @@ impl Stream {
             Stream::Tcp(stream) => stream.get_ref().shutdown(Shutdown::Write),
             Stream::Unix(stream) => stream.get_ref().shutdown(Shutdown::Write),
             Stream::Tls(session) => session.finish(),
+        }
+    }
+
+    /// The subject of the certificate that the client has shown.
+    pub(in crate::http) fn subject(&self) -> Option<Rc<str>> {
+        match self {
+            Stream::Tcp(_) | Stream::Unix(_) => None,
+            Stream::Tls(session) => session.subject(),
         }
     }
 

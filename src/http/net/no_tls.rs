@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::TcpStream;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use async_io::Async;
@@ -57,6 +58,10 @@ impl TlsSession {
         _: &mut Context<'_>,
         _: &[u8],
     ) -> Poll<io::Result<usize>> {
+        match *self {}
+    }
+
+    pub(in crate::http) fn subject(&self) -> Option<Rc<str>> {
         match *self {}
     }
 

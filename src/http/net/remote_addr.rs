@@ -38,6 +38,14 @@ impl RemoteAddr {
         RemoteAddr::User(User { id: user, process })
     }
 
+    /// The number of the user, for one of this machine.
+    pub(in crate::http) fn user(self) -> Option<u32> {
+        match self {
+            RemoteAddr::User(user) => Some(user.id),
+            RemoteAddr::Address(_) | RemoteAddr::Unknown => None,
+        }
+    }
+
     /// The address or the user as bytes, which distinguish callers with one key.
     pub(in crate::http) fn bytes(self) -> [u8; 17] {
         let (kind, place) = match self {

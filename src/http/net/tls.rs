@@ -1,10 +1,11 @@
 //! HTTPS: TLS on connections that came in over TCP.
 //!
 //! Promises: plain HTTP is distinguished from TLS.
-//! Does not: know deadlines, or decide about requests. A client certificate comes on top of the key, not in its place.
+//! Does not: know deadlines, or decide about requests. Who the subject of a client certificate is, `guard` says.
 
 mod load;
 mod session;
+mod subject;
 
 use std::future::poll_fn;
 use std::io;

@@ -84,9 +84,9 @@ impl Endpoint {
         self.sessions.end_streams();
     }
 
-    /// Ends all sessions because the key that they were opened with is no longer right.
-    pub(in crate::http) fn end_sessions(&self) {
-        self.sessions.end_all();
+    /// Ends the sessions of these principals because what they were opened with is no longer right.
+    pub(in crate::http) fn end_sessions(&self, whose: impl Fn(&Principal) -> bool) {
+        self.sessions.end_of(whose);
     }
 
     /// Serves a request whose head was admitted.

@@ -136,9 +136,9 @@ impl Sessions {
         self.recount();
     }
 
-    /// Ends every session.
-    pub(in crate::http) fn end_all(&self) {
-        for id in self.ids(|_| true) {
+    /// Ends every session of these principals.
+    pub(in crate::http) fn end_of(&self, whose: impl Fn(&Principal) -> bool) {
+        for id in self.ids(|session| whose(&session.principal)) {
             self.end(&id, "its key was replaced");
         }
     }

@@ -12,6 +12,8 @@ use crate::mcp::jsonrpc::strict::cut;
 pub struct Principal {
     /// [`Principal::STDIO`], or the name of the client's key; stable across restarts.
     pub name: Rc<str>,
+    /// The name of the profile that says what the client may do.
+    pub profile: Rc<str>,
     /// Distinguishes two keys with the same name; empty over stdio. This value never leaves the process.
     pub proof: Rc<[u8]>,
 }
@@ -48,6 +50,8 @@ impl Principal {
     pub const STDIO: &'static str = "stdio";
     /// The principal's name for a configuration with one unnamed key.
     pub const DEFAULT_KEY: &'static str = "default";
+    /// The profile of a client that has no other.
+    pub const DEFAULT_PROFILE: &'static str = "default";
 }
 
 /// The principal over stdio: the process that started this one.
@@ -55,6 +59,7 @@ impl Default for Principal {
     fn default() -> Principal {
         Principal {
             name: Principal::STDIO.into(),
+            profile: Principal::DEFAULT_PROFILE.into(),
             proof: Rc::default(),
         }
     }
@@ -93,6 +98,12 @@ impl Caller {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.principal.name
+    }
+
+    /// The name of the caller's profile: [`Principal::profile`].
+    #[must_use]
+    pub fn profile(&self) -> &Rc<str> {
+        &self.principal.profile
     }
 
     /// The client's `clientInfo`.

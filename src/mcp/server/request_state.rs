@@ -101,9 +101,14 @@ impl RequestStateCodec {
             }
         };
         let mut tagger = Tagger::new(key.into());
-        let Principal { name, proof } = &*to.principal;
+        let Principal {
+            name,
+            profile,
+            proof,
+        } = &*to.principal;
         for part in [
             name.as_bytes(),
+            profile.as_bytes(),
             proof,
             to.request.as_bytes(),
             state.as_bytes(),

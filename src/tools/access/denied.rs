@@ -7,6 +7,7 @@ use std::fmt;
 use mcpmqtt_config::Refusal;
 use mcpmqtt_protocol::client::{ListenError, Outcome, PublishError, Reason};
 
+use super::quota::Exhausted;
 use super::rate::TooMany;
 use crate::mcp::NoPlace;
 use crate::mqtt::ListenFailure;
@@ -20,6 +21,8 @@ pub(in crate::tools) enum Denied {
     Withdrawn(Refusal),
     /// The caller exceeds its publish rate.
     Rate(TooMany),
+    /// The caller has used up its quota.
+    Quota(Exhausted),
     /// Too many calls wait for messages.
     Listeners(NoPlace),
     /// The broker or the connection failed; nothing was published or subscribed.
@@ -78,6 +81,7 @@ impl fmt::Display for Denied {
         match self {
             Denied::Policy(refusal) | Denied::Withdrawn(refusal) => refusal.fmt(f),
             Denied::Rate(too_many) => too_many.fmt(f),
+            Denied::Quota(exhausted) => exhausted.fmt(f),
             Denied::Listeners(full) => write!(
                 f,
                 "of the calls that can wait for messages at the same time (`limits.listeners`), {full}; \

@@ -6,7 +6,7 @@ use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 
 use super::denied::Denied;
-use super::live_policy::{Hold, LivePolicy};
+use super::live_policy::{CallerPolicy, Hold};
 use crate::mcp::Place;
 use crate::mqtt::Observing;
 
@@ -24,7 +24,7 @@ impl Follow {
     pub(super) fn new(
         filter: SubscribeFilter,
         observing: Observing,
-        policy: &LivePolicy,
+        policy: &CallerPolicy,
         place: Place,
     ) -> Follow {
         Follow {

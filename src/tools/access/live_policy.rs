@@ -1,7 +1,7 @@
-//! The policy in force, which an operator may replace while calls are in progress.
+//! The policies in force, one for each profile, which an operator may replace while calls are in progress.
 //!
-//! Promises: work under the policy ([`LivePolicy::while_permitted`], [`Hold`]) ends, before its next step, when the
-//! policy changes and no longer permits the work; when [`LivePolicy::settled`] returns, all such work has ended.
+//! Promises: work under a policy ([`CallerPolicy::while_permitted`], [`Hold`]) ends, before its next step, when the
+//! policy changes and no longer permits the work; a caller whose profile is gone is permitted nothing; when [`LivePolicy::settled`] returns, all such work has ended.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,18 +10,21 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use mcpmqtt_config::{Policy, Refusal};
+use mcpmqtt_config::{Policy, Profiles, Refusal};
 
 use super::denied::Denied;
 use crate::local::notify::Notify;
+use crate::mcp::Caller;
 
-/// The policy in force. Cheap to clone; clones share it.
+/// The policies in force. Cheap to clone; clones share it.
 #[derive(Debug, Clone)]
 pub(super) struct LivePolicy(Rc<PolicyState>);
 
 #[derive(Debug)]
 struct PolicyState {
-    policy: RefCell<Rc<Policy>>,
+    profiles: RefCell<Rc<Profiles>>,
+    /// What any profile permits.
+    anyone: RefCell<Rc<Policy>>,
     /// The number of replacements.
     version: Cell<u64>,
     last_hold: Cell<u64>,
@@ -37,18 +40,34 @@ struct Seen {
     replaced: Notify,
 }
 
-/// Marks one piece of work under the policy, until dropped.
+/// The policy of one caller, or of work that is done for all callers together. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct CallerPolicy {
+    shared: Rc<PolicyState>,
+    whose: Whose,
+}
+
+#[derive(Clone, Debug)]
+enum Whose {
+    /// Of the callers with this profile.
+    Profile(Rc<str>),
+    /// Of all callers: what any profile permits.
+    Anyone,
+}
+
+/// Marks one piece of work under a policy, until dropped.
 #[derive(Debug)]
 pub(super) struct Hold {
-    shared: Rc<PolicyState>,
+    policy: CallerPolicy,
     number: u64,
     seen: Rc<Seen>,
 }
 
 impl LivePolicy {
-    pub(super) fn new(policy: Policy) -> LivePolicy {
+    pub(super) fn new(profiles: Profiles) -> LivePolicy {
         LivePolicy(Rc::new(PolicyState {
-            policy: RefCell::new(Rc::new(policy)),
+            anyone: RefCell::new(profiles.anyone()),
+            profiles: RefCell::new(Rc::new(profiles)),
             version: Cell::new(0),
             last_hold: Cell::new(0),
             holds: RefCell::default(),
@@ -56,14 +75,30 @@ impl LivePolicy {
         }))
     }
 
-    /// The policy at this moment. Callers ask again after every await.
-    pub(super) fn current(&self) -> Rc<Policy> {
-        Rc::clone(&self.0.policy.borrow())
+    /// The policy of a caller.
+    pub(super) fn of(&self, caller: &Caller) -> CallerPolicy {
+        self.by(Whose::Profile(Rc::clone(caller.profile())))
     }
 
-    /// Replaces the policy in force.
-    pub(super) fn replace(&self, policy: Policy) {
-        self.0.policy.replace(Rc::new(policy));
+    /// The policy of work that is done for all callers together; what comes of it is judged again for each.
+    pub(super) fn of_anyone(&self) -> CallerPolicy {
+        self.by(Whose::Anyone)
+    }
+
+    fn by(&self, whose: Whose) -> CallerPolicy {
+        let shared = Rc::clone(&self.0);
+        CallerPolicy { shared, whose }
+    }
+
+    /// The profiles at this moment.
+    pub(super) fn profiles(&self) -> Rc<Profiles> {
+        Rc::clone(&self.0.profiles.borrow())
+    }
+
+    /// Replaces the policies in force.
+    pub(super) fn replace(&self, profiles: Profiles) {
+        self.0.anyone.replace(profiles.anyone());
+        self.0.profiles.replace(Rc::new(profiles));
         self.0.version.set(self.0.version.get() + 1);
         for seen in self.0.holds.borrow().values() {
             seen.replaced.notify();
@@ -81,10 +116,24 @@ impl LivePolicy {
         };
         shared.seen.until(is_settled).await;
     }
+}
+
+impl CallerPolicy {
+    /// The policy at this moment. Callers ask again after every await.
+    pub(super) fn current(&self) -> Rc<Policy> {
+        match &self.whose {
+            Whose::Anyone => Rc::clone(&self.shared.anyone.borrow()),
+            Whose::Profile(name) => {
+                let profiles = self.shared.profiles.borrow();
+                let profile = profiles.get(name);
+                profile.map_or_else(Rc::default, |profile| Rc::clone(&profile.policy))
+            }
+        }
+    }
 
     /// Registers work under the policy in force.
     pub(super) fn hold(&self) -> Hold {
-        let shared = &self.0;
+        let shared = &self.shared;
         let number = shared.last_hold.get() + 1;
         shared.last_hold.set(number);
         let seen = Rc::new(Seen {
@@ -93,7 +142,7 @@ impl LivePolicy {
         });
         shared.holds.borrow_mut().insert(number, Rc::clone(&seen));
         Hold {
-            shared: Rc::clone(shared),
+            policy: self.clone(),
             number,
             seen,
         }
@@ -108,7 +157,7 @@ impl LivePolicy {
         permitted: impl Fn(&Policy) -> Result<(), Refusal>,
         work: impl Future<Output = T>,
     ) -> Result<T, Denied> {
-        permitted(&self.0.policy.borrow()).map_err(Denied::Policy)?;
+        permitted(&self.current()).map_err(Denied::Policy)?;
         // Dropped after the work: when the hold is gone, the work has ended already.
         let hold = self.hold();
         hold.run(permitted, work).await
@@ -140,11 +189,12 @@ impl Hold {
     }
 
     fn judge(&self, permitted: impl Fn(&Policy) -> Result<(), Refusal>) -> Result<(), Refusal> {
-        let version = self.shared.version.get();
+        let shared = &self.policy.shared;
+        let version = shared.version.get();
         if self.seen.version.get() != version {
-            permitted(&self.shared.policy.borrow())?;
+            permitted(&self.policy.current())?;
             self.seen.version.set(version);
-            self.shared.seen.notify();
+            shared.seen.notify();
         }
         Ok(())
     }
@@ -152,24 +202,25 @@ impl Hold {
 
 impl Drop for Hold {
     fn drop(&mut self) {
-        self.shared.holds.borrow_mut().remove(&self.number);
-        self.shared.seen.notify();
+        let shared = &self.policy.shared;
+        shared.holds.borrow_mut().remove(&self.number);
+        shared.seen.notify();
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
-    use mcpmqtt_config::{Config, Policy};
+    use mcpmqtt_config::Config;
     use mcpmqtt_protocol::topic::TopicName;
     use smol::future::{block_on, pending, poll_once};
 
     use super::*;
 
-    fn policy(pattern: &str) -> Policy {
+    fn profiles(pattern: &str) -> Profiles {
         let text =
             format!(r#"{{"topics": [{{"pattern": "{pattern}", "permissions": ["write"]}}]}}"#);
-        Config::parse(&text).unwrap().0.policy
+        Config::parse(&text).unwrap().0.profiles
     }
 
     fn may_write(topic: &str) -> impl Fn(&Policy) -> Result<(), Refusal> + use<> {
@@ -179,13 +230,14 @@ mod tests {
 
     #[test]
     fn work_goes_on_under_new_rules_that_permit_it_and_ends_under_others() {
-        let live = LivePolicy::new(policy("a/+"));
-        let mut kept = pin!(live.while_permitted(may_write("a/1"), pending::<()>()));
-        let mut lost = pin!(live.while_permitted(may_write("a/2"), pending::<()>()));
+        let live = LivePolicy::new(profiles("a/+"));
+        let own = live.of_anyone();
+        let mut kept = pin!(own.while_permitted(may_write("a/1"), pending::<()>()));
+        let mut lost = pin!(own.while_permitted(may_write("a/2"), pending::<()>()));
         assert!(block_on(poll_once(&mut kept)).is_none());
         assert!(block_on(poll_once(&mut lost)).is_none());
         assert!(block_on(poll_once(live.settled())).is_some());
-        live.replace(policy("a/1"));
+        live.replace(profiles("a/1"));
         assert!(block_on(poll_once(live.settled())).is_none());
         assert!(block_on(poll_once(&mut kept)).is_none());
         assert!(
@@ -198,7 +250,7 @@ mod tests {
 
     #[test]
     fn it_is_settled_when_what_had_to_end_is_gone() {
-        let live = LivePolicy::new(policy("a"));
+        let live = LivePolicy::new(profiles("a"));
         let dropped = Rc::new(Cell::new(false));
         struct Tell(Rc<Cell<bool>>);
         impl Drop for Tell {
@@ -212,12 +264,12 @@ mod tests {
             pending::<()>().await;
         };
         let executor = smol::LocalExecutor::new();
-        let own = live.clone();
+        let own = live.of_anyone();
         let task =
             executor.spawn(async move { own.while_permitted(may_write("a"), work).await.is_err() });
         block_on(executor.run(async {
             smol::future::yield_now().await;
-            live.replace(policy("b"));
+            live.replace(profiles("b"));
             assert!(!dropped.get());
             live.settled().await;
             assert!(dropped.get());
@@ -228,7 +280,7 @@ mod tests {
 
     #[test]
     fn what_is_not_permitted_is_not_begun() {
-        let live = LivePolicy::new(policy("a"));
+        let live = LivePolicy::new(profiles("a")).of_anyone();
         let work = async { unreachable!() };
         let ended: Result<(), _> = block_on(live.while_permitted(may_write("b"), work));
         assert!(matches!(ended, Err(Denied::Policy(_))));

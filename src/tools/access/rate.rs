@@ -10,20 +10,9 @@ use std::time::{Duration, Instant};
 
 use crate::mcp::CallerId;
 
-/// The buckets of all callers. Cheap to clone; clones share the buckets.
-#[derive(Clone, Debug)]
-pub(super) struct Rates {
-    /// The rate of each caller; `None` for no limit.
-    each: Option<Rate>,
-    buckets: Rc<RefCell<HashMap<CallerId, Instant>>>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Rate {
-    per_second: u32,
-    /// The time in which a bucket regains the cost of one publish.
-    cost: Duration,
-}
+/// The buckets of all callers, each stored as the time when it will be full. Cheap to clone; clones share the buckets.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rates(Rc<RefCell<HashMap<CallerId, Instant>>>);
 
 /// The error for a caller that exceeds its rate; it says when to retry.
 #[derive(Debug, PartialEq, Eq)]
@@ -33,29 +22,26 @@ pub(in crate::tools) struct TooMany {
 }
 
 impl Rates {
-    /// Allows `per_second` publishes a second, and as many at once from a full bucket; 0 for no limit.
-    pub(super) fn new(per_second: usize) -> Rates {
-        let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
-        let cost = Duration::from_secs(1).checked_div(per_second);
-        Rates {
-            each: cost.map(|cost| Rate { per_second, cost }),
-            buckets: Rc::default(),
-        }
-    }
-
-    /// Takes one publish from the caller's bucket.
+    /// Takes one publish from the bucket of a caller that may publish `per_second` a second, and as many at once from a
+    /// full bucket; 0 for no limit.
     ///
     /// # Errors
     /// When the bucket is empty; then nothing is taken.
-    pub(super) fn take(&self, caller: &CallerId, now: Instant) -> Result<(), TooMany> {
-        let Some(Rate { per_second, cost }) = self.each else {
+    pub(super) fn take(
+        &self,
+        caller: &CallerId,
+        per_second: usize,
+        now: Instant,
+    ) -> Result<(), TooMany> {
+        let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
+        // The time in which a bucket regains the cost of one publish.
+        let Some(cost) = Duration::from_secs(1).checked_div(per_second) else {
             return Ok(());
         };
-        let mut buckets = self.buckets.borrow_mut();
+        let mut buckets = self.0.borrow_mut();
         if !buckets.contains_key(caller) {
             make_room(&mut buckets, now);
         }
-        // A bucket is stored as the time when it will be full.
         let full = buckets.entry(caller.clone()).or_insert(now);
         let missing = full.saturating_duration_since(now);
         // An empty bucket is full after one second.
@@ -104,8 +90,21 @@ const CALLERS: usize = 1024;
 mod tests {
     use super::*;
 
+    /// Rates with one limit for every caller.
+    struct Limited(Rates, usize);
+
+    impl Limited {
+        fn new(per_second: usize) -> Limited {
+            Limited(Rates::default(), per_second)
+        }
+
+        fn take(&self, caller: &CallerId, now: Instant) -> Result<(), TooMany> {
+            self.0.take(caller, self.1, now)
+        }
+    }
+
     /// How many of `tries` at `now` get through.
-    fn tries(rates: &Rates, caller: &CallerId, tries: usize, now: Instant) -> usize {
+    fn tries(rates: &Limited, caller: &CallerId, tries: usize, now: Instant) -> usize {
         (0..tries)
             .filter(|_| rates.take(caller, now).is_ok())
             .count()
@@ -113,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_second_s_worth_goes_at_once_and_the_rate_from_then_on() {
-        let (rates, caller, start) = (Rates::new(10), CallerId::default(), Instant::now());
+        let (rates, caller, start) = (Limited::new(10), CallerId::default(), Instant::now());
         assert_eq!(tries(&rates, &caller, 100, start), 10);
         let at = |ms: u64| start + Duration::from_millis(ms);
         assert_eq!(tries(&rates, &caller, 5, at(99)), 0);
@@ -134,7 +133,7 @@ mod tests {
 
     #[test]
     fn the_refusal_says_when_to_come_back_and_that_is_true() {
-        let (rates, caller, start) = (Rates::new(4), CallerId::default(), Instant::now());
+        let (rates, caller, start) = (Limited::new(4), CallerId::default(), Instant::now());
         assert_eq!(tries(&rates, &caller, 9, start), 4);
         let refused = rates.take(&caller, start);
         assert_eq!(
@@ -145,22 +144,22 @@ mod tests {
             rates.take(&caller, start + Duration::from_millis(300)),
             Ok(())
         );
-        let slow = Rates::new(1);
+        let slow = Limited::new(1);
         assert_eq!(tries(&slow, &caller, 9, start), 1, "one is enough for one");
     }
 
     #[test]
     fn callers_do_not_take_from_each_other_and_zero_is_no_limit() {
-        let (rates, start) = (Rates::new(1000), Instant::now());
+        let (rates, start) = (Limited::new(1000), Instant::now());
         let (greedy, other) = (CallerId::default(), CallerId::default());
         assert_eq!(tries(&rates, &greedy, 50_000, start), 1000);
         assert_eq!(tries(&rates, &other, 1000, start), 1000);
-        assert_eq!(tries(&Rates::new(0), &greedy, 50_000, start), 50_000);
+        assert_eq!(tries(&Limited::new(0), &greedy, 50_000, start), 50_000);
     }
 
     #[test]
     fn memory_is_bounded_and_an_empty_bucket_stays_when_full_ones_can_go() {
-        let (rates, start) = (Rates::new(10), Instant::now());
+        let (rates, start) = (Limited::new(10), Instant::now());
         let greedy = CallerId::default();
         assert_eq!(tries(&rates, &greedy, 20, start), 10);
         for n in 0..5000 {
@@ -168,6 +167,6 @@ mod tests {
             assert_eq!(rates.take(&CallerId::default(), now), Ok(()));
             assert_eq!(tries(&rates, &greedy, 1, now), 0);
         }
-        assert_eq!(rates.buckets.borrow().len(), CALLERS);
+        assert_eq!(rates.0.0.borrow().len(), CALLERS);
     }
 }

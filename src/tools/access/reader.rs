@@ -6,7 +6,7 @@ use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 
 use super::denied::Denied;
-use super::live_policy::{Hold, LivePolicy};
+use super::live_policy::{CallerPolicy, Hold};
 use super::recent_topics::RecentTopics;
 use crate::mcp::Place;
 use crate::mqtt::{Arrival, Inbox};
@@ -17,7 +17,7 @@ pub(in crate::tools) struct Reader {
     inbox: Inbox,
     filter: SubscribeFilter,
     hold: Hold,
-    policy: LivePolicy,
+    policy: CallerPolicy,
     recent_topics: RecentTopics,
     /// The caller's place among the listeners.
     _place: Option<Place>,
@@ -27,7 +27,7 @@ impl Reader {
     pub(super) fn new(
         filter: SubscribeFilter,
         inbox: Inbox,
-        policy: &LivePolicy,
+        policy: &CallerPolicy,
         recent_topics: RecentTopics,
     ) -> Reader {
         Reader {

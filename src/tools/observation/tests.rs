@@ -1,9 +1,10 @@
-use mcpmqtt_config::Config;
+use mcpmqtt_config::{Config, Profiles};
 use serde_json::json;
 
 use super::*;
 use crate::local::time::simulated;
 use crate::mcp::Places;
+use crate::metrics::Metrics;
 use crate::mqtt::simulated::SimulatedDriver;
 
 /// An observation over a driver that does what the test says, at a time that the test sets.
@@ -15,10 +16,10 @@ struct Scene {
     now: Instant,
 }
 
-fn policy(pattern: &str) -> Policy {
+fn profiles(pattern: &str) -> Profiles {
     let topics = json!([{"pattern": pattern, "permissions": ["read"]}]);
     let config = json!({"topics": topics});
-    Config::parse(&config.to_string()).unwrap().0.policy
+    Config::parse(&config.to_string()).unwrap().0.profiles
 }
 
 impl Scene {
@@ -27,7 +28,12 @@ impl Scene {
         simulated::set(now);
         let (client, driver) = SimulatedDriver::pair();
         let executor = Rc::new(LocalExecutor::new());
-        let access = Access::new(client, policy(pattern), 0, Places::alone(8));
+        let access = Access::new(
+            client,
+            profiles(pattern),
+            Places::alone(8),
+            &Metrics::default(),
+        );
         let always = always.iter().map(|text| TopicFilter::parse(text).unwrap());
         let settings = Observe {
             always: always.collect(),
@@ -77,7 +83,7 @@ fn what_is_always_observed_begins_anew_after_a_lost_connection_and_with_a_new_po
     scene.run();
     scene.pass(2);
     assert_eq!(scene.driver.observed(), 1);
-    scene.access.replace_policy(policy("hall/#"));
+    scene.access.replace_profiles(profiles("hall/#"));
     scene.observation.replace_policy();
     scene.run();
     assert_eq!(scene.driver.observed(), 1);

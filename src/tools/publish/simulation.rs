@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use mcpmqtt_config::{Config, Policy};
+use mcpmqtt_config::{Config, Profiles};
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicName;
@@ -218,7 +218,7 @@ impl Permitted {
         read: true,
     };
 
-    fn policy(self) -> Policy {
+    fn profiles(self) -> Profiles {
         let mut topics = vec![json!({"pattern": "else", "permissions": ["read"]})];
         if self.write {
             topics.push(json!({"pattern": "out", "permissions": ["write"]}));
@@ -227,7 +227,7 @@ impl Permitted {
             topics.push(json!({"pattern": "tank/#", "permissions": ["read"]}));
         }
         let config = json!({"topics": topics});
-        Config::parse(&config.to_string()).unwrap().0.policy
+        Config::parse(&config.to_string()).unwrap().0.profiles
     }
 }
 
@@ -237,8 +237,8 @@ impl World {
         simulated::set(now);
         let (client, driver) = SimulatedDriver::pair();
         let executor = Rc::new(LocalExecutor::new());
-        let (policy, limits) = (Permitted::ALL.policy(), ToolLimits::default());
-        let context = Context::new(client, policy, limits, &Metrics::default(), &executor);
+        let (profiles, limits) = (Permitted::ALL.profiles(), ToolLimits::default());
+        let context = Context::new(client, profiles, limits, &Metrics::default(), &executor);
         let broker = BrokerInfo {
             host: "simulated".into(),
             port: 1,
@@ -384,7 +384,7 @@ impl World {
 
     fn reload(&mut self, permitted: Permitted) {
         self.judge.trace(self.now, &permitted);
-        self.context.access.replace_policy(permitted.policy());
+        self.context.access.replace_profiles(permitted.profiles());
         self.judge.permitted = permitted;
         self.judge.was_forbidden |= permitted != Permitted::ALL;
     }

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
+use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::message::Message;
@@ -35,7 +36,9 @@ pub(super) fn template(context: &Rc<Context>) -> Template {
         reader: Rc::new(move |call| read(Rc::clone(&reading), call).boxed_local()),
         watcher: Some(
             Watcher::new(move |uri| watcher::start(Rc::clone(&watching), uri).boxed_local())
-                .permitting(move |uri, _| may_read(&permitting.access, uri).map(drop)),
+                .permitting(move |uri, caller| {
+                    may_read(&permitting.access.policy(caller), uri).map(drop)
+                }),
         ),
         completer: Some(Box::new(move |asked| complete(&completing.access, asked))),
     }
@@ -57,9 +60,9 @@ pub(super) fn filter(uri: &str) -> Result<SubscribeFilter, ReadError> {
 }
 
 /// The filter, when the policy permits reading it now.
-pub(super) fn may_read(access: &Access, uri: &str) -> Result<SubscribeFilter, ReadError> {
+pub(super) fn may_read(policy: &Policy, uri: &str) -> Result<SubscribeFilter, ReadError> {
     let filter = filter(uri)?;
-    let judged = access.policy().may_subscribe(&filter);
+    let judged = policy.may_subscribe(&filter);
     judged.map_err(|refusal| ReadError::Refused(refusal.to_string()))?;
     Ok(filter)
 }
@@ -128,7 +131,7 @@ fn complete(access: &Access, asked: &Completing) -> Vec<String> {
         return Vec::new();
     }
     let mut found: BTreeSet<String> = BTreeSet::new();
-    let policy = access.policy();
+    let policy = access.policy(&asked.caller);
     let readable = policy.grants().filter(|grant| grant.permissions.read);
     for grant in readable {
         let pattern = grant.pattern.as_str();

@@ -29,7 +29,8 @@ use crate::tools::subscribe::shown;
 /// # Errors
 /// When the topic may not be read, the URI names no topic, or the broker refuses the subscription.
 pub(super) async fn start(context: Rc<Context>, uri: String) -> Result<WatchGuard, ReadError> {
-    let filter = may_read(&context.access, &uri)?;
+    // Whether each subscriber may read it is judged before, and when the policies change.
+    let filter = may_read(&context.access.policy_of_anyone(), &uri)?;
     let Some(executor) = context.executor.upgrade() else {
         return Err(ReadError::Failed("the program is about to end".into()));
     };

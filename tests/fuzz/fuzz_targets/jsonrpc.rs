@@ -8,23 +8,27 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use libfuzzer_sys::fuzz_target;
+use mcpmqtt::mcp::{ClientSink, Engine, Received, Session};
+use mcpmqtt::mqtt::Target;
 use mcpmqtt::mqtt::{self, InboxLimits};
-use mcpmqtt::mcp::{Engine, ClientSink, Received, Session};
 use mcpmqtt::protocol::client::Options;
 use mcpmqtt::tools::{self, BrokerInfo, Context as Tools, ToolLimits};
-use mcpmqtt::mqtt::Target;
 use mcpmqtt_config::Config;
 use serde_json::Value;
 
 fuzz_target!(|input: &[u8]| {
     let executor = Rc::new(smol::LocalExecutor::new());
-    let policy = Config::without_file().policy;
+    let profiles = Config::without_file().profiles;
     // The driver is never polled: what is asked of the broker stays unanswered.
     let target = Target::new("127.0.0.1", 1);
     let (broker, _driver) = mqtt::connect(Options::new("fuzz"), target, InboxLimits::default(), 1);
-    let info = BrokerInfo { host: "localhost".into(), port: 1883, requires_auth: false };
+    let info = BrokerInfo {
+        host: "localhost".into(),
+        port: 1883,
+        requires_auth: false,
+    };
     let metrics = mcpmqtt::metrics::Metrics::default();
-    let tools = Tools::new(broker, policy, ToolLimits::default(), &metrics, &executor);
+    let tools = Tools::new(broker, profiles, ToolLimits::default(), &metrics, &executor);
     let engine = Engine::new(tools::catalog(&tools, info), tools::server_info(&tools)).unwrap();
     let session = Rc::new(Session::default());
     let told = Rc::new(RefCell::new(Vec::new()));
@@ -64,6 +68,9 @@ fn check(text: &[u8]) {
     assert!(!parts.is_empty());
     for part in parts {
         assert_eq!(part["jsonrpc"], "2.0");
-        assert!(part.get("method").is_some() || part.get("result").is_some() != part.get("error").is_some());
+        assert!(
+            part.get("method").is_some()
+                || part.get("result").is_some() != part.get("error").is_some()
+        );
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Does not: choose among several (see [`ConnectionSlots`](super::ConnectionSlots)).
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::time::Instant;
 
 use super::Interrupted;
 use crate::http::net::remote_addr::RemoteAddr;
 use crate::local::notify::Notify;
+use crate::mcp::Principal;
 
 /// In which order connections make room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,8 +51,8 @@ pub(super) struct SlotState {
     /// Why a wait is to end.
     pub(super) called: Cell<Option<Interrupted>>,
     pub(super) interrupted: Notify,
-    /// Whether the client has shown the key.
-    pub(super) proven: Cell<bool>,
+    /// Who the client is, once it has shown a key or needs none.
+    pub(super) principal: RefCell<Option<Rc<Principal>>>,
     /// Whether the exchange has to end because the client's key counts no longer.
     pub(super) dismissed: Cell<bool>,
     pub(super) dismissal: Notify,
@@ -66,23 +68,28 @@ impl SlotState {
             deadline: Cell::default(),
             called: Cell::default(),
             interrupted: Notify::default(),
-            proven: Cell::new(false),
+            principal: RefCell::default(),
             dismissed: Cell::new(false),
             dismissal: Notify::default(),
         }
     }
 
+    /// Whether the client has shown a key, or needs none.
+    pub(super) fn is_proven(&self) -> bool {
+        self.principal.borrow().is_some()
+    }
+
     pub(super) fn enter(&self, stage: Stage, now: Instant) {
         self.stage.set(stage);
         // A client without a key stays no longer by sending request after request.
-        if self.proven.get() {
+        if self.is_proven() {
             self.since.set(now);
         }
     }
 
     /// The rank for eviction; `None`: the connection does not make room.
     pub(super) fn rank(&self) -> Option<Rank> {
-        match (self.stage.get(), self.proven.get()) {
+        match (self.stage.get(), self.is_proven()) {
             (Stage::Served, _) => None,
             (Stage::Parting, _) => Some(Rank::Parting),
             (_, true) => Some(Rank::Proven),

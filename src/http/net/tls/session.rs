@@ -6,17 +6,22 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use async_io::Async;
 use rustls::{Error, ServerConfig, ServerConnection};
 
+use super::subject;
+
 pub(in crate::http) struct TlsSession {
     socket: Async<TcpStream>,
     tls: RefCell<ServerConnection>,
     /// Bytes that are encrypted and that the socket has not taken whole.
     taken: Cell<usize>,
+    /// The subject of the client's certificate, once the handshake is over.
+    subject: RefCell<Option<Rc<str>>>,
 }
 
 impl TlsSession {
@@ -28,6 +33,7 @@ impl TlsSession {
             socket,
             tls: RefCell::new(ServerConnection::new(config)?),
             taken: Cell::new(0),
+            subject: RefCell::default(),
         })
     }
 
@@ -35,12 +41,25 @@ impl TlsSession {
         loop {
             ready!(self.poll_flush(context))?;
             if !self.tls.borrow().is_handshaking() {
+                self.note_subject();
                 return Poll::Ready(Ok(()));
             }
             if ready!(self.poll_receive(context))? == 0 {
                 return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
             }
         }
+    }
+
+    fn note_subject(&self) {
+        let tls = self.tls.borrow();
+        let own = tls.peer_certificates().and_then(<[_]>::first);
+        let subject = own.and_then(|certificate| subject::of(certificate));
+        self.subject.replace(subject.map(Into::into));
+    }
+
+    /// The subject of the client's certificate, which the handshake verified.
+    pub(in crate::http) fn subject(&self) -> Option<Rc<str>> {
+        self.subject.borrow().clone()
     }
 
     /// Reads into `room`; 0 is the end.

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 
+use crate::der::{BIT_STRING, Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE, VERSION};
+
 /// The fields of a certificate, borrowed from its DER encoding.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Certificate<'a> {
@@ -104,44 +106,7 @@ impl<'a> PublicKey<'a> {
     }
 }
 
-/// Reads consecutive elements in the distinguished encoding rules (X.690 §10).
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    /// Takes the content of the next element when it has this tag; otherwise leaves the element.
-    fn value(&mut self, tag: u8) -> Option<&'a [u8]> {
-        self.next(tag).map(|(_, content)| content)
-    }
-
-    /// Takes the next element with its tag and length.
-    fn element(&mut self, tag: u8) -> Option<&'a [u8]> {
-        self.next(tag).map(|(element, _)| element)
-    }
-
-    fn next(&mut self, tag: u8) -> Option<(&'a [u8], &'a [u8])> {
-        let (found, rest) = self.0.split_first()?;
-        if *found != tag {
-            return None;
-        }
-        let (first, rest) = rest.split_first()?;
-        let (length, content) = match first {
-            0..=0x7f => (usize::from(*first), rest),
-            // 16 MiB is more than any certificate has.
-            0x81..=0x83 => {
-                let (bytes, content) = rest.split_at_checked(usize::from(first - 0x80))?;
-                let length = bytes
-                    .iter()
-                    .fold(0, |sum, byte| sum << 8 | usize::from(*byte));
-                (length, content)
-            }
-            _ => return None,
-        };
-        let (content, after) = content.split_at_checked(length)?;
-        let element = self.0.get(..self.0.len() - after.len())?;
-        self.0 = after;
-        Some((element, content))
-    }
-
+impl Der<'_> {
     /// Reads a time (RFC 5280 §4.1.2.5): `YYMMDDHHMMSSZ` for the years 1950 to 2049, `YYYYMMDDHHMMSSZ` for others.
     fn time(&mut self) -> Option<UnixTime> {
         let (century, text) = match self.value(UTC_TIME) {
@@ -181,14 +146,8 @@ fn days_to(year: u64, month: u64, day: u64) -> Option<u64> {
     Some(years * 365 + leap_days + before.iter().sum::<u64>() + day - 1)
 }
 
-const INTEGER: u8 = 0x02;
-const BIT_STRING: u8 = 0x03;
-const OBJECT_IDENTIFIER: u8 = 0x06;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-const SEQUENCE: u8 = 0x30;
-/// The tag `[0] EXPLICIT` of the version.
-const VERSION: u8 = 0xa0;
 
 /// The object identifier 1.2.840.113549.1.1.1.
 const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];

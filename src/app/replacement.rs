@@ -1,0 +1,257 @@
+//! Puts another text into a configuration file.
+//!
+//! Promises: nothing changes before [`Replacement::put_in_force`], and the file is then replaced in one step where its
+//! folder allows that, and written in place after a copy is safe where not; a symlink stays and its target is
+//! replaced; mode, owner and group are kept, or nothing is done; no one but the owner can read the new text before
+//! it is in place; no temporary file stays behind, unless it is all that is left of the old text.
+//!
+//! Access control lists and extended attributes are carried over only where the file is written in place.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
+use std::path::{Path, PathBuf};
+
+use mcpmqtt_config::{FIRST_FILE, MAX_FILE_BYTES};
+
+use super::exposure;
+use super::keyfile::KeyfileError;
+
+/// The new text of a file, which is not in force yet.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    /// The file that will hold it, symlinks resolved.
+    pub(super) file: PathBuf,
+    /// Whether there was no file.
+    pub(super) is_new: bool,
+    /// The path as the file was named.
+    named: PathBuf,
+    before: Vec<u8>,
+    text: String,
+    /// The temporary file that takes the file's place; `None` where the folder takes no new file, or the file has other
+    /// names.
+    beside: Option<Temporary>,
+}
+
+impl Replacement {
+    /// Prepares what `edit` makes of the bytes of the configuration file at `path`; of a file that is not there, of the
+    /// built-in defaults. The folder of such a file is made, too, with `folders`.
+    ///
+    /// # Errors
+    /// The file is as it was.
+    pub(super) fn prepare<T>(
+        path: &Path,
+        folders: bool,
+        edit: impl FnOnce(&[u8]) -> Result<(String, T), KeyfileError>,
+    ) -> Result<(Replacement, T), KeyfileError> {
+        let at = |doing| {
+            move |error| KeyfileError::File {
+                doing,
+                path: path.to_owned(),
+                error,
+            }
+        };
+        let (target, before) = match path.canonicalize() {
+            Ok(target) => {
+                // It is opened for both, so that may be what is not allowed.
+                let before = read(&target).map_err(at("read and write"))?;
+                (target, Some(before))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
+                (path.to_owned(), None)
+            }
+            Err(error) => return Err(at("find")(error)),
+        };
+        let old = before
+            .as_ref()
+            .map_or(FIRST_FILE.as_bytes(), |(old, _)| old);
+        let (text, edited) = edit(old)?;
+        let metadata = before.as_ref().map(|(_, metadata)| metadata);
+        if before.is_none() && folders {
+            make_folders(&target).map_err(at("write"))?;
+        }
+        let beside = beside(&target, &text, metadata).map_err(at("write"))?;
+        let replacement = Replacement {
+            file: target,
+            is_new: before.is_none(),
+            named: path.to_owned(),
+            before: before.map(|(old, _)| old).unwrap_or_default(),
+            text,
+            beside,
+        };
+        Ok((replacement, edited))
+    }
+
+    /// What the operator should know about the file.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        let exposed = exposure::of_file(&self.file, "the configuration", Some("it holds a secret"));
+        exposed.into_iter().collect()
+    }
+
+    /// Writes the new text into the file.
+    ///
+    /// # Errors
+    /// The file is as it was, unless the error says otherwise.
+    pub(super) fn put_in_force(self) -> Result<(), KeyfileError> {
+        let failed = |error| KeyfileError::File {
+            doing: "write",
+            path: self.named.clone(),
+            error,
+        };
+        if let Some(beside) = self.beside {
+            match beside.rename(&self.file) {
+                // A file that is a mount point cannot be replaced.
+                Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
+                other => return other.map_err(failed),
+            }
+        }
+        let kept = copy(&self.before).map_err(failed)?;
+        let Err(error) = overwrite(&self.file, self.text.as_bytes()) else {
+            return Ok(());
+        };
+        if overwrite(&self.file, &self.before).is_ok() {
+            return Err(failed(error));
+        }
+        Err(KeyfileError::Damaged {
+            path: self.named.clone(),
+            copy: kept.keep(),
+            error,
+        })
+    }
+}
+
+/// The text of a file that we may also write: renaming would get around a write protection that is meant.
+fn read(target: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+    if !target.metadata()?.is_file() {
+        return Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    let file = OpenOptions::new().read(true).write(true).open(target)?;
+    let before = file.metadata()?;
+    let mut text = Vec::new();
+    file.take(MAX_FILE_BYTES as u64 + 1)
+        .read_to_end(&mut text)?;
+    Ok((text, before))
+}
+
+/// A file with the new text that can take the place of the one at `target`; none where it has to be written in place.
+fn beside(target: &Path, text: &str, before: Option<&Metadata>) -> io::Result<Option<Temporary>> {
+    // Its other names would keep the old key.
+    if before.is_some_and(|before| before.nlink() > 1) {
+        return Ok(None);
+    }
+    let folder = folder_of(target);
+    let mut temporary = match Temporary::create(folder) {
+        Ok(temporary) => temporary,
+        Err(error)
+            if before.is_some()
+                && matches!(
+                    error.kind(),
+                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+                ) =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    let file = &mut temporary.file;
+    file.write_all(text.as_bytes())?;
+    if let Some(before) = before {
+        let made = file.metadata()?;
+        if (made.uid(), made.gid()) != (before.uid(), before.gid()) {
+            fchown(&*file, Some(before.uid()), Some(before.gid()))?;
+        }
+        // After the owner: a change of owner may clear bits of the mode.
+        file.set_permissions(before.permissions())?;
+    }
+    file.sync_all()?;
+    Ok(Some(temporary))
+}
+
+fn folder_of(target: &Path) -> &Path {
+    match target.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+fn make_folders(target: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(folder_of(target))
+}
+
+/// A copy of the old text, where the system keeps temporary files.
+fn copy(text: &[u8]) -> io::Result<Temporary> {
+    let mut copy = Temporary::create(&std::env::temp_dir())?;
+    copy.file.write_all(text)?;
+    copy.file.sync_all()?;
+    Ok(copy)
+}
+
+fn overwrite(target: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(target)?;
+    file.rewind()?;
+    file.write_all(text)?;
+    file.set_len(text.len() as u64)?;
+    file.sync_all()
+}
+
+/// Random bytes from the operating system.
+pub(super) fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// A file that is removed again unless it is renamed or kept.
+#[derive(Debug)]
+struct Temporary {
+    file: File,
+    path: PathBuf,
+    present: bool,
+}
+
+impl Temporary {
+    fn create(folder: &Path) -> io::Result<Self> {
+        let name = format!(".mcpmqtt-{:016x}.tmp", u64::from_ne_bytes(random()?));
+        let path = folder.join(name);
+        // `create_new` is O_EXCL: nobody's file is overwritten and no planted symlink is followed.
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)?;
+        Ok(Self {
+            file,
+            path,
+            present: true,
+        })
+    }
+
+    fn rename(mut self, target: &Path) -> io::Result<()> {
+        std::fs::rename(&self.path, target)?;
+        self.present = false;
+        // The new file is in place: a folder that cannot be synced (some network file systems) loses at most the
+        // rename.
+        let _ = File::open(folder_of(target)).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+
+    fn keep(mut self) -> PathBuf {
+        self.present = false;
+        std::mem::take(&mut self.path)
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if self.present {
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+}
