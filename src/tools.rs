@@ -10,6 +10,7 @@ mod arguments;
 mod condition_wait;
 mod deadline;
 mod describe;
+mod effects;
 mod message;
 mod observation;
 mod publish;
@@ -90,8 +91,9 @@ impl Context {
             watches,
             observe,
         } = bounds;
-        let access = Access::new(client, policy, publishes_per_second, listeners);
         let executor = Rc::downgrade(executor);
+        let own = executor.clone();
+        let access = Access::new(client, policy, publishes_per_second, listeners, own);
         Rc::new(Self {
             observation: Observation::new(access.clone(), observe, executor.clone()),
             access,

@@ -14,6 +14,7 @@ use crate::policy::Grant;
 use crate::remote::{ApiKey, DEFAULT_HOST, DEFAULT_MODE, DEFAULT_SOCKET, Listen, RemoteServer};
 use crate::settings::Config;
 use crate::tls::{TLS_PORT, Tls, Trust};
+use crate::write_rule::WriteRule;
 
 impl Config {
     /// Describes the configuration with one statement a line; settings equal to the built-in default are marked as
@@ -22,6 +23,7 @@ impl Config {
         let default = Self::without_file();
         let mut lines = broker(&self.mqtt, &default.mqtt);
         lines.extend(self.policy.grants().map(topic));
+        lines.extend(counting(self));
         if self.policy.grants().len() == 0 {
             lines.push("topics: none; everything is refused".to_owned());
         }
@@ -220,12 +222,26 @@ fn topic(grant: &Grant) -> String {
         None | Some("") => "no description".to_owned(),
         Some(text) => Shown(text).to_string(),
     };
-    format!(
+    let mut text = format!(
         "topic {}: {}; {description}",
         Shown(grant.pattern.as_str()),
         permissions.join(", ")
-    )
+    );
+    for rule in &grant.write {
+        let _ = write!(text, "; writes: {rule} (`{}`)", rule.place);
+    }
+    text
 }
+
+/// Who counts, where rules on writes count or compare.
+fn counting(config: &Config) -> Option<String> {
+    let mut rules = config.policy.grants().flat_map(|grant| &grant.write);
+    rules.any(WriteRule::counts).then(|| COUNTING.to_owned())
+}
+
+const COUNTING: &str = "writes: intervals, rates and changes are counted by each process for itself, and every agent that \
+                        starts its own mcpmqtt over stdio has its own; limits for a whole plant need one remote server \
+                        for all agents";
 
 fn remote(server: &RemoteServer) -> String {
     let listen = match &server.listen {

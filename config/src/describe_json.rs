@@ -15,6 +15,7 @@ use crate::policy::Grant;
 use crate::remote::{ApiKey, Listen, RemoteServer};
 use crate::settings::Config;
 use crate::tls::{Identity, Tls, Trust};
+use crate::write_rule::WriteRule;
 
 impl Config {
     /// The configuration with the warnings that [`parse`](Self::parse) returned beside it: an object with `broker`,
@@ -130,11 +131,17 @@ fn notice(message: &Message) -> Value {
 }
 
 fn topic(grant: &Grant) -> Value {
-    json!({
+    let mut topic = json!({
         "pattern": grant.pattern.as_str(),
         "permissions": grant.permissions.names().collect::<Vec<_>>(),
         "description": grant.description,
-    })
+    });
+    let rule = |rule: &WriteRule| json!({"place": rule.place, "limits": rule.to_string()});
+    let rules: Vec<_> = grant.write.iter().map(rule).collect();
+    if let Some(members) = topic.as_object_mut().filter(|_| !rules.is_empty()) {
+        members.insert("write".into(), rules.into());
+    }
+    topic
 }
 
 fn remote(server: &RemoteServer) -> Value {

@@ -4,7 +4,9 @@
 //!
 //! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls` and `notice`), `topics`, `logging`, `remote` (with
 //!   `https`) and `limits` read one section each;
+//! * `write_rule` (with `topic_template`): rules on writes, `topics[].write`;
 //! * `policy`: the topic permissions that every request is checked against;
+//! * [`condition`], [`path`], [`reading`]: conditions on messages, as the file and the tools take them;
 //! * `host`: hosts and origins that requests may name;
 //! * `kdf`, `genkey`: the check and the generation of API keys;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
@@ -26,6 +28,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod changes;
+pub mod condition;
 mod describe;
 mod describe_json;
 mod document;
@@ -48,7 +51,9 @@ mod logging;
 mod mqtt;
 mod notice;
 mod observe;
+pub mod path;
 mod policy;
+pub mod reading;
 mod remote;
 mod secret;
 mod secret_spans;
@@ -56,7 +61,9 @@ mod section;
 mod settings;
 mod source_line;
 mod tls;
+mod topic_template;
 mod topics;
+mod write_rule;
 
 pub use document::MAX_FILE_BYTES;
 pub use finding::{Finding, Refused};
@@ -74,3 +81,7 @@ pub use remote::{ApiKey, Listen, MetricsListen, RemoteServer};
 pub use secret::Secret;
 pub use settings::Config;
 pub use tls::{Identity, Tls, Trust};
+pub use topic_template::TopicTemplate;
+pub use write_rule::{
+    Counts, Effect, Expected, In, MaxChange, Requirement, Shows, Source, WriteLimit, WriteRule,
+};

@@ -7,8 +7,10 @@ use std::fmt;
 
 use mcpmqtt_protocol::topic::{FilterTree, Shown, SubscribeFilter, TopicFilter, TopicName};
 
+use crate::write_rule::WriteRule;
+
 /// One pattern of the configuration with its permissions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
     /// The topics that the grant applies to.
     pub pattern: TopicFilter,
@@ -16,6 +18,8 @@ pub struct Grant {
     pub permissions: Permissions,
     /// The operator's description of these topics for agents.
     pub description: Option<String>,
+    /// The rules on writes, each of which holds.
+    pub write: Vec<WriteRule>,
 }
 
 /// A set of permissions.
@@ -64,6 +68,8 @@ pub struct Policy {
     write: FilterTree<usize>,
     retain: FilterTree<usize>,
     share: FilterTree<usize>,
+    /// The writable ones that have rules on writes.
+    ruled: FilterTree<usize>,
 }
 
 /// A publish that a caller attempts.
@@ -105,13 +111,16 @@ impl Policy {
             let Grant {
                 pattern,
                 permissions,
+                write,
                 ..
             } = grant;
+            let is_ruled = permissions.write && !write.is_empty();
             for (held, tree) in [
                 (permissions.read, &mut policy.read),
                 (permissions.write, &mut policy.write),
                 (permissions.retain, &mut policy.retain),
                 (permissions.share, &mut policy.share),
+                (is_ruled, &mut policy.ruled),
             ] {
                 if held {
                     tree.insert(pattern, place);
@@ -148,6 +157,16 @@ impl Policy {
             policy: self,
             topic: attempt.topic.as_str(),
         })
+    }
+
+    /// The rules on writes to `topic`, in the order of the configuration. All of them hold.
+    pub fn write_rules(&self, topic: &TopicName) -> Vec<&WriteRule> {
+        let mut places = Vec::new();
+        let ruled = &self.ruled;
+        ruled.for_each_match(topic.as_str(), &mut |place| places.push(*place));
+        places.sort_unstable();
+        let grants = places.iter().filter_map(|place| self.grants.get(*place));
+        grants.flat_map(|grant| &grant.write).collect()
     }
 
     /// Whether every topic that `requested` can deliver is readable. For a shared subscription its inner filter counts,

@@ -10,8 +10,10 @@ use crate::hint;
 use crate::lint::{self, Entry};
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
+use crate::write_rule;
 
-/// Reads the list under `topics`. Entries with the same pattern become one grant.
+/// Reads the list under `topics`. Entries with the same pattern become one grant, unless they have
+/// rules on writes.
 pub(crate) fn read(root: &Section<'_>) -> Vec<Grant> {
     let mut entries = Vec::new();
     let value = root.value("topics");
@@ -43,11 +45,16 @@ fn read_entry(section: Section<'_>) -> Option<Entry> {
     let permissions = permissions(&section);
     let description = section.text("description").map(str::to_owned);
     let path = section.path_of("pattern");
+    let write = write_rule::read(&section, pattern.as_ref());
+    if write.is_some() && !permissions.write {
+        section.warn("write", "has no effect, since `permissions` has no `write`");
+    }
     section.finish();
     let grant = Grant {
         pattern: pattern?,
         permissions,
         description,
+        write: write.into_iter().collect(),
     };
     Some(Entry { path, grant })
 }
@@ -158,6 +165,11 @@ fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {
     let mut rules: Vec<Entry> = Vec::new();
     for entry in entries {
         let Entry { path, grant } = &entry;
+        // Limits hold for what their entry permits.
+        if !grant.write.is_empty() {
+            rules.push(entry);
+            continue;
+        }
         let place = *places.entry(grant.pattern.clone()).or_insert(rules.len());
         match rules.get_mut(place) {
             Some(Entry { grant: earlier, .. }) => {

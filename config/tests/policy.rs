@@ -15,6 +15,7 @@ fn grant(pattern: &str, permissions: &str) -> Grant {
             share: held("share"),
         },
         description: None,
+        write: Vec::new(),
     }
 }
 

@@ -10,15 +10,18 @@ mod live_policy;
 mod rate;
 mod reader;
 mod recent_topics;
+mod rules;
 
 use std::future::Future;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
+use std::task::Context;
 use std::time::Instant;
 
 use mcpmqtt_config::{Attempt, Policy, Refusal};
-use mcpmqtt_protocol::client::{Listen, ListenError, Reason};
+use mcpmqtt_protocol::client::{Listen, ListenError, PublishError, Reason};
 use mcpmqtt_protocol::message::Message;
-use mcpmqtt_protocol::topic::SubscribeFilter;
+use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
+use smol::LocalExecutor;
 
 pub(super) use self::denied::{Denied, Published, Wording};
 pub(super) use self::follow::Follow;
@@ -26,6 +29,8 @@ use self::live_policy::LivePolicy;
 use self::rate::Rates;
 pub(super) use self::reader::Reader;
 use self::recent_topics::RecentTopics;
+pub(super) use self::rules::{Awaited, Effects, Needed, RuleReport};
+use self::rules::{Fact, Pending, WriteRules};
 use crate::local::time;
 use crate::mcp::{Caller, Places};
 use crate::mqtt::{self, ListenFailure, Observing, Tap, Tapped};
@@ -38,6 +43,7 @@ pub(super) struct Access {
     rates: Rates,
     listeners: Places,
     recent_topics: RecentTopics,
+    rules: WriteRules,
 }
 
 /// Why a filter is not observed.
@@ -53,14 +59,23 @@ pub(super) struct Admitted<'a> {
     message: &'a Message,
 }
 
+/// A message that was handed to the connection, and its outcome.
+#[derive(Debug)]
+pub(super) struct Sent {
+    pub(super) published: Published,
+    /// The effects that have to show.
+    pub(super) effects: Effects,
+}
+
 impl Access {
     /// Creates the access over `client` and `policy`. Each caller may publish `publishes_per_second`, 0 for no limit;
-    /// `listeners` are the places of calls that wait for messages.
+    /// `listeners` are the places of calls that wait for messages; `executor` ends what rules on writes no longer need.
     pub(super) fn new(
         client: mqtt::Client,
         policy: Policy,
         publishes_per_second: usize,
         listeners: Places,
+        executor: Weak<LocalExecutor<'static>>,
     ) -> Access {
         Access {
             client,
@@ -68,6 +83,7 @@ impl Access {
             rates: Rates::new(publishes_per_second),
             listeners,
             recent_topics: RecentTopics::default(),
+            rules: WriteRules::new(executor),
         }
     }
 
@@ -87,6 +103,57 @@ impl Access {
             access: self,
             message,
         })
+    }
+
+    /// Has the topics watched that rules on writes to `topic` need, and waits a short time for their values, until
+    /// `until` at the latest. What is not known then is refused when a message is sent.
+    pub(super) async fn prepare(&self, topic: &TopicName, until: Instant) -> Needed {
+        let needed = self.rules.needed(&self.policy.current(), topic);
+        if !needed.is_empty() {
+            // Boxed, because a publish without rules must not pay for it.
+            Box::pin(self.watch_needed(&needed, until)).await;
+        }
+        needed
+    }
+
+    async fn watch_needed(&self, needed: &Needed, until: Instant) {
+        let watching = async {
+            for fact in needed.facts().filter(|fact| fact.is_to_be_watched()) {
+                self.watch_fact(fact).await;
+            }
+        };
+        smol::future::or(watching, time::at(until)).await;
+        needed.known(until).await;
+    }
+
+    /// The operator's rule names the topic, so callers need no permission for it; the connection is risked once at most.
+    async fn watch_fact(&self, fact: &Rc<Fact>) {
+        let Ok(filter) = SubscribeFilter::parse(fact.topic().as_str()) else {
+            return fact.refused("it cannot be subscribed to".into(), true);
+        };
+        match self.client.observe(filter, false, fact.tap()).await {
+            Ok(observing) => fact.granted(time::now(), observing),
+            Err(failure) => {
+                let why = Denied::subscribe(&failure).to_string();
+                fact.refused(why, cuts_connection(&failure));
+            }
+        }
+    }
+
+    /// What the rules on writes say of a message now.
+    pub(super) fn rule_report(&self, message: &Message) -> Vec<RuleReport> {
+        self.rules.report(&self.policy.current(), message)
+    }
+
+    /// Whether a message would be permitted now; nothing is counted.
+    ///
+    /// # Errors
+    /// [`Denied::Policy`] or [`Denied::Rule`].
+    pub(super) fn would_permit(&self, message: &Message) -> Result<(), Denied> {
+        let policy = self.policy.current();
+        may_publish(&policy, message).map_err(Denied::Policy)?;
+        let judged = self.rules.judge_all(&policy, message, time::now());
+        judged.map_err(Denied::Rule)
     }
 
     /// Subscribes for a caller; when this returns, the broker has granted the subscription.
@@ -255,18 +322,46 @@ impl Access {
 
 impl Admitted<'_> {
     /// Publishes the message and waits for its outcome, until `deadline` at the latest. Dropping the future takes the
-    /// message back if it was not sent yet.
+    /// message back if it was not sent yet. The rules on writes are judged in the step that hands the message over.
     ///
     /// # Errors
-    /// [`Denied::Withdrawn`]; [`Denied::Broker`] when nothing was sent; [`Denied::Unknown`] when it is not known
-    /// whether the message was delivered.
-    pub(super) async fn publish(&self, deadline: Instant) -> Result<Published, Denied> {
+    /// [`Denied::Withdrawn`]; [`Denied::Rule`] and [`Denied::Broker`] when nothing was sent; [`Denied::Unknown`] when it
+    /// is not known whether the message was delivered.
+    pub(super) async fn publish(&self, deadline: Instant) -> Result<Sent, Denied> {
         let Admitted { access, message } = self;
         let permitted = |policy: &Policy| may_publish(policy, message);
+        let rules = &access.rules;
+        let sending = async {
+            let policy = access.policy.current();
+            let begun = rules.begin(&policy, message, time::now());
+            let begun = begun.map_err(Denied::Rule)?;
+            let mut pending = Pending::new(policy);
+            let holds = |context: &mut Context<'_>| {
+                pending.holds(rules, &access.policy.current(), message, context)
+            };
+            let sending = access
+                .client
+                .publish_while((*message).clone(), deadline, holds);
+            let outcome = sending.await.map_err(|error| match pending.broken() {
+                Some(broken) if error == PublishError::TakenBack => Denied::Rule(broken),
+                _ => Denied::publish(&error),
+            });
+            match outcome.and_then(Published::of) {
+                Ok(published) => Ok(Sent {
+                    published,
+                    effects: begun.effects,
+                }),
+                Err(denied) => {
+                    if matches!(denied, Denied::Broker(_) | Denied::Rule(_)) {
+                        begun.was_not_sent();
+                    }
+                    Err(denied)
+                }
+            }
+        };
         // Pinned here so that the future is not moved into each future around it: see the module docs of `http`.
-        let sending = std::pin::pin!(access.client.publish((*message).clone(), deadline));
-        let outcome = access.policy.while_permitted(permitted, sending).await?;
-        Published::of(outcome.map_err(|error| Denied::publish(&error))?)
+        let sending = std::pin::pin!(sending);
+        access.policy.while_permitted(permitted, sending).await?
     }
 }
 

@@ -14,12 +14,12 @@ pub(super) fn publish() -> Tool {
     let mut publish = tool(
         "mqtt_publish",
         "Publish to MQTT",
-        "Send one message, such as a command to a device. Needs write permission (and `retain` permission with retain). \
+        "Send one message, such as a command to a device. Needs write permission (with retain also `retain`). \
          outcome `sent`: written at qos 0; `delivered`: the broker took it, which proves neither that a device got it nor \
          that the broker's own access list let it through. To prove it, name in `confirm` the topic that shows the effect \
          (or the same topic, to see the broker pass it on): confirmed is true, false or nothing_came. `when` makes this \
-         server publish within milliseconds of the moment a condition holds (a level, an alarm), which a model is too slow \
-         for; outcome `not_sent` if it does not hold in time. An error says whether the message may have reached the \
+         server publish within milliseconds of the moment a condition holds (a level, an alarm), too fast for \
+         a model; outcome `not_sent` if it does not hold in time. An error says whether it may have reached the \
          broker.",
         CHANGES,
         json!({"type": "object", "properties": {
@@ -31,6 +31,7 @@ pub(super) fn publish() -> Tool {
             "timeout": timeout("Seconds to wait for the broker", 10),
             "when": when(),
             "confirm": confirm(),
+            "dry_run": flag("Only tell what would happen", false),
         }, "required": ["topic", "payload"]}),
         json!({"type": "object", "properties": {
             "topic": {"type": "string"},
@@ -39,7 +40,7 @@ pub(super) fn publish() -> Tool {
             "bytes": {"type": "integer"},
             "outcome": {
                 "type": "string",
-                "enum": ["sent", "delivered", "not_sent"],
+                "enum": ["sent", "delivered", "not_sent", "would_send", "would_refuse"],
             },
             "sent_at": {"type": "string"},
             "when": met(),

@@ -27,7 +27,8 @@ impl Scene {
         simulated::set(now);
         let (client, driver) = SimulatedDriver::pair();
         let executor = Rc::new(LocalExecutor::new());
-        let access = Access::new(client, policy(pattern), 0, Places::alone(8));
+        let own = Rc::downgrade(&executor);
+        let access = Access::new(client, policy(pattern), 0, Places::alone(8), own);
         let always = always.iter().map(|text| TopicFilter::parse(text).unwrap());
         let settings = Observe {
             always: always.collect(),

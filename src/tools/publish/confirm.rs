@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::{NOT_YET, WORDING};
 use crate::local::time;
@@ -14,6 +13,7 @@ use crate::tools::access::Access;
 use crate::tools::arguments::Arguments;
 use crate::tools::condition_wait::{ConditionWait, WaitEnd};
 use crate::tools::deadline::Deadline;
+use crate::tools::effects::{Confirmed, EffectsShown};
 use crate::tools::sighting::{Sighting, milliseconds};
 use crate::tools::wait::{Unjudged, before};
 
@@ -32,9 +32,10 @@ pub(super) struct Confirming {
 /// The confirmation's part of the result.
 #[derive(Serialize)]
 pub(super) struct Confirmation {
-    /// True, false, or `nothing_came`.
-    confirmed: Value,
-    confirmation: Seen,
+    confirmed: Confirmed,
+    /// Absent where only the operator asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmation: Option<Seen>,
 }
 
 #[derive(Serialize)]
@@ -70,6 +71,10 @@ impl Confirm {
         parsed().map_err(in_place)
     }
 
+    pub(super) fn filter(&self) -> &SubscribeFilter {
+        &self.filter
+    }
+
     /// Subscribes, so that no message after the publish is missed.
     pub(super) async fn begin(
         &self,
@@ -84,6 +89,22 @@ impl Confirm {
         Ok(Confirming {
             waiting,
             timeout: self.timeout,
+        })
+    }
+}
+
+impl Confirmation {
+    /// With the effects that the operator asks for: the caller's own condition does not replace them.
+    pub(super) fn with(own: Option<Confirmation>, effects: &EffectsShown) -> Option<Confirmation> {
+        let required = effects.confirmed();
+        let (confirmed, confirmation) = match (own, required) {
+            (None, required) => (required?, None),
+            (Some(own), None) => (own.confirmed, own.confirmation),
+            (Some(own), Some(required)) => (own.confirmed.min(required), own.confirmation),
+        };
+        Some(Confirmation {
+            confirmed,
+            confirmation,
         })
     }
 }
@@ -123,7 +144,7 @@ impl Confirming {
                 seen.after = Some(Sighting::new(&met.reading, met.at, false));
                 let after = met.at.saturating_duration_since(sent);
                 seen.after_ms = Some(milliseconds(after));
-                json!(true)
+                Confirmed::Yes
             }
             WaitEnd::NotMet | WaitEnd::Lost(_) => {
                 if let WaitEnd::Lost(reason) = end {
@@ -132,15 +153,15 @@ impl Confirming {
                 if live > 0 {
                     seen.topic = watch.last().map(|(topic, _)| topic.to_owned());
                     seen.after = watch.last().map(|(_, last)| sighting(last));
-                    json!(false)
+                    Confirmed::No
                 } else {
-                    json!("nothing_came")
+                    Confirmed::NothingCame
                 }
             }
         };
         Ok(Confirmation {
             confirmed,
-            confirmation: seen,
+            confirmation: Some(seen),
         })
     }
 }
