@@ -17,7 +17,6 @@ use serde_json::{Value, json};
 
 use self::http::Failed;
 use super::serve;
-use crate::mcp::catalog::Tool;
 use crate::mcp::jsonrpc::message::INVALID_PARAMS;
 use crate::mcp::schema::Schema;
 use crate::mcp::{CLIENT_CAPABILITIES, PROTOCOL_VERSION, Version};
@@ -37,8 +36,6 @@ pub(super) enum CallError {
 pub(super) struct CallRequest {
     tool: String,
     body: Vec<u8>,
-    /// The header fields that repeat arguments over HTTP.
-    fields: Vec<(String, String)>,
 }
 
 /// Parses the arguments of the command line into a call.
@@ -67,19 +64,16 @@ pub(super) fn request(name: &str, words: &[String]) -> Result<CallRequest, CallE
             .check(arguments.clone(), name, &tool.renamed, &tool.scalars)
             .map_err(CallError::Usage)?;
     }
-    let arguments = Value::Object(arguments);
-    let fields = repeated(tool, &arguments);
     let message = json!({
         "jsonrpc": "2.0", "id": 1, "method": "tools/call",
         "params": {
-            "name": name, "arguments": arguments,
+            "name": name, "arguments": Value::Object(arguments),
             "_meta": {PROTOCOL_VERSION: Version::MODERN.name(), CLIENT_CAPABILITIES: {}},
         },
     });
     Ok(CallRequest {
         tool: name.to_owned(),
         body: message.to_string().into_bytes(),
-        fields,
     })
 }
 
@@ -183,25 +177,4 @@ fn result(answer: &[u8]) -> Result<Value, CallError> {
             "the answer of the server is no JSON-RPC".into(),
         )),
     }
-}
-
-/// `Mcp-Param-…` (`x-mcp-header`, MCP 2026-07-28 basic/transports/streamable-http).
-fn repeated(tool: &Tool, arguments: &Value) -> Vec<(String, String)> {
-    let properties = tool
-        .input_schema
-        .get("properties")
-        .and_then(Value::as_object);
-    let fields = properties
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, schema)| {
-            let field = schema.get("x-mcp-header")?.as_str()?;
-            let value = arguments.get(name).filter(|value| !value.is_null())?;
-            let text = match value {
-                Value::String(text) => http::field_text(text),
-                value => value.to_string(),
-            };
-            Some((format!("mcp-param-{field}"), text))
-        });
-    fields.collect()
 }

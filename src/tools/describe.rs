@@ -14,19 +14,19 @@ pub(super) fn publish() -> Tool {
     let mut publish = tool(
         "mqtt_publish",
         "Publish to MQTT",
-        "Send one message, such as a command to a device. Needs write permission (with retain also `retain`). \
+        "Send one message, such as a command. Needs write permission (with retain also `retain`). \
          outcome `sent`: written at qos 0; `delivered`: the broker took it, which proves neither that a device got it nor \
          that the broker's own access list let it through. To prove it, name in `confirm` the topic that shows the effect \
          (or the same topic, to see the broker pass it on): confirmed is true, false or nothing_came. `when` makes this \
-         server publish within milliseconds of the moment a condition holds (a level, an alarm), too fast for \
-         a model; outcome `not_sent` if it does not hold in time. An error says whether it may have reached the \
+         server publish within milliseconds of when a condition holds (a level, an alarm), too fast for \
+         a model; outcome `not_sent` if it does not in time. An error says whether it may have reached the \
          broker.",
         CHANGES,
         json!({"type": "object", "properties": {
             "topic": topic_name(),
             "payload": payload(),
-            "qos": qos("Delivery to the broker: 0 unacknowledged, 1 at least once, 2 exactly once"),
-            "retain": flag("Have the broker keep it as the topic's last value", false),
+            "qos": qos("To the broker: 0 unacknowledged, 1 at least once, 2 exactly once"),
+            "retain": flag("Broker keeps it as the topic's last value", false),
             "encoding": encoding(),
             "timeout": timeout("Seconds to wait for the broker", 10),
             "when": when(),
@@ -42,7 +42,6 @@ pub(super) fn publish() -> Tool {
                 "type": "string",
                 "enum": ["sent", "delivered", "not_sent", "would_send", "would_refuse"],
             },
-            "sent_at": {"type": "string"},
             "when": met(),
             "confirmed": {"description": "true, false or nothing_came"},
             "confirmation": {"type": "object", "properties": {"topic": {"type": "string"}}},
@@ -184,13 +183,12 @@ pub(super) fn wait() -> Tool {
             "met": {"type": "boolean"},
             "already": {"type": "boolean"},
             "topic": {"type": "string"},
-            "value": {"description": "A number, text, boolean or JSON"},
+            "value": {"description": "Any JSON"},
             "at": {"type": "string"},
             "before": {"type": "object", "properties": {"at": {"type": "string"}}},
             "waited_s": {"type": "number"},
             "messages": {"type": "integer"},
             "also": rows(),
-            "ended_by": {"type": "string"},
         }, "required": ["met", "waited_s", "messages"]}),
     );
     wait.scalars = vec!["value"];
@@ -203,8 +201,8 @@ pub(super) fn stats() -> Tool {
         "Statistics of MQTT numbers",
         "Count the numbers that come on a topic filter within a time: n, rate, min, max, mean, standard deviation (sd), \
          first, last; for all together or for each topic, the largest first. rate counts all messages, numbers or not; \
-         no_number counts those that are none. upper_bounds: the broker may have sent copies. Retained messages do not \
-         count.",
+         no_number counts those that are none. upper_bounds: the broker may have sent copies. Retained messages \
+         count by value only.",
         READS,
         json!({"type": "object", "properties": {
             "topic": topic_filter(),
@@ -235,10 +233,8 @@ pub(super) fn stats() -> Tool {
             "max": {"type": "number"},
             "mean": {"type": "number"},
             "sd": {"type": "number"},
-            "topics": {"type": "integer"},
             "rows": rows(),
             "values": rows(),
-            "rows_left_out": {"type": "integer"},
             "lost": {"type": "integer"},
         }, "required": ["topic", "seconds"]}),
     )
@@ -318,7 +314,7 @@ fn confirm() -> Value {
     timeout["description"] = "Default 5".into();
     json!({
         "type": "object",
-        "description": "Wait after the publish for a new message that meets this",
+        "description": "Then wait for a new message that meets this",
         "properties": {
             "topic": {"type": "string"},
             "field": {"type": "string"},
@@ -338,7 +334,7 @@ fn comparison() -> Value {
         "field": field(),
         "op": {
             "type": "string", "enum": Op::WORDS,
-            "description": "default = with a value, else any; within takes tolerance",
+            "description": "default = with a value, else any",
         },
         "value": {"type": "string", "description": "Number, text, true or false"},
     })
@@ -467,17 +463,17 @@ fn topic_name() -> Value {
 }
 
 fn topic_filter() -> Value {
-    json!({"type": "string", "description": "Topic filter: a topic, wildcards allowed"})
+    json!({"type": "string", "description": "Topic, or filter with wildcards"})
 }
 
 fn payload() -> Value {
-    json!({"type": "string", "description": "The message as text; write an object, a list or a number as JSON text"})
+    json!({"type": "string", "description": "The message as text; objects, lists and numbers as JSON text"})
 }
 
 fn encoding() -> Value {
     json!({
         "type": "string", "enum": ["utf8", "base64"], "default": "utf8",
-        "description": "How payload is written; base64 for bytes that are no text; default utf8",
+        "description": "base64 for bytes that are no text; default utf8",
     })
 }
 

@@ -8,7 +8,7 @@
 mod confirm;
 mod dry_run;
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 mod simulation;
 mod when;
 #[cfg(test)]

@@ -110,9 +110,11 @@ fn notes(request: &Request, looked: Option<Duration>, table: &Table) -> Vec<Stri
     let mut notes = Vec::new();
     match looked {
         None => notes.push("nothing below this filter may be read, or none of it could be watched".into()),
-        Some(_) if request.detail == Detail::Silent => notes.push(
-            "a topic counts as stopped when it came several times in a rhythm of its own and then no more".into(),
-        ),
+        Some(looked) if request.detail == Detail::Silent => notes.push(format!(
+            "`age_s: unknown` is only retained: it did not come in the {:.1} s watched, so look for longer than its period; \
+             others came several times in a rhythm of their own and then no more",
+            looked.as_secs_f64()
+        )),
         Some(looked) => notes.push(format!(
             "topics that are not retained and did not come within {:.1} s are not here",
             looked.as_secs_f64()
@@ -275,15 +277,20 @@ impl Request {
                 .map(|at| now.saturating_duration_since(at).as_secs_f64()),
             Sort::Value => row::number(row),
         };
-        largest_first(key(a), key(b)).then_with(|| a.topic().cmp(b.topic()))
+        self.sort
+            .largest_first(key(a), key(b))
+            .then_with(|| a.topic().cmp(b.topic()))
     }
 }
 
-/// Largest first; what has no value comes last.
-fn largest_first(a: Option<f64>, b: Option<f64>) -> Ordering {
-    match (a, b) {
-        (Some(a), Some(b)) => b.total_cmp(&a),
-        (a, b) => b.is_some().cmp(&a.is_some()),
+impl Sort {
+    /// Largest first. What has no value comes last; but an unknown age is longer than what was watched.
+    fn largest_first(self, a: Option<f64>, b: Option<f64>) -> Ordering {
+        match (a, b) {
+            (Some(a), Some(b)) => b.total_cmp(&a),
+            (a, b) if self == Sort::Age => a.is_some().cmp(&b.is_some()),
+            (a, b) => b.is_some().cmp(&a.is_some()),
+        }
     }
 }
 

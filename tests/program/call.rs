@@ -297,17 +297,53 @@ fn without_the_key_the_call_connects_by_itself_and_the_server_stays() {
         caller.key = Some(bad.into());
         assert!(said(&caller).contains("the API key has characters that no key has"));
     }
+    let listen = json!({"host": "127.0.0.1", "port": free_port(), "api_key": "k", "tls": {"cert_file": "c", "key_file": "k"}});
+    let mut config = open_config(broker.port);
+    config["remote_server"] = listen;
+    let over_https = scratch.file("https.json", &config.to_string());
+    assert!(said(&Caller::new(&over_https)).contains("not the running server: it speaks HTTPS"));
 }
 
 #[test]
 fn what_is_no_mcpmqtt_is_asked_once() {
     let broker = Mosquitto::start();
     let scratch = Scratch::new();
-    for answer in [
-        &b""[..],
-        b"SSH-2.0-x\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{}",
-        b"HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n",
+    let of = |body: &str| {
+        format!(
+            "HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    let maybe = "may have been carried out";
+    for (answer, code, words) in [
+        (String::new(), 1, maybe),
+        ("SSH-2.0-x\r\n".into(), 1, maybe),
+        (
+            "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{}".into(),
+            1,
+            maybe,
+        ),
+        (
+            "HTTP/1.1 502 Bad Gateway\r\ncontent-length: 0\r\n\r\n".into(),
+            1,
+            "status 502",
+        ),
+        (of(r#"{"jsonrpc":"2.0","id":1}"#), 1, "no JSON-RPC"),
+        (
+            of(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"out of cheese"}}"#),
+            1,
+            "out of cheese",
+        ),
+        (
+            of(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32602,"message":"no such tool"}}"#),
+            2,
+            "no such tool",
+        ),
+        (
+            of(r#"{"jsonrpc":"2.0","id":1,"error":7}"#),
+            1,
+            "an error without words",
+        ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = json!({"host": "127.0.0.1", "port": listener.local_addr().unwrap().port(), "api_key": "plain"});
@@ -317,12 +353,12 @@ fn what_is_no_mcpmqtt_is_asked_once() {
         let other = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut head = Vec::new();
-            while !head.ends_with(b"}}") {
+            while !head.ends_with(b"{}}}}") {
                 let mut byte = [0];
                 stream.read_exact(&mut byte).unwrap();
                 head.push(byte[0]);
             }
-            stream.write_all(answer).unwrap();
+            stream.write_all(answer.as_bytes()).unwrap();
             drop(stream);
             listener.set_nonblocking(true).unwrap();
             (listener, String::from_utf8(head).unwrap())
@@ -336,15 +372,14 @@ fn what_is_no_mcpmqtt_is_asked_once() {
             "qos=1",
         ]);
         let errors = text(output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert_eq!(output.status.code(), Some(code), "{errors}");
         let (listener, head) = other.join().unwrap();
         assert!(
             head.contains("\r\nauthorization: Bearer plain\r\n"),
             "{head}"
         );
         assert!(listener.accept().is_err(), "it asked again");
-        let words = ["may have been carried out", "status 502"];
-        assert!(words.iter().any(|words| errors.contains(words)), "{errors}");
+        assert!(errors.contains(words), "{words}: {errors}");
         // And it did not go around it.
         let own = scratch.file("own.json", &open_config(broker.port).to_string());
         Caller::new(&own).failed(&["mqtt_read", "topic=t/once", "timeout=0.3"], 1);

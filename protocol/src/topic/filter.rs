@@ -1,6 +1,5 @@
 //! Topic filters: the set of topics that a subscription matches.
 
-use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -150,12 +149,6 @@ impl TopicFilter {
 impl fmt::Display for TopicFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-impl Borrow<str> for TopicFilter {
-    fn borrow(&self) -> &str {
-        &self.0
     }
 }
 

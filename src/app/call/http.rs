@@ -4,15 +4,12 @@
 //! end.
 //! Does not: speak TLS, follow anything, or keep the connection.
 
-use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use mcpmqtt_config::Listen;
 use mcpmqtt_protocol::topic::disturbs;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
@@ -73,11 +70,6 @@ pub(super) fn call(server: &RunningServer, request: &CallRequest) -> Result<Vec<
         "the running server at `{place}` refused the call with status {status}: {}",
         sentence(body)
     )))
-}
-
-/// A value of a header field for any text (MCP 2026-07-28 basic/transports/streamable-http).
-pub(super) fn field_text(text: &str) -> String {
-    format!("=?base64?{}?=", STANDARD.encode(text))
 }
 
 fn connect(listen: &Listen) -> Result<(String, Box<dyn ServerStream>), Failed> {
@@ -142,20 +134,15 @@ fn head(server: &RunningServer, request: &CallRequest, place: &str) -> String {
         (None, Listen::Unix(_)) => "localhost",
         (None, Listen::Tcp { .. }) => place,
     };
-    let mut head = format!(
+    format!(
         "POST /mcp HTTP/1.1\r\nhost: {host}\r\nauthorization: Bearer {}\r\n\
          content-type: application/json\r\naccept: application/json\r\ncontent-length: {}\r\n\
-         mcp-protocol-version: {}\r\nmcp-method: tools/call\r\nmcp-name: {}\r\nconnection: close\r\n",
+         mcp-protocol-version: {}\r\nmcp-method: tools/call\r\nmcp-name: {}\r\nconnection: close\r\n\r\n",
         server.key,
         request.body.len(),
         Version::MODERN.name(),
         request.tool
-    );
-    for (name, value) in &request.fields {
-        let _ = write!(head, "{name}: {value}\r\n");
-    }
-    head.push_str("\r\n");
-    head
+    )
 }
 
 /// Status and body of a whole answer.

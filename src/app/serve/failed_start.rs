@@ -11,19 +11,14 @@ use super::signals;
 use crate::stdio;
 
 /// Reports to the client why the program did not start, until the client has the answer, leaves, or a signal comes; ten
-/// seconds at most.
+/// seconds at most. Without signals it reports nothing, because nobody could end it: standard error has the reason, too.
 pub fn tell_client(reason: &str) {
     let executor = Rc::new(LocalExecutor::new());
-    // Without it a signal ends the program on the spot, or it goes on for its ten seconds: both are an end.
-    let stop = signals::stop(&executor, None).ok();
-    let telling = stdio::tell_client(reason, PATIENCE);
-    let stopping = async {
-        match stop {
-            Some(stop) => stop.await,
-            None => future::pending().await,
-        }
+    let Ok(stop) = signals::stop(&executor, None) else {
+        return;
     };
-    block_on(executor.run(future::or(stopping, telling)));
+    let telling = stdio::tell_client(reason, PATIENCE);
+    block_on(executor.run(future::or(stop, telling)));
 }
 
 /// Clients start the program and speak at once; one that has not spoken by then does not speak MCP.

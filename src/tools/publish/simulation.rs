@@ -194,7 +194,7 @@ impl Judge {
         }
         // A message that was handed to the connection needs the permission to write it and no other.
         let Permitted { write, read } = self.permitted;
-        self.withdrawn |= !write || !read && !(has_requests && self.met.is_some());
+        self.withdrawn |= !write || !(read || has_requests && self.met.is_some());
     }
 
     fn sent(&mut self, now: Instant) {
@@ -405,9 +405,9 @@ impl World {
                 self.driver.disconnect(self.now);
                 self.judge.interrupted(self.now);
             }
-            25 | 26 => self.driver.connect(),
-            27 => {
-                let all = rng.u8(..3) == 0;
+            25 => self.driver.connect(),
+            26 | 27 => {
+                let all = self.judge.permitted != Permitted::ALL && rng.u8(..4) > 0;
                 let (write, read) = (all || rng.bool(), all || rng.bool());
                 self.reload(Permitted { write, read });
             }

@@ -8,7 +8,7 @@ use mcpmqtt_protocol::topic::TopicName;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Sort, largest_first};
+use super::Sort;
 use crate::observe::groups::Group;
 use crate::observe::kind::{FieldKind, Kind, Range};
 use crate::observe::reading::Reading;
@@ -203,7 +203,7 @@ impl GroupRow {
             Sort::Age => row.age,
             Sort::Value => row.greatest,
         };
-        largest_first(key(self), key(other))
+        sort.largest_first(key(self), key(other))
     }
 }
 
