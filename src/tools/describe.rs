@@ -417,6 +417,12 @@ fn pattern_line(grant: &Grant, most: usize) -> String {
         };
         let _ = write!(line, ": {beginning}{cut}");
     }
+    for rule in grant.write.iter().filter(|_| grant.permissions.write) {
+        let rule = rule.to_string();
+        let words: String = rule.chars().take(RULE_CHARS).collect();
+        let cut = if words.len() < rule.len() { "…" } else { "" };
+        let _ = write!(line, " [{words}{cut}]");
+    }
     line
 }
 
@@ -522,3 +528,6 @@ const INSTRUCTIONS_BYTES: usize = 4000;
 /// The most bytes of one operator's description in the instructions: the first of these with which all patterns fit.
 const DESCRIPTION_BYTES: [usize; 4] = [1000, 400, 200, 100];
 const LAST: usize = DESCRIPTION_BYTES.len() - 1;
+
+/// The most characters of a rule on writes in the instructions; the resource has all of them.
+const RULE_CHARS: usize = 300;

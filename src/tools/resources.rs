@@ -117,11 +117,15 @@ fn described(grant: &Grant) -> Value {
         .description
         .as_deref()
         .unwrap_or("No description provided");
-    json!({
+    let mut described = json!({
         "pattern": grant.pattern.as_str(),
         "permissions": grant.permissions.names().collect::<Vec<_>>(),
         "description": description,
-    })
+    });
+    if grant.permissions.write && !grant.write.is_empty() {
+        described["write"] = grant.write.iter().map(ToString::to_string).collect();
+    }
+    described
 }
 
 /// The topics that messages came on and that may be read, in order.

@@ -42,6 +42,20 @@ fn the_example_of_the_manual_does_what_the_manual_says() {
     send(&mut plant, "site/line3/motor1/mode", "local", true);
     let write =
         |rpm: u32| json!({"topic": "site/line3/motor1/cmd/rpm", "payload": rpm.to_string()});
+    let words = "only while `site/{1}/{2}/mode` = \"remote\"; at most 200 away from `site/{1}/{2}/rpm`; once in 5 s; 6 \
+                 times in a minute; the effect shows on `site/{1}/{2}/rpm` within 8 s";
+    let discovered = agent.modern("server/discover", json!({})).wait();
+    let instructions = discovered["result"]["instructions"].as_str().unwrap();
+    assert!(
+        instructions.contains(&format!("line and motor. [{words}]\n")),
+        "{instructions}"
+    );
+    let allowed = json!({"uri": "mcpmqtt://topics/allowed"});
+    let allowed = agent.request("resources/read", allowed).wait();
+    let text = allowed["result"]["contents"][0]["text"].as_str().unwrap();
+    let allowed: Value = serde_json::from_str(text).unwrap();
+    assert_eq!(allowed["topics"][0]["write"], json!([words]), "{allowed}");
+    assert!(allowed["topics"][1].get("write").is_none());
     // The first write waits for the state, which it has watched.
     let rpm = json!({"topic": "site/line3/motor1/rpm", "payload": "1200"});
     let waiting = agent.tool("mqtt_publish", write(1300));
