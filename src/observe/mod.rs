@@ -4,6 +4,7 @@
 
 pub mod cover;
 pub mod distribution;
+pub mod each;
 pub mod groups;
 mod index;
 pub mod kind;

@@ -17,16 +17,15 @@ pub(super) fn publish() -> Tool {
         "Send one message, such as a command. Needs write permission (with retain also `retain`). \
          outcome `sent`: written at qos 0; `delivered`: the broker took it, which proves neither that a device got it nor \
          that the broker's own access list let it through. To prove it, name in `confirm` the topic that shows the effect \
-         (or the same topic, to see the broker pass it on): confirmed is true, false or nothing_came. `when` makes this \
-         server publish within milliseconds of when a condition holds (a level, an alarm), too fast for \
-         a model; outcome `not_sent` if it does not in time. An error says whether it may have reached the \
-         broker.",
+         (or the same topic: the broker passes it on): confirmed is true, false or nothing_came. `when` makes this \
+         server publish within milliseconds of when a condition holds, too fast for a model; outcome `not_sent` if it \
+         does not in time. An error says whether it may have reached the broker.",
         CHANGES,
         json!({"type": "object", "properties": {
             "topic": topic_name(),
             "payload": payload(),
             "qos": qos("To the broker: 0 unacknowledged, 1 at least once, 2 exactly once"),
-            "retain": flag("Broker keeps it as the topic's last value", false),
+            "retain": flag("Keep it as the topic's last value", false),
             "encoding": encoding(),
             "timeout": timeout("Seconds to wait for the broker", 10),
             "when": when(),
@@ -147,7 +146,7 @@ pub(super) fn query() -> Tool {
             "response_topic": topic_filter(),
             "payload": payload(),
             "timeout": timeout("Seconds to wait for the reply", 5),
-            "qos": qos("Delivery quality of request and reply: 0, 1 or 2"),
+            "qos": qos("Of request and reply"),
             "encoding": encoding(),
             "field": {"type": "string", "description": "Field of the reply that holds `value`"},
             "value": {"type": "string", "description": "Number, text, true or false"},
@@ -199,8 +198,8 @@ pub(super) fn stats() -> Tool {
     tool(
         "mqtt_stats",
         "Statistics of MQTT numbers",
-        "Count the numbers that come on a topic filter within a time: n, rate, min, max, mean, standard deviation (sd), \
-         first, last; for all together or for each topic, the largest first. rate counts all messages, numbers or not; \
+        "Count the numbers that come on a filter within a time (sd: standard deviation), for all together or for each \
+         topic, the largest first. rate counts all messages, numbers or not; \
          no_number counts those that are none. upper_bounds: the broker may have sent copies. Retained messages \
          count by value only.",
         READS,
@@ -213,11 +212,11 @@ pub(super) fn stats() -> Tool {
             },
             "group_by": {
                 "type": "string", "enum": ["none", "topic", "value"], "default": "none",
-                "description": "topic: a row for each; value: how often each value is held or comes; default none",
+                "description": "topic: a row for each; value: how often each value comes; default none",
             },
             "sort": {
                 "type": "string", "enum": ["rate", "min", "max", "mean", "sd", "last", "topic"], "default": "rate",
-                "description": "Order of the rows, largest first; default rate",
+                "description": "Largest first; default rate",
             },
             "top": {
                 "type": "integer", "minimum": 1, "maximum": 1000, "default": 10,
@@ -233,8 +232,10 @@ pub(super) fn stats() -> Tool {
             "max": {"type": "number"},
             "mean": {"type": "number"},
             "sd": {"type": "number"},
+            "topics": {"type": "integer"},
             "rows": rows(),
             "values": rows(),
+            "rows_left_out": {"type": "integer"},
             "lost": {"type": "integer"},
         }, "required": ["topic", "seconds"]}),
     )
@@ -252,7 +253,7 @@ pub(super) fn topics() -> Tool {
         ),
         READS,
         json!({"type": "object", "properties": {
-            "topic": {"type": "string", "default": "#", "description": "Topic filter: all you may read in it, default #"},
+            "topic": {"type": "string", "default": "#", "description": "All you may read in it, default #"},
             "seconds": {
                 "type": "number", "minimum": 0, "maximum": 60, "default": 2,
                 "description": "How long it has to be watched in all, default 2",
@@ -322,6 +323,7 @@ fn confirm() -> Value {
             "value": {"type": "string"},
             "tolerance": {"type": "number", "minimum": 0},
             "hold_s": {"type": "number", "minimum": 0, "maximum": 300},
+            "each": {"type": "boolean", "default": false, "description": "All topics of the filter, not the first; default false"},
             "timeout": timeout,
         },
         "required": ["topic"],
@@ -499,7 +501,7 @@ fn flag(meaning: &str, default: bool) -> Value {
 }
 
 fn include_retained() -> Value {
-    flag("Whether values that the broker keeps count", true)
+    flag("Whether retained values count", true)
 }
 
 /// The same in short, for each tool: not every client shows the instructions.

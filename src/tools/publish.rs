@@ -6,6 +6,7 @@
 //! gone. A confirmation counts only messages that came after the publish.
 
 mod confirm;
+mod confirm_each;
 mod dry_run;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]

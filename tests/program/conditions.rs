@@ -403,6 +403,16 @@ fn arguments_of_conditions_that_mean_nothing_are_refused_with_their_place() {
         ),
         (
             "mqtt_publish",
+            json!({"topic": "t/a", "payload": "", "confirm": {"topic": "t/+", "value": 1, "each": true, "hold_s": 1}}),
+            "`confirm`: `hold_s` is not for `each`",
+        ),
+        (
+            "mqtt_publish",
+            json!({"topic": "t/a", "payload": "", "confirm": {"topic": "t/+", "op": "changed", "each": true}}),
+            "`confirm`: `changed` is not for `each`",
+        ),
+        (
+            "mqtt_publish",
             json!({"topic": "t/a", "payload": "", "when": "now"}),
             "`when` must be an object",
         ),
@@ -453,4 +463,49 @@ fn a_confirmation_may_have_to_hold() {
     let seen = &done["confirmation"];
     assert_eq!(seen["after"]["value"], 995, "{done}");
     assert!(seen["after_ms"].as_f64().unwrap() >= 400.0, "{done}");
+}
+
+/// A group's own state says nothing of its members.
+#[test]
+fn each_topic_of_a_filter_may_have_to_confirm() {
+    let mut site = Site::new();
+    for (lamp, state) in [("a", "OFF"), ("b", "OFF"), ("c", "ON")] {
+        site.retain(
+            &format!("t/{lamp}/lamp"),
+            &format!(r#"{{"state":"{state}"}}"#),
+        );
+    }
+    site.retain("t/bridge/lamp", r#"{"version":1}"#);
+    let collect = json!({"topic": "t/set", "timeout": 30});
+    let switch = |timeout: f64| {
+        json!({
+            "topic": "t/set", "payload": "ON", "qos": 1,
+            "confirm": {"topic": "t/+/lamp", "field": "state", "value": "ON", "each": true, "timeout": timeout},
+        })
+    };
+    let done = site.agent.tool("mqtt_publish", switch(0.5)).structured();
+    assert_eq!(done["confirmed"], "nothing_came", "{done}");
+    // One of them does not obey.
+    let commands = site.plant.listening("mqtt_subscribe", collect.clone());
+    let proving = site.agent.tool("mqtt_publish", switch(3.0));
+    commands.structured();
+    site.send("t/a/lamp", r#"{"state":"ON"}"#);
+    let done = proving.structured();
+    assert_eq!(done["outcome"], "delivered");
+    assert_eq!(done["confirmed"], false, "{done}");
+    let seen = &done["confirmation"];
+    assert_eq!((&seen["met"], &seen["met_before"]), (&json!(1), &json!(1)));
+    let left = json!([{"topic": "t/b/lamp", "value": "OFF"}]);
+    assert_eq!(seen["not_met"], left, "{done}");
+    // All obey: the answer does not wait for the end of the time.
+    let commands = site.plant.listening("mqtt_subscribe", collect);
+    let proving = site.agent.tool("mqtt_publish", switch(60.0));
+    commands.structured();
+    for lamp in ["a", "b"] {
+        site.send(&format!("t/{lamp}/lamp"), r#"{"state":"ON"}"#);
+    }
+    let done = proving.structured();
+    assert_eq!(done["confirmed"], true, "{done}");
+    assert_eq!(done["confirmation"]["met"], 2);
+    assert!(done["confirmation"].get("not_met").is_none());
 }

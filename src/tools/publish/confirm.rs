@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
 
+use super::confirm_each::{ConfirmingEach, SeenEach};
 use super::{NOT_YET, WORDING};
 use crate::local::time;
-use crate::observe::condition::Condition;
+use crate::observe::condition::{Condition, Op};
 use crate::observe::watcher::{ConditionWatch, Live};
 use crate::tools::access::Access;
 use crate::tools::arguments::Arguments;
@@ -21,10 +22,18 @@ pub(super) struct Confirm {
     filter: SubscribeFilter,
     condition: Condition,
     timeout: Duration,
+    /// Every topic of the filter has to show the effect, not the first only.
+    each: bool,
 }
 
 /// A confirmation that is being waited for.
-pub(super) struct Confirming {
+pub(super) enum Confirming {
+    First(ConfirmingFirst),
+    Each(ConfirmingEach),
+}
+
+/// A confirmation by the first message that shows the effect.
+pub(super) struct ConfirmingFirst {
     waiting: ConditionWait,
     timeout: Duration,
 }
@@ -35,7 +44,14 @@ pub(super) struct Confirmation {
     confirmed: Confirmed,
     /// Absent where only the operator asks for it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    confirmation: Option<Seen>,
+    confirmation: Option<SeenOf>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum SeenOf {
+    First(Box<Seen>),
+    Each(Box<SeenEach>),
 }
 
 #[derive(Serialize)]
@@ -62,11 +78,20 @@ impl Confirm {
     pub(super) fn parse(mut arguments: Arguments) -> Result<Confirm, String> {
         let in_place = |why: String| format!("`confirm`: {why}");
         let mut parsed = || {
-            Ok(Confirm {
+            let each = arguments.flag("each")?;
+            let confirm = Confirm {
                 filter: arguments.filter("topic")?,
                 timeout: arguments.timeout()?,
                 condition: arguments.condition()?,
-            })
+                each,
+            };
+            if each && !confirm.condition.hold().is_zero() {
+                return Err("`hold_s` is not for `each`".into());
+            }
+            if each && confirm.condition.op() == Op::Changed {
+                return Err("`changed` is not for `each`; use another op".into());
+            }
+            Ok(confirm)
         };
         parsed().map_err(in_place)
     }
@@ -81,19 +106,31 @@ impl Confirm {
         access: &Access,
         call: &Deadline,
     ) -> Result<Confirming, String> {
+        if self.each {
+            let (filter, condition) = (self.filter.clone(), self.condition.clone());
+            let begun = ConfirmingEach::begin(access, call, filter, condition, self.timeout);
+            return Ok(Confirming::Each(begun.await?));
+        }
         let deadline = call.part(self.timeout);
         let watch = ConditionWatch::prepared(self.condition.clone(), Live::Required, time::now());
         let filter = self.filter.clone();
         let begun = ConditionWait::begin(access, &deadline, filter, watch, |_| {}).await;
         let waiting = begun.map_err(|denied| format!("`confirm`: {}", denied.tell(&NOT_YET)))?;
-        Ok(Confirming {
+        Ok(Confirming::First(ConfirmingFirst {
             waiting,
             timeout: self.timeout,
-        })
+        }))
     }
 }
 
 impl Confirmation {
+    pub(super) fn of_each(confirmed: Confirmed, seen: SeenEach) -> Confirmation {
+        Confirmation {
+            confirmed,
+            confirmation: Some(SeenOf::Each(Box::new(seen))),
+        }
+    }
+
     /// With the effects that the operator asks for: the caller's own condition does not replace them.
     pub(super) fn with(own: Option<Confirmation>, effects: &EffectsShown) -> Option<Confirmation> {
         let required = effects.confirmed();
@@ -112,11 +149,23 @@ impl Confirmation {
 impl Confirming {
     /// The message is published now: what came before is no confirmation.
     pub(super) fn begin_anew(&self) {
-        self.waiting.start(self.timeout);
+        match self {
+            Confirming::First(first) => first.waiting.start(first.timeout),
+            Confirming::Each(each) => each.begin_anew(),
+        }
     }
 
     /// Waits for the confirmation.
     pub(super) async fn end(&self, call: &Deadline, sent: Instant) -> Result<Confirmation, String> {
+        match self {
+            Confirming::First(first) => first.end(call, sent).await,
+            Confirming::Each(each) => each.end(call, sent).await,
+        }
+    }
+}
+
+impl ConfirmingFirst {
+    async fn end(&self, call: &Deadline, sent: Instant) -> Result<Confirmation, String> {
         let deadline = call.part(self.timeout);
         let end = self.waiting.end(&deadline).await;
         let end = end.map_err(|denied| denied.tell(&WORDING))?;
@@ -161,7 +210,7 @@ impl Confirming {
         };
         Ok(Confirmation {
             confirmed,
-            confirmation: Some(seen),
+            confirmation: Some(SeenOf::First(Box::new(seen))),
         })
     }
 }

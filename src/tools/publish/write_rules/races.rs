@@ -332,7 +332,7 @@ fn run(seed: u64, is_traced: bool) -> (usize, usize) {
     let mut rng = Rng::with_seed(seed);
     let mut race = Race::new(&mut rng, is_traced);
     race.trace(&race.judge.rules);
-    for _ in 0..rng.usize(20..120) {
+    for _ in 0..rng.usize(40..300) {
         race.step(&mut rng);
     }
     let sent = race.world.sent.len();
@@ -346,7 +346,7 @@ fn nothing_goes_out_that_is_not_permitted_when_it_goes_out() {
         return;
     }
     let full = std::env::var_os("MCPMQTT_TEST_FULL").is_some();
-    let schedules = if full { 30_000 } else { 600 };
+    let schedules = if full { 10_000 } else { 200 };
     let (mut sent, mut refused) = (0, 0);
     for seed in 0..schedules {
         let ended = std::panic::catch_unwind(|| run(seed, false));
