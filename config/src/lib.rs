@@ -4,7 +4,7 @@
 //!
 //! * `settings`: the whole file, [`Config`]; `mqtt` (with `tls` and `notice`), `topics`, `logging`, `remote` (with
 //!   `https`) and `limits` read one section each;
-//! * `write_rule` (with `topic_template`): rules on writes, `topics[].write`;
+//! * `write_rule` (with `topic_template`, `ambiguous`): rules on writes, `topics[].write`;
 //! * `policy`: the topic permissions that every request is checked against;
 //! * [`condition`], [`path`], [`reading`]: conditions on messages, as the file and the tools take them;
 //! * `host`: hosts and origins that requests may name;
@@ -27,6 +27,7 @@
 //! This crate reads no file, no clock and no randomness: text and entropy are arguments.
 #![warn(clippy::indexing_slicing)]
 
+mod ambiguous;
 mod changes;
 pub mod condition;
 mod describe;
@@ -65,6 +66,7 @@ mod topic_template;
 mod topics;
 mod write_rule;
 
+pub use ambiguous::is_ambiguous;
 pub use document::MAX_FILE_BYTES;
 pub use finding::{Finding, Refused};
 pub use genkey::{FIRST_FILE, GenkeyError, Rotation, rotate, rotate_bytes};

@@ -17,6 +17,12 @@ impl TopicTemplate {
     /// # Errors
     /// What is wrong, and what to write.
     pub(crate) fn parse(text: &str, pattern: &TopicFilter) -> Result<Self, String> {
+        if text == "$share" || text.starts_with("$share/") {
+            return Err(
+                "a shared subscription takes messages away from others; name the topic itself"
+                    .into(),
+            );
+        }
         let wildcards = levels(pattern).filter(|level| is_wildcard(level)).count();
         for level in text.split('/') {
             match place(level) {
@@ -184,6 +190,7 @@ mod tests {
             ("a/+", "b/+", "wildcard"),
             ("a/+", "b/#", "wildcard"),
             ("a/+", "", "empty"),
+            ("a/+", "$share/g/b", "name the topic itself"),
         ];
         for (pattern, text, words) in table {
             let error = template(text, pattern).unwrap_err();

@@ -7,6 +7,7 @@
 mod denied;
 mod follow;
 mod live_policy;
+mod prepare;
 mod rate;
 mod reader;
 mod recent_topics;
@@ -20,7 +21,7 @@ use std::time::Instant;
 use mcpmqtt_config::{Attempt, Policy, Refusal};
 use mcpmqtt_protocol::client::{Listen, ListenError, PublishError, Reason};
 use mcpmqtt_protocol::message::Message;
-use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
+use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::LocalExecutor;
 
 pub(super) use self::denied::{Denied, Published, Wording};
@@ -29,8 +30,8 @@ use self::live_policy::LivePolicy;
 use self::rate::Rates;
 pub(super) use self::reader::Reader;
 use self::recent_topics::RecentTopics;
-pub(super) use self::rules::{Awaited, Effects, Needed, RuleReport};
-use self::rules::{Fact, Pending, WriteRules};
+pub(super) use self::rules::{Awaited, Effects, RuleReport};
+use self::rules::{Pending, WriteRules};
 use crate::local::time;
 use crate::mcp::{Caller, Places};
 use crate::mqtt::{self, ListenFailure, Observing, Tap, Tapped};
@@ -103,57 +104,6 @@ impl Access {
             access: self,
             message,
         })
-    }
-
-    /// Has the topics watched that rules on writes to `topic` need, and waits a short time for their values, until
-    /// `until` at the latest. What is not known then is refused when a message is sent.
-    pub(super) async fn prepare(&self, topic: &TopicName, until: Instant) -> Needed {
-        let needed = self.rules.needed(&self.policy.current(), topic);
-        if !needed.is_empty() {
-            // Boxed, because a publish without rules must not pay for it.
-            Box::pin(self.watch_needed(&needed, until)).await;
-        }
-        needed
-    }
-
-    async fn watch_needed(&self, needed: &Needed, until: Instant) {
-        let watching = async {
-            for fact in needed.facts().filter(|fact| fact.is_to_be_watched()) {
-                self.watch_fact(fact).await;
-            }
-        };
-        smol::future::or(watching, time::at(until)).await;
-        needed.known(until).await;
-    }
-
-    /// The operator's rule names the topic, so callers need no permission for it; the connection is risked once at most.
-    async fn watch_fact(&self, fact: &Rc<Fact>) {
-        let Ok(filter) = SubscribeFilter::parse(fact.topic().as_str()) else {
-            return fact.refused("it cannot be subscribed to".into(), true);
-        };
-        match self.client.observe(filter, false, fact.tap()).await {
-            Ok(observing) => fact.granted(time::now(), observing),
-            Err(failure) => {
-                let why = Denied::subscribe(&failure).to_string();
-                fact.refused(why, cuts_connection(&failure));
-            }
-        }
-    }
-
-    /// What the rules on writes say of a message now.
-    pub(super) fn rule_report(&self, message: &Message) -> Vec<RuleReport> {
-        self.rules.report(&self.policy.current(), message)
-    }
-
-    /// Whether a message would be permitted now; nothing is counted.
-    ///
-    /// # Errors
-    /// [`Denied::Policy`] or [`Denied::Rule`].
-    pub(super) fn would_permit(&self, message: &Message) -> Result<(), Denied> {
-        let policy = self.policy.current();
-        may_publish(&policy, message).map_err(Denied::Policy)?;
-        let judged = self.rules.judge_all(&policy, message, time::now());
-        judged.map_err(Denied::Rule)
     }
 
     /// Subscribes for a caller; when this returns, the broker has granted the subscription.

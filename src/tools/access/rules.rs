@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt_config::{
     Counts, Effect, MaxChange, Policy, Requirement, TopicTemplate, WriteLimit, WriteRule,
+    is_ambiguous,
 };
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicName;
@@ -296,6 +297,9 @@ fn filled(template: &TopicTemplate, write: Write<'_>) -> Result<TopicName, Broke
 }
 
 fn number_of(payload: &[u8], change: &MaxChange) -> Result<f64, Broken> {
+    if change.field.is_some() && is_ambiguous(payload) {
+        return Err(Broken::Ambiguous);
+    }
     let reading = Reading::of(payload, change.field.as_ref()).ok();
     let number = reading.as_ref().and_then(Reading::number);
     number.ok_or_else(|| Broken::NoNumber {

@@ -43,6 +43,8 @@ pub(in crate::tools) enum Broken {
     StateNoNumber { topic: String, most: f64 },
     /// The payload holds no number to compare.
     NoNumber { field: Option<String> },
+    /// The payload names a member twice, and receivers differ in which of them counts.
+    Ambiguous,
     /// The topic was written to less than the interval ago.
     Interval { least: Duration, soon: TooSoon },
     /// The topic was written to as often as is permitted.
@@ -173,6 +175,9 @@ impl fmt::Display for Broken {
                     "the payload has no number at {}, as a limit on its change needs",
                     Shown(field)
                 )
+            }
+            Broken::Ambiguous => {
+                f.write_str("the payload names a member of an object twice, so that a limit on its change says nothing")
             }
             Broken::Interval { least, soon } => write!(
                 f,

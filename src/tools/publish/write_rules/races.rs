@@ -346,7 +346,7 @@ fn nothing_goes_out_that_is_not_permitted_when_it_goes_out() {
         return;
     }
     let full = std::env::var_os("MCPMQTT_TEST_FULL").is_some();
-    let schedules = if full { 10_000 } else { 200 };
+    let schedules = if full { 10_000 } else { 100 };
     let (mut sent, mut refused) = (0, 0);
     for seed in 0..schedules {
         let ended = std::panic::catch_unwind(|| run(seed, false));

@@ -141,6 +141,12 @@ fn a_retained_value_counts_where_the_operator_says_so() {
         world.publish("20"),
         refused("the payload has no number at `rpm`, as a limit on its change needs")
     );
+    assert_eq!(
+        world.publish(r#"{"rpm": 3000, "rpm": 20}"#),
+        refused(
+            "the payload names a member of an object twice, so that a limit on its change says nothing"
+        )
+    );
     world.live("site/m1/state", r#"{"rpm": {"is": 25}}"#);
     assert_eq!(world.publish(r#"{"rpm": 30}"#), "sent");
 }
