@@ -101,9 +101,9 @@ impl Publication<'_> {
         let access = &self.context.access;
         let admitted = access.admit(self.client.caller(), &self.message);
         let admitted = admitted.map_err(in_words)?;
-        let _needed = access
-            .prepare(&self.message.topic, self.deadline.until())
-            .await;
+        let until = self.deadline.until();
+        let needed = access.prepare(&self.message.topic, until).await;
+        needed.known(until).await;
         let at = time::now();
         let sent = admitted
             .publish(at + self.timeout)
@@ -126,9 +126,11 @@ impl Publication<'_> {
         let permitted =
             |policy: &Policy| policy.may_publish(&self.message.topic, self.message.retain);
         let waiting = async {
-            let needed = access
-                .prepare(&self.message.topic, self.deadline.until())
-                .await;
+            let until = self.deadline.until();
+            let needed = access.prepare(&self.message.topic, until).await;
+            if when.is_none() {
+                needed.known(until).await;
+            }
             // The subscription for the confirmation is in place before the condition is met, so that nothing delays the
             // publish then.
             let confirming = match &confirm {

@@ -89,10 +89,9 @@ impl Query {
         let no_query = |denied: Denied| denied.tell(&NO_QUERY);
         let admitted = context.access.admit(&self.caller, &self.request);
         let admitted = admitted.map_err(no_query)?;
-        let preparing = context
-            .access
-            .prepare(&self.request.topic, self.wait.until());
-        let _needed = preparing.await;
+        let until = self.wait.until();
+        let needed = context.access.prepare(&self.request.topic, until).await;
+        needed.known(until).await;
         // Replies that carry an id can be told apart.
         let _turn = match self.own {
             Some(_) => None,

@@ -11,8 +11,8 @@ use super::{Access, Denied, cuts_connection, may_publish};
 use crate::local::time;
 
 impl Access {
-    /// Has the topics watched that rules on writes to `topic` need, and waits a short time for their values, until
-    /// `until` at the latest. What is not known then is refused when a message is sent.
+    /// Has the topics watched that rules on writes to `topic` need, until `until` at the latest. What is not known when a
+    /// message is sent is refused; [`Needed::known`] waits for it.
     pub(in crate::tools) async fn prepare(&self, topic: &TopicName, until: Instant) -> Needed {
         let needed = self.rules.needed(&self.policy.current(), topic);
         if !needed.is_empty() {
@@ -29,7 +29,6 @@ impl Access {
             }
         };
         smol::future::or(watching, time::at(until)).await;
-        needed.known(until).await;
     }
 
     /// The operator's rule names the topic, so callers need no permission for it; the connection is risked once at most.

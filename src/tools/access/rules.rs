@@ -266,7 +266,14 @@ impl Needed {
 
     /// Waits until each value is known, for a short time after its topic is watched: a device that sends regularly has
     /// sent by then, and a silent one is not waited for each time.
-    pub(super) async fn known(&self, until: Instant) {
+    pub(in crate::tools) async fn known(&self, until: Instant) {
+        if !self.is_empty() {
+            // Boxed, because a publish without rules must not pay for it.
+            Box::pin(self.all_known(until)).await;
+        }
+    }
+
+    async fn all_known(&self, until: Instant) {
         let ends = self.0.iter().map(|it| it.fact.since() + PATIENCE);
         let Some(end) = ends.max() else { return };
         let known = poll_fn(|context| {

@@ -30,9 +30,9 @@ impl Publication<'_> {
         confirm: Option<&Confirm>,
     ) -> ToolResult {
         let access = &self.context.access;
-        let _needed = access
-            .prepare(&self.message.topic, self.deadline.until())
-            .await;
+        let until = self.deadline.until();
+        let needed = access.prepare(&self.message.topic, until).await;
+        needed.known(until).await;
         let filters = [when.map(When::filter), confirm.map(Confirm::filter)];
         let refused = self.refusal(filters.into_iter().flatten());
         ToolResult::structured(&DryRun {

@@ -122,3 +122,37 @@ pub(super) const KEPT: Duration = Duration::from_secs(600);
 
 /// The most topics that are watched for rules.
 pub(super) const MOST_TOPICS: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn of_too_many_topics_the_first_to_end_makes_room_and_none_in_use() {
+        let facts = Facts::new(Weak::new());
+        let start = Instant::now();
+        let topic = |n: usize| TopicName::parse(&format!("t/{n}")).unwrap();
+        let enter = |n: usize, age: u64| {
+            let at = start + Duration::from_secs(n as u64);
+            facts.enter(&topic(n), at, Duration::from_secs(age))
+        };
+        let mut held: Vec<_> = (0..MOST_TOPICS).map(|n| enter(n, 0).unwrap()).collect();
+        assert!(enter(MOST_TOPICS, 0).is_none());
+        assert!(enter(7, 0).is_some(), "what is there stays");
+        // The use of the first was longest ago, but it lasts longest.
+        enter(0, 10_000).unwrap();
+        held.clear();
+        enter(MOST_TOPICS, 0).unwrap();
+        assert!(facts.find(&topic(0)).is_some() && facts.find(&topic(1)).is_none());
+        assert_eq!(facts.topics.borrow().len(), MOST_TOPICS);
+        // What is in use when its time is over stays.
+        let kept = facts.find(&topic(2));
+        facts.end_unused(start + KEPT * 10);
+        assert!(facts.find(&topic(3)).is_none());
+        assert!(facts.find(&topic(2)).is_some(), "{kept:?}");
+        drop(kept);
+        facts.end_unused(start + KEPT * 100);
+        assert!(facts.topics.borrow().is_empty());
+    }
+}

@@ -475,6 +475,29 @@ fn a_reaction_is_judged_when_it_fires() {
     assert_eq!(world.sent, ["5", "5"]);
 }
 
+/// Its condition may be met at once, and a reaction is never late.
+#[test]
+fn a_reaction_does_not_wait_for_the_state() {
+    let rule = json!({"requires": [{"topic": "site/{1}/mode", "value": "remote"}]});
+    let mut world = World::new(policy(&rule));
+    let when = json!({"topic": "site/m1/go"});
+    let reaction = json!({"topic": "site/m1/cmd", "payload": "5", "when": when});
+    let first = world.call(reaction.clone());
+    world.settle();
+    assert_eq!(world.driver.observed(), 2);
+    world.live("site/m1/go", "now");
+    let outcome = world.outcome(first);
+    assert!(
+        outcome.contains("nothing came on `site/m1/mode` in the 0.0 s"),
+        "{outcome}"
+    );
+    let second = world.call(reaction);
+    world.settle();
+    world.live("site/m1/mode", "remote");
+    world.live("site/m1/go", "now");
+    assert_eq!(world.outcome(second), "sent");
+}
+
 #[test]
 fn a_write_that_waits_is_judged_by_the_rules_that_are_in_force_when_it_goes_on() {
     let rule = |value: &Value| json!({"requires": [{"topic": "site/{1}/mode", "value": value}]});

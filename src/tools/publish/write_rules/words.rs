@@ -46,6 +46,15 @@ fn a_change_is_measured_against_the_last_live_value() {
     let too_old = "the last value of `site/m1/rpm` is 10.0 s old, and after 10 s it does not count, and a write may be at \
                    most 200 away from it; it is watched on: try again when it has sent a value";
     assert_eq!(world.publish("1400"), refused(too_old));
+    let large = "9".repeat(8193);
+    world.live("site/m1/rpm", &large);
+    assert_eq!(
+        world.publish("1400"),
+        refused(
+            "the last message on `site/m1/rpm` was too large to be judged (8193 bytes), and a write may be at most 200 away \
+             from it"
+        )
+    );
     world.live("site/m1/rpm", "running");
     assert_eq!(
         world.publish("1400"),
