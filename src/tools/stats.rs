@@ -23,6 +23,7 @@ use crate::mqtt::{Tap, Tapped};
 use crate::observe::distribution::Distribution;
 use crate::observe::path::Path;
 use crate::observe::statistics::{Sample, Statistics, StatisticsByTopic};
+use crate::sort::sort_by;
 
 #[derive(Serialize)]
 struct StatsResult<'a> {
@@ -60,7 +61,9 @@ struct StatsResult<'a> {
 struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     topic: Option<&'a str>,
-    n: u64,
+    /// The numbers; absent where something came and none was a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u64>,
     /// Messages a second.
     rate: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +145,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     });
     let topics = rows.as_ref().map(Vec::len);
     if let Some(rows) = &mut rows {
-        rows.sort_by(|a, b| a.compare(b, &sort));
+        sort_by(rows, |a, b| a.compare(b, &sort));
         rows.truncate(top);
     }
     let shown = rows.as_ref().map_or(0, Vec::len);
@@ -178,7 +181,7 @@ fn value_rows(values: &Distribution, top: usize) -> Vec<ValueRow<'_>> {
             topic: &it.topic,
         })
         .collect();
-    rows.sort_by(|a, b| b.n.cmp(&a.n).then(a.value.cmp(b.value)));
+    sort_by(&mut rows, |a, b| b.n.cmp(&a.n).then(a.value.cmp(b.value)));
     rows.truncate(top);
     rows
 }
@@ -274,7 +277,7 @@ impl<'a> Row<'a> {
         };
         Row {
             topic,
-            n: of.count(),
+            n: (of.count() > 0 || of.messages() == 0).then(|| of.count()),
             rate: round(of.rate(length).unwrap_or_default(), 1000.0),
             min: of.min(),
             max: of.max(),
