@@ -39,7 +39,8 @@
 //!    in flight (`mcp::client::session`).
 //! 5. `stdio` spawns a task, which runs the call (`mcp::server::call`) to its end or its cancellation.
 //! 6. `tools::publish` makes types of the arguments.
-//! 7. `tools::access` admits the message (policy of the caller, rate, quota), records what comes of it, and publishes it as long as that is permitted.
+//! 7. `tools::access` admits the message (policy of the caller, rate, quota), records what comes of it, and publishes it as
+//!    long as that is permitted, by the rules on writes too.
 //! 8. `mqtt::client` hands a request to the driver; a `local::oneshot` waits for the outcome.
 //! 9. `mqtt::driver` gives the request to the state machine (`mcpmqtt_protocol::client`), which encodes the packet, and writes
 //!    the bytes (`mqtt::transport`).

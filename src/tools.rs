@@ -11,6 +11,7 @@ mod call_log;
 mod condition_wait;
 mod deadline;
 mod describe;
+mod effects;
 mod message;
 mod observation;
 mod publish;
@@ -89,8 +90,9 @@ impl Context {
             watches,
             observe,
         } = bounds;
-        let access = Access::new(client, profiles, listeners, metrics);
         let executor = Rc::downgrade(executor);
+        let own = executor.clone();
+        let access = Access::new(client, profiles, listeners, metrics, own);
         Rc::new(Self {
             observation: Observation::new(access.clone(), observe, executor.clone()),
             access,

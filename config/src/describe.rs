@@ -16,6 +16,7 @@ use crate::profile::{Profile, Quota, Tools};
 use crate::remote::{ApiKey, DEFAULT_HOST, DEFAULT_MODE, DEFAULT_SOCKET, Listen, RemoteServer};
 use crate::settings::Config;
 use crate::tls::{TLS_PORT, Tls, Trust};
+use crate::write_rule::WriteRule;
 
 impl Config {
     /// Describes the configuration with one statement a line; settings equal to the built-in default are marked as
@@ -24,6 +25,7 @@ impl Config {
         let default = Self::without_file();
         let mut lines = broker(&self.mqtt, &default.mqtt);
         lines.extend(self.policy.grants().map(topic));
+        lines.extend(counting(self));
         if self.policy.grants().len() == 0 {
             lines.push("topics: none; everything is refused".to_owned());
         }
@@ -234,13 +236,30 @@ fn topic(grant: &Grant) -> String {
         .payload
         .as_ref()
         .map(|rule| format!("; payload: {rule}"));
-    format!(
+    let mut text = format!(
         "topic {}: {}{}; {description}",
         Shown(grant.pattern.as_str()),
         permissions.join(", "),
         payload.unwrap_or_default()
-    )
+    );
+    for rule in &grant.write {
+        let _ = write!(text, "; writes: {rule} (`{}`)", rule.place);
+    }
+    text
 }
+
+/// Who counts, where rules on writes count or compare.
+fn counting(config: &Config) -> Option<String> {
+    let default = config.profiles.default_profile();
+    let profiles = config.profiles.named().map(|(_, profile)| profile);
+    let all = std::iter::once(default).chain(profiles);
+    let mut rules = all.flat_map(|profile| profile.policy.grants().flat_map(|it| &it.write));
+    rules.any(WriteRule::counts).then(|| COUNTING.to_owned())
+}
+
+const COUNTING: &str = "writes: intervals, rates and changes are counted by each process for itself, and every agent that \
+                        starts its own mcpmqtt over stdio has its own; limits for a whole plant need one remote server \
+                        for all agents";
 
 /// What a profile permits: its topics, then what else it sets.
 fn profile(name: &str, profile: &Profile, limits: &Limits) -> Vec<String> {

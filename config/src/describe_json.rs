@@ -18,6 +18,7 @@ use crate::profile::{Profile, Profiles, Tools};
 use crate::remote::{ApiKey, Listen, RemoteServer};
 use crate::settings::Config;
 use crate::tls::{Identity, Tls, Trust};
+use crate::write_rule::WriteRule;
 
 impl Config {
     /// The configuration with the warnings that [`parse`](Self::parse) returned beside it: an object with `broker`,
@@ -142,6 +143,11 @@ fn topic(grant: &Grant) -> Value {
     });
     if let (Some(payload), Some(keys)) = (&grant.payload, topic.as_object_mut()) {
         keys.insert("payload".to_owned(), payload.to_json());
+    }
+    let rule = |rule: &WriteRule| json!({"place": rule.place, "limits": rule.to_string()});
+    let rules: Vec<_> = grant.write.iter().map(rule).collect();
+    if let Some(members) = topic.as_object_mut().filter(|_| !rules.is_empty()) {
+        members.insert("write".into(), rules.into());
     }
     topic
 }

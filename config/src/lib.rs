@@ -7,6 +7,8 @@
 //! * `policy`: the topic permissions that every request is checked against; `profile`: those of a group of callers, with
 //!   its tools and quota; `callers` (with `date`): the keys and users that have a profile;
 //! * `payload`: the limits of what may be published (`topics[].payload`);
+//! * `write_rule` (with `topic_template`, `ambiguous`): rules on writes, `topics[].write`;
+//! * [`condition`], [`path`], [`reading`]: conditions on messages, as the file and the tools take them;
 //! * `host`: hosts and origins that requests may name;
 //! * `kdf`, `genkey`, `named_keys`: the check and the generation of API keys;
 //! * `document`, `section`, `finding`: JSON text, reading a section, and the faults found on the way;
@@ -27,8 +29,10 @@
 //! This crate reads no file, no clock and no randomness: text and entropy are arguments.
 #![warn(clippy::indexing_slicing)]
 
+mod ambiguous;
 mod callers;
 mod changes;
+pub mod condition;
 mod date;
 mod describe;
 mod describe_json;
@@ -54,9 +58,11 @@ mod mqtt;
 mod named_keys;
 mod notice;
 mod observe;
+pub mod path;
 mod payload;
 mod policy;
 mod profile;
+pub mod reading;
 mod remote;
 mod secret;
 mod secret_spans;
@@ -64,8 +70,11 @@ mod section;
 mod settings;
 mod source_line;
 mod tls;
+mod topic_template;
 mod topics;
+mod write_rule;
 
+pub use ambiguous::is_ambiguous;
 pub use callers::{CertificateRule, NamedKey, PeerRule, PeerUser};
 pub use date::Expiry;
 pub use document::MAX_FILE_BYTES;
@@ -87,3 +96,8 @@ pub use remote::{ApiKey, Listen, MetricsListen, RemoteServer};
 pub use secret::Secret;
 pub use settings::Config;
 pub use tls::{Identity, Tls, Trust};
+pub use topic_template::TopicTemplate;
+pub use write_rule::{
+    Counts, Effect, Expected, HIDDEN, In, MaxChange, Requirement, Shows, Source, WriteLimit,
+    WriteRule,
+};

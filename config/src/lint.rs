@@ -216,6 +216,10 @@ fn swallowed(rules: &[Entry], few: &mut Few<'_>) {
             }
         });
         let Some((_, wide)) = first else { continue };
+        if !rule.grant.write.is_empty() {
+            // Rules on writes hold whatever else is granted.
+            continue;
+        }
         let restricts = wide.grant.permissions != rule.grant.permissions;
         if restricts || !rule.has_description() {
             few.warning(&rule.path, || words(rule, wide, restricts));

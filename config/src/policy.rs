@@ -8,9 +8,10 @@ use std::fmt;
 use mcpmqtt_protocol::topic::{FilterTree, Shown, SubscribeFilter, TopicFilter, TopicName};
 
 use crate::payload::{self, PayloadRule};
+use crate::write_rule::WriteRule;
 
 /// One pattern of the configuration with its permissions.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Grant {
     /// The topics that the grant applies to.
     pub pattern: TopicFilter,
@@ -20,6 +21,8 @@ pub struct Grant {
     pub description: Option<String>,
     /// What may be published to these topics; without it, anything.
     pub payload: Option<Box<PayloadRule>>,
+    /// The rules on writes, each of which holds.
+    pub write: Vec<WriteRule>,
     /// Where the grant is from: the indices in the list `topics` of the file. Several, where a pattern is given more than
     /// once.
     pub places: Vec<usize>,
@@ -81,6 +84,8 @@ pub struct Policy {
     share: FilterTree<usize>,
     /// Those of `write` that limit the payload.
     limited: FilterTree<usize>,
+    /// The writable ones that have rules on writes.
+    ruled: FilterTree<usize>,
 }
 
 /// A publish that a caller attempts.
@@ -117,14 +122,17 @@ impl Policy {
             let Grant {
                 pattern,
                 permissions,
+                write,
                 ..
             } = grant;
+            let is_ruled = permissions.write && !write.is_empty();
             for (held, tree) in [
                 (permissions.read, &mut policy.read),
                 (permissions.write, &mut policy.write),
                 (permissions.retain, &mut policy.retain),
                 (permissions.share, &mut policy.share),
                 (grant.writes().is_some(), &mut policy.limited),
+                (is_ruled, &mut policy.ruled),
             ] {
                 if held {
                     tree.insert(pattern, place);
@@ -167,6 +175,12 @@ impl Policy {
     /// The grants that permit publishing to `topic` and limit what, in the order of the configuration. All of them hold.
     pub fn limits<'a>(&'a self, topic: &str) -> impl Iterator<Item = &'a Grant> + use<'a> {
         self.matching(&self.limited, topic)
+    }
+
+    /// The rules on writes to `topic`, in the order of the configuration. All of them hold.
+    pub fn write_rules(&self, topic: &TopicName) -> Vec<&WriteRule> {
+        let grants = self.matching(&self.ruled, topic.as_str());
+        grants.flat_map(|grant| &grant.write).collect()
     }
 
     fn may_say(&self, topic: &str, payload: &[u8]) -> Result<(), Refusal> {

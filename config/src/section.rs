@@ -208,6 +208,10 @@ impl<'a> Section<'a> {
         self.report.warning(self.path_of(key), text);
     }
 
+    pub(crate) fn problem_of_itself(&self, text: impl Into<String>) {
+        self.report.problem(self.path.clone(), text);
+    }
+
     pub(crate) fn warn_of_itself(&self, text: impl Into<String>) {
         self.report.warning(self.path.clone(), text);
     }

@@ -11,9 +11,10 @@ use crate::lint::{self, Entry};
 use crate::payload::{self, PayloadRule};
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
+use crate::write_rule;
 
 /// Reads the list under `topics` of the file or of a profile. Entries with the same pattern become one grant, unless one of
-/// them has limits: these hold for what the entry itself permits.
+/// them has limits or rules on writes: these hold for what the entry itself permits.
 pub(crate) fn read(section: &Section<'_>) -> Vec<Grant> {
     let mut entries = Vec::new();
     let (report, place) = (section.report(), section.path_of("topics"));
@@ -47,12 +48,17 @@ fn read_entry(section: Section<'_>, index: usize) -> Option<Entry> {
     let description = section.text("description").map(str::to_owned);
     let payload = payload(&section);
     let path = section.path_of("pattern");
+    let write = write_rule::read(&section, pattern.as_ref());
+    if write.is_some() && !permissions.write {
+        section.warn("write", "has no effect, since `permissions` has no `write`");
+    }
     section.finish();
     let grant = Grant {
         pattern: pattern?,
         permissions,
         description,
         payload,
+        write: write.into_iter().collect(),
         places: vec![index],
     };
     Some(Entry { path, grant })
@@ -173,7 +179,8 @@ fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {
     let mut rules: Vec<Entry> = Vec::new();
     for entry in entries {
         let Entry { path, grant } = &entry;
-        if grant.payload.is_some() {
+        // Limits hold for what their entry permits.
+        if grant.payload.is_some() || !grant.write.is_empty() {
             rules.push(entry);
             continue;
         }

@@ -16,6 +16,7 @@ fn grant(pattern: &str, permissions: &str) -> Grant {
         },
         description: None,
         payload: None,
+        write: Vec::new(),
         places: Vec::new(),
     }
 }

@@ -131,6 +131,12 @@ impl Client {
         self.core.publishes.cancel(ticket);
     }
 
+    /// Takes a publish back that was not sent: then it will not be, and no outcome follows. False when it may have been
+    /// sent; then nothing changes.
+    pub fn take_back(&mut self, ticket: Ticket) -> bool {
+        self.core.publishes.take_back(ticket)
+    }
+
     /// Registers a listener. [`Event::Listening`] or [`Event::ListenRefused`] follows when the broker answers; messages
     /// may come before that.
     ///

@@ -213,6 +213,7 @@ fn every_error_has_words_of_its_own() {
         PublishError::TooLarge,
         PublishError::AboveLimit { bytes: 7, limit: 6 },
         PublishError::Topic(TopicName::parse("\u{1}").unwrap().sendable().unwrap_err()),
+        PublishError::TakenBack,
     ]);
     in_form([
         ListenError::NotConnected(Reason::KeepAlive),

@@ -146,6 +146,9 @@ fn publish(asking: &Asking<'_>, config: &Config, topic: &TopicName, payload: &st
                 };
                 let _ = write!(text, "\n    payload: {limit}: {kept}");
             }
+            for rule in grant.write.iter().filter(|_| grant.permissions.write) {
+                let _ = write!(text, "\n    write: {rule}: judged when it is sent");
+            }
         },
     );
     if permitted {

@@ -6,7 +6,10 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::future::{Future as _, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Context;
 use std::time::Instant;
 
 use async_channel::{Receiver, Sender, TrySendError};
@@ -53,6 +56,8 @@ pub(super) enum ClientRequest {
         deadline: Instant,
         reply: oneshot::Sender<Result<Outcome, PublishError>>,
     },
+    /// Ends the publish of this call, if its message was not sent yet.
+    TakeBack { id: CallId },
     Listen {
         id: CallId,
         listen: Listen,
@@ -135,6 +140,20 @@ impl Client {
         message: Message,
         deadline: Instant,
     ) -> Result<Outcome, PublishError> {
+        self.publish_while(message, deadline, |_| true).await
+    }
+
+    /// Like [`publish`](Self::publish), and takes the message back when `holds` returns false before it was sent: the
+    /// error is [`PublishError::TakenBack`] then. `holds` is asked whenever the future is polled.
+    ///
+    /// # Errors
+    /// When the message was not accepted or was taken back; then nothing was or will be sent.
+    pub async fn publish_while(
+        &self,
+        message: Message,
+        deadline: Instant,
+        mut holds: impl FnMut(&mut Context<'_>) -> bool,
+    ) -> Result<Outcome, PublishError> {
         let mut guard = self.guard();
         let (reply, answer) = oneshot::channel();
         let request = ClientRequest::Publish {
@@ -151,7 +170,18 @@ impl Client {
         if !handed_in {
             return Err(PublishError::NotConnected(Reason::ShuttingDown));
         }
-        let outcome = answer.recv().await;
+        let mut answer = pin!(answer.recv());
+        let outcome = poll_fn(|context| {
+            let answered = answer.as_mut().poll(context);
+            if answered.is_pending() && !holds(context) {
+                let taking_back = ClientRequest::TakeBack { id: guard.id };
+                if self.requests.try_send(taking_back).is_err() {
+                    context.waker().wake_by_ref();
+                }
+            }
+            answered
+        })
+        .await;
         guard.done = true;
         outcome.unwrap_or(Ok(Outcome::Unknown(Reason::ShuttingDown)))
     }

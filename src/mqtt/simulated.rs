@@ -78,6 +78,12 @@ impl SimulatedDriver {
                     true => sending.push((id, message, reply)),
                     false => reply.send(Err(PublishError::NotConnected(Reason::NeverConnected))),
                 },
+                ClientRequest::TakeBack { id } => {
+                    if let Some(held) = sending.iter().position(|(held, ..)| *held == id) {
+                        let (_, _, reply) = sending.remove(held);
+                        reply.send(Err(PublishError::TakenBack));
+                    }
+                }
                 ClientRequest::Observe {
                     id,
                     filter,

@@ -2,17 +2,16 @@
 //!
 //! No file here does I/O, reads a clock, draws randomness or writes a log: the time is an argument.
 
-pub mod condition;
 pub mod cover;
 pub mod distribution;
 pub mod each;
 pub mod groups;
 mod index;
 pub mod kind;
-pub mod path;
-pub mod reading;
 pub mod record;
 pub mod rhythm;
 pub mod statistics;
 pub mod table;
 pub mod watcher;
+
+pub use mcpmqtt_config::{condition, path, reading};

@@ -4,24 +4,28 @@
 //! request without permission does not reach the broker, and a message without permission reaches no caller.
 //! Does not: expose the MQTT client. Further rules for every caller (limits, an audit record, a stop) belong here.
 
+mod admitted;
 mod denied;
 mod follow;
 mod live_policy;
+mod prepare;
 mod quota;
 mod rate;
 mod reader;
 mod recent_topics;
+mod rules;
 mod write_record;
 
 use std::future::Future;
-use std::rc::Rc;
-use std::time::Instant;
+use std::rc::{Rc, Weak};
 
 use mcpmqtt_config::{Attempt, Policy, Profiles, Quota, Refusal};
 use mcpmqtt_protocol::client::{Listen, ListenError, Reason};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
+use smol::LocalExecutor;
 
+pub(super) use self::admitted::{Admitted, Sent};
 pub(super) use self::denied::{Denied, Published, Wording};
 pub(super) use self::follow::Follow;
 use self::live_policy::{CallerPolicy, LivePolicy};
@@ -29,6 +33,8 @@ use self::quota::Quotas;
 use self::rate::Rates;
 pub(super) use self::reader::Reader;
 use self::recent_topics::RecentTopics;
+use self::rules::WriteRules;
+pub(super) use self::rules::{Awaited, Effects, RuleReport};
 use self::write_record::WriteRecord;
 use crate::local::time;
 use crate::mcp::{Caller, Places};
@@ -45,6 +51,7 @@ pub(super) struct Access {
     metrics: Metrics,
     listeners: Places,
     recent_topics: RecentTopics,
+    rules: WriteRules,
 }
 
 /// Why a filter is not observed.
@@ -54,22 +61,15 @@ pub(super) struct NotObserved {
     pub(super) is_final: bool,
 }
 
-/// A message that passed the checks of [`Access::admit`].
-pub(super) struct Admitted<'a> {
-    access: &'a Access,
-    policy: CallerPolicy,
-    message: &'a Message,
-    record: WriteRecord<'a>,
-}
-
 impl Access {
     /// Creates the access over `client` under `profiles`; `listeners` are the places of calls that wait for messages.
-    /// Publishes are counted in `metrics`.
+    /// Publishes are counted in `metrics`; `executor` ends what rules on writes no longer need.
     pub(super) fn new(
         client: mqtt::Client,
         profiles: Profiles,
         listeners: Places,
         metrics: &Metrics,
+        executor: Weak<LocalExecutor<'static>>,
     ) -> Access {
         Access {
             client,
@@ -79,6 +79,7 @@ impl Access {
             metrics: metrics.clone(),
             listeners,
             recent_topics: RecentTopics::default(),
+            rules: WriteRules::new(executor),
         }
     }
 
@@ -307,34 +308,6 @@ impl Access {
     fn reader(&self, policy: &CallerPolicy, listen: Listen, inbox: mqtt::Inbox) -> Reader {
         let recent_topics = self.recent_topics.clone();
         Reader::new(listen.filter, inbox, policy, recent_topics)
-    }
-}
-
-impl Admitted<'_> {
-    /// Publishes the message and waits for its outcome, until `deadline` at the latest. Dropping the future takes the
-    /// message back if it was not sent yet.
-    ///
-    /// # Errors
-    /// [`Denied::Withdrawn`]; [`Denied::Broker`] when nothing was sent; [`Denied::Unknown`] when it is not known
-    /// whether the message was delivered.
-    pub(super) async fn publish(&self, deadline: Instant) -> Result<Published, Denied> {
-        let Admitted {
-            access,
-            policy,
-            message,
-            record,
-        } = self;
-        record.begins();
-        let permitted = |policy: &Policy| may_publish(policy, message);
-        // Pinned here so that the future is not moved into each future around it: see the module docs of `http`.
-        let sending = std::pin::pin!(access.client.publish((*message).clone(), deadline));
-        let ended = match policy.while_permitted(permitted, sending).await {
-            Ok(Ok(outcome)) => Published::of(outcome),
-            Ok(Err(error)) => Err(Denied::publish(&error)),
-            Err(denied) => Err(denied),
-        };
-        record.ended(&ended);
-        ended
     }
 }
 

@@ -135,7 +135,7 @@ fn uses(tools: &Tools) -> String {
 fn pattern_lines(policy: &Policy, description_bytes: usize, taken: usize) -> (String, usize) {
     let (mut lines, mut left) = (String::new(), 0);
     for grant in useful_first(policy) {
-        let line = pattern_line(grant, description_bytes);
+        let line = pattern_line(grant, policy, description_bytes);
         if taken + lines.len() + line.len() > INSTRUCTIONS_BYTES {
             left += 1;
         } else {
@@ -153,7 +153,7 @@ fn useful_first(policy: &Policy) -> Vec<&Grant> {
     grants
 }
 
-fn pattern_line(grant: &Grant, most: usize) -> String {
+fn pattern_line(grant: &Grant, policy: &Policy, most: usize) -> String {
     let permissions = grant.permissions.names().collect::<Vec<_>>().join(", ");
     let limits = grant.writes().map(|payload| {
         let words = cut(&payload.to_string(), LIMIT_BYTES);
@@ -167,6 +167,12 @@ fn pattern_line(grant: &Grant, most: usize) -> String {
     if let Some(description) = &grant.description {
         let words = description.split_whitespace().collect::<Vec<_>>().join(" ");
         let _ = write!(line, ": {}", cut(&words, most));
+    }
+    for rule in grant.write.iter().filter(|_| grant.permissions.write) {
+        let rule = rule.told(policy);
+        let words: String = rule.chars().take(RULE_CHARS).collect();
+        let cut = if words.len() < rule.len() { "…" } else { "" };
+        let _ = write!(line, " [{words}{cut}]");
     }
     line
 }
@@ -244,6 +250,8 @@ const LAST: usize = DESCRIPTION_BYTES.len() - 1;
 
 /// The most bytes of the limits of a payload in the instructions; the resource has all of them.
 const LIMIT_BYTES: usize = 300;
+/// The most characters of a rule on writes in the instructions; the resource has all of them.
+const RULE_CHARS: usize = 300;
 
 #[cfg(test)]
 mod tests {

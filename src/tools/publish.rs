@@ -7,10 +7,14 @@
 
 mod confirm;
 mod confirm_each;
+mod dry_run;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
 mod simulation;
 mod when;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+mod write_rules;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -23,9 +27,10 @@ use serde::Serialize;
 use self::confirm::{Confirm, Confirmation};
 use self::when::{Reaction, When, WhenResult};
 use super::Context;
-use super::access::{Denied, Wording, may_publish};
+use super::access::{Denied, Sent, Wording, may_publish};
 use super::arguments::Arguments;
 use super::deadline::Deadline;
+use super::effects::{EffectRow, EffectsShown};
 use super::sighting::time_of_day;
 use crate::local::time;
 use crate::mcp::Peer;
@@ -45,6 +50,9 @@ struct PublishResult<'a> {
     when: Option<WhenResult>,
     #[serde(flatten)]
     confirmation: Option<Confirmation>,
+    /// What the operator's rules ask to show.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    effects: Vec<EffectRow>,
 }
 
 /// One publish with all that belongs to it.
@@ -69,6 +77,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     let when = arguments.object("when")?.map(When::parse).transpose()?;
     let confirm = arguments.object("confirm")?.map(Confirm::parse);
     let confirm = confirm.transpose()?;
+    let is_dry = arguments.flag("dry_run")?;
     let publication = Publication {
         context: &context,
         client: &call.client,
@@ -76,6 +85,10 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
         timeout,
         deadline: Deadline::new(timeout, call.progress, &call.client),
     };
+    if is_dry {
+        let dry_run = publication.dry_run(when.as_ref(), confirm.as_ref());
+        return Ok(Box::pin(dry_run).await);
+    }
     match (when, confirm) {
         (None, None) => publication.at_once().await,
         // Boxed, because a plain publish must not pay for what the others need.
@@ -85,8 +98,23 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
 
 impl Publication<'_> {
     async fn at_once(&self) -> Result<ToolResult, String> {
-        let (outcome, sent) = self.publish().await.map_err(in_words)?;
-        Ok(self.told(outcome, Some(sent), None, None))
+        let access = &self.context.access;
+        let admitted = access.admit(self.client.caller(), TOOL, &self.message);
+        let admitted = admitted.map_err(in_words)?;
+        let until = self.deadline.until();
+        let needed = access
+            .prepare(self.client.caller(), &self.message.topic, until)
+            .await;
+        needed.known(until).await;
+        let at = time::now();
+        let sent = admitted
+            .publish(at + self.timeout)
+            .await
+            .map_err(in_words)?;
+        let effects = EffectsShown::wait(&sent.effects, &self.deadline).await;
+        let confirmation = Confirmation::with(None, &effects);
+        let outcome = sent.published.name();
+        Ok(self.told(outcome, Some(at), None, confirmation, effects))
     }
 
     /// Publishes when the condition is met, and waits for the confirmation.
@@ -99,6 +127,13 @@ impl Publication<'_> {
         let access = &self.context.access;
         let permitted = |policy: &Policy| may_publish(policy, &self.message);
         let waiting = async {
+            let until = self.deadline.until();
+            let needed = access
+                .prepare(self.client.caller(), &self.message.topic, until)
+                .await;
+            if when.is_none() {
+                needed.known(until).await;
+            }
             // The subscription for the confirmation is in place before the condition is met, so that nothing delays the
             // publish then.
             let confirming = match &confirm {
@@ -109,35 +144,39 @@ impl Publication<'_> {
                 Some(when) => Some(when.run(access, &self.deadline, self.client).await?),
                 None => None,
             };
-            Ok::<_, String>((confirming, reaction))
+            Ok::<_, String>((needed, confirming, reaction))
         };
         let caller = self.client.caller();
         let ended = access.while_permitted(caller, permitted, waiting).await;
-        let (confirming, reaction) = ended.map_err(|denied| {
+        let (_needed, confirming, reaction) = ended.map_err(|denied| {
             access.refused(caller, TOOL, &self.message, &denied);
             denied.tell(&NOT_YET)
         })??;
         if let Some(Reaction::NotMet(result)) = reaction {
-            return Ok(self.told("not_sent", None, Some(result), None));
+            let effects = EffectsShown::default();
+            return Ok(self.told("not_sent", None, Some(result), None, effects));
         }
         if let Some(confirming) = &confirming {
             confirming.begin_anew();
         }
-        let (outcome, sent) = self.publish().await.map_err(in_words)?;
-        let when = reaction.map(|reaction| reaction.fired(sent));
+        let (sent, at) = self.publish().await.map_err(in_words)?;
+        let when = reaction.map(|reaction| reaction.fired(at));
         let confirmation = match &confirming {
-            Some(confirming) => Some(confirming.end(&self.deadline, sent).await?),
+            Some(confirming) => Some(confirming.end(&self.deadline, at).await?),
             None => None,
         };
-        Ok(self.told(outcome, Some(sent), when, confirmation))
+        let effects = EffectsShown::wait(&sent.effects, &self.deadline).await;
+        let confirmation = Confirmation::with(confirmation, &effects);
+        let outcome = sent.published.name();
+        Ok(self.told(outcome, Some(at), when, confirmation, effects))
     }
 
-    async fn publish(&self) -> Result<(&'static str, Instant), Denied> {
+    async fn publish(&self) -> Result<(Sent, Instant), Denied> {
         let access = &self.context.access;
         let admitted = access.admit(self.client.caller(), TOOL, &self.message)?;
-        let sent = time::now();
-        let published = admitted.publish(sent + self.timeout).await?;
-        Ok((published.name(), sent))
+        let at = time::now();
+        let sent = admitted.publish(at + self.timeout).await?;
+        Ok((sent, at))
     }
 
     fn told(
@@ -146,6 +185,7 @@ impl Publication<'_> {
         sent: Option<Instant>,
         when: Option<WhenResult>,
         confirmation: Option<Confirmation>,
+        effects: EffectsShown,
     ) -> ToolResult {
         ToolResult::structured(&PublishResult {
             topic: self.message.topic.as_str(),
@@ -156,6 +196,7 @@ impl Publication<'_> {
             sent_at: sent.map(time_of_day),
             when,
             confirmation,
+            effects: effects.0,
         })
     }
 }

@@ -14,9 +14,10 @@ use serde_json::Value;
 use smol::future;
 
 use super::Context;
-use super::access::{Admitted, Denied, Published, Reader, Wording, may_publish};
+use super::access::{Admitted, Denied, Effects, Published, Reader, Wording, may_publish};
 use super::arguments::Arguments;
 use super::deadline::{Deadline, Waited};
+use super::effects::{Confirmed, EffectRow, EffectsShown};
 use super::message::{Fit, ReceivedMessage, ResultBudget};
 use super::query_queue::QueryTurn;
 use super::subscribe::{missed, shown};
@@ -31,6 +32,11 @@ struct QueryResult {
     latency_ms: f64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     truncated: bool,
+    /// Whether all effects showed that the operator's rules ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmed: Option<Confirmed>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    effects: Vec<EffectRow>,
 }
 
 struct Query {
@@ -90,6 +96,12 @@ impl Query {
         let no_query = |denied: Denied| denied.tell(&NO_QUERY);
         let admitted = context.access.admit(&self.caller, TOOL, &self.request);
         let admitted = admitted.map_err(no_query)?;
+        let until = self.wait.until();
+        let needed = context
+            .access
+            .prepare(&self.caller, &self.request.topic, until)
+            .await;
+        needed.known(until).await;
         // Replies that carry an id can be told apart.
         let _turn = match self.own {
             Some(_) => None,
@@ -148,10 +160,14 @@ impl Query {
     ) -> Result<ToolResult, String> {
         let start = Instant::now();
         let mut request = RequestFate::UnderWay;
+        let mut effects = Effects::default();
         let publish = admitted.publish(self.wait.until());
         let sending = async {
             match publish.await {
-                Ok(published) => request = RequestFate::Published(published),
+                Ok(sent) => {
+                    request = RequestFate::Published(sent.published);
+                    effects = sent.effects;
+                }
                 // The request may have been sent, so a reply may come.
                 Err(Denied::Unknown(why)) => request = RequestFate::Unknown(why),
                 Err(denied) => return Err(denied),
@@ -165,7 +181,8 @@ impl Query {
             Waited::Message(message) => {
                 let latency = start.elapsed();
                 let latency_ms = latency.as_secs_f64() * 1000.0;
-                reply(context, &message, latency_ms, &self.room)
+                let effects = EffectsShown::wait(&effects, &self.wait).await;
+                reply(context, &message, latency_ms, &self.room, effects)
             }
             Waited::TooLarge(large) => Err(format!("no reply: {large}; {}", request.tell())),
             Waited::Ended(why) => Err(format!("no reply: {why}; {}", request.tell())),
@@ -225,6 +242,7 @@ fn reply(
     message: &Message,
     latency_ms: f64,
     room: &AnswerRoom,
+    effects: EffectsShown,
 ) -> Result<ToolResult, String> {
     let (mut message, truncated) = match ResultBudget::new(context.result_bytes).take(message) {
         Fit::Whole(message) => (message, false),
@@ -237,6 +255,8 @@ fn reply(
         message,
         latency_ms,
         truncated,
+        confirmed: effects.confirmed(),
+        effects: effects.0,
     }))
 }
 

@@ -82,7 +82,10 @@ fn resource(
 }
 
 fn allowed_topics(policy: &Policy, broker: &BrokerInfo) -> Value {
-    let topics: Vec<Value> = policy.grants().map(described).collect();
+    let topics: Vec<Value> = policy
+        .grants()
+        .map(|grant| described(grant, policy))
+        .collect();
     json!({
         "topics": topics,
         "mqtt_info": {
@@ -99,7 +102,7 @@ fn topic_examples(context: &Context, caller: &Caller) -> Value {
     let examples: Vec<Value> = policy
         .grants()
         .map(|grant| {
-            let mut example = described(grant);
+            let mut example = described(grant, &policy);
             example["examples"] = examples_of(grant, &seen).into();
             example
         })
@@ -113,7 +116,7 @@ fn topic_examples(context: &Context, caller: &Caller) -> Value {
     })
 }
 
-fn described(grant: &Grant) -> Value {
+fn described(grant: &Grant, policy: &Policy) -> Value {
     let description = grant
         .description
         .as_deref()
@@ -125,6 +128,9 @@ fn described(grant: &Grant) -> Value {
     });
     if let Some(payload) = grant.writes() {
         described["payload"] = payload.to_json();
+    }
+    if grant.permissions.write && !grant.write.is_empty() {
+        described["write"] = grant.write.iter().map(|rule| rule.told(policy)).collect();
     }
     described
 }

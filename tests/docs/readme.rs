@@ -225,6 +225,51 @@ fn the_explained_keys_of_profiles_and_named_keys_are_known() {
     }
 }
 
+/// The keys of a rule on writes are those that the code knows: neither one more nor one fewer.
+#[test]
+fn the_keys_of_a_write_rule_are_those_of_the_code() {
+    let keys = |section: &str| -> Vec<String> {
+        let rows = table(&format!("| `{section}` |"));
+        assert!(!rows.is_empty(), "{section}");
+        let keys = rows.iter().flat_map(|row| quoted(&row[0]));
+        keys.map(str::to_owned).collect()
+    };
+    let warnings = |write: Value| {
+        let topic =
+            json!({"pattern": "a", "permissions": ["write"], "description": "d", "write": write});
+        let file = json!({"topics": [topic]}).to_string();
+        let warnings = match Config::parse(&file) {
+            Ok((_, warnings)) => warnings,
+            Err(refused) => refused.warnings,
+        };
+        let unknown = warnings
+            .into_iter()
+            .filter(|it| it.text.contains("unknown key"));
+        unknown.map(|it| it.to_string()).collect::<Vec<_>>()
+    };
+    for key in keys("topics[].write") {
+        assert!(warnings(json!({key.clone(): null})).is_empty(), "{key}");
+    }
+    for key in keys("topics[].write.state") {
+        let state = json!({"state": {key.clone(): true}, "requires": [{key.clone(): true}]});
+        assert!(warnings(state).is_empty(), "{key}");
+    }
+    let code = fs::read_to_string(root().join("config/src/write_rule/read.rs")).unwrap();
+    let known = ["write", "state", "confirm"].into_iter().map(str::to_owned);
+    let explained: BTreeSet<_> = known
+        .chain(keys("topics[].write"))
+        .chain(keys("topics[].write.state"))
+        .collect();
+    for called in ["value(\"", "text(\"", "flag(\"", "seconds(\"", "whole(\""] {
+        for (at, _) in code.match_indices(called) {
+            let key = code[at + called.len()..].split('"').next().unwrap();
+            let is_told =
+                explained.contains(key) || ["op", "value", "tolerance", "within"].contains(&key);
+            assert!(is_told, "{key} is not in the manual");
+        }
+    }
+}
+
 #[test]
 fn the_table_of_limits_is_that_of_the_code() {
     let text = readme();

@@ -69,3 +69,4 @@ mod tls;
 mod tools;
 mod topic_resources;
 mod watches;
+mod write_rules;

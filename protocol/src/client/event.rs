@@ -263,6 +263,8 @@ pub enum PublishError {
     },
     /// The topic contains characters that brokers may end the connection for.
     Topic(TopicError),
+    /// The caller took the message back before it was sent.
+    TakenBack,
 }
 
 /// Why a listener was refused.

@@ -163,3 +163,36 @@ fn a_cancelled_publish_leaves_nothing_behind() {
     rig.outcome(last);
     rig.nothing_left();
 }
+
+/// What was not sent can be taken back, also after a lost connection has brought it back to the queue; what may have been
+/// sent goes on as if nothing had been asked.
+#[test]
+fn only_what_was_not_sent_is_taken_back() {
+    let limits = Limits {
+        inflight: 1,
+        ..Limits::default()
+    };
+    let mut rig = Rig::with(Options { limits, ..clean() });
+    let flying = rig.publish_within(seconds(2.0), "t", AtLeastOnce);
+    let queued = rig.publish_within(seconds(2.0), "t", AtLeastOnce);
+    let last = rig.publish("t", "last", AtLeastOnce);
+    rig.expect(publish1(1, "t", "x"));
+    assert!(!rig.take_back(flying));
+    assert!(rig.take_back(queued));
+    assert!(!rig.take_back(queued));
+    rig.send(puback(1));
+    assert_eq!(rig.outcome(flying), Outcome::Delivered);
+    assert!(!rig.take_back(flying));
+    rig.expect(publish1(2, "t", "last"));
+    rig.advance(seconds(3.0));
+    rig.no_outcome(queued);
+    rig.send(puback(2));
+    rig.outcome(last);
+    // The socket takes nothing: the message is encoded, and queued again when the connection is lost.
+    rig.room(0);
+    let cut = rig.publish("t", "cut", AtMostOnce);
+    assert!(!rig.take_back(cut));
+    rig.cut();
+    assert!(rig.take_back(cut));
+    rig.nothing_left();
+}

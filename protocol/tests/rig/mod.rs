@@ -244,6 +244,12 @@ impl Rig {
         self.settle();
     }
 
+    pub(crate) fn take_back(&mut self, ticket: Ticket) -> bool {
+        let is_taken_back = self.client.take_back(ticket);
+        self.settle();
+        is_taken_back
+    }
+
     /// A listener that wants no retained messages.
     pub(crate) fn listen(&mut self, filter: &str, qos: QoS) -> Ticket {
         self.try_listen(wanting(filter, qos, false)).unwrap()

@@ -59,6 +59,7 @@ impl Calls {
                 }
                 Err(error) => reply.send(Err(error)),
             },
+            ClientRequest::TakeBack { id } => self.take_back(client, id),
             ClientRequest::Listen {
                 id,
                 listen,
@@ -106,6 +107,19 @@ impl Calls {
                 if let Some(reply) = listener.reply {
                     reply.send(Err(ListenFailure::Refused(error)));
                 }
+            }
+        }
+    }
+
+    /// Ends a publish whose message was not sent yet.
+    fn take_back(&mut self, client: &mut Client, id: CallId) {
+        let publish = self.publishes.iter().find(|(_, (call, _))| *call == id);
+        let Some(ticket) = publish.map(|(ticket, _)| *ticket) else {
+            return;
+        };
+        if client.take_back(ticket) {
+            if let Some((_, reply)) = self.publishes.remove(&ticket) {
+                reply.send(Err(PublishError::TakenBack));
             }
         }
     }

@@ -9,6 +9,7 @@ use mcpmqtt_protocol::client::{ListenError, Outcome, PublishError, Reason};
 
 use super::quota::Exhausted;
 use super::rate::TooMany;
+use super::rules::Broken;
 use crate::mcp::NoPlace;
 use crate::mqtt::ListenFailure;
 
@@ -23,6 +24,8 @@ pub(in crate::tools) enum Denied {
     Rate(TooMany),
     /// The caller has used up its quota.
     Quota(Exhausted),
+    /// A rule on writes does not permit it now; nothing was sent.
+    Rule(Broken),
     /// Too many calls wait for messages.
     Listeners(NoPlace),
     /// The broker or the connection failed; nothing was published or subscribed.
@@ -69,6 +72,7 @@ impl Denied {
                 format!("the operator withdrew the permission meanwhile: {refusal}. {withdrawn}")
             }
             Denied::Unknown(_) => self.to_string(),
+            Denied::Rule(broken) => format!("{not_done}: {broken}. Nothing was sent."),
             _ if meaning.is_empty() => format!("{not_done}: {self}"),
             _ => format!("{not_done}: {self}. {meaning}"),
         }
@@ -82,6 +86,7 @@ impl fmt::Display for Denied {
             Denied::Policy(refusal) | Denied::Withdrawn(refusal) => refusal.fmt(f),
             Denied::Rate(too_many) => too_many.fmt(f),
             Denied::Quota(exhausted) => exhausted.fmt(f),
+            Denied::Rule(broken) => broken.fmt(f),
             Denied::Listeners(full) => write!(
                 f,
                 "of the calls that can wait for messages at the same time (`limits.listeners`), {full}; \

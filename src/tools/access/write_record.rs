@@ -60,7 +60,7 @@ impl<'a> WriteRecord<'a> {
     }
 
     /// The attempt has ended.
-    pub(super) fn ended(&self, ended: &Result<Published, Denied>) {
+    pub(super) fn ended(&self, ended: Result<&Published, &Denied>) {
         self.state.set(match ended {
             Ok(Published::Sent) => State::Over(WriteOutcome::Sent, "sent"),
             Ok(Published::Delivered) => State::Over(WriteOutcome::Delivered, "delivered"),
@@ -74,6 +74,7 @@ fn of(denied: &Denied) -> State {
         Denied::Policy(_) => (WriteOutcome::Refused, "refused: not permitted"),
         Denied::Rate(_) => (WriteOutcome::Refused, "refused: too many in a second"),
         Denied::Quota(_) => (WriteOutcome::Refused, "refused: too many in a minute"),
+        Denied::Rule(_) => (WriteOutcome::Refused, "refused: a rule on writes"),
         Denied::Listeners(_) | Denied::Broker(_) => (WriteOutcome::NotSent, "not sent"),
         Denied::Withdrawn(_) => (
             WriteOutcome::Unknown,

@@ -33,6 +33,7 @@ impl Scene {
             profiles(pattern),
             Places::alone(8),
             &Metrics::default(),
+            Rc::downgrade(&executor),
         );
         let always = always.iter().map(|text| TopicFilter::parse(text).unwrap());
         let settings = Observe {

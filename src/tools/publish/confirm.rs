@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::confirm_each::{ConfirmingEach, SeenEach};
 use super::{NOT_YET, WORDING};
@@ -15,6 +14,7 @@ use crate::tools::access::Access;
 use crate::tools::arguments::Arguments;
 use crate::tools::condition_wait::{ConditionWait, WaitEnd};
 use crate::tools::deadline::Deadline;
+use crate::tools::effects::{Confirmed, EffectsShown};
 use crate::tools::sighting::{Sighting, milliseconds};
 use crate::tools::wait::{Unjudged, before};
 
@@ -41,14 +41,15 @@ pub(super) struct ConfirmingFirst {
 /// The confirmation's part of the result.
 #[derive(Serialize)]
 pub(super) struct Confirmation {
-    /// True, false, or `nothing_came`.
-    confirmed: Value,
-    confirmation: Confirmed,
+    confirmed: Confirmed,
+    /// Absent where only the operator asks for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confirmation: Option<SeenOf>,
 }
 
 #[derive(Serialize)]
 #[serde(untagged)]
-enum Confirmed {
+enum SeenOf {
     First(Box<Seen>),
     Each(Box<SeenEach>),
 }
@@ -95,6 +96,10 @@ impl Confirm {
         parsed().map_err(in_place)
     }
 
+    pub(super) fn filter(&self) -> &SubscribeFilter {
+        &self.filter
+    }
+
     /// Subscribes, so that no message after the publish is missed.
     pub(super) async fn begin(
         &self,
@@ -118,6 +123,29 @@ impl Confirm {
     }
 }
 
+impl Confirmation {
+    pub(super) fn of_each(confirmed: Confirmed, seen: SeenEach) -> Confirmation {
+        Confirmation {
+            confirmed,
+            confirmation: Some(SeenOf::Each(Box::new(seen))),
+        }
+    }
+
+    /// With the effects that the operator asks for: the caller's own condition does not replace them.
+    pub(super) fn with(own: Option<Confirmation>, effects: &EffectsShown) -> Option<Confirmation> {
+        let required = effects.confirmed();
+        let (confirmed, confirmation) = match (own, required) {
+            (None, required) => (required?, None),
+            (Some(own), None) => (own.confirmed, own.confirmation),
+            (Some(own), Some(required)) => (own.confirmed.min(required), own.confirmation),
+        };
+        Some(Confirmation {
+            confirmed,
+            confirmation,
+        })
+    }
+}
+
 impl Confirming {
     /// The message is published now: what came before is no confirmation.
     pub(super) fn begin_anew(&self) {
@@ -132,15 +160,6 @@ impl Confirming {
         match self {
             Confirming::First(first) => first.end(call, sent).await,
             Confirming::Each(each) => each.end(call, sent).await,
-        }
-    }
-}
-
-impl Confirmation {
-    pub(super) fn of_each(confirmed: Value, seen: SeenEach) -> Confirmation {
-        Confirmation {
-            confirmed,
-            confirmation: Confirmed::Each(Box::new(seen)),
         }
     }
 }
@@ -174,7 +193,7 @@ impl ConfirmingFirst {
                 seen.after = Some(Sighting::new(&met.reading, met.at, false));
                 let after = met.at.saturating_duration_since(sent);
                 seen.after_ms = Some(milliseconds(after));
-                json!(true)
+                Confirmed::Yes
             }
             WaitEnd::NotMet | WaitEnd::Lost(_) => {
                 if let WaitEnd::Lost(reason) = end {
@@ -183,15 +202,15 @@ impl ConfirmingFirst {
                 if live > 0 {
                     seen.topic = watch.last().map(|(topic, _)| topic.to_owned());
                     seen.after = watch.last().map(|(_, last)| sighting(last));
-                    json!(false)
+                    Confirmed::No
                 } else {
-                    json!("nothing_came")
+                    Confirmed::NothingCame
                 }
             }
         };
         Ok(Confirmation {
             confirmed,
-            confirmation: Confirmed::First(Box::new(seen)),
+            confirmation: Some(SeenOf::First(Box::new(seen))),
         })
     }
 }

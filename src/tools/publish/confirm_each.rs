@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::confirm::Confirmation;
 use super::{NOT_YET, WORDING};
@@ -17,6 +17,7 @@ use crate::observe::condition::Condition;
 use crate::observe::each::EachTopic;
 use crate::tools::access::{Access, Follow};
 use crate::tools::deadline::Deadline;
+use crate::tools::effects::Confirmed;
 use crate::tools::sighting::milliseconds;
 
 /// The topics that are being waited for. Dropping it ends the subscription.
@@ -155,8 +156,9 @@ impl EachState {
                 value: last.to_json(VALUE_BYTES).value,
             });
         let confirmed = match topics.messages() {
-            0 => json!("nothing_came"),
-            _ => json!(topics.is_complete()),
+            0 => Confirmed::NothingCame,
+            _ if topics.is_complete() => Confirmed::Yes,
+            _ => Confirmed::No,
         };
         let last = self.last.get().filter(|at| *at >= sent);
         Confirmation::of_each(

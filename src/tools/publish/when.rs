@@ -77,6 +77,10 @@ impl When {
         parsed().map_err(in_place)
     }
 
+    pub(super) fn filter(&self) -> &SubscribeFilter {
+        &self.filter
+    }
+
     /// Waits for the condition.
     ///
     /// # Errors

@@ -176,6 +176,7 @@ impl fmt::Display for PublishError {
                 "topic and payload have {bytes} bytes, above `limits.publish_bytes` of {limit}"
             ),
             Self::Topic(error) => write!(f, "the topic is refused: {error}"),
+            Self::TakenBack => f.write_str("it was taken back before it was sent"),
             Self::TooLarge => f.write_str("an MQTT packet holds at most 268,435,455 bytes"),
         }
     }

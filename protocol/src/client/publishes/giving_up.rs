@@ -43,6 +43,15 @@ impl Publishes {
         }
     }
 
+    /// Cancels a publish that is still in the queue. False when it is not.
+    pub(in crate::client) fn take_back(&mut self, ticket: Ticket) -> bool {
+        let is_queued = self.queue.iter().any(|held| held.ticket == Some(ticket));
+        if is_queued {
+            self.cancel(ticket);
+        }
+        is_queued
+    }
+
     /// Removes the ticket from its message, and the message from the queue if it is still there.
     fn forget(&mut self, ticket: Ticket) -> Forgotten {
         let held = |publish: &Publish| publish.ticket == Some(ticket);

@@ -196,6 +196,7 @@ const NO_WILDCARD: &str =
     "a path names one value, `*` is no wildcard; for a name that is `*` write `[\"*\"]`";
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use serde_json::json;
 

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::path::Path;
-use super::reading::{Reading, Unreadable};
+use crate::path::Path;
+use crate::reading::{Reading, Unreadable};
 
 mod operand;
 
@@ -354,9 +354,10 @@ fn changed(reading: &Reading, previous: Option<&Reading>, tolerance: f64) -> Res
 
 /// Whether two numbers are at most `tolerance` apart. 20.3 is within 0.3 of 20: the decimals are meant, so the rounding
 /// of their binary forms does not count. Without a tolerance numbers are compared exactly.
-fn is_near(a: f64, b: f64, tolerance: f64) -> bool {
-    let rounding = f64::EPSILON * (a.abs() + b.abs());
-    a == b || (tolerance > 0.0 && (a - b).abs() <= tolerance + rounding)
+pub fn is_near(a: f64, b: f64, tolerance: f64) -> bool {
+    let rounding = f64::EPSILON * a.abs() + f64::EPSILON * b.abs();
+    let distance = (a - b).abs();
+    a == b || (tolerance > 0.0 && distance.is_finite() && distance <= tolerance + rounding)
 }
 
 /// The tolerance, where the operator has one. Zero elsewhere is what a caller writes who fills in every argument.
@@ -394,4 +395,5 @@ fn hold(op: Op, seconds: Option<f64>) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests;

@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use serde_json::{Number, Value};
 
-use super::path::Path;
+use crate::path::Path;
 
 /// The most bytes of a text in a reading that is kept ([`Reading::kept`]).
 pub const KEPT_BYTES: usize = 256;

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::Verdict;
-use crate::observe::reading::{Reading, is_json_text, plain_number};
+use crate::reading::{Reading, is_json_text, plain_number};
 
 /// The value of a condition.
 #[derive(Debug, Clone, PartialEq)]

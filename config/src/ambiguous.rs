@@ -1,0 +1,105 @@
+//! JSON that different receivers read differently.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// Whether a JSON payload names a member twice: which of the two counts is up to each receiver (RFC 8259 §4), so that a
+/// limit on one of them would say nothing.
+pub fn is_ambiguous(payload: &[u8]) -> bool {
+    let text = std::str::from_utf8(payload).unwrap_or_default();
+    let text = text.trim_start_matches('\u{feff}').trim();
+    // What is no JSON at all is no ambiguous JSON.
+    let is_json = serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
+    is_json && serde_json::from_str::<Unique>(text).is_err()
+}
+
+/// A document in which each object names its members once.
+struct Unique;
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Unique;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a document")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Unique, E> {
+        Ok(Unique)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Unique, A::Error> {
+        while elements.next_element::<Unique>()?.is_some() {}
+        Ok(Unique)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Unique, A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = members.next_key::<String>()? {
+            if !names.insert(name) {
+                return Err(A::Error::custom("a member is named twice"));
+            }
+            members.next_value::<Unique>()?;
+        }
+        Ok(Unique)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_named_twice_is_found_at_any_depth_and_however_it_is_written() {
+        for text in [
+            r#"{"a": 1, "a": 1}"#,
+            r#"{"a": 1, "b": [{"c": null, "d": "x", "c": 2.5}]}"#,
+            r#"{"a": 1, "\u0061": 2}"#,
+            "\u{feff} {\"\": true, \"\": -1} ",
+        ] {
+            assert!(is_ambiguous(text.as_bytes()), "{text}");
+        }
+        for text in [
+            r#"{"a": {"a": {"a": 1}}, "A": 1}"#,
+            r#"[{"a": 1}, {"a": 1}]"#,
+            "5",
+            "\"a\"",
+            "null",
+            "text",
+            r#"{"a": 1, "a": }"#,
+            "",
+        ] {
+            assert!(!is_ambiguous(text.as_bytes()), "{text}");
+        }
+        assert!(!is_ambiguous(b"\xff"));
+    }
+}

@@ -1,0 +1,77 @@
+//! What a message needs before it is sent where rules on writes name other topics, and what they would say of it.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
+
+use super::rules::{Fact, Needed, RuleReport};
+use super::{Access, Denied, cuts_connection, may_publish};
+use crate::local::time;
+use crate::mcp::Caller;
+
+impl Access {
+    /// Has the topics watched that rules on writes to `topic` need, until `until` at the latest. What is not known when a
+    /// message is sent is refused; [`Needed::known`] waits for it.
+    pub(in crate::tools) async fn prepare(
+        &self,
+        caller: &Caller,
+        topic: &TopicName,
+        until: Instant,
+    ) -> Needed {
+        let needed = self.rules.needed(&self.policy(caller), topic);
+        if !needed.is_empty() {
+            // Boxed, because a publish without rules must not pay for it.
+            Box::pin(self.watch_needed(&needed, until)).await;
+        }
+        needed
+    }
+
+    async fn watch_needed(&self, needed: &Needed, until: Instant) {
+        let watching = async {
+            for fact in needed.facts().filter(|fact| fact.is_to_be_watched()) {
+                self.watch_fact(fact).await;
+            }
+        };
+        smol::future::or(watching, time::at(until)).await;
+    }
+
+    /// The operator's rule names the topic, so callers need no permission for it; the connection is risked once at most.
+    async fn watch_fact(&self, fact: &Rc<Fact>) {
+        let Ok(filter) = SubscribeFilter::parse(fact.topic().as_str()) else {
+            return fact.refused("it cannot be subscribed to".into(), true);
+        };
+        match self.client.observe(filter, false, fact.tap()).await {
+            Ok(observing) => fact.granted(time::now(), observing),
+            Err(failure) => {
+                let why = Denied::subscribe(&failure).to_string();
+                fact.refused(why, cuts_connection(&failure));
+            }
+        }
+    }
+
+    /// What the rules on writes say of a message now.
+    pub(in crate::tools) fn rule_report(
+        &self,
+        caller: &Caller,
+        message: &Message,
+    ) -> Vec<RuleReport> {
+        self.rules.report(&self.policy(caller), message)
+    }
+
+    /// Whether a message would be permitted now; nothing is counted.
+    ///
+    /// # Errors
+    /// [`Denied::Policy`] or [`Denied::Rule`].
+    pub(in crate::tools) fn would_permit(
+        &self,
+        caller: &Caller,
+        message: &Message,
+    ) -> Result<(), Denied> {
+        let policy = self.policy(caller);
+        may_publish(&policy, message).map_err(Denied::Policy)?;
+        let judged = self.rules.judge_all(&policy, message, time::now());
+        judged.map_err(Denied::Rule)
+    }
+}
