@@ -136,7 +136,7 @@ fn the_exit_code_and_standard_error_say_how_it_ended() {
     let file = scratch.file("elsewhere.json", &elsewhere.to_string());
     let errors = Caller::new(&file).failed(&["mqtt_read", "topic=t/a", "timeout=1"], 1);
     assert!(
-        errors.contains("no connection to the broker") && errors.contains("connection refused"),
+        errors.contains("cannot connect to the broker") && errors.contains("connection refused"),
         "{errors}"
     );
 }
