@@ -201,7 +201,7 @@ pub(super) fn stats() -> Tool {
         "Statistics of MQTT numbers",
         "Count the numbers that come on a filter within a time (sd: standard deviation), for all together or for each \
          topic, the largest first. rate counts all messages, numbers or not; \
-         no_number counts those that are none. upper_bounds: the broker may have sent copies. Retained messages \
+         no_number counts those that are none. upper_bounds: some may be copies. Retained messages \
          count by value only.",
         READS,
         json!({"type": "object", "properties": {

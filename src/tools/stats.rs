@@ -60,7 +60,9 @@ struct StatsResult<'a> {
 struct Row<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     topic: Option<&'a str>,
-    n: u64,
+    /// The numbers; absent where something came and none was a number.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u64>,
     /// Messages a second.
     rate: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -274,7 +276,7 @@ impl<'a> Row<'a> {
         };
         Row {
             topic,
-            n: of.count(),
+            n: (of.count() > 0 || of.messages() == 0).then(|| of.count()),
             rate: round(of.rate(length).unwrap_or_default(), 1000.0),
             min: of.min(),
             max: of.max(),

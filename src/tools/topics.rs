@@ -314,8 +314,8 @@ fn size(row: &impl Serialize) -> usize {
     serde_json::to_string(row).map_or(0, |text| text.len() + 1)
 }
 
-const UPPER_BOUNDS: &str = "another subscription matched some of these topics too: counts and rates are upper bounds, \
-                            because some brokers send a message once for each";
+const UPPER_BOUNDS: &str = "another subscription matched some of these topics too, and equal messages came: if the broker \
+                            sent one twice, counts and rates are too high";
 
 /// The bytes of rows in an answer: with the rest, 2,000 tokens of four bytes.
 const BUDGET: usize = 7300;

@@ -171,7 +171,6 @@ fn an_overview_of_a_large_plant_stays_short() {
     assert_eq!(shown + rows["left_out"].as_u64().unwrap(), 1000, "{rows}");
 }
 
-/// Of the filters that overlap, a message may have come twice: mosquitto sends one copy, others one for each.
 #[test]
 fn silent_topics_are_those_that_never_came_live_or_stopped() {
     let broker = Mosquitto::start();

@@ -203,17 +203,17 @@ fn faults() -> Vec<(&'static str, Value, &'static str)> {
         (
             "mqtt_publish",
             json!({"topic": "actuators/a", "payload": 1}),
-            "`payload` must be a string (The message as text; write an object, a list or a number as JSON text); found 1",
+            "`payload` must be a string (The message as text; objects, lists and numbers as JSON text); found 1",
         ),
         (
             "mqtt_publish",
             json!({"topic": "actuators/a", "payload": {"on": true}}),
-            "`payload` must be a string (The message as text; write an object, a list or a number as JSON text); found an object",
+            "`payload` must be a string (The message as text; objects, lists and numbers as JSON text); found an object",
         ),
         (
             "mqtt_query",
             json!({"request_topic": "commands/a/request", "response_topic": "commands/a/response", "payload": [1, 2]}),
-            "`payload` must be a string (The message as text; write an object, a list or a number as JSON text); found an array",
+            "`payload` must be a string (The message as text; objects, lists and numbers as JSON text); found an array",
         ),
         (
             "mqtt_publish",

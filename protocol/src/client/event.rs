@@ -80,8 +80,9 @@ pub enum Event {
         ticket: Ticket,
         /// The message, shared with other listeners.
         message: Message,
-        /// Whether more than one subscription of this client matches the topic. Then a broker may send the message once
-        /// for each of them (MQTT 3.1.1 §3.3.5), and this may be one of several copies.
+        /// Whether this may be a copy: more than one subscription of this client matches the topic, so that a broker may
+        /// send the message once for each of them (MQTT 3.1.1 §3.3.5), and one of the last such messages was the same.
+        /// Nothing tells a copy from a message that says the same again.
         may_be_copy: bool,
     },
     /// The broker answered a ping of [`Client::ping`](super::Client::ping).

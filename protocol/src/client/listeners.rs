@@ -45,6 +45,7 @@ pub(super) struct Listeners {
     /// Counts connections, so that a listener can tell a retained message that changed during a disconnection from one
     /// it has received.
     connection: u64,
+    recent: RecentOverlaps,
 }
 
 struct Listener {
@@ -68,6 +69,7 @@ impl Listeners {
             by_ticket: HashMap::new(),
             by_filter: FilterTree::default(),
             connection: 0,
+            recent: RecentOverlaps::default(),
         }
     }
 
@@ -153,6 +155,7 @@ impl Listeners {
     /// Starts a new connection, whose retained messages may be new to the listeners.
     pub(super) fn connected(&mut self) {
         self.connection += 1;
+        self.recent = RecentOverlaps::default();
     }
 
     /// Dispatches one inbound message to every matching listener. Returns false when there is none.
@@ -169,6 +172,7 @@ impl Listeners {
             by_ticket,
             by_filter,
             connection,
+            recent,
         } = self;
         let Inbound { topic, retain, .. } = *inbound;
         let mut heard: Option<Heard> = None;
@@ -208,7 +212,8 @@ impl Listeners {
             if heard.is_none() {
                 heard = inbound.to_be_heard();
             }
-            let may_be_copy = matches!(filters, MatchingFilters::Several);
+            let overlaps = matches!(filters, MatchingFilters::Several);
+            let may_be_copy = overlaps && recent.had(inbound.hashes());
             for ticket in observers {
                 if let Some(heard) = &heard {
                     events(heard.observed(ticket, may_be_copy));
@@ -234,6 +239,30 @@ impl MatchingFilters {
             Self::One(first) if first != filter => *self = Self::Several,
             Self::One(_) | Self::Several => {}
         }
+    }
+}
+
+/// So many messages are looked back for a copy.
+const RECENT_OVERLAPS: usize = 16;
+
+/// The last messages that several subscriptions matched. A broker sends the copies of a message after one another, so that
+/// a message without a twin among them is no copy.
+#[derive(Debug, Default)]
+struct RecentOverlaps {
+    /// The hashes of topic and payload.
+    hashes: [(u64, u64); RECENT_OVERLAPS],
+    next: usize,
+}
+
+impl RecentOverlaps {
+    /// Whether a message like this one was among them; it is from now on.
+    fn had(&mut self, hashes: (u64, u64)) -> bool {
+        let had = self.hashes.contains(&hashes);
+        if let Some(oldest) = self.hashes.get_mut(self.next) {
+            *oldest = hashes;
+        }
+        self.next = (self.next + 1) % RECENT_OVERLAPS;
+        had
     }
 }
 
