@@ -146,6 +146,7 @@ pub mod mqtt;
 pub mod observe;
 #[cfg(feature = "tls")]
 mod pem;
+mod sort;
 pub mod stdio;
 pub mod tools;
 

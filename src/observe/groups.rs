@@ -21,6 +21,7 @@ use mcpmqtt_protocol::topic::{TopicFilter, unsendable};
 use self::branch::{Branch, Bundle, shares};
 use self::names::names;
 use self::tree::Tree;
+use crate::sort::sort_by_key;
 
 /// Topics that are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +33,9 @@ pub struct Group {
     pub filter: TopicFilter,
     /// Indexes into the input, ascending.
     pub members: Vec<usize>,
+    /// How many different beginnings the members have up to each level that varies, and how many members there are below
+    /// the last: `[4, 24, 96]` of `line{1..4}/motor{1..6}/{…}`. Empty where no more than one level varies.
+    pub counts: Vec<usize>,
     /// Whether unlike topics are together because there was no room to tell them apart.
     pub merged: bool,
 }
@@ -65,6 +69,7 @@ pub fn group(topics: &[(&str, &str)], most: usize) -> Grouped {
             continue;
         };
         groups.push(Group {
+            counts: levels.counts(&members),
             pattern: levels.pattern(),
             filter,
             members: std::mem::take(&mut bundle.topics),
@@ -95,7 +100,9 @@ fn bundles(tree: &Tree<'_>, most: usize) -> Vec<Bundle> {
         .special()
         .map(|node| (node.label, Branch::of(tree, &[node])))
         .collect();
-    special.sort_by_key(|(label, branch)| (std::cmp::Reverse(branch.total), *label));
+    sort_by_key(&mut special, |(label, branch)| {
+        (std::cmp::Reverse(branch.total), *label)
+    });
     let plain = tree
         .root()
         .map(|root| Branch::of(tree, &[root]))
@@ -187,6 +194,21 @@ impl<'a> Levels<'a> {
         levels.join("/")
     }
 
+    fn counts(&self, members: &[&str]) -> Vec<usize> {
+        let varying = self.values.iter().enumerate();
+        let varying = varying.filter(|(_, values)| values.len() > 1);
+        let mut counts: Vec<usize> = varying
+            .map(|(level, _)| beginnings(members, level + 1))
+            .collect();
+        if self.deeper {
+            counts.push(members.len());
+        }
+        if counts.len() < 2 {
+            counts.clear();
+        }
+        counts
+    }
+
     /// The text for people.
     fn pattern(mut self) -> String {
         let levels: Vec<String> = self.values.iter_mut().map(|level| names(level)).collect();
@@ -200,6 +222,15 @@ impl<'a> Levels<'a> {
         }
         pattern
     }
+}
+
+/// How many different beginnings of so many levels there are.
+fn beginnings(topics: &[&str], levels: usize) -> usize {
+    let beginnings = topics.iter().map(|topic| {
+        let end = topic.match_indices('/').nth(levels - 1);
+        end.map_or(*topic, |(end, _)| topic.get(..end).unwrap_or(topic))
+    });
+    beginnings.collect::<HashSet<_>>().len()
 }
 
 #[cfg(test)]

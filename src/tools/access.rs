@@ -121,7 +121,7 @@ impl Access {
             let mut states = self.client.changes();
             loop {
                 match self.client.listen(listen.clone()).await {
-                    Err(failure) if is_offline(&failure) && states.connected().await => {}
+                    Err(failure) if self.is_offline(&failure) && states.connected().await => {}
                     ended => return ended,
                 }
             }
@@ -247,6 +247,15 @@ impl Access {
         self.recent_topics.beginning_with(beginning)
     }
 
+    /// Whether a request failed for want of a connection.
+    fn is_offline(&self, failure: &ListenFailure) -> bool {
+        match failure {
+            ListenFailure::Refused(ListenError::NotConnected(_)) => true,
+            ListenFailure::Broker(_) => !self.client.is_connected() && !cuts_connection(failure),
+            ListenFailure::Refused(_) | ListenFailure::Ended => false,
+        }
+    }
+
     fn reader(&self, listen: Listen, inbox: mqtt::Inbox) -> Reader {
         let recent_topics = self.recent_topics.clone();
         Reader::new(listen.filter, inbox, &self.policy, recent_topics)
@@ -288,12 +297,5 @@ fn cuts_connection(failure: &ListenFailure) -> bool {
     matches!(
         reason,
         Reason::FilterCutsConnection | Reason::FilterEndsConnection(_) | Reason::BringsMalformed(_)
-    )
-}
-
-fn is_offline(failure: &ListenFailure) -> bool {
-    matches!(
-        failure,
-        ListenFailure::Refused(ListenError::NotConnected(_))
     )
 }

@@ -23,6 +23,7 @@ use crate::mqtt::{Tap, Tapped};
 use crate::observe::distribution::Distribution;
 use crate::observe::path::Path;
 use crate::observe::statistics::{Sample, Statistics, StatisticsByTopic};
+use crate::sort::sort_by;
 
 #[derive(Serialize)]
 struct StatsResult<'a> {
@@ -144,7 +145,7 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     });
     let topics = rows.as_ref().map(Vec::len);
     if let Some(rows) = &mut rows {
-        rows.sort_by(|a, b| a.compare(b, &sort));
+        sort_by(rows, |a, b| a.compare(b, &sort));
         rows.truncate(top);
     }
     let shown = rows.as_ref().map_or(0, Vec::len);
@@ -180,7 +181,7 @@ fn value_rows(values: &Distribution, top: usize) -> Vec<ValueRow<'_>> {
             topic: &it.topic,
         })
         .collect();
-    rows.sort_by(|a, b| b.n.cmp(&a.n).then(a.value.cmp(b.value)));
+    sort_by(&mut rows, |a, b| b.n.cmp(&a.n).then(a.value.cmp(b.value)));
     rows.truncate(top);
     rows
 }

@@ -25,6 +25,7 @@ use crate::observe::kind::Kind;
 use crate::observe::record::Row;
 use crate::observe::rhythm::Silence;
 use crate::observe::table::{LeftOut, Table};
+use crate::sort::sort_by;
 
 #[derive(Serialize)]
 struct Overview {
@@ -173,7 +174,7 @@ impl Request {
             .filter(|row| self.finds(row, policy))
             .filter(|row| self.detail != Detail::Silent || is_silent(row, now))
             .collect();
-        rows.sort_unstable_by_key(Row::topic);
+        sort_by(&mut rows, |a, b| a.topic().cmp(b.topic()));
         rows
     }
 
@@ -232,7 +233,7 @@ impl Request {
             overview.left_out = left_out;
             return overview;
         }
-        rows.sort_by(|a, b| self.order(a, b, now));
+        sort_by(&mut rows, |a, b| self.order(a, b, now));
         let shown = rows
             .iter()
             .take(self.limit)
@@ -257,7 +258,7 @@ impl Request {
                 .iter()
                 .map(|group| GroupRow::new(group, rows, policy, now))
                 .collect();
-            told.sort_by(|a, b| a.order(b, self.sort));
+            sort_by(&mut told, |a, b| a.order(b, self.sort));
             GroupRow::tell_once(&mut told);
             let bytes: usize = told.iter().map(size).sum();
             if bytes <= BUDGET || most <= 1 {

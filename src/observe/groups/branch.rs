@@ -4,6 +4,7 @@ use std::mem;
 
 use super::siblings::{classes, most_frequent};
 use super::tree::{Node, Tree};
+use crate::sort::sort_by_key;
 
 /// A node of the tree of patterns: like nodes of the tree of topics, united.
 #[derive(Debug, Default)]
@@ -113,7 +114,7 @@ fn fewer(siblings: Vec<Branch<'_>>, most: usize) -> Vec<Branch<'_>> {
     }
     leaves.append(&mut inner);
     if leaves.len() > most {
-        leaves.sort_by_key(|branch| std::cmp::Reverse(branch.total));
+        sort_by_key(&mut leaves, |branch| std::cmp::Reverse(branch.total));
         let rest = leaves.split_off(most.saturating_sub(1));
         leaves.push(Branch::join(rest));
     }
@@ -134,7 +135,7 @@ fn unite_leaves(leaves: Vec<Branch<'_>>, excess: usize, by_kind: bool) -> Vec<Br
         family.append(&mut others);
     }
     if excess * 2 < family.len() {
-        family.sort_by_key(|leaf| leaf.total);
+        sort_by_key(&mut family, |leaf| leaf.total);
         others.extend(family.split_off(excess + 1));
     }
     others.push(Branch::join(family));
@@ -144,7 +145,7 @@ fn unite_leaves(leaves: Vec<Branch<'_>>, excess: usize, by_kind: bool) -> Vec<Br
 /// Divides `most` so that small demands are met in full and large ones get equal shares; each gets at least 1.
 pub(super) fn shares(demands: &[usize], most: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..demands.len()).collect();
-    order.sort_by_key(|&at| demands.get(at));
+    sort_by_key(&mut order, |&at| demands.get(at));
     let mut shares = vec![1; demands.len()];
     let mut left = most;
     for (served, at) in order.into_iter().enumerate() {

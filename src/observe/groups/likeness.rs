@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::siblings::{Class, MANY, Sibling};
 use super::terms::is_term;
 use super::tree::{Features, depth, own_feature, tidy};
+use crate::sort::sort_by_key;
 
 /// So many clusters are compared with what is in none.
 const MOST_LEADERS: usize = 16;
@@ -88,7 +89,9 @@ fn most_typical_first<'a, 't>(
     mut units: Vec<(Features, Class<'a, 't>)>,
 ) -> Vec<(Features, Vec<Class<'a, 't>>)> {
     // Stable: units stand in the order of their first labels.
-    units.sort_by_key(|(_, unit)| unit.first().map(|sibling| sibling.label));
+    sort_by_key(&mut units, |(_, unit)| {
+        unit.first().map(|sibling| sibling.label)
+    });
     let mut equal: HashMap<Features, usize> = HashMap::new();
     let mut typical: Vec<(usize, Features, Vec<Class<'a, 't>>)> = Vec::new();
     for (features, unit) in units {
@@ -101,7 +104,9 @@ fn most_typical_first<'a, 't>(
             units.push(unit);
         }
     }
-    typical.sort_by_key(|(labels, features, _)| Reverse((*labels, features.len())));
+    sort_by_key(&mut typical, |(labels, features, _)| {
+        Reverse((*labels, features.len()))
+    });
     typical
         .into_iter()
         .map(|(_, features, units)| (features, units))

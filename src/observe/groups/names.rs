@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use mcpmqtt_protocol::topic::disturbs;
 
 use super::label::{Segment, cut, is_hex, is_mixed, natural, segments, shape};
+use crate::sort::sort_by_key;
 
 /// The most characters that a pattern shows of one level.
 const LONGEST_LABEL: usize = 48;
@@ -160,7 +161,7 @@ fn entries(names: &[&str]) -> Option<String> {
         }
     }
     let mut families: Vec<Vec<&str>> = shapes.into_values().collect();
-    families.sort_unstable_by_key(|family| family.iter().min().copied());
+    sort_by_key(&mut families, |family| family.iter().min().copied());
     let shown: Vec<String> = families.iter_mut().map(names_of_family).collect();
     let text = shown.join(",");
     (text.chars().count() <= LONGEST_TEXT).then_some(text)
@@ -220,7 +221,7 @@ fn stems<'a>(all: impl Iterator<Item = &'a str>) -> Option<Vec<&'a str>> {
         return None;
     }
     let mut stems: Vec<(&str, usize)> = stems.into_iter().collect();
-    stems.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+    sort_by_key(&mut stems, |&(_, count)| std::cmp::Reverse(count));
     Some(stems.into_iter().map(|(stem, _)| stem).collect())
 }
 

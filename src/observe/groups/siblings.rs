@@ -6,6 +6,7 @@ use super::label::{Hash, Shape, cut, is_hex, is_mixed, natural};
 use super::likeness::by_likeness;
 use super::naming::{by_name, enough_names, is_schema};
 use super::tree::{Node, Tree};
+use crate::sort::sort_by;
 
 /// The children of one or more nodes that have the same label.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ pub(super) fn classes<'a, 't>(tree: &'t Tree<'a>, parents: &[&'t Node<'a>]) -> V
         .into_iter()
         .map(|class| (first(&class), class))
         .collect();
-    done.sort_by(|(a, _), (b, _)| natural(a, b));
+    sort_by(&mut done, |(a, _), (b, _)| natural(a, b));
     done.into_iter().map(|(_, class)| class).collect()
 }
 

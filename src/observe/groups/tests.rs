@@ -1138,3 +1138,33 @@ fn hostile_topics() {
     let result = check(&topics, 40);
     assert_eq!(result.left_out, 0);
 }
+
+#[test]
+fn a_group_counts_what_there_is_up_to_each_level_that_varies() {
+    let mut topics = Vec::new();
+    for line in 1..=4 {
+        // The last line has fewer motors.
+        for motor in 1..=(if line == 4 { 3 } else { 6 }) {
+            for value in ["rpm", "current"] {
+                topics.push(format!("site/line{line}/motor{motor}/{value}"));
+            }
+        }
+    }
+    let known: Vec<_> = topics
+        .iter()
+        .map(|topic| (topic.as_str(), "number"))
+        .collect();
+    let grouped = group(&known, 1);
+    assert_eq!(grouped.groups[0].counts, [4, 21, 42], "{grouped:?}");
+    let lamps = [
+        "z/lamp_a",
+        "z/lamp_a/set",
+        "z/lamp_b",
+        "z/lamp_b/set",
+        "z/lamp_c",
+    ];
+    let grouped = group(&lamps.map(|topic| (topic, "json")), 1);
+    assert_eq!(grouped.groups[0].counts, [3, 5], "{grouped:?}");
+    let grouped = group(&[("a/1", "number"), ("a/2", "number")], 9);
+    assert_eq!(grouped.groups[0].counts, [0; 0], "`topics` says it");
+}

@@ -52,6 +52,9 @@ pub(super) struct GroupRow {
     filter: Option<String>,
     #[serde(skip_serializing_if = "is_one")]
     topics: usize,
+    /// How many there are up to each level that varies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    counts: Vec<usize>,
     /// The topics that came live; absent when all did.
     #[serde(skip_serializing_if = "Option::is_none")]
     live: Option<usize>,
@@ -136,6 +139,7 @@ impl GroupRow {
             filter: (filter != group.pattern).then(|| filter.to_owned()),
             pattern: group.pattern.clone(),
             topics: members.len(),
+            counts: group.counts.clone(),
             live: (live < members.len()).then_some(live),
             stopped: members
                 .iter()
