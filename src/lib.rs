@@ -22,8 +22,8 @@
 //!   attempt by the policy from its beginning to its end, so that no tool can forget to.
 //! * [`mqtt`]: the MQTT client.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
-//! * [`metrics`], [`logger`], [`clock`], [`local`] (what tasks on one thread hand to each other), `io_error`, `file`, `pem`,
-//!   `der`.
+//! * [`metrics`], [`logger`], [`clock`], [`local`] (what tasks on one thread hand to each other), `sort`, `io_error`, `file`,
+//!   `pem`, `der`.
 //!
 //! An arrow means "imports". None runs back up: a test (`tests/docs/layers.rs`) holds the order of the modules, and of the
 //! rooms of `mcp` and `http`. One thread, one executor; no lock on the way of a message.

@@ -65,8 +65,7 @@ impl EachTopic {
     pub fn message(&mut self, topic: &str, payload: &[u8], retained: bool) {
         let is_new = self.is_started && !retained;
         self.messages += u64::from(is_new);
-        let known = self.topics.get(topic);
-        let judged = self.condition.judge(payload, known.map(|it| &it.last));
+        let judged = self.condition.judge(payload, None);
         let Some(reading) = judged.reading else {
             return;
         };

@@ -179,7 +179,7 @@ impl Access {
             let mut states = self.client.changes();
             loop {
                 match self.client.listen(listen.clone()).await {
-                    Err(failure) if is_offline(&failure) && states.connected().await => {}
+                    Err(failure) if self.is_offline(&failure) && states.connected().await => {}
                     ended => return ended,
                 }
             }
@@ -305,6 +305,15 @@ impl Access {
         self.recent_topics.beginning_with(beginning)
     }
 
+    /// Whether a request failed for want of a connection.
+    fn is_offline(&self, failure: &ListenFailure) -> bool {
+        match failure {
+            ListenFailure::Refused(ListenError::NotConnected(_)) => true,
+            ListenFailure::Broker(_) => !self.client.is_connected() && !cuts_connection(failure),
+            ListenFailure::Refused(_) | ListenFailure::Ended => false,
+        }
+    }
+
     fn reader(&self, policy: &CallerPolicy, listen: Listen, inbox: mqtt::Inbox) -> Reader {
         let recent_topics = self.recent_topics.clone();
         Reader::new(listen.filter, inbox, policy, recent_topics)
@@ -344,12 +353,5 @@ fn cuts_connection(failure: &ListenFailure) -> bool {
     matches!(
         reason,
         Reason::FilterCutsConnection | Reason::FilterEndsConnection(_) | Reason::BringsMalformed(_)
-    )
-}
-
-fn is_offline(failure: &ListenFailure) -> bool {
-    matches!(
-        failure,
-        ListenFailure::Refused(ListenError::NotConnected(_))
     )
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt_config::{Observe, Policy};
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
-use smol::{LocalExecutor, future};
+use smol::{LocalExecutor, Task, future};
 
 use super::access::{Access, NotObserved};
 use super::deadline::Deadline;
@@ -43,6 +43,8 @@ struct ObservationState {
     /// Notified when the task that ends observation has something to do.
     due: Notify,
     is_tended: Cell<bool>,
+    /// Begins to watch what is always watched; a new policy begins anew.
+    beginning: RefCell<Option<Task<()>>>,
     executor: Weak<LocalExecutor<'static>>,
 }
 
@@ -96,6 +98,7 @@ impl Observation {
             stopped: RefCell::default(),
             due: Notify::default(),
             is_tended: Cell::new(false),
+            beginning: RefCell::default(),
             executor,
         }));
         observation.begin_always();
@@ -179,7 +182,8 @@ impl Observation {
         let observation = self.clone();
         if let Some(executor) = self.0.executor.upgrade() {
             let beginning = async move { observation.0.watch_always().await };
-            executor.spawn(beginning).detach();
+            // Dropping the earlier one cancels it.
+            self.0.beginning.replace(Some(executor.spawn(beginning)));
         }
     }
 

@@ -136,7 +136,7 @@ fn the_exit_code_and_standard_error_say_how_it_ended() {
     let file = scratch.file("elsewhere.json", &elsewhere.to_string());
     let errors = Caller::new(&file).failed(&["mqtt_read", "topic=t/a", "timeout=1"], 1);
     assert!(
-        errors.contains("no connection to the broker") && errors.contains("connection refused"),
+        errors.contains("cannot connect to the broker") && errors.contains("connection refused"),
         "{errors}"
     );
 }
@@ -384,4 +384,85 @@ fn what_is_no_mcpmqtt_is_asked_once() {
         let own = scratch.file("own.json", &open_config(broker.port).to_string());
         Caller::new(&own).failed(&["mqtt_read", "topic=t/once", "timeout=0.3"], 1);
     }
+}
+
+/// Overviews, conditions and proofs are lines for people, and what was not so is a failure.
+#[test]
+fn what_was_seen_is_shown_in_lines() {
+    let broker = Mosquitto::start();
+    let scratch = Scratch::new();
+    let file = scratch.file("config.json", &open_config(broker.port).to_string());
+    let caller = Caller::new(&file);
+    broker.publish(&["-r", "-t", "t/a", "-m", "5"]);
+    let shown = |args: &[&str]| {
+        let output = caller.call(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+        (text(output.stdout), text(output.stderr))
+    };
+    let (lines, notes) = shown(&["mqtt_topics", "topic=t/#", "seconds=0.3"]);
+    assert!(
+        lines.starts_with("t/a ") && lines.contains("kind=number"),
+        "{lines}"
+    );
+    assert!(
+        notes.contains("topics that are not retained and did not come"),
+        "{notes}"
+    );
+    let (lines, _) = shown(&[
+        "mqtt_subscribe",
+        "topic=t/#",
+        "format=latest",
+        "retained=only",
+    ]);
+    assert!(lines.starts_with("t/a 5"), "{lines}");
+    let publish = ["mqtt_publish", "topic=t/b", "payload=1"];
+    let proof = [&publish[..], &[r#"confirm={"topic": "t/b", "value": "1"}"#]].concat();
+    let (lines, _) = shown(&proof);
+    assert!(lines.contains("confirmed: true t/b"), "{lines}");
+    let reaction = [
+        &publish[..],
+        &[r#"when={"topic": "t/a", "value": "5", "already": "act"}"#],
+    ]
+    .concat();
+    let (lines, _) = shown(&reaction);
+    assert!(
+        lines.contains("when: ") && lines.contains("t/a 5"),
+        "{lines}"
+    );
+    let fails = |args: &[&str], words: &str| {
+        let output = caller.call(args);
+        let errors = text(output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {errors}");
+        assert!(errors.contains(words), "{args:?}: {errors}");
+    };
+    fails(
+        &["mqtt_topics", "topic=none/#", "seconds=0.1"],
+        "nothing came that was asked for",
+    );
+    let too_high = "the condition was not met in time; the last value of t/a was 5";
+    fails(
+        &["mqtt_wait", "topic=t/a", "op=>", "value=90", "timeout=0.3"],
+        too_high,
+    );
+    let late = [
+        &publish[..],
+        &[r#"when={"topic": "t/a", "op": ">", "value": "90", "timeout": 0.3}"#],
+    ]
+    .concat();
+    fails(&late, too_high);
+    let unproven = [
+        &publish[..],
+        &[r#"confirm={"topic": "t/none", "timeout": 0.3}"#],
+    ]
+    .concat();
+    fails(
+        &unproven,
+        "published, and nothing came that could confirm it",
+    );
+    let other = [
+        &publish[..],
+        &[r#"confirm={"topic": "t/b", "value": "2", "timeout": 0.5}"#],
+    ]
+    .concat();
+    fails(&other, "published, and what came does not confirm it");
 }

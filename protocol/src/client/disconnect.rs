@@ -23,6 +23,7 @@ impl Core {
             State::Up { since, .. } => now.saturating_duration_since(*since),
             _ => Duration::ZERO,
         };
+        let was_up = matches!(self.state, State::Up { .. });
         let wait = if reason.is_configuration() {
             self.backoff.after_refusal()
         } else {
@@ -31,7 +32,9 @@ impl Core {
         self.end_malformed_session();
         let reason = self.failed_to_resume(now, reason);
         self.lose_connection(now, &reason);
-        if reason.is_to_stay() {
+        // A call that comes after the first failed attempt is refused, so that one that came before it waits no longer.
+        let is_first = matches!(self.last_reason, Reason::NeverConnected) && !was_up;
+        if reason.is_to_stay() || is_first {
             self.end_waiting(&reason);
         }
         self.outbox.reset();

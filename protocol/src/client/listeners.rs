@@ -213,7 +213,8 @@ impl Listeners {
                 heard = inbound.to_be_heard();
             }
             let overlaps = matches!(filters, MatchingFilters::Several);
-            let may_be_copy = overlaps && recent.had(inbound.hashes());
+            let may_be_copy =
+                overlaps && recent.had(*hashes.get_or_insert_with(|| inbound.hashes()));
             for ticket in observers {
                 if let Some(heard) = &heard {
                     events(heard.observed(ticket, may_be_copy));

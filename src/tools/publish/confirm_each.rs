@@ -42,12 +42,12 @@ pub(super) struct SeenEach {
     /// The topics that met the condition after the publish.
     met: usize,
     /// The topics that met it before and sent nothing since.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "crate::tools::stats::is_none")]
     met_before: usize,
     /// The topics that do not meet it, with their last values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     not_met: Vec<TopicValue>,
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "crate::tools::stats::is_none")]
     not_met_left_out: usize,
     /// From the publish until the last message came.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -87,13 +87,22 @@ impl ConfirmingEach {
         let deadline = call.part(timeout);
         let follow = deadline.follow(access, filter, state.tap()).await;
         let follow = follow.map_err(|denied| format!("`confirm`: {}", denied.tell(&NOT_YET)))?;
-        // Retained values tell which topics there are; brokers send them around the answer to a ping.
+        // Retained values tell which topics there are; brokers send them around the answer to a ping. Without them the
+        // first topic to answer would stand for all.
         let known = async {
-            access.ping().await;
+            let answered = deadline.until_deadline(access.ping()).await;
             time::after(KNOWN_WITHIN).await;
+            answered
         };
-        let known = follow.run(deadline.until_deadline(known)).await;
-        known.map_err(|denied| format!("`confirm`: {}", denied.tell(&NOT_YET)))?;
+        let known = follow.run(known).await;
+        let known = known.map_err(|denied| format!("`confirm`: {}", denied.tell(&NOT_YET)))?;
+        if known != Some(true) {
+            let seconds = deadline.seconds();
+            return Err(format!(
+                "`confirm`: the broker did not answer a ping within {seconds} s, so that it is not known which topics \
+                 there are. Nothing was sent."
+            ));
+        }
         Ok(ConfirmingEach {
             follow,
             state,
@@ -185,10 +194,6 @@ impl EachState {
             topics.met()
         )
     }
-}
-
-fn is_none(count: &usize) -> bool {
-    *count == 0
 }
 
 /// How long after the answer to a ping retained messages are waited for: some brokers send them after it.
