@@ -38,6 +38,7 @@ mod conditions;
 mod demo;
 mod end_of_input;
 mod escapes;
+mod examples;
 mod explain;
 mod failed_start;
 mod hostile_brokers;
