@@ -496,6 +496,11 @@ fn every_command_can_be_given() {
                 "{words:?}"
             ),
             "curl" => assert!(words.iter().any(|word| word.ends_with("/status"))),
+            // Forwarders to the server's socket.
+            "socat" | "ssh" => assert!(
+                words.iter().any(|word| word.contains("mcpmqtt.sock")),
+                "{words:?}"
+            ),
             "install" | "ln" => {}
             script => assert!(is_executable(&root().join(script)), "{words:?}"),
         }

@@ -197,3 +197,36 @@ fn a_rule_holds_for_every_tool_in_every_era_over_every_transport() {
     );
     assert_eq!(reply["effects"][0]["topic"], "reply/ask");
 }
+
+/// An agent that tries again and again what the plant's state forbids has a quota like any other.
+#[test]
+fn a_write_that_a_rule_refuses_counts_for_the_quota_and_one_that_its_payload_refuses_does_not() {
+    let broker = Mosquitto::start();
+    let mut agent = Agent::start(&json!({
+        "mqtt": {"host": "127.0.0.1", "port": broker.port},
+        "topics": [{
+            "pattern": "cmd", "permissions": ["write"], "description": "d",
+            "payload": {"type": "integer", "max": 9},
+            "write": {"requires": [{"topic": "mode", "value": "remote", "retained": true}]},
+        }],
+        "profiles": {"default": {"limits": {"publishes_per_minute": 2}}},
+    }));
+    let mut plant = plant(&broker);
+    send(&mut plant, "mode", "local", true);
+    let mut write = |payload: &str| {
+        let message = json!({"topic": "cmd", "payload": payload});
+        agent.tool("mqtt_publish", message).error()
+    };
+    for _ in 0..3 {
+        assert!(write("10").contains("10 is above 9"));
+    }
+    for _ in 0..2 {
+        let words = write("5");
+        assert!(words.contains("is not as it has to be"), "{words}");
+    }
+    let words = write("5");
+    assert!(
+        words.contains("more than 2 publishes in a minute"),
+        "{words}"
+    );
+}
