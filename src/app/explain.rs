@@ -11,6 +11,7 @@ use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicName};
 use super::cli::Question;
 use super::console;
 use super::startup::{self, Loaded};
+use crate::sort::sort_by_key;
 
 /// Answers on standard output. Whether it is permitted.
 ///
@@ -90,7 +91,7 @@ fn profile_of_key<'c>(name: &str, config: &'c Config) -> Result<Option<&'c str>,
     if name == Profiles::DEFAULT && !matches!(server.api_key, ApiKey::None) {
         profiles.push(Profiles::DEFAULT);
     }
-    profiles.sort_unstable();
+    sort_by_key(&mut profiles, |profile| *profile);
     profiles.dedup();
     match profiles.as_slice() {
         [] => Ok(None),
@@ -243,7 +244,7 @@ fn rules(
     if grants.is_empty() {
         text.push_str("  no rule matches\n");
     }
-    grants.sort_by_key(|grant| !counts(grant));
+    sort_by_key(&mut grants, |grant| !counts(grant));
     for grant in grants.iter().take(MOST_RULES) {
         let pattern = Shown(grant.pattern.as_str());
         let _ = write!(text, "  {} {pattern}: ", place(topics, grant));

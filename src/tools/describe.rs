@@ -15,6 +15,7 @@ use mcpmqtt_protocol::topic::Shown;
 use serde_json::Value;
 
 use crate::mcp::catalog::{Annotations, Tool, ToolResult};
+use crate::sort::sort_by_key;
 
 pub(super) fn publish() -> Tool {
     let publish = described("mqtt_publish", include_str!("describe/mqtt_publish.json"));
@@ -149,7 +150,9 @@ fn pattern_lines(policy: &Policy, description_bytes: usize, taken: usize) -> (St
 /// description says most. Else in the order of the file.
 fn useful_first(policy: &Policy) -> Vec<&Grant> {
     let mut grants: Vec<_> = policy.grants().collect();
-    grants.sort_by_key(|grant| (!grant.permissions.write, grant.description.is_none()));
+    sort_by_key(&mut grants, |grant| {
+        (!grant.permissions.write, grant.description.is_none())
+    });
     grants
 }
 

@@ -138,8 +138,8 @@ fn described(grant: &Grant, policy: &Policy) -> Value {
 /// The topics that messages came on and that may be read, in order.
 fn seen_topics(context: &Context, policy: &Policy) -> BTreeSet<String> {
     let table = context.observation.table();
-    let observed = table.rows().map(|row| row.topic().to_owned());
-    let mut seen: BTreeSet<_> = observed.collect();
+    let mut seen = BTreeSet::new();
+    seen.extend(table.rows().map(|row| row.topic().to_owned()));
     seen.extend(context.access.recent_topics(""));
     seen.retain(|topic| policy.may_receive(topic));
     seen

@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::local::notify::{Notify, NotifyAll};
+use crate::sort::sort_by_key;
 
 /// The unread answers of all connections, with their common bound.
 #[derive(Debug)]
@@ -121,7 +122,7 @@ impl Unread {
         let mut bytes: usize = staying.clone().map(|(_, reader)| reader.bytes.get()).sum();
         let others = staying.filter(|(slot, _)| **slot != last);
         let mut others: Vec<_> = others.map(|(_, reader)| reader).collect();
-        others.sort_by_key(|reader| reader.taken.get());
+        sort_by_key(&mut others, |reader| reader.taken.get());
         for reader in others {
             if bytes <= self.limit {
                 return;

@@ -21,6 +21,7 @@ use crate::http::h1::refusal::Refusal;
 use crate::local::watch::Watch;
 use crate::logger;
 use crate::mcp::{ClientSink, Principal, Session, Version};
+use crate::sort::sort_by_key;
 
 /// The sessions of all clients, by id.
 #[derive(Debug)]
@@ -188,7 +189,7 @@ impl Sessions {
     fn ids(&self, which: impl Fn(&HttpSession) -> bool) -> Vec<String> {
         let table = self.table.borrow();
         let mut found: Vec<_> = table.iter().filter(|(_, entry)| which(entry)).collect();
-        found.sort_by_key(|(_, entry)| entry.used.get());
+        sort_by_key(&mut found, |(_, entry)| entry.used.get());
         found.into_iter().map(|(id, _)| id.clone()).collect()
     }
 }

@@ -74,7 +74,7 @@ fn values(column: &[Segment<'_>]) -> String {
         Segment::Text(text) | Segment::Number(text) | Segment::Id(text) => *text,
     });
     let mut texts: Vec<&str> = texts.collect();
-    texts.sort_unstable();
+    sort_by_key(&mut texts, |text| *text);
     texts.dedup();
     if let [only] = texts.as_slice() {
         return clean(only);
