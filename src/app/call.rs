@@ -56,9 +56,10 @@ pub(super) fn request(name: &str, words: &[String]) -> Result<CallRequest, CallE
         );
         return Err(CallError::Usage(text));
     };
-    let arguments = arguments::read(words, &tool.input_schema).map_err(CallError::Usage)?;
+    let input_schema = tool.input_schema.value();
+    let arguments = arguments::read(words, &input_schema).map_err(CallError::Usage)?;
     if !tool.judges_itself {
-        let schema = Schema::compile(&tool.input_schema)
+        let schema = Schema::compile(&input_schema)
             .map_err(|fault| CallError::Failed(format!("the schema of `{name}`: {fault:?}")))?;
         schema
             .check(arguments.clone(), name, &tool.renamed, &tool.scalars)

@@ -69,9 +69,9 @@ fn described(name: &str, text: &str) -> Tool {
         title,
         description,
         annotations: READS,
-        input_schema: described["inputSchema"].take(),
+        input_schema: described["inputSchema"].take().into(),
         judges_itself: false,
-        output_schema: Some(described["outputSchema"].take()),
+        output_schema: Some(described["outputSchema"].take().into()),
         renamed: Vec::new(),
         scalars: Vec::new(),
         handler: Rc::new(|_| Box::pin(async { ToolResult::Error("not ready".into()) })),
@@ -266,8 +266,9 @@ mod tests {
     fn every_operator_is_described_and_payloads_are_no_instructions() {
         let mut operators = 0;
         for tool in super::super::described() {
-            assert!(tool.input_schema["properties"].is_object(), "{}", tool.name);
-            let text = tool.input_schema.to_string();
+            let input_schema = tool.input_schema.value();
+            assert!(input_schema["properties"].is_object(), "{}", tool.name);
+            let text = input_schema.to_string();
             let words = json!(Op::WORDS).to_string();
             operators += text.matches(&format!(r#""enum":{words}"#)).count();
             assert_eq!(

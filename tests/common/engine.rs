@@ -61,7 +61,7 @@ pub fn tool(
             idempotent: true,
             open_world: false,
         },
-        input_schema,
+        input_schema: input_schema.into(),
         judges_itself: false,
         output_schema: None,
         renamed: vec![],
@@ -97,11 +97,14 @@ fn echo() -> Tool {
     let mut tool = tool("echo", schema, |call| {
         Box::pin(async move { ToolResult::structured(&call.arguments) })
     });
-    tool.output_schema = Some(json!({
-        "type": "object",
-        "properties": {"text": {"type": "string"}, "times": {"type": "integer"}},
-        "required": ["text", "times"],
-    }));
+    tool.output_schema = Some(
+        json!({
+            "type": "object",
+            "properties": {"text": {"type": "string"}, "times": {"type": "integer"}},
+            "required": ["text", "times"],
+        })
+        .into(),
+    );
     tool.renamed = vec![("message", "text")];
     tool
 }

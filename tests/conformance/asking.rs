@@ -74,7 +74,7 @@ fn sampling() -> Tool {
         })
         .await
     });
-    tool.input_schema = form(json!({"prompt": {"type": "string"}}), &["prompt"]);
+    tool.input_schema = form(json!({"prompt": {"type": "string"}}), &["prompt"]).into();
     tool
 }
 
@@ -91,7 +91,7 @@ fn elicitation() -> Tool {
         })
         .await
     });
-    tool.input_schema = form(json!({"message": {"type": "string"}}), &["message"]);
+    tool.input_schema = form(json!({"message": {"type": "string"}}), &["message"]).into();
     tool
 }
 

@@ -32,7 +32,7 @@ where
             idempotent: true,
             open_world: false,
         },
-        input_schema: json!({"type": "object", "additionalProperties": false}),
+        input_schema: json!({"type": "object", "additionalProperties": false}).into(),
         judges_itself: false,
         output_schema: None,
         renamed: Vec::new(),
@@ -147,7 +147,8 @@ fn schemas() -> Vec<Tool> {
         "type": "object",
         "properties": {"region": {"type": "string", "x-mcp-header": "Region"}},
         "additionalProperties": false,
-    });
+    })
+    .into();
     vec![draft(), header]
 }
 
@@ -180,7 +181,8 @@ fn draft() -> Tool {
         "then": {"required": ["phone"]},
         "else": {"required": ["email"]},
         "additionalProperties": false,
-    });
+    })
+    .into();
     draft
 }
 

@@ -59,7 +59,8 @@ fn catalog(catalog: &mut Catalog) {
         "region": {"type": "string", "x-mcp-header": "Region"},
         "floor": {"type": "integer", "x-mcp-header": "Floor"},
         "warm": {"type": "boolean", "x-mcp-header": "Warm"},
-    }});
+    }})
+    .into();
     catalog
         .tools
         .extend([change, touch, slow, wait, ask, grow, endless, place]);

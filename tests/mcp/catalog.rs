@@ -265,7 +265,7 @@ fn a_catalog_with_a_mistake_is_refused_at_the_start() {
     assert!(matches!(twice, CatalogError::Twice(name) if name == "echo"));
     let named = broken(|catalog| catalog.tools[1].name = "a b".into());
     assert_eq!(named.to_string(), "`a b` is no name for a tool");
-    let schema = broken(|catalog| catalog.tools[1].input_schema = json!({"type": "array"}));
+    let schema = broken(|catalog| catalog.tools[1].input_schema = json!({"type": "array"}).into());
     assert!(
         schema
             .to_string()

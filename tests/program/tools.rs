@@ -377,7 +377,7 @@ fn faults() -> Vec<(&'static str, Value, &'static str)> {
         ("mqtt_read", json!({"topic": &long}), "70000 bytes"),
         (
             "mqtt_query",
-            json!({"request_topic": "commands/a/request", "payload": ""}),
+            json!({"request_topic": "commands/a/request", "payload": "ping"}),
             "`response_topic`",
         ),
         (
@@ -387,7 +387,7 @@ fn faults() -> Vec<(&'static str, Value, &'static str)> {
         ),
         (
             "mqtt_query",
-            json!({"request_topic": "commands/a/request", "response_topic": "commands/#", "payload": ""}),
+            json!({"request_topic": "commands/a/request", "response_topic": "commands/#", "payload": "ping"}),
             "is not readable",
         ),
         (

@@ -50,7 +50,7 @@ pub(in crate::http) fn agree(
             .transpose()?;
         compare(mcp_fields::NAME, decoded.as_deref(), name)?;
         if request.method == "tools/call" {
-            return arguments_agree(fields, request, &engine.repeated_arguments(name));
+            return arguments_agree(fields, request, engine.repeated_arguments(name));
         }
     }
     Ok(())
@@ -60,12 +60,12 @@ pub(in crate::http) fn agree(
 fn arguments_agree(
     fields: &McpFields,
     request: &Request,
-    repeated: &[(&str, &str)],
+    repeated: &[(String, String)],
 ) -> Result<(), RpcError> {
     let arguments = request.params.get("arguments").and_then(Value::as_object);
     for (argument, name) in repeated {
         let value = arguments
-            .and_then(|all| all.get(*argument))
+            .and_then(|all| all.get(argument))
             .filter(|it| !it.is_null());
         let name = format!("{}{name}", mcp_fields::PARAMETERS).to_ascii_lowercase();
         let agree = match (fields.parameter(&name), value) {

@@ -3,9 +3,10 @@
 //! Promises: no member that the version does not define; an absent member is left out, never null.
 
 use base64::Engine as _;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::{Body, Contents, Prompt, Resource, ServerInfo, Template, Tool};
+use super::{Body, Contents, Prompt, Resource, SchemaText, ServerInfo, Template, Tool};
 use crate::mcp::version::Shape;
 
 pub(in crate::mcp) fn implementation(info: &ServerInfo, shape: &Shape) -> Value {
@@ -26,23 +27,48 @@ fn named(name: &str, title: &str, description: &str, shape: &Shape) -> Map<Strin
     item
 }
 
-pub(in crate::mcp) fn tool_item(tool: &Tool, shape: &Shape) -> Value {
-    let mut item = named(&tool.name, &tool.title, &tool.description, shape);
-    item.insert("inputSchema".into(), tool.input_schema.clone());
-    if let Some(schema) = tool.output_schema.as_ref().filter(|_| shape.titles) {
-        item.insert("outputSchema".into(), schema.clone());
-    }
-    if shape.annotations {
+/// A tool as `tools/list` shows it, serialised directly: its schemas are text already.
+#[derive(Serialize)]
+pub(in crate::mcp) struct ToolItem<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    title: Option<&'a str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+    #[serde(rename = "inputSchema")]
+    input_schema: &'a SchemaText,
+    #[serde(rename = "outputSchema", skip_serializing_if = "Option::is_none")]
+    output_schema: Option<&'a SchemaText>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Hints>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Hints {
+    read_only_hint: bool,
+    destructive_hint: bool,
+    idempotent_hint: bool,
+    open_world_hint: bool,
+}
+
+impl<'a> ToolItem<'a> {
+    pub(in crate::mcp) fn new(tool: &'a Tool, shape: &Shape) -> ToolItem<'a> {
         let hints = tool.annotations;
-        let hints = json!({
-            "readOnlyHint": hints.read_only,
-            "destructiveHint": hints.destructive,
-            "idempotentHint": hints.idempotent,
-            "openWorldHint": hints.open_world,
-        });
-        item.insert("annotations".into(), hints);
+        ToolItem {
+            name: &tool.name,
+            title: Some(&*tool.title).filter(|title| shape.titles && !title.is_empty()),
+            description: &tool.description,
+            input_schema: &tool.input_schema,
+            output_schema: tool.output_schema.as_ref().filter(|_| shape.titles),
+            annotations: shape.annotations.then_some(Hints {
+                read_only_hint: hints.read_only,
+                destructive_hint: hints.destructive,
+                idempotent_hint: hints.idempotent,
+                open_world_hint: hints.open_world,
+            }),
+        }
     }
-    Value::Object(item)
 }
 
 pub(in crate::mcp) fn resource_item(resource: &Resource, shape: &Shape) -> Value {

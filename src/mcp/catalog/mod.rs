@@ -7,6 +7,7 @@
 pub(in crate::mcp) mod capabilities;
 pub(in crate::mcp) mod items;
 pub(in crate::mcp) mod results;
+mod schema_text;
 
 use std::fmt;
 use std::rc::Rc;
@@ -22,6 +23,8 @@ use super::client::progress::Progress;
 use super::client::sink::AnswerRoom;
 use super::client::subscriptions::Notifier;
 pub use super::client::subscriptions::{ReadError, Watcher};
+
+pub use self::schema_text::SchemaText;
 
 /// Everything the server offers. An empty list is valid and is served as an empty list.
 #[derive(Default)]
@@ -80,11 +83,11 @@ pub struct Tool {
     /// Hints about the tool's effects, for the host.
     pub annotations: Annotations,
     /// The arguments: JSON Schema in the subset of [`super::schema`], of type `object`.
-    pub input_schema: Value,
+    pub input_schema: SchemaText,
     /// True when the input schema goes beyond that subset: then the handler validates the arguments, not the engine.
     pub judges_itself: bool,
     /// The JSON Schema of what [`ToolResult::structured`] carries, of type `object`.
-    pub output_schema: Option<Value>,
+    pub output_schema: Option<SchemaText>,
     /// Argument names that agents use by mistake, each with the right name.
     pub renamed: Vec<(&'static str, &'static str)>,
     /// The names of string arguments that also take a number or a boolean, as its JSON text.

@@ -116,13 +116,10 @@ impl Results {
             .and_then(|row| row.get(version as usize))
             .filter(|_| keeps);
         let Some(slot) = slot else {
-            return response::success(id, &self.make_list(which, version, all, caller));
+            let text = self.make_list(which, version, all, caller);
+            return response::success_text(id, text.as_bytes());
         };
-        let text = slot.get_or_init(|| {
-            self.make_list(which, version, all, caller)
-                .to_string()
-                .into_bytes()
-        });
+        let text = slot.get_or_init(|| self.make_list(which, version, all, caller).into_bytes());
         response::success_text(id, text)
     }
 
@@ -229,40 +226,44 @@ impl Results {
         response::success_text(id, text.as_bytes())
     }
 
-    fn make_list(&self, which: List, version: Version, all: &Catalog, caller: &Caller) -> Value {
+    /// The result of a list, as text: first the items, then what every result has.
+    fn make_list(&self, which: List, version: Version, all: &Catalog, caller: &Caller) -> String {
         let shape = version.shape();
-        let (key, items): (_, Vec<Value>) = match which {
-            List::Tools => (
-                "tools",
-                all.tools_for(caller)
-                    .map(|it| items::tool_item(it, shape))
-                    .collect(),
-            ),
-            List::Resources => (
-                "resources",
-                all.resources
-                    .iter()
-                    .map(|it| items::resource_item(it, shape))
-                    .collect(),
-            ),
-            List::Templates => (
-                "resourceTemplates",
-                all.templates
-                    .iter()
-                    .map(|it| items::template_item(it, shape))
-                    .collect(),
-            ),
-            List::Prompts => (
-                "prompts",
-                all.prompts
-                    .iter()
-                    .map(|it| items::prompt_item(it, shape))
-                    .collect(),
-            ),
+        let (key, items) = match which {
+            List::Tools => {
+                let tools = all.tools_for(caller);
+                let tools: Vec<_> = tools.map(|it| items::ToolItem::new(it, shape)).collect();
+                // Text, numbers and JSON: none of it can fail to be written.
+                ("tools", serde_json::to_string(&tools).unwrap_or_default())
+            }
+            List::Resources => {
+                let resources = all.resources.iter();
+                (
+                    "resources",
+                    text(resources.map(|it| items::resource_item(it, shape))),
+                )
+            }
+            List::Templates => {
+                let templates = all.templates.iter();
+                (
+                    "resourceTemplates",
+                    text(templates.map(|it| items::template_item(it, shape))),
+                )
+            }
+            List::Prompts => {
+                let prompts = all.prompts.iter();
+                (
+                    "prompts",
+                    text(prompts.map(|it| items::prompt_item(it, shape))),
+                )
+            }
         };
-        let mut result = Map::new();
-        result.insert(key.into(), items.into());
-        self.finish(result, version, Some(STATIC_TTL_MS))
+        let rest = self
+            .finish(Map::new(), version, Some(STATIC_TTL_MS))
+            .to_string();
+        let separator = if rest == "{}" { "" } else { "," };
+        let rest = rest.trim_start_matches('{');
+        format!(r#"{{"{key}":{items}{separator}{rest}"#)
     }
 
     /// Adds the members that every result of the version has. The cache scope is `private`, because every result may
@@ -285,6 +286,10 @@ impl Results {
             result.insert("instructions".into(), instructions.into());
         }
     }
+}
+
+fn text(items: impl Iterator<Item = Value>) -> String {
+    Value::from_iter(items).to_string()
 }
 
 /// How long a client may cache what depends on the configuration: a changed configuration is seen within this time.

@@ -18,7 +18,6 @@ use crate::mcp::jsonrpc::message::{
     self, Batch, Fault, INVALID_REQUEST, Id, Message, Notification, Request, RpcError,
 };
 use crate::mcp::jsonrpc::response;
-use crate::mcp::schema::rule::REPEATED;
 use crate::mcp::version::handshake;
 
 /// Serves one catalog to any number of sessions. Cheap to clone.
@@ -82,17 +81,8 @@ impl Engine {
     /// with the name of its field after the prefix (`x-mcp-header`, MCP 2026-07-28
     /// basic/transports/streamable-http).
     #[must_use]
-    pub fn repeated_arguments(&self, tool: &str) -> Vec<(&str, &str)> {
-        let tool = self.0.catalog.tools.iter().find(|it| it.name == tool);
-        let properties = tool.and_then(|it| it.input_schema.get("properties")?.as_object());
-        let repeated = properties
-            .into_iter()
-            .flatten()
-            .filter_map(|(name, schema)| {
-                let field = schema.get(REPEATED)?.as_str()?;
-                Some((name.as_str(), field))
-            });
-        repeated.collect()
+    pub fn repeated_arguments(&self, tool: &str) -> &[(String, String)] {
+        self.0.repeated_arguments(tool)
     }
 
     fn batch(&self, session: &Rc<Session>, batch: &Batch<'_>, sink: &ClientSink) -> Received {

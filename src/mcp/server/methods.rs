@@ -26,6 +26,7 @@ use crate::mcp::client::subscriptions::Lists;
 use crate::mcp::jsonrpc::message::{INTERNAL_ERROR, INVALID_PARAMS, Params, RpcError};
 use crate::mcp::jsonrpc::response;
 use crate::mcp::jsonrpc::strict::cut;
+use crate::mcp::schema::rule::REPEATED;
 use crate::mcp::schema::{Schema, SchemaError};
 use crate::mcp::version::Version;
 use crate::mcp::version::handshake;
@@ -37,6 +38,8 @@ use crate::mcp::version::question::Abilities;
 pub(in crate::mcp) struct Methods {
     pub(in crate::mcp) catalog: Catalog,
     schemas: Vec<Option<Schema>>,
+    /// Of each tool, the arguments that a header field repeats, with the end of its name.
+    repeated: Vec<Vec<(String, String)>>,
     pub(in crate::mcp) results: Results,
     pub(in crate::mcp) capabilities: Capabilities,
     pub(in crate::mcp) request_state: RequestStateCodec,
@@ -58,13 +61,15 @@ impl Methods {
         unique(catalog.tools.iter().map(|tool| &tool.name))?;
         unique(catalog.resources.iter().map(|resource| &resource.uri))?;
         unique(catalog.prompts.iter().map(|prompt| &prompt.name))?;
-        let mut schemas = Vec::new();
+        let (mut schemas, mut repeated) = (Vec::new(), Vec::new());
         for tool in &catalog.tools {
             let legal = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
             if !(1..=64).contains(&tool.name.len()) || !tool.name.chars().all(legal) {
                 return Err(CatalogError::Name(tool.name.clone()));
             }
-            let schema = Schema::compile(&tool.input_schema)
+            let input_schema = tool.input_schema.value();
+            repeated.push(repeated_arguments(&input_schema));
+            let schema = Schema::compile(&input_schema)
                 .map_err(|why| CatalogError::Schema(tool.name.clone(), why));
             schemas.push(match schema {
                 Err(_) if tool.judges_itself => None,
@@ -75,10 +80,17 @@ impl Methods {
         Ok(Methods {
             catalog,
             schemas,
+            repeated,
             results: Results::new(info, capabilities),
             capabilities,
             request_state: RequestStateCodec::new(),
         })
+    }
+
+    pub(in crate::mcp) fn repeated_arguments(&self, tool: &str) -> &[(String, String)] {
+        let mut tools = self.catalog.tools.iter().zip(&self.repeated);
+        let found = tools.find(|(it, _)| it.name == tool);
+        found.map_or(&[], |(_, repeated)| repeated)
     }
 
     /// Takes an admitted request to its response, or to the call that yields the response.
@@ -336,3 +348,13 @@ impl fmt::Display for CatalogError {
 }
 
 impl std::error::Error for CatalogError {}
+
+fn repeated_arguments(input_schema: &Value) -> Vec<(String, String)> {
+    let properties = input_schema.get("properties").and_then(Value::as_object);
+    let properties = properties.into_iter().flatten();
+    let repeated = properties.filter_map(|(name, schema)| {
+        let field = schema.get(REPEATED)?.as_str()?;
+        Some((name.clone(), field.to_owned()))
+    });
+    repeated.collect()
+}
