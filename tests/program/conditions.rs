@@ -70,7 +70,8 @@ fn a_wait_returns_when_a_message_meets_the_condition() {
     assert_eq!(met["before"]["value"], "full");
     assert_eq!(met["messages"], 3);
     assert_eq!(met["no_number"], 1);
-    assert!(met["at"].as_str() > met["before"]["at"].as_str());
+    // Times are milliseconds; on a busy machine both messages are read in one.
+    assert!(met["at"].as_str() >= met["before"]["at"].as_str());
     for absent in [
         "already",
         "interrupted",
