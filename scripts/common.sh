@@ -198,12 +198,12 @@ for family, address in (socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"):
   [[ $(in_empty_network python3 -c "$ask" 2>/dev/null) == "$(python3 -c "$ask")" ]]
 }
 
-# readme_block LANGUAGE WORD: prints the first block of the README in that language with that word.
-readme_block() {
-  python3 - "$1" "$2" <<'EOF'
+# document_block FILE LANGUAGE WORD: prints the first block of a document in that language with that word.
+document_block() {
+  python3 - "$@" <<'EOF'
 import re, sys
-language, word = sys.argv[1:]
-blocks = re.findall(rf"^```{language}\n(.*?)^```", open("README.md").read(), re.MULTILINE | re.DOTALL)
+file, language, word = sys.argv[1:]
+blocks = re.findall(rf"^```{language}\n(.*?)^```", open(file).read(), re.MULTILINE | re.DOTALL)
 print(next(block for block in blocks if word in block), end="")
 EOF
 }

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod commands;
+mod configuration;
+mod documents;
+mod figures;
 mod layers;
 mod packaging;
-mod readme;
+mod tools;

@@ -13,8 +13,8 @@ use crate::common::waiting::eventually;
 
 /// The example of the manual, at this broker.
 fn example(broker: &Mosquitto) -> Value {
-    let manual = include_str!("../../README.md");
-    let chapter = manual.split("### Rules on writes").nth(1).unwrap();
+    let manual = include_str!("../../config/README.md");
+    let chapter = manual.split("\n## Rules on writes").nth(1).unwrap();
     let block = chapter.split("```json\n").nth(1).unwrap();
     let mut config: Value = serde_json::from_str(block.split("```").next().unwrap()).unwrap();
     config["mqtt"]["port"] = broker.port.into();
