@@ -11,6 +11,7 @@ use crate::callers::{NamedKey, PeerRule, PeerUser};
 use crate::limits::Limits;
 use crate::mqtt::{Credentials, Mqtt, Password};
 use crate::observe::Observe;
+use crate::operator::Operator;
 use crate::policy::Grant;
 use crate::profile::{Profile, Quota, Tools};
 use crate::remote::{ApiKey, DEFAULT_HOST, DEFAULT_MODE, DEFAULT_SOCKET, Listen, RemoteServer};
@@ -50,6 +51,7 @@ impl Config {
         });
         lines.extend(limits(&self.limits));
         lines.extend(observe(&self.observe));
+        lines.extend(operator(&self.operator));
         lines.iter().fold(String::new(), |mut text, line| {
             let _ = writeln!(text, "{line}");
             text
@@ -80,6 +82,33 @@ fn observe(observe: &Observe) -> Option<String> {
         observe.bytes,
         observe.bytes_per_second
     ))
+}
+
+/// What the operator has, where it is anything.
+fn operator(operator: &Operator) -> Vec<String> {
+    let topic = operator.topic.as_ref().map(|topic| {
+        let signed = match &operator.secret_file {
+            Some(path) => format!("; what signs its messages is in {}", file(path)),
+            None => String::new(),
+        };
+        let unprotected = match operator.unprotected {
+            true => "; answers count although this account could write them",
+            false => "",
+        };
+        format!(
+            "operator: topics below {}, which no agent reads or writes{signed}{unprotected}",
+            Shown(topic.as_str())
+        )
+    });
+    let safe = operator.safe.iter().map(|safe| {
+        let payload = String::from_utf8_lossy(&safe.payload);
+        format!(
+            "operator: {} to {} is permitted while writing is halted",
+            Shown(&payload),
+            Shown(safe.topic.as_str())
+        )
+    });
+    topic.into_iter().chain(safe).collect()
 }
 
 /// The limits that differ from their default.

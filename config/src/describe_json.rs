@@ -13,6 +13,7 @@ use crate::finding::{Finding, Refused};
 use crate::https::ServerTls;
 use crate::mqtt::{Backoff, Credentials, Mqtt, Password};
 use crate::observe::Observe;
+use crate::operator::{Operator, OperatorTopic};
 use crate::policy::Grant;
 use crate::profile::{Profile, Profiles, Tools};
 use crate::remote::{ApiKey, Listen, RemoteServer};
@@ -22,8 +23,8 @@ use crate::write_rule::WriteRule;
 
 impl Config {
     /// The configuration with the warnings that [`parse`](Self::parse) returned beside it: an object with `broker`,
-    /// `topics`, `logging`, `remote_server`, `limits`, `observe` and `findings`, and `profiles` where there is more than
-    /// the default. Times are in seconds.
+    /// `topics`, `logging`, `remote_server`, `limits`, `observe` and `findings`, `profiles` where there is more than
+    /// the default, and `operator` where the file has something of it. Times are in seconds.
     pub fn describe_json(&self, warnings: &[Finding]) -> Value {
         let limits = self.limits.iter().map(|(limit, value)| {
             let numbers = json!({"value": value, "default": limit.default, "unit": limit.unit});
@@ -41,8 +42,28 @@ impl Config {
             "observe": observe(&self.observe),
             "findings": findings(&[], warnings),
         });
-        with(described, [("profiles", profiles(&self.profiles))])
+        let optional = [
+            ("profiles", profiles(&self.profiles)),
+            ("operator", operator(&self.operator)),
+        ];
+        with(described, optional)
     }
+}
+
+fn operator(operator: &Operator) -> Option<Value> {
+    if *operator == Operator::default() {
+        return None;
+    }
+    let safe = operator.safe.iter().map(|safe| {
+        let payload = String::from_utf8_lossy(&safe.payload);
+        json!({"topic": safe.topic.as_str(), "payload": payload})
+    });
+    Some(json!({
+        "topic": operator.topic.as_ref().map(OperatorTopic::as_str),
+        "secret_file": operator.secret_file.as_deref().map(file),
+        "unprotected": operator.unprotected,
+        "safe": safe.collect::<Vec<_>>(),
+    }))
 }
 
 fn observe(observe: &Observe) -> Value {

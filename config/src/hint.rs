@@ -223,7 +223,7 @@ const ALIASES: [(&str, &[&str]); 91] = [
 ];
 
 /// The keys of the sections, for a key in the wrong section.
-const PLACES: [(&str, &[&str]); 7] = [
+const PLACES: [(&str, &[&str]); 8] = [
     (
         "",
         &[
@@ -233,6 +233,7 @@ const PLACES: [(&str, &[&str]); 7] = [
             "remote_server",
             "limits",
             "observe",
+            "operator",
             "profiles",
         ],
     ),
@@ -289,6 +290,7 @@ const PLACES: [(&str, &[&str]); 7] = [
         "observe",
         &["idle", "always", "topics", "bytes", "bytes_per_second"],
     ),
+    ("operator", &["topic", "secret_file", "unprotected", "safe"]),
 ];
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 //!   `https`) and `limits` read one section each;
 //! * `policy`: the topic permissions that every request is checked against; `profile`: those of a group of callers, with
 //!   its tools and quota; `callers` (with `date`): the keys and users that have a profile;
+//! * `operator`: the topics of the person who holds agents back, which no policy opens;
 //! * `payload`: the limits of what may be published (`topics[].payload`);
 //! * `write_rule` (with `topic_template`, `ambiguous`): rules on writes, `topics[].write`;
 //! * [`condition`], [`path`], [`reading`]: conditions on messages, as the file and the tools take them;
@@ -58,6 +59,7 @@ mod mqtt;
 mod named_keys;
 mod notice;
 mod observe;
+mod operator;
 pub mod path;
 mod payload;
 mod policy;
@@ -89,6 +91,7 @@ pub use logging::{LogLevel, Logging};
 pub use mqtt::{Backoff, Credentials, Mqtt, Password};
 pub use named_keys::{KeyRequest, NamedKeyError, NewKey, Revoked, add_key, revoke_key};
 pub use observe::Observe;
+pub use operator::{Operator, OperatorTopic, SafeMessage};
 pub use payload::PayloadRule;
 pub use policy::{Attempt, Grant, Permissions, Permit, Policy, Refusal};
 pub use profile::{Profile, Profiles, Quota, TOOLS, Tools};

@@ -283,7 +283,7 @@ const CLIENT_KEYS: [&str; 5] = [
 ];
 
 /// Settings in which a variable is often meant to be expanded, and the hint for each.
-const VARIABLES: [(&str, &str); 16] = [
+const VARIABLES: [(&str, &str); 18] = [
     ("mqtt.host", NAME),
     ("mqtt.username", NAME),
     ("mqtt.client_id", NAME),
@@ -295,6 +295,8 @@ const VARIABLES: [(&str, &str); 16] = [
     ("mqtt.will.topic", NAME),
     ("mqtt.birth.topic", NAME),
     ("logging.logfile", PATH),
+    ("operator.topic", NAME),
+    ("operator.secret_file", PATH),
     ("remote_server.uds", PATH),
     ("remote_server.host", NAME),
     ("remote_server.tls.cert_file", PATH),

@@ -86,6 +86,8 @@ pub struct Policy {
     limited: FilterTree<usize>,
     /// The writable ones that have rules on writes.
     ruled: FilterTree<usize>,
+    /// The topics of the operator, which no grant opens.
+    reserved: Option<TopicFilter>,
 }
 
 /// A publish that a caller attempts.
@@ -143,6 +145,20 @@ impl Policy {
         policy
     }
 
+    /// The same policy, in which no caller reads or writes on a topic of `reserved`. A request for a filter that has
+    /// other topics, too, stays permitted, as `#` does beside topics that begin with `$`.
+    #[must_use]
+    pub fn reserving(mut self, reserved: Option<TopicFilter>) -> Self {
+        self.reserved = reserved;
+        self
+    }
+
+    /// The topics that no grant opens.
+    #[must_use]
+    pub fn reserved(&self) -> Option<&TopicFilter> {
+        self.reserved.as_ref()
+    }
+
     /// The grants in the order of the configuration.
     pub fn grants(&self) -> impl ExactSizeIterator<Item = &Grant> {
         self.grants.iter()
@@ -156,7 +172,10 @@ impl Policy {
         if retain && !self.retain.matches(topic.as_str()) {
             return Err(self.refusal(Rule::Retain, topic.as_str()));
         }
-        Ok(())
+        match self.is_reserved(topic.as_str()) {
+            true => Err(Refusal::reserved(topic.as_str())),
+            false => Ok(()),
+        }
     }
 
     /// Checks an attempt to publish: the permission for its topic, and the limits of all grants that give it.
@@ -211,7 +230,7 @@ impl Policy {
             .filter_map(|place| self.grants.get(place))
     }
 
-    /// Whether every topic that `requested` can deliver is readable. For a shared subscription its inner filter counts,
+    /// Whether every topic that `requested` can deliver is readable, but for the operator's. For a shared subscription its inner filter counts,
     /// and all of its topics must be shareable, too.
     pub fn may_subscribe(&self, requested: &SubscribeFilter) -> Result<(), Refusal> {
         if !self.read.covers(requested.filter()) {
@@ -221,12 +240,21 @@ impl Policy {
         if requested.group().is_some() && !self.share.covers(requested.filter()) {
             return Err(self.refusal(Rule::Share, requested.as_str()));
         }
-        Ok(())
+        let reserved = self.reserved.as_ref();
+        match reserved.is_some_and(|reserved| reserved.covers(requested.filter())) {
+            true => Err(Refusal::reserved(requested.as_str())),
+            false => Ok(()),
+        }
     }
 
     /// Whether a message on `topic` may be delivered to an agent.
     pub fn may_receive(&self, topic: &str) -> bool {
-        self.read.matches(topic)
+        self.read.matches(topic) && !self.is_reserved(topic)
+    }
+
+    fn is_reserved(&self, topic: &str) -> bool {
+        let reserved = self.reserved.as_ref();
+        reserved.is_some_and(|reserved| reserved.matches(topic))
     }
 
     fn refusal(&self, rule: Rule, topic: &str) -> Refusal {
@@ -282,6 +310,14 @@ impl Refusal {
             text,
             is_limit: false,
         }
+    }
+
+    /// Said only to callers that a grant would permit it: others are told what they may do, as for any topic.
+    fn reserved(topic: &str) -> Self {
+        Self::of_topic(format!(
+            "{} is kept for the operator; no agent may read or write there, whatever else is permitted",
+            Shown(topic)
+        ))
     }
 
     /// Whether the topic is permitted, and a limit of the file is not kept.

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value};
 
 use crate::limits::{self, Limits};
+use crate::operator::OperatorTopic;
 use crate::policy::{Grant, Policy};
 use crate::section::{Section, found, join};
 use crate::topics;
@@ -176,14 +177,15 @@ impl Profiles {
         let grants: Vec<Grant> = all
             .flat_map(|profile| profile.policy.grants().cloned())
             .collect();
-        Rc::new(Policy::new(grants))
+        let reserved = self.default.policy.reserved().cloned();
+        Rc::new(Policy::new(grants).reserving(reserved))
     }
 
     /// Reads `profiles`, with the top-level `topics` as those of the default; `usual` is the quota of those that
-    /// set none.
-    pub(crate) fn read(root: &Section<'_>, usual: Quota) -> Self {
+    /// set none. None reaches the topics of `operator`.
+    pub(crate) fn read(root: &Section<'_>, usual: Quota, operator: Option<&OperatorTopic>) -> Self {
         let mut profiles = Self::only(Profile {
-            policy: Rc::new(Policy::new(topics::read(root))),
+            policy: policy(root, operator),
             tools: Tools::All,
             quota: usual,
         });
@@ -206,7 +208,7 @@ impl Profiles {
             }
             let section = Section::new(path, Some(value), root.report());
             if value.is_object() {
-                let profile = Profile::read(section, usual);
+                let profile = Profile::read(section, usual, operator);
                 profiles.named.insert(name.clone(), profile);
             }
         }
@@ -229,15 +231,21 @@ impl Profiles {
 }
 
 impl Profile {
-    fn read(section: Section<'_>, usual: Quota) -> Self {
+    fn read(section: Section<'_>, usual: Quota, operator: Option<&OperatorTopic>) -> Self {
         let profile = Self {
-            policy: Rc::new(Policy::new(topics::read(&section))),
+            policy: policy(&section, operator),
             tools: Tools::read(&section),
             quota: Quota::read(section.section("limits"), usual),
         };
         section.finish();
         profile
     }
+}
+
+fn policy(section: &Section<'_>, operator: Option<&OperatorTopic>) -> Rc<Policy> {
+    let reserved = operator.map(|topic| topic.all().clone());
+    let grants = topics::read(section, operator);
+    Rc::new(Policy::new(grants).reserving(reserved))
 }
 
 /// Reads the name of a profile under `profile`.

@@ -12,6 +12,7 @@ use crate::lint;
 use crate::logging::Logging;
 use crate::mqtt::Mqtt;
 use crate::observe::Observe;
+use crate::operator::Operator;
 use crate::policy::Policy;
 use crate::profile::{Profiles, Quota};
 use crate::remote::RemoteServer;
@@ -34,6 +35,8 @@ pub struct Config {
     pub limits: Limits,
     /// What may be observed for agents.
     pub observe: Observe,
+    /// How a person holds agents back.
+    pub operator: Operator,
 }
 
 impl Config {
@@ -97,7 +100,8 @@ impl Config {
     fn read(value: &Value, report: &Report) -> Self {
         let root = Section::new(String::new(), Some(value), report);
         let mqtt = Mqtt::read(root.section("mqtt"));
-        let profiles = Profiles::read(&root, usual_quota(value));
+        let operator = Operator::read(root.section("operator"));
+        let profiles = Profiles::read(&root, usual_quota(value), operator.topic.as_ref());
         let config = Self {
             mqtt,
             policy: Rc::clone(&profiles.default_profile().policy),
@@ -108,8 +112,16 @@ impl Config {
             profiles,
             limits: Limits::read(root.section("limits")),
             observe: Observe::read(root.section("observe")),
+            operator,
         };
         root.finish();
+        let Self {
+            operator,
+            profiles,
+            observe,
+            ..
+        } = &config;
+        operator.judge(profiles, observe, report);
         lint::values(value, report);
         config
     }

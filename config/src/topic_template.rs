@@ -60,14 +60,25 @@ impl TopicTemplate {
 
     /// Whether the policy lets its callers read every topic that this may become.
     pub fn is_readable(&self, policy: &Policy) -> bool {
+        let filter = self.widest();
+        filter.is_some_and(|filter| policy.may_subscribe(&filter).is_ok())
+    }
+
+    /// Whether every topic that this may become is one of `filter`.
+    pub(crate) fn is_within(&self, filter: &TopicFilter) -> bool {
+        let widest = self.widest();
+        widest.is_some_and(|widest| filter.covers(widest.filter()))
+    }
+
+    /// A filter of every topic that this may become.
+    fn widest(&self) -> Option<SubscribeFilter> {
         let pattern: Vec<_> = levels(&self.pattern)
             .filter(|level| is_wildcard(level))
             .collect();
         let filter = self.filled(|n| pattern.get(n - 1).map(|level| (*level).to_owned()));
         // What stands behind a `#` can be anywhere.
         let filter = filter.and_then(|text| SubscribeFilter::parse(&text).ok());
-        let filter = filter.or_else(|| SubscribeFilter::parse("#").ok());
-        filter.is_some_and(|filter| policy.may_subscribe(&filter).is_ok())
+        filter.or_else(|| SubscribeFilter::parse("#").ok())
     }
 
     /// A `#` that matches no level leaves its level out.

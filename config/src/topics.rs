@@ -8,14 +8,16 @@ use serde_json::Value;
 use crate::finding::Report;
 use crate::hint;
 use crate::lint::{self, Entry};
+use crate::operator::{self, OperatorTopic};
 use crate::payload::{self, PayloadRule};
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
 use crate::write_rule;
 
 /// Reads the list under `topics` of the file or of a profile. Entries with the same pattern become one grant, unless one of
-/// them has limits or rules on writes: these hold for what the entry itself permits.
-pub(crate) fn read(section: &Section<'_>) -> Vec<Grant> {
+/// them has limits or rules on writes: these hold for what the entry itself permits. What is wholly the operator's is left
+/// out.
+pub(crate) fn read(section: &Section<'_>, operator: Option<&OperatorTopic>) -> Vec<Grant> {
     let mut entries = Vec::new();
     let (report, place) = (section.report(), section.path_of("topics"));
     let value = section.value("topics");
@@ -37,7 +39,10 @@ pub(crate) fn read(section: &Section<'_>) -> Vec<Grant> {
             "no topic is permitted; every publish and every subscription will be refused",
         );
     }
-    let rules = merge(entries, report);
+    let mut rules = merge(entries, report);
+    if let Some(topic) = operator {
+        rules.retain(|rule| operator::leaves(topic, &rule.grant, &rule.path, report));
+    }
     lint::rules(&rules, &place, report);
     rules.into_iter().map(|rule| rule.grant).collect()
 }

@@ -159,3 +159,18 @@ fn what_is_refused_is_described_by_its_findings() {
         ]})
     );
 }
+
+#[test]
+fn what_the_operator_has_is_described_where_it_is_anything() {
+    let file = json!({
+        "topics": [{"pattern": "#", "permissions": ["write"], "description": "All."}],
+        "operator": {"topic": "op", "safe": [{"topic": "a", "payload": "off"}]},
+    });
+    assert_eq!(
+        described(&file)["operator"],
+        json!({
+            "topic": "op", "secret_file": null, "unprotected": false, "safe": [{"topic": "a", "payload": "off"}],
+        })
+    );
+    assert!(described(&json!({})).get("operator").is_none());
+}

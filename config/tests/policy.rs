@@ -296,3 +296,49 @@ fn a_permitted_attempt_names_every_grant_that_matches_it_in_the_order_of_the_fil
     });
     assert!(refused.unwrap_err().to_string().contains("retain"));
 }
+
+#[test]
+fn what_is_reserved_is_open_to_no_grant() {
+    let operator = TopicFilter::parse("plant/op/#").unwrap();
+    let policy = policy(&[("#", "read write retain share")]).reserving(Some(operator));
+    for theirs in ["plant/op", "plant/op/", "plant/op/halt", "plant/op/a/b"] {
+        for said in [
+            publish(&policy, theirs, false),
+            publish(&policy, theirs, true),
+            subscribe(&policy, theirs),
+            subscribe(&policy, &format!("$share/g/{theirs}")),
+        ] {
+            let words = format!("`{theirs}` is kept for the operator; no agent may");
+            let shared = format!("`$share/g/{theirs}` is kept for the operator; no agent may");
+            let said = said.unwrap_err();
+            assert!(
+                said.starts_with(&words) || said.starts_with(&shared),
+                "{said}"
+            );
+        }
+        assert!(!policy.may_receive(theirs), "{theirs}");
+    }
+    for filter in ["plant/op/#", "plant/op/+", "plant/op/+/#"] {
+        assert!(subscribe(&policy, filter).is_err(), "{filter}");
+    }
+    // What has other topics, too, stays permitted.
+    for filter in ["#", "+/#", "plant/#", "plant/+", "+/op/#", "$share/g/#"] {
+        assert_eq!(subscribe(&policy, filter), Ok(()), "{filter}");
+    }
+    for topic in ["plant", "plant/opera", "plant/o", "plant//op", "Plant/op"] {
+        assert_eq!(publish(&policy, topic, true), Ok(()), "{topic}");
+        assert!(policy.may_receive(topic), "{topic}");
+    }
+}
+
+#[test]
+fn who_may_not_do_it_anyway_is_not_told_whose_it_is() {
+    let operator = TopicFilter::parse("plant/op/#").unwrap();
+    let policy = policy(&[("plant/a", "read write")]).reserving(Some(operator));
+    for said in [
+        publish(&policy, "plant/op/halt", false),
+        subscribe(&policy, "plant/op/halt"),
+    ] {
+        assert!(!said.unwrap_err().contains("operator"));
+    }
+}

@@ -37,6 +37,9 @@ fn secret_files(config: &Config) -> Vec<(&'static str, &Path)> {
     if let Some(Password::File(path)) = config.mqtt.credentials.as_ref().map(|it| &it.password) {
         files.push(("mqtt.password_file", path));
     }
+    if let Some(path) = &config.operator.secret_file {
+        files.push(("operator.secret_file", path));
+    }
     let tls = config.mqtt.tls.as_ref();
     if let Some(identity) = tls.and_then(|tls| tls.identity.as_ref()) {
         files.push(("mqtt.tls.key_file", &identity.key_file));

@@ -54,6 +54,9 @@ fn paths(config: &mut Config) -> Vec<(&'static str, &mut PathBuf)> {
     if let Some(path) = &mut config.logging.logfile {
         paths.push(("logging.logfile", path));
     }
+    if let Some(path) = &mut config.operator.secret_file {
+        paths.push(("operator.secret_file", path));
+    }
     let credentials = config.mqtt.credentials.as_mut();
     if let Some(Password::File(path)) = credentials.map(|it| &mut it.password) {
         paths.push(("mqtt.password_file", path));

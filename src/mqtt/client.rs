@@ -4,7 +4,7 @@
 //! future or an [`Inbox`] cancels its request.
 //! Does not: own a socket. The driver owns it, at the other end of one bounded channel.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
@@ -15,7 +15,7 @@ use std::time::Instant;
 use async_channel::{Receiver, Sender, TrySendError};
 use mcpmqtt_protocol::client::{Listen, Outcome, PublishError, Reason, Traffic};
 use mcpmqtt_protocol::message::Message;
-use mcpmqtt_protocol::topic::SubscribeFilter;
+use mcpmqtt_protocol::topic::{SubscribeFilter, TopicFilter};
 
 use super::failure::ListenFailure;
 use super::inbox::{Inbox, InboxLimits, InboxSender};
@@ -69,6 +69,8 @@ pub(super) enum ClientRequest {
         filter: SubscribeFilter,
         is_needed: bool,
         tap: Tap,
+        /// Whether the tap hears of reserved topics, too.
+        hears_reserved: bool,
         reply: oneshot::Sender<Result<(), ListenFailure>>,
     },
     Ping {
@@ -91,6 +93,8 @@ pub(super) struct Shared {
     pub(super) state: ConnectionState,
     /// The bytes waiting in all inboxes.
     pub(super) waiting_bytes: Cell<usize>,
+    /// The topics whose messages go to nobody but [`Client::observe_reserved`].
+    pub(super) reserved: RefCell<Option<TopicFilter>>,
     last_id: Cell<CallId>,
     /// The numbers of cancelled calls.
     cancelled: Sender<CallId>,
@@ -115,6 +119,7 @@ impl Client {
             counts: Cell::default(),
             state: ConnectionState::new(),
             waiting_bytes: Cell::new(0),
+            reserved: RefCell::default(),
             last_id: Cell::new(0),
             cancelled,
         });
@@ -222,6 +227,36 @@ impl Client {
         is_needed: bool,
         tap: Tap,
     ) -> Result<Observing, ListenFailure> {
+        self.begin_observing(filter, is_needed, tap, false).await
+    }
+
+    /// Like [`observe`](Self::observe), for a tap that hears of the topics of [`reserve`](Self::reserve), too.
+    ///
+    /// # Errors
+    /// When the request was not accepted or the broker refused the filter.
+    pub async fn observe_reserved(
+        &self,
+        filter: SubscribeFilter,
+        tap: Tap,
+    ) -> Result<Observing, ListenFailure> {
+        self.begin_observing(filter, true, tap, true).await
+    }
+
+    /// From now on, messages on topics of this filter go to nobody but those who [`observe_reserved`]; to all others they
+    /// never came, and are not lost.
+    ///
+    /// [`observe_reserved`]: Self::observe_reserved
+    pub fn reserve(&self, topics: Option<TopicFilter>) {
+        self.shared.reserved.replace(topics);
+    }
+
+    async fn begin_observing(
+        &self,
+        filter: SubscribeFilter,
+        is_needed: bool,
+        tap: Tap,
+        hears_reserved: bool,
+    ) -> Result<Observing, ListenFailure> {
         let guard = self.guard();
         let (reply, answer) = oneshot::channel();
         let request = ClientRequest::Observe {
@@ -229,6 +264,7 @@ impl Client {
             filter,
             is_needed,
             tap,
+            hears_reserved,
             reply,
         };
         if self.requests.send(request).await.is_err() {
@@ -307,6 +343,12 @@ impl Shared {
         let mut counts = self.counts.get();
         change(&mut counts);
         self.counts.set(counts);
+    }
+
+    /// Whether messages on this topic go to nobody but those who observe reserved topics.
+    pub(super) fn is_reserved(&self, topic: &str) -> bool {
+        let reserved = self.reserved.borrow();
+        reserved.as_ref().is_some_and(|it| it.matches(topic))
     }
 
     pub(super) fn release(&self, bytes: usize) {

@@ -294,7 +294,8 @@ impl Driver {
                 may_be_copy,
             } => {
                 self.coalescer.arrived();
-                self.calls.observed(now, ticket, &message, may_be_copy);
+                self.calls
+                    .observed(now, ticket, &message, may_be_copy, &self.shared);
             }
             Event::Pong { ticket } => self.calls.answered(ticket),
             Event::TooLarge {

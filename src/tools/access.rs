@@ -71,6 +71,7 @@ impl Access {
         metrics: &Metrics,
         executor: Weak<LocalExecutor<'static>>,
     ) -> Access {
+        reserve(&client, &profiles);
         Access {
             client,
             policy: LivePolicy::new(profiles),
@@ -284,6 +285,7 @@ impl Access {
 
     /// Replaces the profiles in force.
     pub(super) fn replace_profiles(&self, profiles: Profiles) {
+        reserve(&self.client, &profiles);
         self.policy.replace(profiles);
     }
 
@@ -318,6 +320,13 @@ impl Access {
         let recent_topics = self.recent_topics.clone();
         Reader::new(listen.filter, inbox, policy, recent_topics)
     }
+}
+
+/// What is the operator's reaches no inbox, no table and no count: a caller that subscribes to `#` is not told that there
+/// was anything, nor that it was lost.
+fn reserve(client: &mqtt::Client, profiles: &Profiles) {
+    let policy = &profiles.default_profile().policy;
+    client.reserve(policy.reserved().cloned());
 }
 
 /// A broker may send messages that were not subscribed to; the permission applies to the topic of the message.

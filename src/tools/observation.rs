@@ -170,6 +170,10 @@ impl Observation {
             filter.is_ok_and(|filter| policy.may_subscribe(&filter).is_ok())
         };
         self.0.keep(permitted);
+        if let Some(reserved) = policy.reserved() {
+            let mut table = self.0.table.borrow_mut();
+            table.retain(|topic| !reserved.matches(topic));
+        }
         self.0.refused.take();
         self.begin_always();
     }

@@ -55,6 +55,7 @@ mod metrics;
 mod mosquitto;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
+mod operator_topics;
 mod outages;
 mod overview;
 mod payload_limits;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use mcpmqtt_protocol::client::{Client, ListenError, Outcome, PublishError, Reason, Ticket};
 use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::TopicName;
 
 use crate::local::oneshot;
 use crate::mqtt::client::{CallId, ClientRequest, Shared};
@@ -33,6 +34,8 @@ struct OpenListener {
 enum Receiver {
     Inbox(Rc<InboxSender>),
     Tap(Tap),
+    /// One that hears of reserved topics, too.
+    ReservedTap(Tap),
 }
 
 impl Calls {
@@ -74,10 +77,15 @@ impl Calls {
                 filter,
                 is_needed,
                 tap,
+                hears_reserved,
                 reply,
             } => {
                 let observing = client.observe(now, filter, is_needed);
-                self.listen(id, observing, Receiver::Tap(tap), reply);
+                let receiver = match hears_reserved {
+                    true => Receiver::ReservedTap(tap),
+                    false => Receiver::Tap(tap),
+                };
+                self.listen(id, observing, receiver, reply);
             }
             ClientRequest::Ping { reply } => {
                 if let Ok(ticket) = client.ping(now) {
@@ -142,7 +150,7 @@ impl Calls {
     }
 
     pub(super) fn message(&self, ticket: Ticket, message: Message, shared: &Shared) {
-        if let Some(Receiver::Inbox(inbox)) = self.receiver(ticket) {
+        if let Some(Receiver::Inbox(inbox)) = self.receiver(ticket, &message.topic, shared) {
             inbox.put(message, shared);
         }
     }
@@ -153,8 +161,10 @@ impl Calls {
         ticket: Ticket,
         message: &Message,
         may_be_copy: bool,
+        shared: &Shared,
     ) {
-        if let Some(Receiver::Tap(tap)) = self.receiver(ticket) {
+        let receiver = self.receiver(ticket, &message.topic, shared);
+        if let Some(Receiver::Tap(tap) | Receiver::ReservedTap(tap)) = receiver {
             let message = Tapped::Message {
                 message,
                 may_be_copy,
@@ -164,16 +174,22 @@ impl Calls {
     }
 
     pub(super) fn too_large(&self, now: Instant, ticket: Ticket, large: TooLarge, shared: &Shared) {
-        match self.receiver(ticket) {
+        match self.receiver(ticket, &large.topic, shared) {
             Some(Receiver::Inbox(inbox)) => inbox.put_too_large(large, shared),
-            Some(Receiver::Tap(tap)) => tap(now, Tapped::TooLarge(&large)),
+            Some(Receiver::Tap(tap) | Receiver::ReservedTap(tap)) => {
+                tap(now, Tapped::TooLarge(&large));
+            }
             None => {}
         }
     }
 
-    fn receiver(&self, ticket: Ticket) -> Option<&Receiver> {
-        let listener = self.listeners.get(&ticket)?;
-        Some(&listener.receiver)
+    /// Who receives what came on this topic. What is reserved is dropped here, before any inbox, table or count.
+    fn receiver(&self, ticket: Ticket, topic: &TopicName, shared: &Shared) -> Option<&Receiver> {
+        let receiver = &self.listeners.get(&ticket)?.receiver;
+        match receiver {
+            Receiver::ReservedTap(_) => Some(receiver),
+            _ => (!shared.is_reserved(topic.as_str())).then_some(receiver),
+        }
     }
 
     pub(super) fn answered(&mut self, ticket: Ticket) {
@@ -211,7 +227,7 @@ impl Calls {
         for listener in self.listeners.values() {
             match &listener.receiver {
                 Receiver::Inbox(inbox) => inbox.interrupt(),
-                Receiver::Tap(tap) => tap(now, Tapped::Interrupted),
+                Receiver::Tap(tap) | Receiver::ReservedTap(tap) => tap(now, Tapped::Interrupted),
             }
         }
     }
@@ -228,7 +244,7 @@ impl Receiver {
     fn end(&self, now: Instant, reason: &Reason) {
         match self {
             Self::Inbox(inbox) => inbox.end(reason.clone()),
-            Self::Tap(tap) => tap(now, Tapped::Ended(reason)),
+            Self::Tap(tap) | Self::ReservedTap(tap) => tap(now, Tapped::Ended(reason)),
         }
     }
 }
