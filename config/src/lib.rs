@@ -18,6 +18,7 @@
 //! * `encoding`, `json_fault` (with `json_scan`, `json_token`), `source_line` (with `secret_spans`): why a file is not
 //!   JSON, in words and with the line of the fault;
 //! * `describe`, `describe_json`: the configuration as text and as JSON, for `--check`;
+//! * `client_file` (with `json_edit`, as `genkey`): an entry in the file of an MCP client;
 //! * `changes`: the differences between two configurations that take effect only after a restart.
 //!
 //! # Promises
@@ -33,6 +34,7 @@
 mod ambiguous;
 mod callers;
 mod changes;
+mod client_file;
 pub mod condition;
 mod date;
 mod describe;
@@ -78,6 +80,7 @@ mod write_rule;
 
 pub use ambiguous::is_ambiguous;
 pub use callers::{CertificateRule, NamedKey, PeerRule, PeerUser};
+pub use client_file::{ClientFileError, put_entry, take_entry};
 pub use date::Expiry;
 pub use document::MAX_FILE_BYTES;
 pub use finding::{Finding, Refused};

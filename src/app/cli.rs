@@ -9,6 +9,7 @@
 
 mod explain;
 mod help;
+mod setup;
 mod suggest;
 mod usage_error;
 mod words;
@@ -22,6 +23,8 @@ use mcpmqtt_protocol::topic::TopicName;
 
 pub use self::explain::Question;
 pub use self::help::HELP;
+pub(crate) use self::setup::readable;
+pub use self::setup::{Init, Install, Server};
 pub use self::usage_error::UsageError;
 use self::words::{flag, name, parsed_value, refuse_rest, split_values, text, value};
 
@@ -37,6 +40,10 @@ pub enum Command {
         /// Settings of the command line that win over the file.
         settings: Settings,
     },
+    /// Make a first configuration file.
+    Init(Box<Init>),
+    /// Put the server into an MCP client, or take it out.
+    Install(Install),
     /// Put a new API key into the configuration file and print it.
     GenKey {
         /// The file named by `--config`.
@@ -140,6 +147,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     // Help wins over everything: who asks for it may have the rest wrong.
     if words.contains(["-h", "--help"]) {
         return Ok(Command::Help);
+    }
+    if let Some(command) = setup::command(&mut words)? {
+        return Ok(command);
     }
     let config = value(&mut words, CONFIG)?.map(PathBuf::from);
     let logfile = value(&mut words, LOGFILE)?.map(PathBuf::from);
@@ -297,6 +307,8 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
 #[must_use]
 pub fn is_meant_for_stdio(args: &[OsString]) -> bool {
     let others = [CHECK, GENKEY, REVOKE, KEYS, CALL, EXPLAIN, VERSION, "-V"];
+    let others = others.iter().chain(&setup::COMMANDS);
+    let others: Vec<_> = others.copied().collect();
     !args.iter().any(|word| {
         let word = word.to_string_lossy();
         let option = word.split(['=', ' ']).next().unwrap_or_default();
@@ -362,7 +374,7 @@ const FOR_PROFILE: &str = "--genkey NAME`, `--call` and serving over `stdio";
 const REMOTE: &str = "--transport remotehttp";
 const CHECK_CONNECT: &str = "--check --connect";
 
-/// Every option that a suggestion may name.
+/// Every option that a suggestion may name, beside those of `setup`.
 const OPTIONS: [&str; 19] = [
     CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, EXPLAIN, AS, VERSION, GENKEY, CHECK, CONNECT,
     PUBLISH, SECONDS, DEMO, JSON, PROFILE, REVOKE, KEYS, "--help",

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use mcpmqtt_config::{GenkeyError, NamedKeyError, Rotation, Secret, rotate_bytes};
+use mcpmqtt_config::{ClientFileError, GenkeyError, NamedKeyError, Rotation, Secret, rotate_bytes};
 use mcpmqtt_protocol::topic::ShownPath;
 
 use super::location;
@@ -110,6 +110,13 @@ pub enum KeyfileError {
         /// What is wrong with the file's content.
         error: GenkeyError,
     },
+    /// The file is that of an MCP client and is not edited; it is as it was.
+    Client {
+        /// The file, as it was named.
+        path: PathBuf,
+        /// The reason.
+        error: ClientFileError,
+    },
     /// Neither the new text nor the old one could be written in place.
     Damaged {
         /// The file, as it was named.
@@ -136,6 +143,7 @@ impl fmt::Display for KeyfileError {
                 Ok(())
             }
             Self::Content { path, error } => unchanged(f, path, &error.to_string()),
+            Self::Client { path, error } => unchanged(f, path, &error.to_string()),
             Self::Key { path, error } => unchanged(f, path, &error.to_string()),
             Self::Damaged { path, copy, error } => {
                 write!(

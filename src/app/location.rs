@@ -67,16 +67,27 @@ impl Environment {
     /// The user's own configuration file, whether it exists or not. `None` when neither variable names a directory.
     #[must_use]
     pub fn own_file(&self) -> Option<PathBuf> {
-        // XDG Base Directory Specification 0.8: relative paths in these variables are to be ignored.
-        let absolute = |path: &Option<OsString>| {
-            path.as_deref()
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-        };
-        let base = absolute(&self.xdg_config_home)
-            .or_else(|| absolute(&self.home).map(|home| home.join(".config")))?;
+        let base = self.own_directory()?;
         Some(base.join("mcpmqtt").join("config.json"))
     }
+
+    /// The directory of the user's configurations.
+    #[must_use]
+    pub fn own_directory(&self) -> Option<PathBuf> {
+        let own = || Some(self.home_directory()?.join(".config"));
+        absolute(self.xdg_config_home.as_ref()).or_else(own)
+    }
+
+    /// The user's own directory.
+    #[must_use]
+    pub fn home_directory(&self) -> Option<PathBuf> {
+        absolute(self.home.as_ref())
+    }
+}
+
+/// XDG Base Directory Specification 0.8: relative paths in these variables are to be ignored.
+fn absolute(path: Option<&OsString>) -> Option<PathBuf> {
+    path.map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
 /// Where the configuration of this process is; `named` is the file of `--config`.

@@ -5,6 +5,8 @@
 //! * [`serve`] runs the server over stdio or HTTP; `service` tells systemd how it goes.
 //! * `check`, `explain`, `call`, [`keyfile`] and `named_keys` are the commands that do not serve: `--check`, `--explain`,
 //!   `--call`, `--genkey`, `--revoke` and `--keys`; `replacement` changes a file.
+//! * `init` makes the first configuration; [`install`] puts the program into an MCP client; `visit` is the connection
+//!   of a command that looks at the broker and leaves again.
 //! * `console`, `home`, `exposure`, `descriptors`, `peers`: standard output; `~/`; who else can read a file; how many files
 //!   may be open; the numbers of users.
 
@@ -16,6 +18,8 @@ mod descriptors;
 mod explain;
 mod exposure;
 mod home;
+mod init;
+pub mod install;
 pub mod keyfile;
 pub mod location;
 mod named_keys;
@@ -25,3 +29,4 @@ pub mod run;
 pub mod serve;
 pub mod service;
 pub mod startup;
+mod visit;

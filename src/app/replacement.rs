@@ -13,6 +13,8 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::{Path, PathBuf};
 
 use mcpmqtt_config::{FIRST_FILE, MAX_FILE_BYTES};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use super::exposure;
 use super::keyfile::KeyfileError;
@@ -44,6 +46,19 @@ impl Replacement {
         folders: bool,
         edit: impl FnOnce(&[u8]) -> Result<(String, T), KeyfileError>,
     ) -> Result<(Replacement, T), KeyfileError> {
+        Self::prepare_from(FIRST_FILE.as_bytes(), path, folders, edit)
+    }
+
+    /// As [`prepare`](Self::prepare), where a file that is not there counts as one that holds `first`.
+    ///
+    /// # Errors
+    /// The file is as it was.
+    pub(super) fn prepare_from<T>(
+        first: &[u8],
+        path: &Path,
+        folders: bool,
+        edit: impl FnOnce(&[u8]) -> Result<(String, T), KeyfileError>,
+    ) -> Result<(Replacement, T), KeyfileError> {
         let at = |doing| {
             move |error| KeyfileError::File {
                 doing,
@@ -62,9 +77,7 @@ impl Replacement {
             }
             Err(error) => return Err(at("find")(error)),
         };
-        let old = before
-            .as_ref()
-            .map_or(FIRST_FILE.as_bytes(), |(old, _)| old);
+        let old = before.as_ref().map_or(first, |(old, _)| old);
         let (text, edited) = edit(old)?;
         let metadata = before.as_ref().map(|(_, metadata)| metadata);
         if before.is_none() && folders {
@@ -86,6 +99,27 @@ impl Replacement {
     pub(super) fn warnings(&self) -> Vec<String> {
         let exposed = exposure::of_file(&self.file, "the configuration", Some("it holds a secret"));
         exposed.into_iter().collect()
+    }
+
+    /// Keeps a copy of the old text beside the file, in the place of an earlier copy.
+    ///
+    /// # Errors
+    /// There is no new copy.
+    pub(super) fn keep_copy(&self, ending: &str) -> Result<PathBuf, KeyfileError> {
+        let mut path = self.file.clone().into_os_string();
+        path.push(ending);
+        let path = PathBuf::from(path);
+        let kept = Temporary::create(folder_of(&path)).and_then(|mut copy| {
+            copy.file.write_all(&self.before)?;
+            copy.file.sync_all()?;
+            copy.rename(&path)
+        });
+        let failed = |error| KeyfileError::File {
+            doing: "keep a copy of",
+            path: self.named.clone(),
+            error,
+        };
+        kept.map(|()| path).map_err(failed)
     }
 
     /// Writes the new text into the file.
@@ -185,6 +219,18 @@ fn make_folders(target: &Path) -> io::Result<()> {
         .create(folder_of(target))
 }
 
+/// Makes a file that only its owner can read, in one step, where there is none; its folder is made, too.
+///
+/// # Errors
+/// There is no new file; something may be in its place.
+pub(super) fn create(target: &Path, bytes: &[u8]) -> io::Result<()> {
+    make_folders(target)?;
+    let mut temporary = Temporary::create(folder_of(target))?;
+    temporary.file.write_all(bytes)?;
+    temporary.file.sync_all()?;
+    temporary.place(target)
+}
+
 /// A copy of the old text, where the system keeps temporary files.
 fn copy(text: &[u8]) -> io::Result<Temporary> {
     let mut copy = Temporary::create(&std::env::temp_dir())?;
@@ -238,6 +284,18 @@ impl Temporary {
         self.present = false;
         // The new file is in place: a folder that cannot be synced (some network file systems) loses at most the
         // rename.
+        let _ = File::open(folder_of(target)).and_then(|folder| folder.sync_all());
+        Ok(())
+    }
+
+    /// As [`rename`](Self::rename), where there is no file yet.
+    fn place(mut self, target: &Path) -> io::Result<()> {
+        match renameat_with(CWD, &self.path, CWD, target, RenameFlags::NOREPLACE) {
+            Ok(()) => self.present = false,
+            // A file system without this takes a second name, and the first goes with this.
+            Err(Errno::INVAL | Errno::NOSYS) => std::fs::hard_link(&self.path, target)?,
+            Err(error) => return Err(error.into()),
+        }
         let _ = File::open(folder_of(target)).and_then(|folder| folder.sync_all());
         Ok(())
     }

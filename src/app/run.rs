@@ -14,13 +14,15 @@ use mcpmqtt_config::{Config, LogLevel, Secret};
 use mcpmqtt_protocol::topic::{Printable, ShownPath};
 
 use super::call::{self, CallError};
-use super::cli::{self, Command, Settings, Transport};
+use super::cli::{self, Command, Server, Settings, Transport};
 use super::console::{complain, print};
 use super::keyfile::Change;
 use super::location::Location;
 use super::serve::ServeEnd;
 use super::startup::{self, Loaded};
-use super::{check, descriptors, explain, home, keyfile, location, named_keys, serve};
+use super::{
+    check, descriptors, explain, home, init, install, keyfile, location, named_keys, serve,
+};
 use crate::logger;
 
 /// Runs the program with the arguments after its name.
@@ -37,6 +39,8 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match command {
         Command::Help => print(cli::HELP),
         Command::Version => print(concat!("mcpmqtt ", env!("CARGO_PKG_VERSION"), "\n")),
+        Command::Init(init) => init::run(&init),
+        Command::Install(install) => install::run(&install),
         Command::GenKey { config } => new_key(config.as_deref()),
         Command::AddKey {
             name,
@@ -99,6 +103,18 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 fn expand(mut command: Command) -> Result<Command, String> {
     let settings = match &mut command {
         Command::Help | Command::Version => return Ok(command),
+        Command::Init(init) => {
+            expand_option(&mut init.path, "--init")?;
+            expand_option(&mut init.password_file, "--password-file")?;
+            expand_option(&mut init.ca_file, "--ca-file")?;
+            return Ok(command);
+        }
+        Command::Install(install) => {
+            if let Server::Program { config } = &mut install.server {
+                expand_option(config, "--config")?;
+            }
+            return Ok(command);
+        }
         Command::GenKey { config }
         | Command::AddKey { config, .. }
         | Command::Revoke { config, .. }

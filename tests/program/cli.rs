@@ -458,7 +458,7 @@ fn help_and_version_go_to_stdout_and_fit_the_screen() {
         assert!(help.stderr.is_empty());
         let text = String::from_utf8(help.stdout).unwrap();
         assert!(
-            text.lines().count() <= 24 + 7 && text.lines().all(|line| line.len() <= 80),
+            text.lines().count() <= 24 + 13 && text.lines().all(|line| line.len() <= 80),
             "{text}"
         );
         assert!(text.contains("Exit codes: 0 done"));

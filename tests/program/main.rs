@@ -24,6 +24,7 @@ mod common {
     pub mod schema;
     pub mod scratch;
     pub mod size;
+    pub mod terminal;
     pub mod waiting;
 }
 
@@ -48,6 +49,8 @@ mod http_results;
 mod http_strangers;
 #[cfg(feature = "tls")]
 mod https;
+mod init;
+mod install;
 mod keyfile;
 mod large_messages;
 mod memory;

@@ -22,7 +22,9 @@ use crate::common::agent::{Agent, Answer, refusal};
 use crate::common::config::open_config;
 use crate::common::mosquitto::{Clients, Mosquitto};
 use crate::common::ports::free_port;
+use crate::common::program::PROGRAM;
 use crate::common::scratch::Scratch;
+use crate::common::terminal::Terminal;
 use crate::common::waiting::eventually;
 
 /// A certificate authority.
@@ -213,6 +215,35 @@ fn a_broker_with_a_good_certificate_is_served_with_the_newest_version() {
     let (code, log) = agent.finish();
     assert_eq!(code, Some(0));
     assert!(log.contains("over TLS 1.3"), "{log}");
+}
+
+/// `--init` says that TLS is wanted, and then whose certificate.
+#[test]
+fn a_first_configuration_is_made_for_a_broker_with_tls() {
+    let secured = Secured::good();
+    let home = Scratch::new();
+    let place = format!("127.0.0.1:{}", secured.broker.port);
+    let mut command = Command::new(PROGRAM);
+    command
+        .env("HOME", home.path(""))
+        .current_dir(secured.path(""));
+    command.args([
+        "--init",
+        "c.json",
+        "--seconds=1",
+        "--topic=a/#",
+        "--broker",
+        &place,
+    ]);
+    let mut person = Terminal::start(&mut command);
+    person.answer("it may want TLS at this port.\nConnect with TLS? [Y/n]", "");
+    person.until("its issuer is not trusted here; set `--ca-file` to the certificate");
+    person.answer("File with the authority's certificate (PEM)", "ca.pem");
+    person.answer("Make an API key", "n");
+    let (code, screen, _) = person.end();
+    assert_eq!(code, Some(0), "{screen}");
+    let text = std::fs::read_to_string(secured.path("c.json")).unwrap();
+    assert!(text.contains(&secured.path("ca.pem")), "{text}");
 }
 
 #[test]

@@ -3,7 +3,6 @@
 //! Promises: the client id is a new one, with a clean session, no will and no birth message, so that a running server
 //! with the same configuration is not thrown out; nothing is published but what `--publish` names; every wait ends.
 
-use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use std::time::{Duration, Instant};
 use async_io::{Timer, block_on};
 use mcpmqtt_config::Config;
 use mcpmqtt_protocol::QoS;
-use mcpmqtt_protocol::client::{BackoffOptions, Listen, Outcome as Published, Reason};
+use mcpmqtt_protocol::client::{Listen, Outcome as Published, Reason};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter, TopicName};
 use smol::LocalExecutor;
@@ -19,8 +18,9 @@ use smol::future::{self, FutureExt as _};
 
 use super::outcome::{ConnectOutcome, ConnectionReport, Heard, Publish, Tried};
 use crate::app::cli::Connect;
+use crate::app::visit::{self, BACKOFF, GRACE, SUBSCRIBING, within};
 use crate::app::{serve, startup};
-use crate::mqtt::{self, Arrival, Inbox, ListenFailure, StateReceiver, Status};
+use crate::mqtt::{self, Arrival, Inbox, ListenFailure, StateReceiver};
 
 /// Prints one line.
 type Tell<'a> = dyn FnMut(&str) -> Result<(), String> + 'a;
@@ -85,28 +85,13 @@ async fn visit(
 
 /// Waits for the outcome of the first attempt.
 async fn reach(broker: &mqtt::Client, place: &str, limit: Duration) -> Result<(), String> {
-    let mut changes = broker.changes();
-    let first = async {
-        loop {
-            match changes.next().await {
-                Status::Connected { .. } => return Ok(()),
-                Status::Disconnected {
-                    reason: Reason::NeverConnected,
-                    ..
-                } => {}
-                // The reason names the broker's address itself.
-                Status::Disconnected {
-                    reason: reason @ Reason::Transport(_),
-                    ..
-                } => return Err(reason.to_string()),
-                Status::Disconnected { reason, .. } => {
-                    return Err(format!("broker {place}: {reason}"));
-                }
-            }
-        }
-    };
-    let late = || Err(format!("broker {place}: no answer in time"));
-    within(limit, first).await.unwrap_or_else(late)
+    let reached = visit::reach(broker, limit).await;
+    reached.map_err(|reason| match reason {
+        // The reason names the broker's address itself.
+        Some(reason @ Reason::Transport(_)) => reason.to_string(),
+        Some(reason) => format!("broker {place}: {reason}"),
+        None => format!("broker {place}: no answer in time"),
+    })
 }
 
 async fn listen_to_all(
@@ -232,14 +217,6 @@ async fn publish(broker: &mqtt::Client, topic: &TopicName) -> Publish {
     }
 }
 
-async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let late = async {
-        Timer::after(limit).await;
-        None
-    };
-    future::or(async { Some(work.await) }, late).await
-}
-
 /// The payload says what the message is, for its readers. The message is not retained, so that the broker keeps nothing
 /// of it.
 /// What `--publish` sends.
@@ -253,15 +230,3 @@ const SILENT_REFUSAL: &str = "; some brokers do this to a wrong `mqtt.username` 
 const ALL_TOGETHER: u32 = 10;
 /// Retained values come within it from any broker.
 const LEAST_WINDOW: Duration = Duration::from_millis(300);
-/// For the broker to answer, or to be found again after it ended the connection.
-const SUBSCRIBING: Duration = Duration::from_secs(20);
-/// The waits have deadlines of their own; this one guards against mistakes there.
-const GRACE: Duration = Duration::from_secs(2);
-/// A person waits.
-const BACKOFF: BackoffOptions = BackoffOptions {
-    initial: Duration::from_millis(100),
-    max: Duration::from_secs(1),
-    refused_initial: Duration::from_secs(1),
-    refused_max: Duration::from_secs(1),
-    stable: Duration::from_secs(10),
-};

@@ -20,6 +20,11 @@ Usage: mcpmqtt [OPTIONS]
   --genkey [NAME]    put a new API key into the configuration, print it, exit
   --revoke NAME      take this API key out of the configuration (of two the old)
   --keys             list the API keys with their names and dates
+  --init [PATH]      make a first configuration: connect, listen, propose topics
+  --broker HOST[:PORT], --username NAME, --password-file PATH, --tls,
+  --ca-file PATH, --topic FILTER, --key, --yes   the answers to its questions
+  --install CLIENT, --uninstall CLIENT   put it into an MCP client, take it out
+  --name NAME, --url URL, --dry-run      with --install: see the manual
   --demo             use a broker and a simulated plant inside the program
   --call TOOL ARG... call one tool, print its result, exit; ARG is NAME=VALUE
   --json             with --call or --check: print the result as JSON
@@ -28,7 +33,7 @@ Usage: mcpmqtt [OPTIONS]
   -h, --help, -V, --version   print this help, print the version
 
 Examples:
-  mcpmqtt --call mqtt_read topic=sensors/kitchen/temperature
+  mcpmqtt --init && mcpmqtt --install claude
   mcpmqtt --genkey && mcpmqtt --transport remotehttp
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments. Manual: man mcpmqtt

@@ -4,7 +4,7 @@
 
 /// The options by which a word that begins with `-` may have been meant, with what people write for them who know
 /// other programs.
-const SYNONYMS: [(&str, &str); 26] = [
+const SYNONYMS: [(&str, &str); 28] = [
     ("-c", "--config"),
     ("-f", "--config"),
     ("--file", "--config"),
@@ -26,7 +26,9 @@ const SYNONYMS: [(&str, &str); 26] = [
     ("--log", "--logfile"),
     ("--test", "--check"),
     ("--validate", "--check"),
-    ("--dry-run", "--check"),
+    ("--setup", "--init"),
+    ("--host", "--broker"),
+    ("--remove", "--uninstall"),
     ("--new-key", "--genkey"),
     ("-?", "--help"),
     ("--usage", "--help"),

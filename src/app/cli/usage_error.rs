@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-use super::{OPTIONS, suggest};
+use super::{OPTIONS, setup, suggest};
 
 /// A command line that cannot be obeyed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum UsageError {
     Pointless(&'static str, &'static str, &'static str),
     /// An option that says something about another, which is not there.
     Without(&'static str, &'static str),
+    /// Options that do not suffice: what is missing.
+    Incomplete(&'static str),
     /// An argument that has to be text.
     NotText(OsString),
     /// `--explain` without what it is asked about, or with something that is none: the reason.
@@ -45,14 +47,14 @@ impl fmt::Display for UsageError {
             Self::Unknown(word) => {
                 let meant = word
                     .to_str()
-                    .and_then(|word| suggest::option(word, &OPTIONS));
+                    .and_then(|word| suggest::option(word, &options()));
                 write!(f, "unknown option `{}`", shown(word))?;
                 told(f, meant)
             }
             Self::Unexpected(word) => {
                 let meant = word
                     .to_str()
-                    .and_then(|word| suggest::argument(word, &OPTIONS));
+                    .and_then(|word| suggest::argument(word, &options()));
                 write!(f, "unexpected argument `{}`", shown(word))?;
                 told(f, meant.as_deref())
             }
@@ -73,6 +75,7 @@ impl fmt::Display for UsageError {
             Self::Contradiction(a, b) => write!(f, "`{a}` and `{b}` exclude each other"),
             Self::Pointless(a, b, why) => write!(f, "`{a}` and `{b}` exclude each other: {why}"),
             Self::Without(a, b) => write!(f, "`{a}` is for `{b}` only"),
+            Self::Incomplete(why) => f.write_str(why),
             Self::NotText(word) => write!(
                 f,
                 "`{}` is not UTF-8 text; other bytes go as base64, with `encoding=base64`",
@@ -85,6 +88,12 @@ impl fmt::Display for UsageError {
 }
 
 impl std::error::Error for UsageError {}
+
+/// Every option that a suggestion may name.
+fn options() -> Vec<&'static str> {
+    let setup = setup::VALUED.iter().chain(&setup::FLAGS);
+    OPTIONS.iter().chain(setup).copied().collect()
+}
 
 fn told(f: &mut fmt::Formatter<'_>, meant: Option<&str>) -> fmt::Result {
     match meant {

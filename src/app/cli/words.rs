@@ -4,14 +4,17 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::PathBuf;
 
+use super::setup::{self, INIT, stray};
 use super::{FLAGS, GENKEY, UsageError, VALUED};
 
-/// Takes `--config=P` and the single argument `"--config P"` apart, so that one form is left. `--genkey` may have a value.
+/// Takes `--config=P` and the single argument `"--config P"` apart, so that one form is left. `--genkey`
+/// and `--init` may have a value.
 pub(super) fn split_values(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words = Vec::new();
     for arg in args {
-        let mut valued = VALUED.iter().chain([&GENKEY]);
+        let mut valued = VALUED.iter().chain(&setup::VALUED).chain([&GENKEY, &INIT]);
         match valued.find_map(|option| value_inside(option, &arg)) {
             Some((option, value)) => words.extend([option.into(), value]),
             None => words.push(arg),
@@ -36,20 +39,39 @@ pub(super) fn value(
     words: &mut pico_args::Arguments,
     option: &'static str,
 ) -> Result<Option<OsString>, UsageError> {
-    let mut take = || {
-        words
-            .opt_value_from_os_str(option, |value| Ok::<_, String>(value.to_os_string()))
-            .map_err(|_| UsageError::MissingValue(option))
-    };
-    let Some(found) = take()? else {
+    let Some(found) = next_value(words, option)? else {
         return Ok(None);
     };
-    if found.is_empty() || found.as_bytes().starts_with(b"--") {
-        return Err(UsageError::MissingValue(option));
-    }
-    match take() {
+    match next_value(words, option) {
         Ok(None) => Ok(Some(found)),
         _ => Err(UsageError::Repeated(option)),
+    }
+}
+
+/// Takes an option that may be given several times out of the arguments.
+pub(super) fn values(
+    words: &mut pico_args::Arguments,
+    option: &'static str,
+) -> Result<Vec<OsString>, UsageError> {
+    let mut found = Vec::new();
+    while let Some(value) = next_value(words, option)? {
+        found.push(value);
+    }
+    Ok(found)
+}
+
+fn next_value(
+    words: &mut pico_args::Arguments,
+    option: &'static str,
+) -> Result<Option<OsString>, UsageError> {
+    let value = words
+        .opt_value_from_os_str(option, |value| Ok::<_, String>(value.to_os_string()))
+        .map_err(|_| UsageError::MissingValue(option))?;
+    match value {
+        Some(found) if found.is_empty() || found.as_bytes().starts_with(b"--") => {
+            Err(UsageError::MissingValue(option))
+        }
+        value => Ok(value),
     }
 }
 
@@ -104,6 +126,20 @@ pub(super) fn name(words: pico_args::Arguments) -> Result<Option<String>, UsageE
     text(word).map(Some)
 }
 
+/// The path of `command`, if it is left over.
+pub(super) fn optional_path(
+    rest: Vec<OsString>,
+    command: &'static str,
+) -> Result<Option<PathBuf>, UsageError> {
+    let mut rest = rest.into_iter();
+    let path = rest.next();
+    let is_option = |word: &OsString| word.as_bytes().starts_with(b"-");
+    match path.clone().filter(is_option).or(rest.next()) {
+        Some(word) => Err(stray(word, command)),
+        None => Ok(path.map(PathBuf::from)),
+    }
+}
+
 /// Refuses the first argument that is left over.
 pub(super) fn refuse_rest(words: pico_args::Arguments) -> Result<(), UsageError> {
     match words.finish().into_iter().next() {
@@ -114,9 +150,8 @@ pub(super) fn refuse_rest(words: pico_args::Arguments) -> Result<(), UsageError>
 
 pub(super) fn not_understood(word: OsString) -> UsageError {
     let before_equals = word.as_bytes().split(|byte| *byte == b'=').next();
-    let flag = FLAGS
-        .iter()
-        .find(|flag| before_equals == Some(flag.as_bytes()));
+    let mut flags = FLAGS.iter().chain(&setup::FLAGS);
+    let flag = flags.find(|flag| before_equals == Some(flag.as_bytes()));
     match flag {
         Some(flag) => UsageError::UnwantedValue(flag),
         None if word.as_bytes().starts_with(b"-") => UsageError::Unknown(word),
