@@ -9,6 +9,8 @@
 //!               └─────┬─────┘
 //!         tools ────► mcp                  what agents may call  ►  five versions of MCP, one table of methods
 //!           │
+//!       operator                           a person who holds agents back
+//!           │
 //!         mqtt                             the MQTT client: a handle, and the driver that alone owns the socket
 //!           │
 //!   mcpmqtt_protocol, mcpmqtt_config       MQTT 3.1.1; configuration, permissions, keys: without I/O, clock or randomness
@@ -20,6 +22,7 @@
 //!   imports nothing from the rest of the crate.
 //! * [`tools`]: seven tools, two resources and every readable topic. Only `tools::access` has the MQTT client: it judges each
 //!   attempt by the policy from its beginning to its end, so that no tool can forget to.
+//! * [`operator`]: a halt of all writes, by signals and over topics that no agent can reach.
 //! * [`mqtt`]: the MQTT client.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
 //! * [`metrics`], [`logger`], [`clock`], [`local`] (what tasks on one thread hand to each other), `sort`, `io_error`, `file`,
@@ -39,7 +42,7 @@
 //!    in flight (`mcp::client::session`).
 //! 5. `stdio` spawns a task, which runs the call (`mcp::server::call`) to its end or its cancellation.
 //! 6. `tools::publish` makes types of the arguments.
-//! 7. `tools::access` admits the message (policy of the caller, rate, quota), records what comes of it, and publishes it as
+//! 7. `tools::access` admits the message (policy of the caller, halts, rate, quota), records what comes of it, and publishes it as
 //!    long as that is permitted, by the rules on writes too.
 //! 8. `mqtt::client` hands a request to the driver; a `local::oneshot` waits for the outcome.
 //! 9. `mqtt::driver` gives the request to the state machine (`mcpmqtt_protocol::client`), which encodes the packet, and writes
@@ -148,6 +151,7 @@ pub mod mcp;
 pub mod metrics;
 pub mod mqtt;
 pub mod observe;
+pub mod operator;
 #[cfg(feature = "tls")]
 mod pem;
 mod sort;

@@ -163,12 +163,12 @@ impl Metrics {
 
     /// Renders every metric in Prometheus' text format.
     #[must_use]
-    pub fn render(&self, broker: &mqtt::Client) -> String {
+    pub fn render(&self, broker: &mqtt::Client, is_halted: bool) -> String {
         let mut text = Text::default();
         self.program(&mut text);
         self.http(&mut text);
         self.calls(&mut text);
-        mqtt(&mut text, broker);
+        mqtt(&mut text, broker, is_halted);
         process::describe(&mut text, self.0.started);
         text.into_string()
     }
@@ -294,12 +294,17 @@ impl Drop for OpenConnection {
     }
 }
 
-fn mqtt(text: &mut Text, broker: &mqtt::Client) {
+fn mqtt(text: &mut Text, broker: &mqtt::Client, is_halted: bool) {
     let counts = broker.counts();
     text.gauge(
         "mcpmqtt_mqtt_connected",
         "Whether the broker connection is up.",
         broker.is_connected().into(),
+    );
+    text.gauge(
+        "mcpmqtt_writing_halted",
+        "Whether nothing is written because an operator halted it, or because no operator could.",
+        is_halted.into(),
     );
     for (name, help, value) in [
         (

@@ -43,6 +43,7 @@ use crate::mcp::catalog::{
 use crate::mcp::{Notifier, Places};
 use crate::metrics::Metrics;
 use crate::mqtt;
+use crate::operator::Operator;
 
 pub use self::resources::BrokerInfo;
 
@@ -74,14 +75,15 @@ pub struct ToolLimits {
 }
 
 impl Context {
-    /// Creates the tools' state over `client` and `profiles`. Calls are counted in `metrics`; background tasks run on
-    /// `executor`.
+    /// Creates the tools' state over `client` and `profiles`. Calls are counted in `metrics`; `operator` may halt what they
+    /// write; background tasks run on `executor`.
     #[must_use]
     pub fn new(
         client: mqtt::Client,
         profiles: Profiles,
         bounds: ToolLimits,
         metrics: &Metrics,
+        operator: Operator,
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Rc<Self> {
         let ToolLimits {
@@ -92,7 +94,7 @@ impl Context {
         } = bounds;
         let executor = Rc::downgrade(executor);
         let own = executor.clone();
-        let access = Access::new(client, profiles, listeners, metrics, own);
+        let access = Access::new(client, profiles, listeners, metrics, operator, own);
         Rc::new(Self {
             observation: Observation::new(access.clone(), observe, executor.clone()),
             access,

@@ -39,6 +39,7 @@ pub use self::event::{
 };
 pub use self::listeners::Listen;
 pub use self::options::{BackoffOptions, Options};
+pub use self::publishes::Sending;
 pub use self::traffic::{Count, Traffic};
 
 use self::blame::Malformed;
@@ -114,16 +115,51 @@ impl Client {
     /// When the message is refused at once; then nothing was or will be sent.
     pub fn publish(
         &mut self,
-        _now: Instant,
+        now: Instant,
         message: Message,
         deadline: Option<Instant>,
     ) -> Result<Ticket, PublishError> {
+        self.accept(now, message, deadline, false)
+    }
+
+    /// As [`publish`](Self::publish), for a message that is sent whatever [`set_sending`](Self::set_sending) says.
+    ///
+    /// # Errors
+    /// When the message is refused at once; then nothing was or will be sent.
+    pub fn publish_exempt(
+        &mut self,
+        now: Instant,
+        message: Message,
+        deadline: Option<Instant>,
+    ) -> Result<Ticket, PublishError> {
+        self.accept(now, message, deadline, true)
+    }
+
+    fn accept(
+        &mut self,
+        _now: Instant,
+        message: Message,
+        deadline: Option<Instant>,
+        is_exempt: bool,
+    ) -> Result<Ticket, PublishError> {
         self.core.accepting().map_err(PublishError::NotConnected)?;
         let ticket = self.core.ticket();
-        self.core
-            .publishes
-            .accept(ticket, message, deadline, &self.core.options.limits)?;
+        self.core.publishes.accept(
+            ticket,
+            message,
+            deadline,
+            is_exempt,
+            &self.core.options.limits,
+        )?;
         Ok(ticket)
+    }
+
+    /// Allows, holds or halts what is sent. After a halt no further byte of a message leaves that is not exempt: what was
+    /// not sent ends as `NotSent`, what was sent and not acknowledged as `Unknown`, and neither is sent again, also not in
+    /// a session that the broker keeps: the next connection ends such a session. Only where the socket has taken a part of
+    /// a packet, or where a packet that is sent again waits for it, the connection ends.
+    pub fn set_sending(&mut self, now: Instant, sending: Sending) {
+        self.core.set_sending(now, sending);
     }
 
     /// Cancels a publish: if it was not sent yet, it will not be. No outcome follows.

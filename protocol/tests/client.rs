@@ -10,6 +10,7 @@ mod client {
     mod closing;
     mod connect;
     mod deadlines;
+    mod halting;
     mod hostile;
     mod keepalive;
     mod large;

@@ -186,6 +186,7 @@ fn reasons() -> Vec<Reason> {
         Reason::FilterEndsConnection(Box::new(Reason::NoSubscribeAck)),
         Reason::BringsMalformed(FrameError::DupWithQos0),
         Reason::SessionGivenUp,
+        Reason::Halted("an operator halted writing".into()),
         Reason::ShuttingDown,
     ];
     let refusals = [
@@ -214,6 +215,7 @@ fn every_error_has_words_of_its_own() {
         PublishError::AboveLimit { bytes: 7, limit: 6 },
         PublishError::Topic(TopicName::parse("\u{1}").unwrap().sendable().unwrap_err()),
         PublishError::TakenBack,
+        PublishError::Halted("an operator halted writing".into()),
     ]);
     in_form([
         ListenError::NotConnected(Reason::KeepAlive),

@@ -19,10 +19,12 @@ use mcpmqtt_config::Config;
 use smol::future::{self, FutureExt as _};
 use smol::{LocalExecutor, Task};
 
+use self::signals::HaltSwitch;
 use super::startup;
 use crate::mcp::{Engine, Places};
 use crate::metrics::Metrics;
 use crate::mqtt;
+use crate::operator::{Kept, Operator};
 use crate::tools::{self, BrokerInfo, Context, ToolLimits};
 use crate::{demo, logger, stdio};
 
@@ -83,8 +85,10 @@ async fn serve_stdio(
     if output::is_closed() {
         return Ok(output::say_that_it_is_closed());
     }
-    let stop = signals::stop(executor, None)?;
+    let switch = HaltSwitch::default();
+    let stop = signals::stop(executor, None, &switch)?;
     let app = App::open(&mut config, executor, Places::alone)?;
+    switch.connect(&app.operator);
     let usual = stdio::StdioLimits::default();
     let limits = stdio::StdioLimits {
         line_bytes: config.limits.line_bytes,
@@ -108,6 +112,7 @@ struct App {
     context: Rc<Context>,
     engine: Engine,
     metrics: Metrics,
+    operator: Operator,
 }
 
 impl App {
@@ -139,7 +144,15 @@ impl App {
             watches: places(config.limits.watches),
             observe: config.observe.clone(),
         };
-        let context = Context::new(broker.clone(), profiles, bounds, &metrics, executor);
+        let operator = Operator::new(
+            broker.clone(),
+            config.operator.clone(),
+            startup::operator_secret(&config.operator)?,
+            Kept::from_environment(),
+            executor,
+        );
+        let held = operator.clone();
+        let context = Context::new(broker.clone(), profiles, bounds, &metrics, held, executor);
         let engine = Engine::new(tools::catalog(&context, info), tools::server_info(&context))
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(App {
@@ -148,6 +161,7 @@ impl App {
             context,
             engine,
             metrics,
+            operator,
         })
     }
 

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use mcpmqtt_config::{Config, Finding, MAX_FILE_BYTES, Password, Refused};
+use mcpmqtt_config::{Config, Finding, MAX_FILE_BYTES, Operator, Password, Refused};
 use mcpmqtt_protocol::client::{BackoffOptions, Options};
 use mcpmqtt_protocol::limits::Limits;
 use mcpmqtt_protocol::topic::{Shown, ShownPath};
@@ -18,6 +18,7 @@ use super::location::{self, Location};
 use super::{exposure, home};
 use crate::file;
 use crate::mqtt::{InboxLimits, Target, Tls};
+use crate::operator;
 
 /// A configuration and where it came from.
 #[derive(Debug)]
@@ -180,9 +181,28 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
         publish_bytes: config.limits.publish_bytes,
         inflight: config.limits.inflight,
         // Each kind has places of its own; together they are never more.
-        listeners: config.limits.listeners + config.limits.watches,
+        listeners: config.limits.listeners + config.limits.watches + OPERATOR_LISTENERS,
     };
     Ok(options)
+}
+
+/// The secret that signs what the operator says, if the configuration names one.
+///
+/// # Errors
+/// The file cannot be read, or holds no secret.
+pub fn operator_secret(operator: &Operator) -> Result<Option<operator::Secret>, String> {
+    let Some(path) = &operator.secret_file else {
+        return Ok(None);
+    };
+    let fault = |words: String| {
+        format!(
+            "operator.secret_file: cannot use {}: {words}",
+            ShownPath(path)
+        )
+    };
+    let unread = |error: io::Error| fault(words(&error) + &remedy(path, &error));
+    let bytes = file::read(path, MAX_SECRET_FILE_BYTES).map_err(unread)?;
+    operator::Secret::of_file(&bytes).map(Some).map_err(fault)
 }
 
 /// Where the broker is, with the files read that TLS needs.
@@ -304,6 +324,9 @@ fn remedy(path: &Path, error: &io::Error) -> String {
 }
 
 const MAX_PASSWORD_BYTES: usize = 65_535;
+const MAX_SECRET_FILE_BYTES: usize = 4096;
+/// The subscriptions below `operator.topic`: a handful.
+const OPERATOR_LISTENERS: usize = 16;
 const CLIENT_ID_CHARS: usize = 23;
 
 #[cfg(test)]

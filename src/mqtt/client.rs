@@ -13,7 +13,7 @@ use std::task::Context;
 use std::time::Instant;
 
 use async_channel::{Receiver, Sender, TrySendError};
-use mcpmqtt_protocol::client::{Listen, Outcome, PublishError, Reason, Traffic};
+use mcpmqtt_protocol::client::{Listen, Outcome, PublishError, Reason, Sending, Traffic};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::{SubscribeFilter, TopicFilter};
 
@@ -54,6 +54,8 @@ pub(super) enum ClientRequest {
         id: CallId,
         message: Message,
         deadline: Instant,
+        /// Whether it is sent whatever [`Client::set_sending`] says.
+        is_exempt: bool,
         reply: oneshot::Sender<Result<Outcome, PublishError>>,
     },
     /// Ends the publish of this call, if its message was not sent yet.
@@ -73,6 +75,8 @@ pub(super) enum ClientRequest {
         hears_reserved: bool,
         reply: oneshot::Sender<Result<(), ListenFailure>>,
     },
+    /// Wakes the driver: what is sent is allowed, held or halted.
+    Sending,
     Ping {
         /// Dropped when the connection ends before the broker answers.
         reply: oneshot::Sender<()>,
@@ -95,6 +99,8 @@ pub(super) struct Shared {
     pub(super) waiting_bytes: Cell<usize>,
     /// The topics whose messages go to nobody but [`Client::observe_reserved`].
     pub(super) reserved: RefCell<Option<TopicFilter>>,
+    /// What the driver is to do from now on with what is sent, until it has seen it.
+    pub(super) sending: RefCell<Option<Sending>>,
     last_id: Cell<CallId>,
     /// The numbers of cancelled calls.
     cancelled: Sender<CallId>,
@@ -120,6 +126,7 @@ impl Client {
             state: ConnectionState::new(),
             waiting_bytes: Cell::new(0),
             reserved: RefCell::default(),
+            sending: RefCell::default(),
             last_id: Cell::new(0),
             cancelled,
         });
@@ -145,11 +152,34 @@ impl Client {
         message: Message,
         deadline: Instant,
     ) -> Result<Outcome, PublishError> {
-        self.publish_while(message, deadline, |_| true).await
+        self.publish_while(message, deadline, false, |_| true).await
+    }
+
+    /// As [`publish`](Self::publish), for a message that is sent whatever [`set_sending`](Self::set_sending) says.
+    ///
+    /// # Errors
+    /// When the message was not accepted; then nothing was or will be sent.
+    pub async fn publish_exempt(
+        &self,
+        message: Message,
+        deadline: Instant,
+    ) -> Result<Outcome, PublishError> {
+        self.publish_while(message, deadline, true, |_| true).await
+    }
+
+    /// Allows, holds or halts what is published. The driver hears of it before it writes again, also when a tap calls this.
+    /// See [`protocol::client::Client::set_sending`] for what becomes of what is under way.
+    ///
+    /// [`protocol::client::Client::set_sending`]: mcpmqtt_protocol::client::Client::set_sending
+    pub fn set_sending(&self, sending: Sending) {
+        self.shared.sending.replace(Some(sending));
+        // A driver whose channel is full is awake.
+        let _ = self.requests.try_send(ClientRequest::Sending);
     }
 
     /// Like [`publish`](Self::publish), and takes the message back when `holds` returns false before it was sent: the
-    /// error is [`PublishError::TakenBack`] then. `holds` is asked whenever the future is polled.
+    /// error is [`PublishError::TakenBack`] then. `holds` is asked whenever the future is polled. What `is_exempt` is sent
+    /// whatever [`set_sending`](Self::set_sending) says.
     ///
     /// # Errors
     /// When the message was not accepted or was taken back; then nothing was or will be sent.
@@ -157,6 +187,7 @@ impl Client {
         &self,
         message: Message,
         deadline: Instant,
+        is_exempt: bool,
         mut holds: impl FnMut(&mut Context<'_>) -> bool,
     ) -> Result<Outcome, PublishError> {
         let mut guard = self.guard();
@@ -165,6 +196,7 @@ impl Client {
             id: guard.id,
             message,
             deadline,
+            is_exempt,
             reply,
         };
         let handed_in = match self.requests.try_send(request) {

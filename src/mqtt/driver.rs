@@ -8,6 +8,10 @@
 mod calls;
 mod coalesce;
 mod connection_log;
+mod events;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
+mod halting;
 
 use std::future::{Future, poll_fn};
 use std::io::Read as _;
@@ -19,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use async_channel::Receiver;
 use async_io::{Async, Timer};
-use mcpmqtt_protocol::client::{self as protocol, Event, Options, Output};
+use mcpmqtt_protocol::client::{self as protocol, Options, Output};
 use smol::future::{self, BoxedLocal};
 use smol::stream::Stream as _;
 
@@ -28,8 +32,6 @@ use self::coalesce::ReadCoalescer;
 use self::connection_log::ConnectionLog;
 use super::client::{CallId, Client, ClientRequest, DriverEnd, Shared};
 use super::inbox::InboxLimits;
-use super::state::Status;
-use super::too_large::TooLarge;
 use super::transport::{self, BrokerStream, Target};
 
 /// Creates a handle to the broker at `target`, and the future that connects, reconnects, and ends when the handle is
@@ -114,7 +116,9 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..TURNS {
             let now = Instant::now();
-            // Requests come first: a cancelled call may have left a request in the queue.
+            // Before the requests, which a halt refuses.
+            self.take_sending(now);
+            // Requests come before cancellations: a cancelled call may have left a request in the queue.
             let mut moved = self.take_requests(now, cx);
             moved |= self.take_cancelled(now, cx);
             let told = self.told;
@@ -157,6 +161,13 @@ impl Driver {
             moved = true;
         }
         moved
+    }
+
+    /// Allows, holds or halts what is sent, when somebody has said so: another task between two turns, or a tap within one.
+    fn take_sending(&mut self, now: Instant) {
+        if let Some(sending) = self.shared.sending.take() {
+            self.client.set_sending(now, sending);
+        }
     }
 
     fn take_cancelled(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
@@ -270,81 +281,16 @@ impl Driver {
                         self.leaving = Some(socket.close());
                     }
                 }
-                Output::Event(event) => self.handle_event(now, event),
+                Output::Event(event) => {
+                    self.handle_event(now, event);
+                    self.take_sending(now);
+                }
                 Output::Wait(until) => {
                     self.wait = until;
                     let traffic = self.client.traffic();
                     self.shared.count(|counts| counts.traffic = traffic);
                     return moved;
                 }
-            }
-        }
-    }
-
-    fn handle_event(&mut self, now: Instant, event: Event) {
-        self.told += 1;
-        match event {
-            Event::Message { ticket, message } => {
-                self.coalescer.arrived();
-                self.calls.message(ticket, message, &self.shared);
-            }
-            Event::Observed {
-                ticket,
-                message,
-                may_be_copy,
-            } => {
-                self.coalescer.arrived();
-                self.calls
-                    .observed(now, ticket, &message, may_be_copy, &self.shared);
-            }
-            Event::Pong { ticket } => self.calls.answered(ticket),
-            Event::TooLarge {
-                ticket,
-                topic,
-                payload_bytes,
-                retain,
-            } => {
-                let large = TooLarge {
-                    topic,
-                    payload_bytes,
-                    retain,
-                    limit: self.packet_bytes,
-                };
-                self.calls.too_large(now, ticket, large, &self.shared);
-            }
-            Event::Published { ticket, outcome } => {
-                self.coalescer.arrived();
-                self.calls.published(ticket, outcome);
-            }
-            Event::Listening { ticket, .. } => self.calls.listening_now(ticket),
-            Event::ListenRefused { ticket, reason } => self.calls.refused(now, ticket, reason),
-            Event::Connected { session_present } => {
-                if let SocketState::Open(socket) = &self.socket {
-                    let protocol = socket.protocol();
-                    self.log.up(&self.target, protocol, session_present);
-                }
-                self.shared.count(|counts| counts.connects += 1);
-                self.shared.state.set(Status::Connected { session_present });
-            }
-            Event::OldSession => self.log.old_session(&self.target),
-            Event::Disconnected { reason, retry_in } => {
-                let was_up = self.shared.state.is_connected();
-                if was_up {
-                    self.calls.interrupted(now);
-                }
-                if retry_in.is_some() {
-                    self.shared.count(|counts| match was_up {
-                        true => counts.connections_lost += 1,
-                        false => counts.connect_failures += 1,
-                    });
-                }
-                if retry_in.is_none() {
-                    self.calls.ended(now, &reason);
-                }
-                self.log.down(&self.target, &reason, retry_in);
-                self.shared
-                    .state
-                    .set(Status::Disconnected { reason, retry_in });
             }
         }
     }

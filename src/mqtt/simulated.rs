@@ -1,9 +1,10 @@
 //! A driver without a broker, for simulations: it does with each request what the test says, when the test says it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mcpmqtt_protocol::QoS;
-use mcpmqtt_protocol::client::{ListenError, Outcome, PublishError, Reason};
+use mcpmqtt_protocol::client::{ListenError, Outcome, PublishError, Reason, Sending};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 
@@ -12,20 +13,32 @@ use super::failure::ListenFailure;
 use super::inbox::InboxLimits;
 use super::state::Status;
 use super::tap::{Tap, Tapped};
-use crate::local::oneshot;
+use crate::local::{oneshot, time};
 
 /// The driver's side of a [`Client`].
 pub(crate) struct SimulatedDriver {
     end: DriverEnd,
     observers: Vec<Observer>,
+    sending: Sending,
+    /// Taken in, and held.
+    held: Vec<Publish>,
     /// Sent, and not acknowledged yet.
-    unacknowledged: Vec<(CallId, oneshot::Sender<Result<Outcome, PublishError>>)>,
+    unacknowledged: Vec<Publish>,
+}
+
+struct Publish {
+    id: CallId,
+    message: Message,
+    deadline: Instant,
+    is_exempt: bool,
+    reply: oneshot::Sender<Result<Outcome, PublishError>>,
 }
 
 struct Observer {
     id: CallId,
     filter: SubscribeFilter,
     tap: Tap,
+    hears_reserved: bool,
     /// Present until the broker has granted the filter.
     reply: Option<oneshot::Sender<Result<(), ListenFailure>>>,
 }
@@ -37,6 +50,8 @@ impl SimulatedDriver {
         let driver = SimulatedDriver {
             end,
             observers: Vec::new(),
+            sending: Sending::Allowed,
+            held: Vec::new(),
             unacknowledged: Vec::new(),
         };
         (client, driver)
@@ -50,6 +65,10 @@ impl SimulatedDriver {
             .set(Status::Connected { session_present });
     }
 
+    pub(crate) fn is_connected(&self) -> bool {
+        self.end.shared.state.is_connected()
+    }
+
     pub(crate) fn disconnect(&mut self, now: Instant) {
         if !self.end.shared.state.is_connected() {
             return;
@@ -58,36 +77,81 @@ impl SimulatedDriver {
             reason: Reason::NeverConnected,
             retry_in: Some(Duration::ZERO),
         });
-        for (_, reply) in self.unacknowledged.drain(..) {
-            reply.send(Ok(Outcome::Unknown(Reason::NeverConnected)));
+        for publish in self.unacknowledged.drain(..) {
+            let unknown = Outcome::Unknown(Reason::NeverConnected);
+            publish.reply.send(Ok(unknown));
+        }
+        for publish in self.held.drain(..) {
+            let not_sent = Outcome::NotSent(Reason::NeverConnected);
+            publish.reply.send(Ok(not_sent));
         }
         for observer in &self.observers {
             (observer.tap)(now, Tapped::Interrupted);
+        }
+        self.take_sending();
+    }
+
+    /// Allows, holds or halts what is sent, as the driver does before it writes again.
+    fn take_sending(&mut self) {
+        let Some(sending) = self.end.shared.sending.take() else {
+            return;
+        };
+        self.sending = sending;
+        let Sending::Halted(words) = &self.sending else {
+            return;
+        };
+        let reason = Reason::Halted(Arc::clone(words));
+        for (held, outcome) in [
+            (&mut self.held, Outcome::NotSent(reason.clone())),
+            (&mut self.unacknowledged, Outcome::Unknown(reason)),
+        ] {
+            let (exempt, ended): (_, Vec<Publish>) = held.drain(..).partition(|it| it.is_exempt);
+            *held = exempt;
+            for publish in ended {
+                publish.reply.send(Ok(outcome.clone()));
+            }
         }
     }
 
     /// Handles all requests, then all cancellations, as the driver does in one turn. Returns the messages that went out.
     pub(crate) fn turn(&mut self) -> Vec<Message> {
+        self.take_sending();
         let connected = self.end.shared.state.is_connected();
-        let mut sending = Vec::new();
+        let mut sending = std::mem::take(&mut self.held);
         while let Ok(request) = self.end.requests.try_recv() {
             match request {
                 ClientRequest::Publish {
-                    id, message, reply, ..
-                } if !reply.is_closed() => match connected {
-                    true => sending.push((id, message, reply)),
-                    false => reply.send(Err(PublishError::NotConnected(Reason::NeverConnected))),
+                    id,
+                    message,
+                    deadline,
+                    is_exempt,
+                    reply,
+                } if !reply.is_closed() => match (&self.sending, connected) {
+                    (Sending::Halted(words), true) if !is_exempt => {
+                        reply.send(Err(PublishError::Halted(Arc::clone(words))));
+                    }
+                    (_, true) => sending.push(Publish {
+                        id,
+                        message,
+                        deadline,
+                        is_exempt,
+                        reply,
+                    }),
+                    (_, false) => {
+                        reply.send(Err(PublishError::NotConnected(Reason::NeverConnected)));
+                    }
                 },
                 ClientRequest::TakeBack { id } => {
-                    if let Some(held) = sending.iter().position(|(held, ..)| *held == id) {
-                        let (_, _, reply) = sending.remove(held);
-                        reply.send(Err(PublishError::TakenBack));
+                    if let Some(held) = sending.iter().position(|held| held.id == id) {
+                        let taken = sending.remove(held);
+                        taken.reply.send(Err(PublishError::TakenBack));
                     }
                 }
                 ClientRequest::Observe {
                     id,
                     filter,
                     tap,
+                    hears_reserved,
                     reply,
                     ..
                 } if !reply.is_closed() => match connected {
@@ -95,6 +159,7 @@ impl SimulatedDriver {
                         id,
                         filter,
                         tap,
+                        hears_reserved,
                         reply: Some(reply),
                     }),
                     false => {
@@ -102,22 +167,32 @@ impl SimulatedDriver {
                         reply.send(Err(ListenFailure::Refused(refused)));
                     }
                 },
+                ClientRequest::Ping { reply } if connected => reply.send(()),
                 _ => {}
             }
         }
         while let Ok(cancelled) = self.end.cancelled.try_recv() {
-            sending.retain(|(id, ..)| *id != cancelled);
-            self.unacknowledged.retain(|(id, _)| *id != cancelled);
+            sending.retain(|held| held.id != cancelled);
+            self.unacknowledged.retain(|held| held.id != cancelled);
             self.observers.retain(|observer| observer.id != cancelled);
         }
-        let sent = sending.into_iter().map(|(id, message, reply)| {
-            match message.qos {
-                QoS::AtMostOnce => reply.send(Ok(Outcome::Sent)),
-                _ => self.unacknowledged.push((id, reply)),
+        let mut sent = Vec::new();
+        for publish in sending {
+            let is_held = self.sending == Sending::Held && !publish.is_exempt;
+            if is_held && publish.deadline <= time::now() {
+                let late = Outcome::NotSent(Reason::Timeout(None));
+                publish.reply.send(Ok(late));
+            } else if is_held {
+                self.held.push(publish);
+            } else {
+                sent.push(publish.message.clone());
+                match publish.message.qos {
+                    QoS::AtMostOnce => publish.reply.send(Ok(Outcome::Sent)),
+                    _ => self.unacknowledged.push(publish),
+                }
             }
-            message
-        });
-        sent.collect()
+        }
+        sent
     }
 
     /// The broker grants all filters that it has not granted yet.
@@ -132,13 +207,13 @@ impl SimulatedDriver {
 
     /// The broker acknowledges all messages.
     pub(crate) fn acknowledge(&mut self) {
-        for (_, reply) in self.unacknowledged.drain(..) {
-            reply.send(Ok(Outcome::Delivered));
+        for publish in self.unacknowledged.drain(..) {
+            publish.reply.send(Ok(Outcome::Delivered));
         }
     }
 
     /// A message arrives at the observers whose filter matches. False when there is no connection.
-    pub(crate) fn deliver(&self, now: Instant, message: &Message) -> bool {
+    pub(crate) fn deliver(&mut self, now: Instant, message: &Message) -> bool {
         if !self.end.shared.state.is_connected() {
             return false;
         }
@@ -154,22 +229,30 @@ impl SimulatedDriver {
                 );
             }
         }
+        self.take_sending();
         true
     }
 
-    /// The number of filters that are observed.
+    /// The number of filters that are observed, but for the operator's.
     pub(crate) fn observed(&self) -> usize {
-        self.observers.len()
+        let all = self.observers.iter();
+        all.filter(|it| !it.hears_reserved).count()
     }
 
     /// The number of those that the broker has granted.
     pub(crate) fn granted(&self) -> usize {
-        let granted = self.observers.iter().filter(|it| it.reply.is_none());
-        granted.count()
+        let all = self.observers.iter().filter(|it| !it.hears_reserved);
+        all.filter(|it| it.reply.is_none()).count()
     }
 
-    /// Whether the client may still have something for the driver to do.
+    /// Whether the operator's topic is asked for, and not granted yet.
+    pub(crate) fn asks_for_reserved(&self) -> bool {
+        let mut all = self.observers.iter();
+        all.any(|it| it.hears_reserved && it.reply.is_some())
+    }
+
+    /// Whether the client may still have something for the driver to do, or the driver holds a message.
     pub(crate) fn has_requests(&self) -> bool {
-        !self.end.requests.is_empty()
+        !self.end.requests.is_empty() || !self.held.is_empty()
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! Promises: the policy is checked when a request begins, while it runs and, for a subscription, at every message. A
 //! request without permission does not reach the broker, and a message without permission reaches no caller.
-//! Does not: expose the MQTT client. Further rules for every caller (limits, an audit record, a stop) belong here.
+//! Does not: expose the MQTT client. Further rules for every caller (an audit record) belong here.
 
 mod admitted;
 mod denied;
 mod follow;
+mod halted;
 mod live_policy;
 mod prepare;
 mod quota;
@@ -34,12 +35,13 @@ use self::rate::Rates;
 pub(super) use self::reader::Reader;
 use self::recent_topics::RecentTopics;
 use self::rules::WriteRules;
-pub(super) use self::rules::{Awaited, Effects, RuleReport};
+pub(super) use self::rules::{Awaited, Effects, Needed, RuleReport};
 use self::write_record::WriteRecord;
 use crate::local::time;
 use crate::mcp::{Caller, Places};
 use crate::metrics::Metrics;
 use crate::mqtt::{self, ListenFailure, Observing, Tap, Tapped};
+use crate::operator::Operator;
 
 /// Access to the broker under the policy of each caller. Cheap to clone; clones share their state.
 #[derive(Clone, Debug)]
@@ -52,6 +54,7 @@ pub(super) struct Access {
     listeners: Places,
     recent_topics: RecentTopics,
     rules: WriteRules,
+    operator: Operator,
 }
 
 /// Why a filter is not observed.
@@ -63,31 +66,36 @@ pub(super) struct NotObserved {
 
 impl Access {
     /// Creates the access over `client` under `profiles`; `listeners` are the places of calls that wait for messages.
-    /// Publishes are counted in `metrics`; `executor` ends what rules on writes no longer need.
+    /// Publishes are counted in `metrics`; `operator` may halt them; `executor` ends what rules on writes no longer need.
     pub(super) fn new(
         client: mqtt::Client,
         profiles: Profiles,
         listeners: Places,
         metrics: &Metrics,
+        operator: Operator,
         executor: Weak<LocalExecutor<'static>>,
     ) -> Access {
         reserve(&client, &profiles);
+        let policy = LivePolicy::new(profiles);
+        let looking = policy.clone();
+        operator.on_change(move || looking.look_again());
         Access {
             client,
-            policy: LivePolicy::new(profiles),
+            policy,
             rates: Rates::default(),
             quotas: Quotas::default(),
             metrics: metrics.clone(),
             listeners,
             recent_topics: RecentTopics::default(),
             rules: WriteRules::new(executor),
+            operator,
         }
     }
 
     /// Checks the message of a caller's tool against the caller's policy, rate and quota. What comes of it is recorded.
     ///
     /// # Errors
-    /// [`Denied::Policy`], [`Denied::Rate`] or [`Denied::Quota`]; a refused message is not counted.
+    /// [`Denied::Policy`], [`Denied::Halted`], [`Denied::Rate`] or [`Denied::Quota`]; a refused message is not counted.
     pub(super) fn admit<'a>(
         &'a self,
         caller: &'a Caller,
@@ -97,6 +105,7 @@ impl Access {
         let policy = self.policy.of(caller);
         let record = WriteRecord::begin(&self.metrics, caller, tool, message);
         let judged = may_publish(&policy.current(), message).map_err(Denied::Policy);
+        let judged = judged.and_then(|()| self.may_write_now(message));
         match judged.and_then(|()| self.take_share(caller)) {
             Ok(()) => Ok(Admitted {
                 access: self,

@@ -102,10 +102,9 @@ impl Publication<'_> {
         let admitted = access.admit(self.client.caller(), TOOL, &self.message);
         let admitted = admitted.map_err(in_words)?;
         let until = self.deadline.until();
-        let needed = access
-            .prepare(self.client.caller(), &self.message.topic, until)
+        let _needed = access
+            .prepare_known(self.client.caller(), &self.message, until)
             .await;
-        needed.known(until).await;
         let at = time::now();
         let sent = admitted
             .publish(at + self.timeout)
@@ -147,7 +146,9 @@ impl Publication<'_> {
             Ok::<_, String>((needed, confirming, reaction))
         };
         let caller = self.client.caller();
+        let waiting = access.unless_halted(&self.message, waiting);
         let ended = access.while_permitted(caller, permitted, waiting).await;
+        let ended = ended.and_then(|ended| ended);
         let (_needed, confirming, reaction) = ended.map_err(|denied| {
             access.refused(caller, TOOL, &self.message, &denied);
             denied.tell(&NOT_YET)

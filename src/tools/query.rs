@@ -14,7 +14,7 @@ use serde_json::Value;
 use smol::future;
 
 use super::Context;
-use super::access::{Admitted, Denied, Effects, Published, Reader, Wording, may_publish};
+use super::access::{Admitted, Denied, Effects, Needed, Published, Reader, Wording, may_publish};
 use super::arguments::Arguments;
 use super::deadline::{Deadline, Waited};
 use super::effects::{Confirmed, EffectRow, EffectsShown};
@@ -96,14 +96,27 @@ impl Query {
         let no_query = |denied: Denied| denied.tell(&NO_QUERY);
         let admitted = context.access.admit(&self.caller, TOOL, &self.request);
         let admitted = admitted.map_err(no_query)?;
+        let access = &context.access;
+        let preparing = access.unless_halted(&self.request, self.prepare(context));
+        let prepared = preparing.await;
+        let prepared = prepared.map_err(|denied| no_query(admitted.refused(denied)))?;
+        let (mut reader, _turn, _needed) = prepared?;
+        self.ask(context, &admitted, &mut reader).await
+    }
+
+    /// All that a request needs before it is sent: what rules on writes depend on, the turn, the subscription.
+    async fn prepare(
+        &self,
+        context: &Context,
+    ) -> Result<(Reader, Option<QueryTurn>, Needed), String> {
         let until = self.wait.until();
-        let needed = context
-            .access
+        let access = &context.access;
+        let needed = access
             .prepare(&self.caller, &self.request.topic, until)
             .await;
         needed.known(until).await;
         // Replies that carry an id can be told apart.
-        let _turn = match self.own {
+        let turn = match self.own {
             Some(_) => None,
             None => Some(self.turn(context).await?),
         };
@@ -114,10 +127,10 @@ impl Query {
             retained: false,
         };
         let subscribing = self.wait.subscribe(&context.access, listen);
-        let mut reader = subscribing.await.map_err(no_query)?;
+        let mut reader = subscribing.await.map_err(|denied| denied.tell(&NO_QUERY))?;
         // Messages that arrived while the subscription was set up are older than the request, too.
         reader.clear();
-        self.ask(context, &admitted, &mut reader).await
+        Ok((reader, turn, needed))
     }
 
     /// Waits for the turn among the queries whose response topics overlap.

@@ -125,6 +125,7 @@ impl Server {
             let settings = ServerSettings {
                 engine,
                 mqtt_connected: Box::new(move || connected.load(Ordering::Relaxed)),
+                halted: Box::new(|| false),
                 admission: Admission {
                     api_key: wanted.key,
                     callers: wanted.callers,

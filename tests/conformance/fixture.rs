@@ -31,6 +31,7 @@ fn main() {
     let settings = ServerSettings {
         engine: Engine::new(catalog(), info()).unwrap(),
         mqtt_connected: Box::new(|| false),
+        halted: Box::new(|| false),
         admission: Admission {
             api_key: ApiKey::Plain(Secret::new(KEY)),
             callers: NamedCallers::default(),

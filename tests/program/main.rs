@@ -58,6 +58,7 @@ mod metrics;
 mod mosquitto;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
+mod operator_halt;
 mod operator_topics;
 mod outages;
 mod overview;

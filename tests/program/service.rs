@@ -121,6 +121,27 @@ fn the_manager_hears_that_it_serves_lives_is_connected_and_ends() {
 }
 
 #[test]
+fn the_manager_hears_that_writing_is_halted() {
+    let folder = Scratch::new();
+    let broker = Mosquitto::start();
+    let (config, _) = config(&folder, broker.port);
+    let address = folder.path("manager");
+    let mut manager = Manager::on(UnixDatagram::bind(&address).unwrap());
+    let variables = [("NOTIFY_SOCKET", address.to_str().unwrap())];
+    let program = Program::over_with(&config, &variables);
+    manager.until_state("connected to ");
+    program.signal(rustix::process::Signal::USR1);
+    manager.until_state("an operator halted writing at ");
+    let state = manager.states.last().unwrap();
+    assert!(
+        state.contains(": SIGUSR1; connected to 127.0.0.1:"),
+        "{state}"
+    );
+    program.signal(rustix::process::Signal::USR2);
+    manager.until_state("connected to ");
+}
+
+#[test]
 fn an_abstract_address_is_one_too_and_without_a_watchdog_nobody_is_fed() {
     let folder = Scratch::new();
     let (config, _) = config(&folder, crate::common::ports::free_port());

@@ -12,7 +12,7 @@ use super::event::{Event, LastSent, Output, Reason, Ticket};
 use super::keepalive::{Due, KeepAlive};
 use super::listeners::{Listen, Listeners};
 use super::options::Options;
-use super::publishes::Publishes;
+use super::publishes::{Publishes, Sending};
 use super::subscriptions::Subscriptions;
 use super::traffic::Count;
 use crate::encode::{self, EncodeError};
@@ -289,6 +289,24 @@ impl Core {
             State::Disconnecting { deadline } if now >= *deadline => self.parted(now, true),
             State::Up { .. } => self.check_life(now),
             _ => {}
+        }
+    }
+
+    pub(super) fn set_sending(&mut self, now: Instant, sending: Sending) {
+        let outputs = &mut self.outputs;
+        let (out, ids) = (&mut self.outbox, &mut self.ids);
+        let publishes = &mut self.publishes;
+        let ended = publishes.set_sending(now, sending, out, ids, &mut |event| {
+            outputs.push_back(Output::Event(event));
+        });
+        let State::Up { keep, .. } = &mut self.state else {
+            return;
+        };
+        if self.outbox.pending().is_empty() {
+            keep.nothing_waits();
+        }
+        if let Some(reason) = ended {
+            self.fail(now, reason, true);
         }
     }
 

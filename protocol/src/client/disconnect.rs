@@ -121,6 +121,10 @@ impl Core {
         let clean = self.options.clean_session;
         let is_explained = self.blame_filters(now);
         self.publishes.disconnected(&mut self.ids);
+        if self.publishes.withholds() {
+            // The next connection ends the session, as it would a foreign one.
+            self.session = Session::Foreign;
+        }
         // A filter is not to blame for a network failure, nor a request that was not written.
         let heard = match reason {
             _ if is_explained => 0,

@@ -2,6 +2,7 @@
 
 mod words;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mqttrs::QoS;
@@ -170,6 +171,8 @@ pub enum Reason {
     },
     /// The broker ended the connection each time the kept session was resumed, so that session is ended.
     SessionGivenUp,
+    /// The application has halted what is sent; its own words.
+    Halted(Arc<str>),
     /// The application has disconnected the client.
     ShuttingDown,
 }
@@ -265,6 +268,8 @@ pub enum PublishError {
     Topic(TopicError),
     /// The caller took the message back before it was sent.
     TakenBack,
+    /// The application has halted what is sent; its own words.
+    Halted(Arc<str>),
 }
 
 /// Why a listener was refused.

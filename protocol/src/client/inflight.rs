@@ -40,6 +40,8 @@ pub(super) struct InflightPublish {
     /// The position among the flows at the same step.
     pub(super) order: u64,
     pub(super) step: Step,
+    /// Whether a halt leaves the flow alone.
+    pub(super) is_exempt: bool,
 }
 
 pub(super) enum Step {
@@ -245,6 +247,31 @@ impl Inflight {
         inflight
             .filter_map(|pid| Some((pid, self.by_pid.remove(&pid)?)))
             .collect()
+    }
+
+    /// Removes the flows that a halt ends, in order. None of them is sent again.
+    pub(super) fn withhold(&mut self) -> Vec<(Pid, InflightPublish)> {
+        let mut withheld = Vec::new();
+        for pid in self.in_order() {
+            let ended = self.by_pid.get(&pid).is_some_and(|flow| !flow.is_exempt);
+            if !ended {
+                continue;
+            }
+            if let Some(flow) = self.by_pid.remove(&pid) {
+                self.trial.answered(pid, true);
+                withheld.push((pid, flow));
+            }
+        }
+        if self.by_pid.is_empty() {
+            self.waiting_since = None;
+            self.is_unanswered = false;
+        }
+        withheld
+    }
+
+    /// Whether the socket has not taken all packets that were sent again.
+    pub(super) fn is_sending_again(&self, written: u64) -> bool {
+        self.resend_end > written
     }
 
     /// Removes the ticket from its flow, which continues without it. Returns the publish's deadline.

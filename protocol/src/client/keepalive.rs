@@ -60,6 +60,11 @@ impl KeepAlive {
         self.stalled_since.get_or_insert(now);
     }
 
+    /// Records that nothing waits for the socket any more, although nothing was taken.
+    pub(super) fn nothing_waits(&mut self) {
+        self.stalled_since = None;
+    }
+
     /// Records that a ping was encoded; it ends at `end` in the stream.
     pub(super) fn pinged(&mut self, end: u64) {
         self.ping_queued = Some(end);

@@ -202,9 +202,13 @@ impl Core {
     }
 
     fn handle_pubrec(&mut self, now: Instant, pid: Pid) -> Result<(), Reason> {
+        if self.publishes.is_withheld(pid) {
+            return Ok(());
+        }
         expected(self.publishes.pubrec(now, pid), "PUBREC")?;
         // Also for an unknown identifier, because the broker waits for PUBREL.
         encode::pubrel(self.outbox.buffer(), pid);
+        self.publishes.releases(self.outbox.end());
         Ok(())
     }
 

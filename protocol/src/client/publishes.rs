@@ -1,16 +1,20 @@
 //! Outbound messages: queued, being written, in flight, and the one outcome of each.
 
+mod ending;
 mod giving_up;
+mod halting;
 mod last_sent;
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 use mqttrs::{Pid, QoS, QosPid};
 
+pub use self::halting::Sending;
 use self::last_sent::Last;
 
-use super::event::{Event, Outcome, PublishError, Reason, Ticket};
+use super::event::{Event, Outcome, PublishError, Ticket};
 use super::inflight::{self, Acked, Inflight, InflightPublish, Step};
 use super::traffic::Count;
 use crate::ids::PacketIds;
@@ -34,6 +38,11 @@ pub(super) struct Publishes {
     last_sent: Option<Last>,
     /// Topic and size of the message that was sent right before the last connection loss.
     cut_after: Option<(TopicName, usize)>,
+    sending: Sending,
+    /// The identifiers of the flows that a halt ended.
+    withheld: HashSet<Pid>,
+    /// The stream position where the last PUBREL ends.
+    released: u64,
 }
 
 struct Publish {
@@ -42,9 +51,12 @@ struct Publish {
     message: Message,
     deadline: Option<Instant>,
     order: u64,
+    /// Whether a halt leaves the message alone.
+    is_exempt: bool,
 }
 
 struct Writing {
+    start: u64,
     end: u64,
     publish: Publish,
     pid: Option<Pid>,
@@ -57,9 +69,13 @@ impl Publishes {
         ticket: Ticket,
         message: Message,
         deadline: Option<Instant>,
+        is_exempt: bool,
         limits: &Limits,
     ) -> Result<(), PublishError> {
         let size = message.size();
+        if let (Sending::Halted(words), false) = (&self.sending, is_exempt) {
+            return Err(PublishError::Halted(Arc::clone(words)));
+        }
         message.topic.sendable().map_err(PublishError::Topic)?;
         if size > limits.publish_bytes {
             return Err(PublishError::AboveLimit {
@@ -87,6 +103,7 @@ impl Publishes {
             message,
             deadline,
             order,
+            is_exempt,
         });
         Ok(())
     }
@@ -100,13 +117,13 @@ impl Publishes {
         limits: &Limits,
     ) {
         while out.pending().len() < OUTBOX_HIGH_WATER {
-            if self.inflight.send_again(now, out) {
+            if !self.is_held() && self.inflight.send_again(now, out) {
                 continue;
             }
             if self.inflight.is_on_trial() {
                 break;
             }
-            let Some(next) = self.queue.front() else {
+            let Some((place, next)) = self.next_in_queue() else {
                 break;
             };
             let pid = match next.message.qos {
@@ -117,7 +134,7 @@ impl Publishes {
                     None => break,
                 },
             };
-            if let Some(publish) = self.queue.pop_front() {
+            if let Some(publish) = self.queue.remove(place) {
                 self.send(publish, pid, out);
             }
         }
@@ -139,6 +156,7 @@ impl Publishes {
             message,
             deadline: None,
             order: self.next_order,
+            is_exempt: true,
         };
         self.next_order += 1;
         self.send(publish, pid, out);
@@ -150,8 +168,10 @@ impl Publishes {
             (QoS::ExactlyOnce, Some(pid)) => QosPid::ExactlyOnce(pid),
             _ => QosPid::AtMostOnce,
         };
+        let start = out.end();
         inflight::write(out, false, qospid, &publish.message);
         self.writing.push_back(Writing {
+            start,
             end: out.end(),
             publish,
             pid,
@@ -199,6 +219,7 @@ impl Publishes {
             deadline: publish.deadline,
             order: publish.order,
             step,
+            is_exempt: publish.is_exempt,
         };
         self.inflight.begin(now, pid, flow);
     }
@@ -211,6 +232,9 @@ impl Publishes {
         ids: &mut PacketIds,
         events: &mut impl FnMut(Event),
     ) -> bool {
+        if self.was_withheld(pid, ids) {
+            return true;
+        }
         let acked = self.inflight.puback(now, pid);
         self.acked(acked, pid, ids, events)
     }
@@ -237,6 +261,9 @@ impl Publishes {
         ids: &mut PacketIds,
         events: &mut impl FnMut(Event),
     ) -> bool {
+        if self.was_withheld(pid, ids) {
+            return true;
+        }
         let acked = self.inflight.pubcomp(now, pid);
         self.acked(acked, pid, ids, events)
     }
@@ -272,36 +299,6 @@ impl Publishes {
         self.finish(flow.ticket, flow.deadline, outcome, events);
     }
 
-    /// Handles the loss of the connection: messages that the socket did not take whole never reached the broker and are
-    /// queued again, as if they had not been encoded.
-    pub(super) fn disconnected(&mut self, ids: &mut PacketIds) {
-        self.inflight.disconnected();
-        self.last_sent = None;
-        while let Some(Writing { publish, pid, .. }) = self.writing.pop_back() {
-            if let Some(pid) = pid {
-                ids.release(pid);
-            }
-            if publish.ticket.is_some() {
-                self.queue.push_front(publish);
-            } else {
-                self.bytes -= publish.message.size();
-            }
-        }
-    }
-
-    /// Handles the loss of the session: messages that may have been sent can never be acknowledged. They end as
-    /// `Unknown` and are not published again, because the broker may have them.
-    pub(super) fn session_lost(
-        &mut self,
-        reason: &Reason,
-        ids: &mut PacketIds,
-        events: &mut impl FnMut(Event),
-    ) {
-        for (pid, flow) in self.inflight.drain() {
-            self.end_flow(pid, flow, Outcome::Unknown(reason.clone()), ids, events);
-        }
-    }
-
     /// Handles a kept session: everything in flight is sent again, one message at a time if `is_doubted`, because the
     /// broker may not accept one of them.
     pub(super) fn resume(&mut self, now: Instant, is_doubted: bool) {
@@ -310,7 +307,7 @@ impl Publishes {
 
     /// When the next of the messages sent one at a time may be sent.
     pub(super) fn next_turn(&self) -> Option<Instant> {
-        self.inflight.next_turn()
+        self.inflight.next_turn().filter(|_| !self.is_held())
     }
 
     /// Whether the broker kept the session and has acknowledged nothing of what was in flight.
@@ -323,27 +320,6 @@ impl Publishes {
         self.inflight.has_sent_again()
     }
 
-    /// Ends all unfinished publishes.
-    pub(super) fn close(
-        &mut self,
-        reason: &Reason,
-        ids: &mut PacketIds,
-        events: &mut impl FnMut(Event),
-    ) {
-        self.disconnected(ids);
-        self.session_lost(reason, ids, events);
-        self.drop_queue(reason, events);
-    }
-
-    /// Ends the messages that were accepted and not encoded.
-    pub(super) fn drop_queue(&mut self, reason: &Reason, events: &mut impl FnMut(Event)) {
-        while let Some(publish) = self.queue.pop_front() {
-            self.bytes -= publish.message.size();
-            let outcome = Outcome::NotSent(reason.clone());
-            self.finish(publish.ticket, publish.deadline, outcome, events);
-        }
-    }
-
     /// The earliest deadline of a publish.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.deadlines.first().map(|(at, _)| *at)
@@ -351,7 +327,7 @@ impl Publishes {
 
     /// When a broker that acknowledges nothing counts as lost.
     pub(super) fn ack_deadline(&self) -> Option<Instant> {
-        self.inflight.ack_deadline()
+        self.inflight.ack_deadline().filter(|_| !self.is_held())
     }
 
     /// Records that the broker could not acknowledge anything until `now`.

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::{
-    Client, Event, Listen, ListenError, Options, Outcome, Output, PublishError, Reason, Ticket,
-    Usage,
+    Client, Event, Listen, ListenError, Options, Outcome, Output, PublishError, Reason, Sending,
+    Ticket, Usage,
 };
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
@@ -237,6 +237,24 @@ impl Rig {
         let ticket = self.client.publish(self.now, message, deadline);
         self.settle();
         ticket
+    }
+
+    /// A message that a halt leaves alone.
+    pub(crate) fn publish_exempt(&mut self, topic: &str, payload: &str, qos: QoS) -> Ticket {
+        let message = message(topic, payload, qos);
+        let ticket = self.client.publish_exempt(self.now, message, None);
+        self.settle();
+        ticket.unwrap()
+    }
+
+    pub(crate) fn set_sending(&mut self, sending: Sending) {
+        self.client.set_sending(self.now, sending);
+        self.settle();
+    }
+
+    /// Whether there is a transport.
+    pub(crate) fn is_open(&self) -> bool {
+        self.link == Link::Open
     }
 
     pub(crate) fn cancel(&mut self, ticket: Ticket) {

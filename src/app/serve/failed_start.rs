@@ -14,7 +14,7 @@ use crate::stdio;
 /// seconds at most. Without signals it reports nothing, because nobody could end it: standard error has the reason, too.
 pub fn tell_client(reason: &str) {
     let executor = Rc::new(LocalExecutor::new());
-    let Ok(stop) = signals::stop(&executor, None) else {
+    let Ok(stop) = signals::stop(&executor, None, &signals::HaltSwitch::default()) else {
         return;
     };
     let telling = stdio::tell_client(reason, PATIENCE);

@@ -11,6 +11,7 @@ use smol::future::{self, FutureExt as _};
 use super::admission::{NO_SECTION, admission, advise_on_key, tls};
 use super::listeners::listen;
 use super::reload::Reload;
+use super::signals::HaltSwitch;
 use super::{App, signals, status};
 use crate::app::cli::Settings;
 use crate::app::descriptors;
@@ -40,7 +41,8 @@ async fn serve(
     // First: who sees the listener may send a signal. One hangup that waits is enough, since the file is looked at
     // after it came.
     let (hangup, hangups) = async_channel::bounded(1);
-    let mut stop = pin!(signals::stop(executor, Some(hangup))?);
+    let switch = HaltSwitch::default();
+    let mut stop = pin!(signals::stop(executor, Some(hangup), &switch)?);
     let tls = tls(&remote)?;
     let opening = async { Some(listen(&remote, tls.is_some()).await) };
     let stopped = async {
@@ -54,6 +56,7 @@ async fn serve(
     logger::started();
     let service = Rc::new(Service::from_environment());
     let app = App::open(&mut config, executor, Places::shared)?;
+    switch.connect(&app.operator);
     advise_on_key(&remote);
     let (connections, too_many) = descriptors::connections(config.limits.connections)?;
     if let Some(warning) = too_many {
@@ -70,6 +73,7 @@ async fn serve(
         running: config,
         settings: settings.clone(),
         context: Rc::clone(&app.context),
+        operator: app.operator.clone(),
         reload_handle: server.reload_handle(),
         service: Rc::clone(&service),
     };
@@ -91,12 +95,13 @@ fn announce(executor: &LocalExecutor<'static>, service: &Rc<Service>, app: &App,
     let living = Rc::clone(service);
     executor.spawn(async move { living.live().await }).detach();
     let (service, broker) = (Rc::clone(service), app.broker.clone());
+    let operator = app.operator.clone();
     let sessions = app.metrics.sessions();
     let place = format!("{}:{}", config.mqtt.host, config.mqtt.port);
     executor
         .spawn(async move {
             service.ready().await;
-            status::tell(&service, &broker, &place, &sessions).await;
+            status::tell(&service, &broker, &operator, &place, &sessions).await;
         })
         .detach();
 }
@@ -104,12 +109,14 @@ fn announce(executor: &LocalExecutor<'static>, service: &Rc<Service>, app: &App,
 fn http_settings(app: &App, admission: Admission, limits: &Limits) -> http::ServerSettings {
     let (broker, metrics) = (app.broker.clone(), app.metrics.clone());
     let (reported, counted) = (broker.clone(), metrics.clone());
+    let (operator, halting) = (app.operator.clone(), app.operator.clone());
     http::ServerSettings {
         engine: app.engine.clone(),
         mqtt_connected: Box::new(move || broker.is_connected()),
+        halted: Box::new(move || operator.halted().is_some()),
         admission,
         metrics,
-        report: Box::new(move || counted.render(&reported)),
+        report: Box::new(move || counted.render(&reported, halting.halted().is_some())),
         limits: http::Limits {
             connections: limits.connections,
             body_bytes: limits.body_bytes,

@@ -16,6 +16,7 @@ use crate::app::startup;
 use crate::app::startup::Loaded;
 use crate::http::ReloadHandle;
 use crate::logger;
+use crate::operator::Operator;
 use crate::tools::Context;
 
 /// All that can be changed while agents are served over HTTP.
@@ -24,6 +25,7 @@ pub(super) struct Reload {
     pub(super) running: Config,
     pub(super) settings: Settings,
     pub(super) context: Rc<Context>,
+    pub(super) operator: Operator,
     pub(super) reload_handle: ReloadHandle,
     pub(super) service: Rc<Service>,
 }
@@ -62,10 +64,12 @@ impl Reload {
         let is_secure = running.is_some_and(|running| running.tls.is_some());
         // To begin or end with HTTPS takes a restart; its files may be others.
         let tls = if is_secure { tls(&server)? } else { None };
+        let secret = startup::operator_secret(&config.operator)?;
         // The last step that can fail; what follows takes effect.
         self.reload_handle
             .admit_by(admission(server, tls)?)
             .map_err(|error| error.to_string())?;
+        self.operator.replace(config.operator.clone(), secret);
         let profiles = std::mem::take(&mut config.profiles);
         self.context.replace_profiles(profiles).await;
         logger::restart(

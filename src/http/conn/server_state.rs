@@ -36,6 +36,8 @@ pub struct ServerSettings {
     pub engine: Engine,
     /// Whether the broker connection is up, for `/status`.
     pub mqtt_connected: Box<dyn Fn() -> bool>,
+    /// Whether writing is halted, for `/status`.
+    pub halted: Box<dyn Fn() -> bool>,
     /// The admission rules at the start.
     pub admission: Admission,
     /// The counters that the server increments.
@@ -130,6 +132,7 @@ pub(in crate::http) struct ServerState {
     pub(in crate::http) limits: Limits,
     pub(in crate::http) deadlines: Deadlines,
     mqtt_connected: Box<dyn Fn() -> bool>,
+    halted: Box<dyn Fn() -> bool>,
     stopping: Cell<bool>,
 }
 
@@ -141,6 +144,7 @@ impl ServerState {
         let ServerSettings {
             engine,
             mqtt_connected,
+            halted,
             admission,
             metrics,
             report,
@@ -181,6 +185,7 @@ impl ServerState {
             limits,
             deadlines,
             mqtt_connected,
+            halted,
             stopping: Cell::new(false),
         })
     }
@@ -267,10 +272,17 @@ impl ServerState {
                 },
                 format!(r#"{{"ready": {connected}, "mqtt_connected": {connected}}}"#),
             ),
-            Route::Status | Route::Mcp => (
-                StatusCode::Ok,
-                format!(r#"{{"running": true, "mqtt_connected": {connected}}}"#),
-            ),
+            Route::Status | Route::Mcp => {
+                // Why is not for strangers.
+                let halted = match (self.halted)() {
+                    true => r#", "writing_halted": true"#,
+                    false => "",
+                };
+                (
+                    StatusCode::Ok,
+                    format!(r#"{{"running": true, "mqtt_connected": {connected}{halted}}}"#),
+                )
+            }
         };
         response::json(status, text.into_bytes())
     }

@@ -55,13 +55,22 @@ impl Calls {
                 id,
                 message,
                 deadline,
+                is_exempt,
                 reply,
-            } => match client.publish(now, message, Some(deadline)) {
-                Ok(ticket) => {
-                    self.publishes.insert(ticket, (id, reply));
+            } => {
+                let accepted = match is_exempt {
+                    true => client.publish_exempt(now, message, Some(deadline)),
+                    false => client.publish(now, message, Some(deadline)),
+                };
+                match accepted {
+                    Ok(ticket) => {
+                        self.publishes.insert(ticket, (id, reply));
+                    }
+                    Err(error) => reply.send(Err(error)),
                 }
-                Err(error) => reply.send(Err(error)),
-            },
+            }
+            // The driver looks in every turn.
+            ClientRequest::Sending => {}
             ClientRequest::TakeBack { id } => self.take_back(client, id),
             ClientRequest::Listen {
                 id,

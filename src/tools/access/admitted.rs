@@ -7,7 +7,7 @@ use std::task::Context;
 use std::time::Instant;
 
 use mcpmqtt_config::Policy;
-use mcpmqtt_protocol::client::PublishError;
+use mcpmqtt_protocol::client::{Outcome, PublishError, Reason};
 use mcpmqtt_protocol::message::Message;
 
 use super::denied::{Denied, Published};
@@ -38,8 +38,8 @@ impl Admitted<'_> {
     /// message back if it was not sent yet. The rules on writes are judged in the step that hands the message over.
     ///
     /// # Errors
-    /// [`Denied::Withdrawn`]; [`Denied::Rule`] and [`Denied::Broker`] when nothing was sent; [`Denied::Unknown`] when it
-    /// is not known whether the message was delivered.
+    /// [`Denied::Withdrawn`]; [`Denied::Rule`], [`Denied::Halted`] and [`Denied::Broker`] when nothing was sent;
+    /// [`Denied::Unknown`] when it is not known whether the message was delivered.
     pub(in crate::tools) async fn publish(&self, deadline: Instant) -> Result<Sent, Denied> {
         let Admitted {
             access,
@@ -55,22 +55,37 @@ impl Admitted<'_> {
             let begun = begun.map_err(Denied::Rule)?;
             record.begins();
             let mut pending = Pending::new(policy);
-            let holds =
-                |context: &mut Context<'_>| pending.holds(rules, &own.current(), message, context);
-            let sending = access
-                .client
-                .publish_while((*message).clone(), deadline, holds);
+            // What the connection does not halt may be safe no longer.
+            let is_exempt = access.operator.is_safe(message);
+            let holds = |context: &mut Context<'_>| {
+                (!is_exempt || access.may_write_now(message).is_ok())
+                    && pending.holds(rules, &own.current(), message, context)
+            };
+            let sending =
+                access
+                    .client
+                    .publish_while((*message).clone(), deadline, is_exempt, holds);
             let outcome = sending.await.map_err(|error| match pending.broken() {
                 Some(broken) if error == PublishError::TakenBack => Denied::Rule(broken),
+                None if error == PublishError::TakenBack => access.halted_meanwhile(message),
                 _ => Denied::publish(&error),
             });
-            match outcome.and_then(Published::of) {
+            let published = outcome.and_then(|outcome| match outcome {
+                Outcome::NotSent(Reason::Timeout(_)) if access.waits_for_operator() => {
+                    Err(Denied::Halted(access.operator.verdict().to_string()))
+                }
+                outcome => Published::of(outcome),
+            });
+            match published {
                 Ok(published) => Ok(Sent {
                     published,
                     effects: begun.effects,
                 }),
                 Err(denied) => {
-                    if matches!(denied, Denied::Broker(_) | Denied::Rule(_)) {
+                    if matches!(
+                        denied,
+                        Denied::Broker(_) | Denied::Rule(_) | Denied::Halted(_)
+                    ) {
                         begun.was_not_sent();
                     }
                     Err(denied)
@@ -83,5 +98,11 @@ impl Admitted<'_> {
         let ended = ended.and_then(|ended| ended);
         record.ended(ended.as_ref().map(|sent| &sent.published));
         ended
+    }
+
+    /// Records that the message was refused after it was admitted, before it was handed over.
+    pub(in crate::tools) fn refused(&self, denied: Denied) -> Denied {
+        self.record.ended(Err(&denied));
+        denied
     }
 }

@@ -26,6 +26,8 @@ pub(in crate::tools) enum Denied {
     Quota(Exhausted),
     /// A rule on writes does not permit it now; nothing was sent.
     Rule(Broken),
+    /// An operator has halted writing, in these words; nothing was sent.
+    Halted(String),
     /// Too many calls wait for messages.
     Listeners(NoPlace),
     /// The broker or the connection failed; nothing was published or subscribed.
@@ -47,7 +49,10 @@ pub(in crate::tools) struct Wording {
 
 impl Denied {
     pub(super) fn publish(error: &PublishError) -> Denied {
-        Denied::Broker(error.to_string())
+        match error {
+            PublishError::Halted(words) => Denied::Halted(words.to_string()),
+            error => Denied::Broker(error.to_string()),
+        }
     }
 
     pub(super) fn subscribe(failure: &ListenFailure) -> Denied {
@@ -72,7 +77,9 @@ impl Denied {
                 format!("the operator withdrew the permission meanwhile: {refusal}. {withdrawn}")
             }
             Denied::Unknown(_) => self.to_string(),
-            Denied::Rule(broken) => format!("{not_done}: {broken}. Nothing was sent."),
+            Denied::Rule(_) | Denied::Halted(_) => {
+                format!("{not_done}: {self}. Nothing was sent.")
+            }
             _ if meaning.is_empty() => format!("{not_done}: {self}"),
             _ => format!("{not_done}: {self}. {meaning}"),
         }
@@ -92,7 +99,7 @@ impl fmt::Display for Denied {
                 "of the calls that can wait for messages at the same time (`limits.listeners`), {full}; \
                  try again when one has ended"
             ),
-            Denied::Broker(why) => f.write_str(why),
+            Denied::Broker(why) | Denied::Halted(why) => f.write_str(why),
             Denied::Unknown(why) => write!(
                 f,
                 "outcome unknown: {why}. The message was sent and may have reached the broker; \
@@ -123,6 +130,7 @@ impl Published {
         match outcome {
             Outcome::Sent => Ok(Published::Sent),
             Outcome::Delivered => Ok(Published::Delivered),
+            Outcome::NotSent(Reason::Halted(words)) => Err(Denied::Halted(words.to_string())),
             Outcome::NotSent(reason) => Err(Denied::Broker(reason.to_string())),
             Outcome::Unknown(reason) => Err(Denied::Unknown(reason.to_string())),
         }

@@ -99,6 +99,11 @@ impl LivePolicy {
     pub(super) fn replace(&self, profiles: Profiles) {
         self.0.anyone.replace(profiles.anyone());
         self.0.profiles.replace(Rc::new(profiles));
+        self.look_again();
+    }
+
+    /// Has all work judged again, as after a change of the policy: something else changed by which it is judged.
+    pub(super) fn look_again(&self) {
         self.0.version.set(self.0.version.get() + 1);
         for seen in self.0.holds.borrow().values() {
             seen.replaced.notify();

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
 
@@ -24,6 +25,28 @@ impl Access {
         if !needed.is_empty() {
             // Boxed, because a publish without rules must not pay for it.
             Box::pin(self.watch_needed(&needed, until)).await;
+        }
+        needed
+    }
+
+    /// As [`prepare`](Self::prepare) for the topic of `message`, until all is known, or until a halt or a withdrawn permission
+    /// ends the wait.
+    pub(in crate::tools) async fn prepare_known(
+        &self,
+        caller: &Caller,
+        message: &Message,
+        until: Instant,
+    ) -> Needed {
+        let needed = self.rules.needed(&self.policy(caller), &message.topic);
+        if !needed.is_empty() {
+            let knowing = async {
+                self.watch_needed(&needed, until).await;
+                needed.known(until).await;
+            };
+            let permitted = |policy: &Policy| may_publish(policy, message);
+            let knowing = self.unless_halted(message, knowing);
+            // Boxed as above. Whoever hands the message over is told what ended the wait.
+            let _ = Box::pin(self.while_permitted(caller, permitted, knowing)).await;
         }
         needed
     }
@@ -63,7 +86,7 @@ impl Access {
     /// Whether a message would be permitted now; nothing is counted.
     ///
     /// # Errors
-    /// [`Denied::Policy`] or [`Denied::Rule`].
+    /// [`Denied::Policy`], [`Denied::Halted`] or [`Denied::Rule`].
     pub(in crate::tools) fn would_permit(
         &self,
         caller: &Caller,
@@ -71,6 +94,7 @@ impl Access {
     ) -> Result<(), Denied> {
         let policy = self.policy(caller);
         may_publish(&policy, message).map_err(Denied::Policy)?;
+        self.may_write_now(message)?;
         let judged = self.rules.judge_all(&policy, message, time::now());
         judged.map_err(Denied::Rule)
     }

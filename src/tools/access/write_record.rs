@@ -75,6 +75,7 @@ fn of(denied: &Denied) -> State {
         Denied::Rate(_) => (WriteOutcome::Refused, "refused: too many in a second"),
         Denied::Quota(_) => (WriteOutcome::Refused, "refused: too many in a minute"),
         Denied::Rule(_) => (WriteOutcome::Refused, "refused: a rule on writes"),
+        Denied::Halted(_) => (WriteOutcome::Refused, "refused: an operator halted writing"),
         Denied::Listeners(_) | Denied::Broker(_) => (WriteOutcome::NotSent, "not sent"),
         Denied::Withdrawn(_) => (
             WriteOutcome::Unknown,

@@ -6,6 +6,7 @@ use crate::local::time::simulated;
 use crate::mcp::Places;
 use crate::metrics::Metrics;
 use crate::mqtt::simulated::SimulatedDriver;
+use crate::operator::Operator;
 
 /// An observation over a driver that does what the test says, at a time that the test sets.
 struct Scene {
@@ -28,11 +29,13 @@ impl Scene {
         simulated::set(now);
         let (client, driver) = SimulatedDriver::pair();
         let executor = Rc::new(LocalExecutor::new());
+        let operator = Operator::none(client.clone(), &executor);
         let access = Access::new(
             client,
             profiles(pattern),
             Places::alone(8),
             &Metrics::default(),
+            operator,
             Rc::downgrade(&executor),
         );
         let always = always.iter().map(|text| TopicFilter::parse(text).unwrap());

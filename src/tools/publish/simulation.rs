@@ -1,5 +1,5 @@
-//! Reactions under simulated time: thousands of schedules of messages, connections, reloads, cancellations, departures and
-//! deadlines in every order, judged by rules that share no code with the product.
+//! Reactions under simulated time: thousands of schedules of messages, connections, reloads, halts, cancellations, departures
+//! and deadlines in every order, judged by rules that share no code with the product.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use mcpmqtt_config::{Config, Profiles};
+use mcpmqtt_config::{Config, Operator as Settings, Profiles};
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicName;
@@ -19,6 +19,7 @@ use crate::local::time::simulated;
 use crate::mcp::{ClientSink, Ender, Engine, Received, Session};
 use crate::metrics::Metrics;
 use crate::mqtt::simulated::SimulatedDriver;
+use crate::operator::{Kept, Operator, Source};
 use crate::tools::{BrokerInfo, Context, ToolLimits, catalog, server_info};
 
 /// What is written and read in the policy of a moment.
@@ -53,6 +54,10 @@ struct Plan {
     timeout: Duration,
     qos: QoS,
     confirm: bool,
+    /// Whether the operator has a topic: then nothing may be sent before it is known that it holds no halt.
+    has_topic: bool,
+    /// Whether the message is one that may be sent although writing is halted.
+    is_safe: bool,
 }
 
 /// What an independent observer knows of one call.
@@ -76,12 +81,21 @@ struct Judge {
     was_offline: bool,
     /// The reload of another policy was in force at some moment of the call.
     was_forbidden: bool,
+    /// SIGUSR1 came, and SIGUSR2 did not.
+    signalled: bool,
+    /// What the broker keeps on the operator's halt topic.
+    halt_message: bool,
+    /// The broker has granted that topic on this connection.
+    topic_granted: bool,
+    /// Writing was halted at some moment of the call.
+    was_halted: bool,
     sent: usize,
 }
 
 struct World {
     executor: Rc<LocalExecutor<'static>>,
     context: Rc<Context>,
+    operator: Operator,
     engine: Engine,
     session: Rc<Session>,
     sink: ClientSink,
@@ -104,7 +118,21 @@ impl Plan {
             timeout: seconds(rng.u64(2..12)),
             qos: [QoS::AtMostOnce, QoS::AtLeastOnce][rng.usize(..2)],
             confirm: rng.u8(..4) == 0,
+            has_topic: rng.bool(),
+            is_safe: rng.u8(..4) == 0,
         }
+    }
+
+    fn operator(&self) -> Settings {
+        let mut operator = json!({});
+        if self.has_topic {
+            operator["topic"] = "op".into();
+        }
+        if self.is_safe {
+            operator["safe"] = json!([{"topic": "out", "payload": "stop"}]);
+        }
+        let config = json!({"operator": operator}).to_string();
+        Config::parse(&config).unwrap().0.operator
     }
 
     fn arguments(&self) -> Value {
@@ -197,6 +225,12 @@ impl Judge {
         self.withdrawn |= !write || !(read || has_requests && self.met.is_some());
     }
 
+    /// Whether an operator says that nothing be written, or may say so unheard.
+    fn is_halted(&self) -> bool {
+        let is_deaf = self.plan.has_topic && !self.topic_granted;
+        self.signalled || self.halt_message || is_deaf
+    }
+
     fn sent(&mut self, now: Instant) {
         self.look_at_holds(now);
         self.sent += 1;
@@ -206,6 +240,10 @@ impl Judge {
             "it fired, and the condition was not met"
         );
         assert!(!self.withdrawn, "it fired without permission");
+        assert!(
+            !self.is_halted() || self.plan.is_safe,
+            "it fired while writing was halted"
+        );
         if let Some((ended, true)) = self.ended {
             panic!("it fired after its end by {ended:?}");
         }
@@ -238,7 +276,18 @@ impl World {
         let (client, driver) = SimulatedDriver::pair();
         let executor = Rc::new(LocalExecutor::new());
         let (profiles, limits) = (Permitted::ALL.profiles(), ToolLimits::default());
-        let context = Context::new(client, profiles, limits, &Metrics::default(), &executor);
+        let settings = plan.operator();
+        let kept = Kept::default();
+        let operator = Operator::new(client.clone(), settings, None, kept, &executor);
+        let held = operator.clone();
+        let context = Context::new(
+            client,
+            profiles,
+            limits,
+            &Metrics::default(),
+            held,
+            &executor,
+        );
         let broker = BrokerInfo {
             host: "simulated".into(),
             port: 1,
@@ -258,6 +307,7 @@ impl World {
         World {
             executor,
             context,
+            operator,
             engine,
             session,
             sink,
@@ -277,6 +327,10 @@ impl World {
                 withdrawn: false,
                 was_offline: false,
                 was_forbidden: false,
+                signalled: false,
+                halt_message: false,
+                topic_granted: false,
+                was_halted: false,
                 sent: 0,
             },
         }
@@ -356,6 +410,52 @@ impl World {
         }
     }
 
+    /// The broker grants what was asked for; on the operator's topic it sends first what it keeps there.
+    fn grant(&mut self) {
+        if self.driver.asks_for_reserved() && self.driver.is_connected() {
+            if self.judge.halt_message {
+                self.say("halted", true);
+            }
+            self.judge.trace(self.now, &"topic granted");
+            self.judge.topic_granted = true;
+        }
+        self.driver.grant();
+    }
+
+    /// Somebody publishes on the operator's halt topic, to be kept.
+    fn publish_halt(&mut self, is_halted: bool) {
+        self.judge.trace(self.now, &("halt topic", is_halted));
+        self.judge.halt_message = is_halted;
+        self.judge.was_halted |= is_halted;
+        if self.judge.topic_granted {
+            self.say(if is_halted { "halted" } else { "" }, false);
+        }
+    }
+
+    fn say(&mut self, payload: &str, retain: bool) {
+        let message = Message {
+            topic: TopicName::parse("op/halt").unwrap(),
+            payload: payload.as_bytes().into(),
+            qos: QoS::AtMostOnce,
+            retain,
+        };
+        self.driver.deliver(self.now, &message);
+    }
+
+    fn halt(&mut self, rng: &mut Rng) {
+        let is_halted = rng.bool();
+        if self.judge.plan.has_topic && rng.bool() {
+            return self.publish_halt(is_halted);
+        }
+        self.judge.trace(self.now, &("signal", is_halted));
+        self.judge.signalled = is_halted;
+        self.judge.was_halted |= is_halted;
+        match is_halted {
+            true => self.operator.halt(Source::Signal, None, "SIGUSR1"),
+            false => self.operator.lift(Source::Signal),
+        }
+    }
+
     fn end(&mut self, by: EndedBy) {
         let Some(ender) = &self.ender else { return };
         self.judge.trace(self.now, &by);
@@ -390,9 +490,9 @@ impl World {
     }
 
     fn step(&mut self, rng: &mut Rng) {
-        match rng.u8(..32) {
+        match rng.u8(..34) {
             0..=9 => self.deliver(rng),
-            10..=13 => self.driver.grant(),
+            10..=13 => self.grant(),
             14..=17 => self.driver_turn(),
             18 => self.driver.acknowledge(),
             19..=23 => {
@@ -403,6 +503,7 @@ impl World {
             }
             24 => {
                 self.driver.disconnect(self.now);
+                self.judge.topic_granted = false;
                 self.judge.interrupted(self.now);
             }
             25 => self.driver.connect(),
@@ -415,6 +516,7 @@ impl World {
                 use EndedBy::{CallLimit, Cancellation, Departure, Session};
                 self.end([Cancellation, Session, CallLimit, Departure][rng.usize(..4)]);
             }
+            32 | 33 => self.halt(rng),
             29 => {
                 self.executor.try_tick();
                 self.look_whether_it_began();
@@ -431,11 +533,14 @@ impl World {
         for _ in 0..40 {
             self.run();
             self.driver_turn();
-            self.driver.grant();
+            self.grant();
             self.driver.acknowledge();
             self.run();
-            let Some(next) = simulated::next() else { break };
-            self.advance(next);
+            match simulated::next() {
+                Some(next) => self.advance(next),
+                None if self.driver.has_requests() => {}
+                None => break,
+            }
         }
         self.driver_turn();
         let answer = self.answer.borrow_mut().take();
@@ -460,7 +565,13 @@ impl World {
         if text.contains("did not acknowledge the subscription") {
             return Outcome::NotGranted;
         }
-        let undisturbed = judge.ended.is_none() && !judge.was_offline && !judge.was_forbidden;
+        if text.contains("halted writing") {
+            assert!(judge.was_halted, "{text}");
+            return Outcome::Halted;
+        }
+        let may_be_held = (judge.was_halted || judge.plan.has_topic) && !judge.plan.is_safe;
+        let undisturbed =
+            judge.ended.is_none() && !judge.was_offline && !judge.was_forbidden && !may_be_held;
         // What happens at the very deadline is in time or late.
         if undisturbed && judge.met.is_some_and(|at| Some(at) < judge.deadline()) {
             assert_eq!(judge.sent, 1, "the condition was met: {text}");
@@ -478,6 +589,7 @@ enum Outcome {
     Withdrawn,
     Offline,
     NotGranted,
+    Halted,
 }
 
 impl Outcome {
@@ -508,7 +620,7 @@ fn run(seed: u64) -> Outcome {
     world.call();
     if rng.u8(..4) > 0 {
         world.driver_turn();
-        world.driver.grant();
+        world.grant();
         world.run();
     }
     for _ in 0..rng.usize(5..40) {
@@ -531,8 +643,16 @@ fn a_reaction_fires_once_at_most_when_it_may_and_never_after_its_end() {
         let outcome = ended.unwrap_or_else(|_| panic!("MCPMQTT_TEST_SEED={seed}"));
         *outcomes.entry(outcome).or_default() += 1;
     }
-    use Outcome::{EndedBefore, Fired, NotGranted, NotMet, Offline, Withdrawn};
-    for kind in [Fired, NotMet, EndedBefore, Withdrawn, Offline, NotGranted] {
+    use Outcome::{EndedBefore, Fired, Halted, NotGranted, NotMet, Offline, Withdrawn};
+    for kind in [
+        Fired,
+        NotMet,
+        EndedBefore,
+        Withdrawn,
+        Offline,
+        NotGranted,
+        Halted,
+    ] {
         let count = outcomes.get(&kind).copied().unwrap_or(0);
         assert!(count > schedules / 100, "{outcomes:?} of {schedules}");
     }

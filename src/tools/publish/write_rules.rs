@@ -20,6 +20,7 @@ use crate::local::time::simulated;
 use crate::mcp::{ClientSink, Engine, Received, Session};
 use crate::metrics::Metrics;
 use crate::mqtt::simulated::SimulatedDriver;
+use crate::operator::Operator;
 use crate::tools::{BrokerInfo, Context, ToolLimits, catalog, server_info};
 
 /// An agent, and a broker that does what the test says.
@@ -58,7 +59,9 @@ impl World {
         driver.connect();
         let executor = Rc::new(LocalExecutor::new());
         let limits = ToolLimits::default();
-        let context = Context::new(client, profiles, limits, &Metrics::default(), &executor);
+        let operator = Operator::none(client.clone(), &executor);
+        let metrics = Metrics::default();
+        let context = Context::new(client, profiles, limits, &metrics, operator, &executor);
         let broker = BrokerInfo {
             host: "simulated".into(),
             port: 1,

@@ -85,6 +85,7 @@ impl fmt::Display for Reason {
             Self::SessionGivenUp => f.write_str(
                 "the broker ends the connection whenever the kept session goes on; a new one is begun",
             ),
+            Self::Halted(words) => f.write_str(words),
             Self::ShuttingDown => f.write_str("the program is shutting down"),
         }
     }
@@ -176,6 +177,7 @@ impl fmt::Display for PublishError {
                 "topic and payload have {bytes} bytes, above `limits.publish_bytes` of {limit}"
             ),
             Self::Topic(error) => write!(f, "the topic is refused: {error}"),
+            Self::Halted(words) => f.write_str(words),
             Self::TakenBack => f.write_str("it was taken back before it was sent"),
             Self::TooLarge => f.write_str("an MQTT packet holds at most 268,435,455 bytes"),
         }

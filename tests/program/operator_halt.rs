@@ -1,0 +1,413 @@
+//! An operator halts writing, over a real mosquitto and by signals: who is refused, in which words, and what lifts it.
+
+use std::process::Command;
+
+use mcpmqtt::operator::Secret;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::calls::{JSON, call_post};
+use crate::common::agent::Agent;
+use crate::common::http_client::Client;
+use crate::common::mosquitto::Mosquitto;
+use crate::common::program::{Program, STATUS, ask, unix};
+use crate::common::scratch::Scratch;
+use crate::common::waiting::eventually;
+
+const BY_SIGNAL: &str = "not published: an operator halted writing at ";
+
+fn config(port: u16, operator: Value) -> Value {
+    json!({
+        "mqtt": {"host": "127.0.0.1", "port": port, "backoff": {"initial": 0.05, "max": 0.1}},
+        "topics": [{"pattern": "t/#", "permissions": ["read", "write"], "description": "To try."}],
+        "operator": operator,
+    })
+}
+
+fn publish(agent: &mut Agent, payload: &str) -> Result<Value, String> {
+    let call = json!({"topic": "t/a", "payload": payload, "qos": 1});
+    agent.tool("mqtt_publish", call).outcome()
+}
+
+/// Publishes until it is refused; the refusal.
+fn refused(agent: &mut Agent) -> String {
+    let mut said = String::new();
+    eventually("writing is refused", || match publish(agent, "x") {
+        Ok(_) => false,
+        Err(words) => {
+            said = words;
+            true
+        }
+    });
+    said
+}
+
+fn goes_on(agent: &mut Agent) {
+    eventually("writing goes on", || publish(agent, "x").is_ok());
+}
+
+fn signal(agent: &Agent, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(agent.pid()).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}
+
+#[test]
+fn a_signal_halts_what_is_written_and_what_waits_and_reading_goes_on() {
+    let broker = Mosquitto::start();
+    let safe = json!([{"topic": "t/valve", "payload": "closed"}]);
+    let mut agent = Agent::start(&config(broker.port, json!({"safe": safe})));
+    publish(&mut agent, "before").unwrap();
+    let when = json!({"topic": "t/level", "op": ">", "value": 90, "timeout": 60});
+    let waiting = agent.listening(
+        "mqtt_publish",
+        json!({"topic": "t/pump", "payload": "off", "when": when, "timeout": 60}),
+    );
+    let reading = json!({"topic": "t/#", "max_messages": 1, "timeout": 60});
+    let reading = agent.listening("mqtt_subscribe", reading);
+    signal(&agent, Signal::USR1);
+    let ended = waiting.error();
+    assert!(ended.starts_with(BY_SIGNAL), "{ended}");
+    assert!(
+        ended.ends_with(" UTC: SIGUSR1. Nothing was sent."),
+        "{ended}"
+    );
+    let said = publish(&mut agent, "x").unwrap_err();
+    assert_eq!(said, ended);
+    broker.publish(&["-t", "t/level", "-m", "95"]);
+    assert_eq!(reading.structured()["messages"][0]["payload"], "95");
+
+    let query = json!({"request_topic": "t/q", "payload": "x", "response_topic": "t/r"});
+    let said = agent.tool("mqtt_query", query).error();
+    assert!(
+        said.starts_with("no query: an operator halted writing at "),
+        "{said}"
+    );
+    let dry = json!({"topic": "t/a", "payload": "x", "dry_run": true});
+    let dry = agent.tool("mqtt_publish", dry).structured();
+    assert_eq!(dry["outcome"], "would_refuse", "{dry}");
+    assert!(
+        dry["reason"]
+            .as_str()
+            .unwrap()
+            .starts_with("an operator halted"),
+        "{dry}"
+    );
+
+    // What the file names stays permitted, byte for byte.
+    let mut valve = |payload: &str| {
+        let call = json!({"topic": "t/valve", "payload": payload, "qos": 1});
+        agent.tool("mqtt_publish", call).outcome()
+    };
+    assert_eq!(valve("closed").unwrap()["outcome"], "delivered");
+    assert!(valve("closed ").is_err());
+    assert!(valve("open").is_err());
+
+    signal(&agent, Signal::USR2);
+    goes_on(&mut agent);
+    let (code, log) = agent.finish();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("SIGUSR1; nothing more is written"), "{log}");
+    assert!(log.contains("the halt is lifted; writing goes on"), "{log}");
+    assert!(
+        log.contains("to `t/a`: refused: an operator halted writing"),
+        "{log}"
+    );
+}
+
+#[test]
+fn a_retained_message_halts_before_the_first_write_and_an_empty_one_lifts() {
+    let broker = Mosquitto::start();
+    let halt = r#"{"reason": "the press is open", "by": "Anna"}"#;
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", halt]);
+    let mut agent = Agent::start(&config(broker.port, json!({"topic": "plant/op"})));
+    let said = publish(&mut agent, "x").unwrap_err();
+    assert!(
+        said.starts_with("not published: an operator (Anna) halted writing at "),
+        "{said}"
+    );
+    assert!(said.contains(" UTC: the press is open. "), "{said}");
+    assert!(!said.contains("plant/op"), "{said}");
+    broker.publish(&["-r", "-n", "-t", "plant/op/halt"]);
+    goes_on(&mut agent);
+    // Each source lifts its own halt only.
+    signal(&agent, Signal::USR1);
+    assert!(refused(&mut agent).contains("SIGUSR1"));
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", "fire"]);
+    broker.publish(&["-r", "-n", "-t", "plant/op/halt"]);
+    assert!(refused(&mut agent).contains("SIGUSR1"));
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", "fire"]);
+    signal(&agent, Signal::USR2);
+    eventually("the other halt is named", || {
+        refused(&mut agent).contains(": fire. ")
+    });
+    broker.publish(&["-r", "-n", "-t", "plant/op/halt"]);
+    goes_on(&mut agent);
+}
+
+#[test]
+fn a_halt_that_came_or_went_while_the_broker_was_away_counts_before_the_next_write() {
+    let mut broker = Mosquitto::start();
+    let mut agent = Agent::start(&config(broker.port, json!({"topic": "plant/op"})));
+    publish(&mut agent, "x").unwrap();
+    for _ in 0..3 {
+        broker.kill();
+        broker.restart();
+        // The program may be back before this, which is then news to it.
+        broker.publish(&["-r", "-t", "plant/op/halt", "-m", "fire"]);
+        eventually("the halt is named", || refused(&mut agent).contains("fire"));
+        // A broker without memory has forgotten the halt.
+        broker.kill();
+        broker.restart();
+        goes_on(&mut agent);
+    }
+}
+
+/// A broker that remembers: the halt is there when the program comes, in a session that the broker kept, too.
+#[test]
+fn what_the_broker_kept_halts_again_after_its_restart() {
+    for clean in [true, false] {
+        let mut broker = Mosquitto::persistent();
+        let mut config = config(broker.port, json!({"topic": "plant/op"}));
+        config["mqtt"]["clean_session"] = clean.into();
+        config["mqtt"]["client_id"] = "kept".into();
+        let mut agent = Agent::start(&config);
+        publish(&mut agent, "x").unwrap();
+        broker.publish(&["-r", "-t", "plant/op/halt", "-m", "fire"]);
+        refused(&mut agent);
+        broker.save();
+        broker.kill();
+        eventually("the loss is seen", || !refused(&mut agent).is_empty());
+        broker.restart();
+        // Not one write gets through until it is lifted.
+        for _ in 0..200 {
+            assert!(publish(&mut agent, "never").is_err());
+        }
+        eventually("the halt is known again", || {
+            refused(&mut agent).contains("fire")
+        });
+        broker.publish(&["-r", "-n", "-t", "plant/op/halt"]);
+        goes_on(&mut agent);
+    }
+}
+
+#[test]
+fn with_a_secret_only_a_signed_message_lifts_and_only_once() {
+    let broker = Mosquitto::start();
+    let scratch = Scratch::new();
+    let secret = scratch.file("secret", "0123456789abcdef0123456789abcdef\n");
+    let state = scratch.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let config = config(
+        broker.port,
+        json!({"topic": "plant/op", "secret_file": secret}),
+    );
+    let variables = [("STATE_DIRECTORY", state.to_str().unwrap())];
+    let mut agent = Agent::start_with(&config, &variables);
+    publish(&mut agent, "x").unwrap();
+    let halt = |broker: &Mosquitto, reason: &str| {
+        broker.publish(&["-r", "-t", "plant/op/halt", "-m", reason]);
+    };
+    let secret = Secret::of_file(b"0123456789abcdef0123456789abcdef").unwrap();
+    let lift = |topic: &str, nonce: &str, halting: &str| {
+        let parts: [&[u8]; 4] = [
+            b"mcpmqtt lift",
+            topic.as_bytes(),
+            nonce.as_bytes(),
+            halting.as_bytes(),
+        ];
+        let tag = secret.tag(&parts);
+        let tag: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+        json!({"lift": nonce, "mac": tag}).to_string()
+    };
+    halt(&broker, "fire");
+    assert!(refused(&mut agent).contains("fire"));
+    let none = String::new();
+    let forged = json!({"lift": "n1", "mac": "00".repeat(32)}).to_string();
+    let of_another = lift("plant/op/halt", "n1", "water");
+    let elsewhere = lift("plant/halt", "n1", "fire");
+    for wrong in [&none, &forged, &of_another, &elsewhere] {
+        let arguments = ["-r", "-t", "plant/op/halt", "-m", wrong.as_str()];
+        match wrong.is_empty() {
+            true => broker.publish(&["-r", "-n", "-t", "plant/op/halt"]),
+            false => broker.publish(&arguments),
+        }
+        assert!(refused(&mut agent).contains("fire"), "{wrong}");
+        assert!(publish(&mut agent, "x").is_err(), "{wrong}");
+    }
+    // What is not lifted stays over a restart, also when the broker has forgotten it.
+    broker.publish(&["-r", "-n", "-t", "plant/op/halt"]);
+    drop(agent);
+    let mut agent = Agent::start_with(&config, &variables);
+    assert!(publish(&mut agent, "x").unwrap_err().contains("fire"));
+    assert!(refused(&mut agent).contains("fire"));
+    let right = lift("plant/op/halt", "n1", "fire");
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", &right]);
+    goes_on(&mut agent);
+    // The same lift does not count twice.
+    halt(&broker, "fire");
+    refused(&mut agent);
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", &right]);
+    for _ in 0..20 {
+        assert!(publish(&mut agent, "x").is_err());
+    }
+    let another = lift("plant/op/halt", "n2", "fire");
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", &another]);
+    goes_on(&mut agent);
+    let (_, log) = agent.finish();
+    assert!(
+        log.contains("does not count: it has lifted a halt before"),
+        "{log}"
+    );
+    assert!(!log.contains("0123456789abcdef"), "{log}");
+}
+
+/// The manual's way to sign a lift, in another program's arithmetic.
+#[test]
+fn python_signs_a_lift_that_counts() {
+    let broker = Mosquitto::start();
+    let scratch = Scratch::new();
+    let secret = scratch.file("secret", "a secret of an operator\n");
+    let operator = json!({"topic": "plant/op", "secret_file": secret});
+    let mut agent = Agent::start(&config(broker.port, operator));
+    publish(&mut agent, "x").unwrap();
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", "fire"]);
+    refused(&mut agent);
+    let script = "import hashlib, json, sys\n\
+                  parts = ['mcpmqtt lift', 'plant/op/halt', 'once', 'fire']\n\
+                  key = open(sys.argv[1], 'rb').read().strip()\n\
+                  mac = hashlib.blake2b('\\n'.join(parts).encode(), key=key, digest_size=32)\n\
+                  print(json.dumps({'lift': 'once', 'mac': mac.hexdigest()}), end='')";
+    let mut python = Command::new("python3");
+    let made = python.args(["-c", script]).arg(&secret).output().unwrap();
+    let lift = String::from_utf8(made.stdout).unwrap();
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", &lift]);
+    goes_on(&mut agent);
+}
+
+#[test]
+fn the_halt_of_a_signal_outlives_the_process_where_there_is_a_state_directory() {
+    let broker = Mosquitto::start();
+    let scratch = Scratch::new();
+    let state = scratch.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let config = config(broker.port, json!({}));
+    let variables = [("STATE_DIRECTORY", state.to_str().unwrap())];
+    let mut agent = Agent::start_with(&config, &variables);
+    publish(&mut agent, "x").unwrap();
+    signal(&agent, Signal::USR1);
+    let first = refused(&mut agent);
+    // Killed, not ended.
+    drop(agent);
+    let mut agent = Agent::start_with(&config, &variables);
+    assert_eq!(publish(&mut agent, "x").unwrap_err(), first);
+    signal(&agent, Signal::USR2);
+    goes_on(&mut agent);
+    drop(agent);
+    let mut agent = Agent::start_with(&config, &variables);
+    publish(&mut agent, "x").unwrap();
+    drop(agent);
+    // Without one it ends with the process.
+    let mut agent = Agent::start(&config);
+    publish(&mut agent, "x").unwrap();
+    signal(&agent, Signal::USR1);
+    refused(&mut agent);
+    drop(agent);
+    let mut agent = Agent::start(&config);
+    publish(&mut agent, "x").unwrap();
+}
+
+#[test]
+fn where_the_broker_refuses_the_topic_nothing_is_written_and_reading_goes_on() {
+    let scratch = Scratch::new();
+    let rules = json!({
+        "defaultACLAccess": {
+            "publishClientSend": true, "publishClientReceive": true, "subscribe": true, "unsubscribe": true,
+        },
+        "roles": [{"rolename": "anyone", "acls": [
+            {"acltype": "subscribePattern", "topic": "plant/op/#", "allow": false},
+        ]}],
+        "groups": [{"groupname": "anyone", "roles": [{"rolename": "anyone"}]}],
+        "anonymousGroup": "anyone",
+        "clients": [],
+    });
+    let rules = scratch.file("rules.json", &rules.to_string());
+    let library = std::fs::read_dir("/usr/lib")
+        .unwrap()
+        .map(|entry| entry.unwrap().path().join("mosquitto_dynamic_security.so"))
+        .find(|path| path.exists());
+    let options = format!(
+        "user root\nplugin {}\nplugin_opt_config_file {}",
+        library.expect("mosquitto brings its plugin").display(),
+        rules.display()
+    );
+    let broker = Mosquitto::with(&options, &[]);
+    let mut agent = Agent::start(&config(broker.port, json!({"topic": "plant/op"})));
+    let said = publish(&mut agent, "x").unwrap_err();
+    assert!(
+        said.starts_with("not published: writing is stopped, since no operator could halt it: "),
+        "{said}"
+    );
+    assert!(!said.contains("plant/op"), "{said}");
+    broker.publish(&["-r", "-t", "t/kept", "-m", "1"]);
+    let read = agent.tool("mqtt_read", json!({"topic": "t/kept"}));
+    assert_eq!(read.structured()["payload"], "1");
+    let (_, log) = agent.finish();
+    assert!(
+        log.contains("does not let this program subscribe to `plant/op/halt`"),
+        "{log}"
+    );
+}
+
+#[test]
+fn over_http_everybody_is_halted_and_the_pages_say_so() {
+    let broker = Mosquitto::start();
+    let folder = Scratch::new();
+    let mut config = config(broker.port, json!({"topic": "plant/op"}));
+    let socket = folder.path("socket");
+    config["remote_server"] = json!({"uds": socket, "api_key": "k"});
+    let path = folder.file("config.json", &config.to_string());
+    let mut program = Program::over(&path);
+    program.until("connected to the broker");
+    let publish = || {
+        let mut client = Client::unix(&folder.path("socket"));
+        let call = json!({"topic": "t/a", "payload": "x", "qos": 1});
+        assert!(client.send(&call_post("k", JSON, "mqtt_publish", call)));
+        let answer = client.answer().json();
+        let text = answer["result"]["content"][0]["text"].to_string();
+        (answer["result"]["isError"] == true, text)
+    };
+    let page = |path: &str| {
+        let get = format!(
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer k\r\nconnection: close\r\n\r\n"
+        );
+        ask(unix(&socket), &get)
+    };
+    assert!(!publish().0);
+    assert!(!page("/status").contains("halted"));
+    assert!(page("/metrics").contains("\nmcpmqtt_writing_halted 0\n"));
+    program.signal(Signal::USR1);
+    program.until("nothing more is written");
+    let (is_error, words) = publish();
+    assert!(is_error && words.contains("SIGUSR1"), "{words}");
+    let status = ask(unix(&socket), STATUS);
+    assert!(status.contains(r#""writing_halted": true"#), "{status}");
+    assert!(page("/metrics").contains("\nmcpmqtt_writing_halted 1\n"));
+    assert!(page("/metrics").contains(r#"mcpmqtt_writes_total{outcome="refused"} 1"#));
+    assert!(page("/readyz").starts_with("HTTP/1.1 200"));
+
+    // Another topic is looked at before anything is written.
+    broker.publish(&["-r", "-t", "elsewhere/halt", "-m", "fire"]);
+    config["operator"]["topic"] = "elsewhere".into();
+    folder.file("config.json", &config.to_string());
+    program.signal(Signal::HUP);
+    program.until("configuration reloaded from");
+    program.signal(Signal::USR2);
+    program.until("the halt is lifted, and another stays");
+    let (is_error, words) = publish();
+    assert!(is_error && words.contains("fire"), "{words}");
+    config.as_object_mut().unwrap().remove("operator");
+    folder.file("config.json", &config.to_string());
+    program.signal(Signal::HUP);
+    program.until("configuration reloaded from");
+    assert!(!publish().0);
+}
