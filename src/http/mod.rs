@@ -294,6 +294,9 @@ async fn accept(
                 // Meanwhile the others wait in the system's queue, where they lose nothing.
                 if let Some(rest) = slots.rest(Instant::now()) {
                     Timer::after(rest).await;
+                    // Where the processor was away for longer than that, a client's first request may have come
+                    // meanwhile: it is read before its connection is judged.
+                    future::yield_now().await;
                 }
                 match slots.take(peer) {
                     Some(slot) => open(stream, peer, slot),

@@ -285,6 +285,7 @@ impl Slot {
     /// Notes that the client is owed an answer.
     pub(in crate::http) fn is_served(&self) {
         self.place.stage.set(Stage::Served);
+        self.place.has_asked.set(true);
         self.place.dismissed.set(false);
     }
 

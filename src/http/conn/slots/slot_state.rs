@@ -18,7 +18,9 @@ pub(super) enum Rank {
     Parting,
     /// The client has shown no key, and reads nothing of an answer.
     Unread,
-    /// The client has shown no key.
+    /// The client has shown no key, and had an answer already.
+    Answered,
+    /// The client has shown no key, and has yet to send its first request.
     Stranger,
     /// The client has shown the key; the one that is idle for longest goes first.
     Proven,
@@ -45,6 +47,8 @@ pub(in crate::http) enum Stage {
 pub(super) struct SlotState {
     pub(super) peer: RemoteAddr,
     pub(super) stage: Cell<Stage>,
+    /// Whether a request of the client has come.
+    pub(super) has_asked: Cell<bool>,
     /// When the stage began; for a client without a key, when it connected.
     pub(super) since: Cell<Instant>,
     pub(super) deadline: Cell<Option<Instant>>,
@@ -64,6 +68,7 @@ impl SlotState {
         SlotState {
             peer,
             stage: Cell::new(Stage::Request),
+            has_asked: Cell::new(false),
             since: Cell::new(Instant::now()),
             deadline: Cell::default(),
             called: Cell::default(),
@@ -94,6 +99,7 @@ impl SlotState {
             (Stage::Parting, _) => Some(Rank::Parting),
             (_, true) => Some(Rank::Proven),
             (Stage::Unread, false) => Some(Rank::Unread),
+            (_, false) if self.has_asked.get() => Some(Rank::Answered),
             (_, false) => Some(Rank::Stranger),
         }
     }
