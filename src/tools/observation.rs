@@ -33,6 +33,8 @@ struct ObservationState {
     settings: Observe,
     table: RefCell<Table>,
     watched: RefCell<Vec<Watched>>,
+    /// What calls look at now.
+    looks: RefCell<Vec<TopicFilter>>,
     /// The filters that the broker does not allow, with its reason.
     refused: RefCell<Vec<(TopicFilter, String)>>,
     flow: RefCell<Flow>,
@@ -71,6 +73,27 @@ pub(super) struct Watching {
     /// Since when all of it was watched.
     pub(super) since: Option<Instant>,
     pub(super) notes: Vec<String>,
+    /// Held until the table was read.
+    pub(super) look: Option<Look>,
+}
+
+/// A call that looks at filters: what is watched for it is used as long as this lives.
+#[derive(Debug)]
+pub(super) struct Look {
+    state: Rc<ObservationState>,
+    filters: Vec<TopicFilter>,
+}
+
+impl Drop for Look {
+    fn drop(&mut self) {
+        let now = time::now();
+        let mut looks = self.state.looks.borrow_mut();
+        for filter in &self.filters {
+            let place = looks.iter().position(|it| it == filter);
+            place.map(|place| looks.swap_remove(place));
+            self.state.use_until(filter, now);
+        }
+    }
 }
 
 impl Observation {
@@ -92,6 +115,7 @@ impl Observation {
             settings,
             table: RefCell::new(Table::new(limits)),
             watched: RefCell::default(),
+            looks: RefCell::default(),
             refused: RefCell::default(),
             flow: RefCell::new(flow),
             interrupted: Cell::new(None),
@@ -116,6 +140,11 @@ impl Observation {
         state.stopped.take();
         let mut watching = Watching::default();
         let wanted = readable(&state.access.policy(caller), filter);
+        state.looks.borrow_mut().extend(wanted.iter().cloned());
+        watching.look = Some(Look {
+            state: Rc::clone(state),
+            filters: wanted.clone(),
+        });
         for filter in &wanted {
             let watch = deadline.until_deadline(state.watch(filter, false));
             match watch.await {
@@ -209,17 +238,13 @@ impl Observation {
 impl ObservationState {
     /// Watches a filter, unless a filter that covers it is watched.
     async fn watch(self: &Rc<Self>, filter: &TopicFilter, always: bool) -> Result<(), String> {
-        let now = time::now();
-        if let Some(watched) = self
-            .watched
-            .borrow_mut()
-            .iter_mut()
-            .find(|it| it.filter.covers(filter))
-        {
-            watched.last_used = now;
+        let mut watched = self.watched.borrow_mut();
+        if let Some(watched) = watched.iter_mut().find(|it| it.filter.covers(filter)) {
+            watched.last_used = time::now();
             watched.always |= always;
             return Ok(());
         }
+        drop(watched);
         if let Some(why) = self.refusal(filter) {
             return Err(why);
         }
@@ -248,6 +273,24 @@ impl ObservationState {
             _observing: observing,
         });
         Ok(())
+    }
+
+    /// Notes that what is watched for a filter was used until now.
+    fn use_until(&self, filter: &TopicFilter, now: Instant) {
+        let mut watched = self.watched.borrow_mut();
+        if let Some(watched) = watched.iter_mut().find(|it| it.filter.covers(filter)) {
+            watched.last_used = now;
+        }
+    }
+
+    /// When a filter is no longer used, if nobody looks again.
+    fn end_of_use(&self, watched: &Watched, now: Instant) -> Instant {
+        let looks = self.looks.borrow();
+        let last_used = match looks.iter().any(|look| watched.filter.covers(look)) {
+            true => now,
+            false => watched.last_used,
+        };
+        last_used + self.settings.idle
     }
 
     fn tap(self: &Rc<Self>, filter: TopicFilter) -> Tap {
@@ -344,7 +387,7 @@ impl ObservationState {
             let is_stopped = self.stopped.borrow().is_some();
             let refused = self.refused.borrow().clone();
             self.keep(|watched| {
-                let is_used = watched.always || watched.last_used + self.settings.idle > now;
+                let is_used = watched.always || self.end_of_use(watched, now) > now;
                 let is_refused = refused.iter().any(|(filter, _)| *filter == watched.filter);
                 is_used && !is_stopped && !is_refused
             });
@@ -354,7 +397,7 @@ impl ObservationState {
                     self.settings.bytes_per_second
                 ));
             }
-            let Some(next) = self.next_end() else { break };
+            let Some(next) = self.next_end(now) else { break };
             let idle = async {
                 time::at(next).await;
             };
@@ -368,11 +411,11 @@ impl ObservationState {
     }
 
     /// When the next filter is idle; None when nothing is watched.
-    fn next_end(&self) -> Option<Instant> {
+    fn next_end(&self, now: Instant) -> Option<Instant> {
         let watched = self.watched.borrow();
         let ends = watched.iter().map(|it| match it.always {
-            true => time::now() + A_DAY,
-            false => it.last_used + self.settings.idle,
+            true => now + A_DAY,
+            false => self.end_of_use(it, now),
         });
         ends.min()
     }

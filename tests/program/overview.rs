@@ -234,6 +234,20 @@ fn what_nobody_asks_for_is_not_subscribed_to() {
     assert_eq!(seen["topics"], 0, "what it had is gone: {seen}");
 }
 
+/// A look is a use as long as it lasts: one as long as the idle time came back empty.
+#[test]
+fn a_look_that_lasts_longer_than_the_idle_time_keeps_what_it_saw() {
+    let broker = Mosquitto::start();
+    broker.publish(&["-r", "-t", "a", "-m", "1"]);
+    let mut config = config(&broker, all());
+    config["observe"] = json!({"idle": 1});
+    let mut agent = Agent::start(&config);
+    let seen = agent
+        .tool("mqtt_topics", json!({"seconds": 2.5, "silent": true}))
+        .structured();
+    assert_eq!(seen["topics"], 1, "{seen}");
+}
+
 /// What the operator has observed from the start is known when the first agent asks; what nobody may read is not observed.
 #[test]
 fn what_is_always_observed_is_known_before_anybody_asks() {
