@@ -25,7 +25,7 @@
 //! * [`operator`]: a halt of all writes, by signals and over topics that no agent can reach.
 //! * [`mqtt`]: the MQTT client.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
-//! * [`metrics`], [`logger`], [`clock`], [`local`] (what tasks on one thread hand to each other), `sort`, `io_error`, `file`,
+//! * [`metrics`], [`logger`], [`clock`], [`local`] (what tasks on one thread hand to each other), `io_error`, `file`,
 //!   `pem`, `der`.
 //!
 //! An arrow means "imports". None runs back up: a test (`tests/docs/layers.rs`) holds the order of the modules, and of the
@@ -154,7 +154,6 @@ pub mod observe;
 pub mod operator;
 #[cfg(feature = "tls")]
 mod pem;
-mod sort;
 pub mod stdio;
 pub mod tools;
 

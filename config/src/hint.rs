@@ -103,7 +103,7 @@ fn near(key: &str, name: &str) -> bool {
 
 fn sorted(text: &str) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
-    bytes.sort_unstable();
+    mcpmqtt_protocol::sort::sort(&mut bytes);
     bytes
 }
 

@@ -19,6 +19,7 @@ mod ids;
 pub mod limits;
 pub mod message;
 mod outbox;
+pub mod sort;
 pub mod topic;
 
 pub use mqttrs::{

@@ -11,7 +11,7 @@ use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicName};
 use super::cli::Question;
 use super::console;
 use super::startup::{self, Loaded};
-use crate::sort::sort_by_key;
+use mcpmqtt_protocol::sort::sort_by_key;
 
 /// Answers on standard output. Whether it is permitted.
 ///

@@ -21,7 +21,7 @@ use mcpmqtt_protocol::topic::{TopicFilter, unsendable};
 use self::branch::{Branch, Bundle, shares};
 use self::names::names;
 use self::tree::Tree;
-use crate::sort::sort_by_key;
+use mcpmqtt_protocol::sort::sort_by_key;
 
 /// Topics that are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]

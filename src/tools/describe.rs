@@ -15,7 +15,7 @@ use mcpmqtt_protocol::topic::Shown;
 use serde_json::Value;
 
 use crate::mcp::catalog::{Annotations, Tool, ToolResult};
-use crate::sort::sort_by_key;
+use mcpmqtt_protocol::sort::sort_by_key;
 
 pub(super) fn publish() -> Tool {
     let publish = described("mqtt_publish", include_str!("describe/mqtt_publish.json"));

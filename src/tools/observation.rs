@@ -86,12 +86,11 @@ pub(super) struct Look {
 
 impl Drop for Look {
     fn drop(&mut self) {
-        let now = time::now();
         let mut looks = self.state.looks.borrow_mut();
         for filter in &self.filters {
             let place = looks.iter().position(|it| it == filter);
             place.map(|place| looks.swap_remove(place));
-            self.state.use_until(filter, now);
+            self.state.is_covered(filter, false);
         }
     }
 }
@@ -238,13 +237,9 @@ impl Observation {
 impl ObservationState {
     /// Watches a filter, unless a filter that covers it is watched.
     async fn watch(self: &Rc<Self>, filter: &TopicFilter, always: bool) -> Result<(), String> {
-        let mut watched = self.watched.borrow_mut();
-        if let Some(watched) = watched.iter_mut().find(|it| it.filter.covers(filter)) {
-            watched.last_used = time::now();
-            watched.always |= always;
+        if self.is_covered(filter, always) {
             return Ok(());
         }
-        drop(watched);
         if let Some(why) = self.refusal(filter) {
             return Err(why);
         }
@@ -275,12 +270,15 @@ impl ObservationState {
         Ok(())
     }
 
-    /// Notes that what is watched for a filter was used until now.
-    fn use_until(&self, filter: &TopicFilter, now: Instant) {
+    /// Whether a filter that covers this one is watched; then it is used now.
+    fn is_covered(&self, filter: &TopicFilter, always: bool) -> bool {
         let mut watched = self.watched.borrow_mut();
-        if let Some(watched) = watched.iter_mut().find(|it| it.filter.covers(filter)) {
-            watched.last_used = now;
-        }
+        let covering = watched.iter_mut().find(|it| it.filter.covers(filter));
+        covering.is_some_and(|watched| {
+            watched.last_used = time::now();
+            watched.always |= always;
+            true
+        })
     }
 
     /// When a filter is no longer used, if nobody looks again.
@@ -397,7 +395,9 @@ impl ObservationState {
                     self.settings.bytes_per_second
                 ));
             }
-            let Some(next) = self.next_end(now) else { break };
+            let Some(next) = self.next_end(now) else {
+                break;
+            };
             let idle = async {
                 time::at(next).await;
             };

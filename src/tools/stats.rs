@@ -23,7 +23,7 @@ use crate::mqtt::{Tap, Tapped};
 use crate::observe::distribution::Distribution;
 use crate::observe::path::Path;
 use crate::observe::statistics::{Sample, Statistics, StatisticsByTopic};
-use crate::sort::sort_by;
+use mcpmqtt_protocol::sort::sort_by;
 
 #[derive(Serialize)]
 struct StatsResult<'a> {

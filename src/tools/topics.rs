@@ -25,7 +25,7 @@ use crate::observe::kind::Kind;
 use crate::observe::record::Row;
 use crate::observe::rhythm::Silence;
 use crate::observe::table::{LeftOut, Table};
-use crate::sort::sort_by;
+use mcpmqtt_protocol::sort::sort_by;
 
 #[derive(Serialize)]
 struct Overview {

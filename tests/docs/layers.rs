@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 /// The modules of the crate. Each may use those before it.
 const CRATE: &[&str] = &[
-    "clock", "sort", "local", "io_error", "file", "pem", "der", "logger", "observe", "mqtt",
-    "operator", "demo", "mcp", "metrics", "tools", "stdio", "http", "app",
+    "clock", "local", "io_error", "file", "pem", "der", "logger", "observe", "mqtt", "operator",
+    "demo", "mcp", "metrics", "tools", "stdio", "http", "app",
 ];
 
 /// The modules of `mcp`. Each may use those before it.

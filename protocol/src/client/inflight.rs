@@ -15,6 +15,7 @@ use crate::encode;
 use crate::limits::PUBLISH_ACK_TIMEOUT;
 use crate::message::Message;
 use crate::outbox::Outbox;
+use crate::sort::sort;
 
 #[derive(Default)]
 pub(super) struct Inflight {
@@ -297,7 +298,7 @@ impl Inflight {
                 (is_publish, flow.order, *pid)
             })
             .collect();
-        inflight.sort_unstable();
+        sort(&mut inflight);
         inflight.into_iter().map(|(.., pid)| pid).collect()
     }
 }

@@ -11,6 +11,7 @@ use super::event::{Event, Ticket};
 use super::pending::SubscribeSeq;
 use crate::limits::SEEN_TOPICS;
 use crate::message::Message;
+use crate::sort::sort;
 use crate::topic::{FilterTree, SubscribeFilter, TopicName};
 
 /// A request to listen.
@@ -113,7 +114,7 @@ impl Listeners {
             .filter(|(_, listener)| listener.listen.filter == *filter)
             .map(|(ticket, _)| *ticket)
             .collect();
-        tickets.sort_unstable();
+        sort(&mut tickets);
         tickets
     }
 
@@ -124,7 +125,7 @@ impl Listeners {
             let listener = self.by_ticket.get(ticket);
             filters.extend(listener.map(|listener| listener.listen.filter.clone()));
         });
-        filters.sort_unstable();
+        sort(&mut filters);
         filters.dedup();
         filters
     }
@@ -139,7 +140,7 @@ impl Listeners {
                 tickets.push(*ticket);
             }
         }
-        tickets.sort_unstable();
+        sort(&mut tickets);
         tickets
     }
 
@@ -148,7 +149,7 @@ impl Listeners {
         let waiting = self.by_ticket.iter();
         let waiting = waiting.filter(|(_, listener)| listener.waiting_for.is_some());
         let mut tickets: Vec<Ticket> = waiting.map(|(ticket, _)| *ticket).collect();
-        tickets.sort_unstable();
+        sort(&mut tickets);
         tickets
     }
 

@@ -20,6 +20,7 @@ use crate::limits::{
     FRESH_SUBSCRIPTION, OUTBOX_HIGH_WATER, SUBSCRIBE_BATCH, SUBSCRIBE_BATCH_BYTES,
 };
 use crate::outbox::Outbox;
+use crate::sort::sort;
 use crate::topic::SubscribeFilter;
 
 /// The desired subscriptions by exact filter string ([MQTT-3.10.4-1]), recorded when they are requested and kept over
@@ -296,7 +297,7 @@ impl Subscriptions {
         self.pending.drain(ids);
         self.queue.clear();
         let mut filters: Vec<_> = self.table.drain().map(|(filter, _)| filter).collect();
-        filters.sort_unstable();
+        sort(&mut filters);
         filters
     }
 

@@ -12,7 +12,7 @@ use crate::observe::groups;
 use crate::observe::kind::{ImageFormat, Kind};
 use crate::observe::record::Row;
 use crate::observe::table::Table;
-use crate::sort::sort_by;
+use mcpmqtt_protocol::sort::sort_by;
 
 /// Topics that are alike, which agents may be permitted to read.
 #[derive(Debug, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::local::notify::{Notify, NotifyAll};
-use crate::sort::sort_by_key;
+use mcpmqtt_protocol::sort::sort_by_key;
 
 /// The unread answers of all connections, with their common bound.
 #[derive(Debug)]

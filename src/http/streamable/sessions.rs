@@ -21,7 +21,7 @@ use crate::http::h1::refusal::Refusal;
 use crate::local::watch::Watch;
 use crate::logger;
 use crate::mcp::{ClientSink, Principal, Session, Version};
-use crate::sort::sort_by_key;
+use mcpmqtt_protocol::sort::sort_by_key;
 
 /// The sessions of all clients, by id.
 #[derive(Debug)]

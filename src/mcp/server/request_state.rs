@@ -146,7 +146,7 @@ impl fmt::Debug for RequestStateCodec {
 /// Writes JSON whose members are sorted by name.
 fn write_sorted(members: &Map<String, Value>, text: &mut String) {
     let mut sorted: Vec<_> = members.iter().collect();
-    sorted.sort_by_key(|(name, _)| *name);
+    mcpmqtt_protocol::sort::sort_by_key(&mut sorted, |(name, _)| *name);
     text.push('{');
     for (name, value) in sorted {
         text.push_str(&Value::from(name.as_str()).to_string());

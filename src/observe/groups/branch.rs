@@ -4,7 +4,7 @@ use std::mem;
 
 use super::siblings::{classes, most_frequent};
 use super::tree::{Node, Tree};
-use crate::sort::sort_by_key;
+use mcpmqtt_protocol::sort::sort_by_key;
 
 /// A node of the tree of patterns: like nodes of the tree of topics, united.
 #[derive(Debug, Default)]

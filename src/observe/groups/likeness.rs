@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::siblings::{Class, MANY, Sibling};
 use super::terms::is_term;
 use super::tree::{Features, depth, own_feature, tidy};
-use crate::sort::sort_by_key;
+use mcpmqtt_protocol::sort::sort_by_key;
 
 /// So many clusters are compared with what is in none.
 const MOST_LEADERS: usize = 16;

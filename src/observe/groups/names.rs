@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use mcpmqtt_protocol::topic::disturbs;
 
 use super::label::{Segment, cut, is_hex, is_mixed, natural, segments, shape};
-use crate::sort::sort_by_key;
+use mcpmqtt_protocol::sort::{sort_by, sort_by_key};
 
 /// The most characters that a pattern shows of one level.
 const LONGEST_LABEL: usize = 48;
@@ -19,7 +19,7 @@ const LONGEST_TEXT: usize = 96;
 /// All values of a level, each once. Reorders them.
 pub(super) fn names(labels: &mut [&str]) -> String {
     if labels.len() <= 64 {
-        labels.sort_unstable_by(|a, b| natural(a, b));
+        sort_by(labels, |a, b| natural(a, b));
     } else {
         // Of many names only the first two are shown, and of many numbers the ranges.
         labels.select_nth_unstable(1);

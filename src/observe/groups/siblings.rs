@@ -6,7 +6,7 @@ use super::label::{Hash, Shape, cut, is_hex, is_mixed, natural};
 use super::likeness::by_likeness;
 use super::naming::{by_name, enough_names, is_schema};
 use super::tree::{Node, Tree};
-use crate::sort::sort_by;
+use mcpmqtt_protocol::sort::sort_by;
 
 /// The children of one or more nodes that have the same label.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use super::{QueuedRequest, Subscriptions};
 use crate::client::pending::{SubscribeSeq, SubscriptionPacket};
 use crate::client::subscription::Suspicion;
 use crate::ids::PacketIds;
+use crate::sort::sort;
 use crate::topic::SubscribeFilter;
 
 impl Subscriptions {
@@ -93,7 +94,7 @@ impl Subscriptions {
             .map(|(filter, entry)| (entry.suspicion, entry.last_ask, filter.clone()))
             .collect();
         // Suspected filters last, the others in the order of their requests.
-        missing.sort_unstable();
+        sort(&mut missing);
         for (.., filter) in missing {
             self.ask(&filter);
         }
