@@ -205,6 +205,23 @@ impl Client {
         self.register(now, listen, Some(Observing { is_needed }))
     }
 
+    /// As [`observe`](Self::observe), at QoS 1: for messages that a broker with much to send must not leave out.
+    ///
+    /// # Errors
+    /// When the listener is refused at once.
+    pub fn observe_at_least_once(
+        &mut self,
+        now: Instant,
+        filter: SubscribeFilter,
+    ) -> Result<Ticket, ListenError> {
+        let listen = Listen {
+            filter,
+            qos: QoS::AtLeastOnce,
+            retained: true,
+        };
+        self.register(now, listen, Some(Observing { is_needed: true }))
+    }
+
     fn register(
         &mut self,
         now: Instant,

@@ -262,7 +262,7 @@ impl Client {
         self.begin_observing(filter, is_needed, tap, false).await
     }
 
-    /// Like [`observe`](Self::observe), for a tap that hears of the topics of [`reserve`](Self::reserve), too.
+    /// Like [`observe`](Self::observe), at QoS 1, for a tap that hears of the topics of [`reserve`](Self::reserve), too.
     ///
     /// # Errors
     /// When the request was not accepted or the broker refused the filter.

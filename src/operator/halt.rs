@@ -129,8 +129,12 @@ impl Halts {
         }
     }
 
-    pub(super) fn topic_is_refused(&mut self, why: String) {
-        self.halt_topic = HaltTopic::Refused(why);
+    /// The broker refuses the topic. False when that was known.
+    pub(super) fn topic_is_refused(&mut self, why: String) -> bool {
+        let refused = HaltTopic::Refused(why);
+        let is_news = self.halt_topic != refused;
+        self.halt_topic = refused;
+        is_news
     }
 
     /// The operator's topic is another one, or there is none: what the old one said counts no more.

@@ -152,11 +152,15 @@ impl State {
     }
 
     fn topic_is_refused(&self, filter: &SubscribeFilter, why: &str) {
+        let mut halts = self.halts.borrow_mut();
+        if !halts.topic_is_refused(why.to_owned()) {
+            return;
+        }
+        drop(halts);
         logger::error(format_args!(
             "the broker does not let this program subscribe to {}: {why}; nothing is written, since no operator could halt it",
             Shown(filter.as_str())
         ));
-        self.halts.borrow_mut().topic_is_refused(why.to_owned());
         self.judge();
     }
 }

@@ -61,7 +61,7 @@ fn the_defaults_shown_are_the_defaults() {
         format!("{shown:?}"),
         format!("{:?}", Config::without_file())
     );
-    for section in ["mqtt", "logging", "observe"] {
+    for section in ["mqtt", "logging", "observe", "operator"] {
         for key in block[section].as_object().unwrap().keys() {
             let header = format!("| `{section}` |");
             let rows = table(&header);
@@ -80,6 +80,7 @@ fn every_explained_key_is_known() {
         "mqtt.tls",
         "logging",
         "observe",
+        "operator",
         "remote_server",
         "remote_server.tls",
     ] {

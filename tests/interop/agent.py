@@ -24,16 +24,17 @@ class Refused(Exception):
 class Agent:
     """The program with a configuration for a broker, and an MCP client at its pipes."""
 
-    def __init__(self, program, broker, limits=None, **mqtt):
+    def __init__(self, program, broker, limits=None, topics=None, operator=None, **mqtt):
         self.log = tempfile.NamedTemporaryFile()
         self.config = tempfile.NamedTemporaryFile("w", suffix=".json")
         backoff = {"initial": 0.05, "max": 0.5, "refused_initial": 0.5, "refused_max": 1}
         mqtt = {"host": "127.0.0.1", "port": broker.port, "backoff": backoff, **broker.account(), **mqtt}
-        topics = [
+        topics = topics or [
             {"pattern": "t/#", "permissions": ["read", "write", "retain", "share"]},
             {"pattern": "forbidden/#", "permissions": ["read"]},
         ]
-        json.dump({"mqtt": mqtt, "topics": topics, "limits": limits or {}}, self.config)
+        settings = {"mqtt": mqtt, "topics": topics, "limits": limits or {}, "operator": operator or {}}
+        json.dump(settings, self.config)
         self.config.flush()
         self.process = subprocess.Popen(
             [program, "--config", self.config.name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log

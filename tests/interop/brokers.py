@@ -158,16 +158,20 @@ class RabbitMq(Broker):
     def version(self):
         return self.server.parents[1].name.split("-")[-1]
 
-    def prepare(self):
-        root = install.unpacked("rabbitmq", install.RABBITMQ)
-        self.server = next((root / "usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmq-server"))
+    def definitions(self):
+        """Its users and what they may do."""
         guest, all_of_it = {"vhost": "/", "user": "guest"}, {"configure": ".*", "write": ".*", "read": ".*"}
-        definitions = {
+        return {
             "vhosts": [{"name": "/"}],
             "users": [{"name": "guest", "password": "guest", "tags": ""}],
             "permissions": [{**guest, **all_of_it}],
             "topic_permissions": [{**guest, "exchange": "amq.topic", "write": ".*", "read": "^(?!forbidden)"}],
         }
+
+    def prepare(self):
+        root = install.unpacked("rabbitmq", install.RABBITMQ)
+        self.server = next((root / "usr/lib/rabbitmq/lib").glob("*/sbin/rabbitmq-server"))
+        definitions = self.definitions()
         config = self.file(
             "rabbitmq.conf",
             f"listeners.tcp.1 = 127.0.0.1:{free_port()}\n"
@@ -197,9 +201,14 @@ class RabbitMq(Broker):
 
 class Ejabberd(Broker):
     name = "ejabberd"
+    accounts = ["u"]
     username, password = "u@localhost", "p"
     intruder = "u@localhost", "wrong"
     forbidden = "forbidden/#"
+
+    def rules(self):
+        """Who may do what."""
+        return 'modules:\n  mod_mqtt:\n    access_subscribe:\n      "t/#": all'
 
     def version(self):
         return self.code.parent.name.split("-")[1]
@@ -210,9 +219,7 @@ class Ejabberd(Broker):
         config = self.file(
             "ejabberd.yml",
             "hosts: [localhost]\nloglevel: warning\nauth_method: internal\nlisten:\n"
-            f"  - port: {self.port}\n    ip: 127.0.0.1\n    module: mod_mqtt\n"
-            "modules:\n  mod_mqtt:\n    access_subscribe:\n"
-            '      "t/#": all\n',
+            f"  - port: {self.port}\n    ip: 127.0.0.1\n    module: mod_mqtt\n{self.rules()}\n",
         )
         erts = next((root / "usr/lib/erlang").glob("erts-*"))
         self.environment.update(
@@ -225,7 +232,10 @@ class Ejabberd(Broker):
             EJABBERD_CONFIG_PATH=str(config),
             EJABBERD_LOG_PATH=str(self.directory / "ejabberd.log"),
         )
-        register = 'ejabberd_auth:try_register(<<"u">>, <<"localhost">>, <<"p">>).'
+        register = " ".join(
+            f'ejabberd_auth:try_register(<<"{user}">>, <<"localhost">>, <<"{self.password}">>){end}'
+            for user, end in zip(self.accounts, ["," for _ in self.accounts[1:]] + ["."])
+        )
         return [
             erts / "bin/erlexec", "-noinput", "-pa", self.code, "-mnesia", "dir", f'"{self.directory}/db"',
             "-s", "ejabberd", "-eval", register,

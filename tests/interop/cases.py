@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 
+import operators
 from agent import PATIENCE, Refused, check, publish, running, watching
 from link import TO_BROKER, TO_PROGRAM, link_to
 
@@ -502,6 +503,13 @@ def must(condition, what):
 PUBLISH, FIRST_ANSWER, PUBREL, PUBCOMP = [3], [4, 5], [6], [7]
 
 # In the order of the matrix. The last two disturb the broker.
+def operator_list(broker, program):
+    """The access list of the manual's chapter on the operator, on a broker of its own."""
+    if broker.name not in operators.LISTS:
+        return "not tried"
+    return operators.examine(broker.name, program)
+
+
 ALL = {
     "`mqtt_publish` at QoS 0, 1, 2": publish_at_each_qos,
     "messages of QoS 0, 1, 2": receive_at_each_qos,
@@ -529,4 +537,5 @@ ALL = {
     "client id taken": takeover,
     "keep-alive of 2 s": keep_alive,
     "broker restarted": restart,
+    "the operator's access list": operator_list,
 }

@@ -261,27 +261,80 @@ fn with_a_secret_only_a_signed_message_lifts_and_only_once() {
     assert!(!log.contains("0123456789abcdef"), "{log}");
 }
 
-/// The manual's way to sign a lift, in another program's arithmetic.
+/// The blocks of the manual's chapter in one language.
+fn chapter(language: &str) -> Vec<String> {
+    let text = include_str!("../../config/OPERATOR.md");
+    let fence = format!("\n```{language}\n");
+    let blocks = text.split(&fence).skip(1);
+    blocks
+        .map(|rest| rest.split("\n```").next().unwrap().to_owned())
+        .collect()
+}
+
+/// The commands of the chapter, in its order, with its configuration; the last one signs a lift in another program's
+/// arithmetic.
 #[test]
-fn python_signs_a_lift_that_counts() {
+fn the_chapter_s_commands_do_what_it_says() {
     let broker = Mosquitto::start();
     let scratch = Scratch::new();
-    let secret = scratch.file("secret", "a secret of an operator\n");
-    let operator = json!({"topic": "plant/op", "secret_file": secret});
-    let mut agent = Agent::start(&config(broker.port, operator));
-    publish(&mut agent, "x").unwrap();
-    broker.publish(&["-r", "-t", "plant/op/halt", "-m", "fire"]);
-    refused(&mut agent);
-    let script = "import hashlib, json, sys\n\
-                  parts = ['mcpmqtt lift', 'plant/op/halt', 'once', 'fire']\n\
-                  key = open(sys.argv[1], 'rb').read().strip()\n\
-                  mac = hashlib.blake2b('\\n'.join(parts).encode(), key=key, digest_size=32)\n\
-                  print(json.dumps({'lift': 'once', 'mac': mac.hexdigest()}), end='')";
-    let mut python = Command::new("python3");
-    let made = python.args(["-c", script]).arg(&secret).output().unwrap();
-    let lift = String::from_utf8(made.stdout).unwrap();
-    broker.publish(&["-r", "-t", "plant/op/halt", "-m", &lift]);
-    goes_on(&mut agent);
+    let secret = scratch.file("operator.secret", "a secret of an operator\n");
+    scratch.file("lift.py", &chapter("python")[0]);
+    let mut config: Value = serde_json::from_str(&chapter("json")[0]).unwrap();
+    config["mqtt"] = json!({"host": "127.0.0.1", "port": broker.port});
+    config["operator"]["secret_file"] = json!(secret);
+    let mut signed = Agent::start(&config);
+    config["operator"]
+        .as_object_mut()
+        .unwrap()
+        .remove("secret_file");
+    let mut agent = Agent::start(&config);
+    let publish = |agent: &mut Agent, topic: &str, payload: &str| {
+        let call = json!({"topic": topic, "payload": payload, "qos": 1});
+        agent.tool("mqtt_publish", call).outcome()
+    };
+    publish(&mut agent, "line/a", "x").unwrap();
+    publish(&mut signed, "line/a", "x").unwrap();
+    let commands = chapter("sh").join("\n");
+    let run = |command: &str| {
+        let port = format!("-h 127.0.0.1 -p {}", broker.port);
+        let command = command.replace("-h broker.example", &port);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &command]).current_dir(scratch.path(""));
+        assert!(shell.status().unwrap().success(), "{command}");
+    };
+    let [halt, halt_by, lift, signed_lift] = commands.lines().collect::<Vec<_>>()[..] else {
+        panic!("{commands}");
+    };
+    for (command, words) in [
+        (halt, "an operator halted"),
+        (halt_by, "an operator (Anna) halted"),
+    ] {
+        run(command);
+        eventually("the halt is told", || {
+            let said = publish(&mut agent, "line/a", "x");
+            said.is_err_and(|said| said.contains(words) && said.contains(": the press is open. "))
+        });
+        publish(&mut agent, "line/valve/set", "closed").unwrap();
+        run(lift);
+        eventually("writing goes on", || {
+            publish(&mut agent, "line/a", "x").is_ok()
+        });
+    }
+    run(halt);
+    let is_halted = |said: Result<Value, String>| said.is_err_and(|it| it.contains("halted"));
+    eventually("both are halted", || {
+        is_halted(publish(&mut signed, "line/a", "x"))
+            && is_halted(publish(&mut agent, "line/a", "x"))
+    });
+    run(lift);
+    eventually("writing goes on", || {
+        publish(&mut agent, "line/a", "x").is_ok()
+    });
+    assert!(is_halted(publish(&mut signed, "line/a", "x")));
+    run(signed_lift);
+    eventually("writing goes on", || {
+        publish(&mut signed, "line/a", "x").is_ok()
+    });
 }
 
 #[test]

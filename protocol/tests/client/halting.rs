@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mcpmqtt_protocol::QoS::{self, AtLeastOnce, AtMostOnce, ExactlyOnce};
 use mcpmqtt_protocol::client::{Options, Outcome, PublishError, Reason, Sending, Ticket};
 use mcpmqtt_protocol::limits::Limits;
+use mcpmqtt_protocol::topic::SubscribeFilter;
 
 use crate::rig::packets::*;
 use crate::rig::{Rig, clean, message, resuming, seconds};
@@ -458,6 +459,21 @@ fn run(seed: u64) -> u32 {
         }
     }
     under_way
+}
+
+/// A broker may leave out messages at QoS 0 when it has much to send, the one that halts as well.
+#[test]
+fn what_halts_is_subscribed_to_at_qos_1() {
+    let mut rig = Rig::up();
+    let filter = SubscribeFilter::parse("op/halt").unwrap();
+    let ticket = rig.client.observe_at_least_once(rig.now, filter).unwrap();
+    rig.settle();
+    rig.expect(subscribe(1, &[("op/halt", AtLeastOnce)]));
+    rig.send(suback(1, &[1]));
+    assert_eq!(rig.granted(ticket), Some(AtLeastOnce));
+    rig.send(publish1(7, "op/halt", "fire"));
+    rig.expect(puback(7));
+    assert_eq!(rig.observed(ticket), ["op/halt=fire"]);
 }
 
 #[test]

@@ -89,10 +89,12 @@ impl Calls {
                 hears_reserved,
                 reply,
             } => {
-                let observing = client.observe(now, filter, is_needed);
-                let receiver = match hears_reserved {
-                    true => Receiver::ReservedTap(tap),
-                    false => Receiver::Tap(tap),
+                let (observing, receiver) = match hears_reserved {
+                    true => (
+                        client.observe_at_least_once(now, filter),
+                        Receiver::ReservedTap(tap),
+                    ),
+                    false => (client.observe(now, filter, is_needed), Receiver::Tap(tap)),
                 };
                 self.listen(id, observing, receiver, reply);
             }
