@@ -63,7 +63,7 @@ fn the_manual_page_has_every_option_and_no_other_and_every_tool() {
     let page = manual_page("1").replace("\\-", "-");
     let section = |name: &str| {
         let (_, section) = page.split_once(&format!("\n.SH {name}\n")).unwrap();
-        section.split("\n.SH ").next().unwrap().to_owned()
+        format!("\n{}", section.split("\n.SH ").next().unwrap())
     };
     let terms: String = section("OPTIONS")
         .split("\n.TP\n")
@@ -93,12 +93,19 @@ fn the_page_of_the_configuration_has_every_key() {
     let mut keys = 0;
     let mut lines = document.lines();
     while let Some(line) = lines.next() {
-        let Some(section) = line.strip_prefix("| `").and_then(|it| it.strip_suffix("` | |")) else {
+        let Some(section) = line
+            .strip_prefix("| `")
+            .and_then(|it| it.strip_suffix("` | |"))
+        else {
             continue;
         };
         let (_, written) = page.split_once(&format!("\n.SS {section}\n")).unwrap();
         let written = written.split("\n.S").next().unwrap();
-        for row in lines.by_ref().skip(1).take_while(|row| row.starts_with('|')) {
+        for row in lines
+            .by_ref()
+            .skip(1)
+            .take_while(|row| row.starts_with('|'))
+        {
             let term = row.split('|').nth(1).unwrap();
             for key in term.split('`').skip(1).step_by(2) {
                 assert!(written.contains(&format!("\\fB{key}\\fR")), "{key}");
