@@ -186,7 +186,7 @@ impl Metrics {
         let numbers = &self.0;
         text.counter(
             "mcpmqtt_http_connections_total",
-            "Connections taken in.",
+            "Connections accepted.",
             numbers.connections.get(),
         );
         text.gauge(
@@ -209,7 +209,11 @@ impl Metrics {
         text.family(name, "histogram", help);
         text.histogram(name, &[], &numbers.requests);
         let name = "mcpmqtt_http_auth_failures_total";
-        text.family(name, "counter", "Requests that were not let in, by reason.");
+        text.family(
+            name,
+            "counter",
+            "Requests refused for want of a valid key, by reason.",
+        );
         for (reason, count) in FAILURES.iter().zip(&numbers.failures) {
             text.sample(name, &[("reason", reason)], count.get() as f64);
         }
@@ -238,7 +242,7 @@ impl Metrics {
             text.sample(name, &[("outcome", outcome)], count.get() as f64);
         }
         let name = "mcpmqtt_tool_calls_in_flight";
-        text.family(name, "gauge", "Calls under way.");
+        text.family(name, "gauge", "Calls in progress.");
         for tool in &*tools {
             text.sample(name, &[("tool", &tool.name)], tool.in_flight.get() as f64);
         }
@@ -314,7 +318,7 @@ fn mqtt(text: &mut Text, broker: &mqtt::Client, is_halted: bool) {
         ),
         (
             "mcpmqtt_mqtt_connections_lost_total",
-            "Connections to the broker that ended against our will.",
+            "Connections to the broker that were lost.",
             counts.connections_lost,
         ),
         (

@@ -202,7 +202,7 @@ fn tls(tls: Option<&Tls>) -> String {
     let mut text = match &tls.trust {
         Trust::System => "with TLS trusting the authorities of this system".to_owned(),
         Trust::File(path) => format!("with TLS trusting the authorities in {}", file(path)),
-        Trust::Anyone => "with TLS trusting anyone".to_owned(),
+        Trust::Anyone => "with TLS that accepts any certificate".to_owned(),
     };
     if let Some(name) = &tls.server_name {
         let _ = write!(text, ", for the name {}", Shown(name));

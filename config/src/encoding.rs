@@ -41,11 +41,11 @@ fn broken(bytes: &[u8], error: Utf8Error) -> String {
         (None, _) => "it ends in the middle of a character; something is missing".to_owned(),
         // Windows-1252 and ISO 8859-1 agree from 0xA0 on, and the latter has no printable characters below.
         (_, 0xA0..) => format!(
-            "the byte 0x{byte:02X} begins no character (in Latin-1 it is `{}`); save the file as UTF-8",
+            "the byte 0x{byte:02X} does not begin a character (in Latin-1 it is `{}`); save the file as UTF-8",
             char::from(byte)
         ),
         _ => format!(
-            "the byte 0x{byte:02X} begins no character (the file may be Windows-1252); save it as UTF-8"
+            "the byte 0x{byte:02X} does not begin a character (the file may be Windows-1252); save it as UTF-8"
         ),
     };
     format!(

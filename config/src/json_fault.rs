@@ -10,10 +10,10 @@ use crate::{json_token, secret_spans, source_line};
 /// Describes the fault in `text`, which `serde_json` refused at `line` and `column`.
 pub(crate) fn explain(text: &str, line: usize, column: usize) -> String {
     if text.is_empty() {
-        return "the file is empty; the least it can hold is `{}`".to_owned();
+        return "the file is empty; write at least `{}`".to_owned();
     }
     if text.bytes().all(|byte| b" \t\r\n".contains(&byte)) {
-        return "the file holds nothing but white space; the least it can hold is `{}`".to_owned();
+        return "the file holds nothing but white space; write at least `{}`".to_owned();
     };
     let (at, reason) = match json_token::other_format(text) {
         Some(found) => found,
@@ -51,7 +51,7 @@ impl Words<'_> {
             ),
             Kind::Number(_) | Kind::Word(_) if self.is_secret() => (
                 at,
-                "text stands in double quotes, and so does a password of digits".to_owned(),
+                "text needs double quotes, also a password of digits".to_owned(),
             ),
             Kind::Number(range) => (at, json_token::number(self.slice(range.start, range.end))),
             Kind::Word(range) => (at, json_token::word(self.slice(range.start, range.end))),
@@ -130,7 +130,7 @@ impl Words<'_> {
                 ),
                 length => {
                     let key = rest.get(..length).unwrap_or_default();
-                    format!("keys stand in double quotes; write {}", in_quotes(key))
+                    format!("keys need double quotes; write {}", in_quotes(key))
                 }
             },
         };
@@ -139,7 +139,7 @@ impl Words<'_> {
 
     fn no_colon(&self, rest: &str, found: char) -> String {
         match found {
-            '=' => "`:` stands between a key and its value, not `=`".to_owned(),
+            '=' => "`:` separates a key and its value, not `=`".to_owned(),
             ',' | '}' => "the key before this has no value; `:` and a value are missing".to_owned(),
             ']' => self.wrong_closer(),
             '"' | '{' | '[' => "`:` is missing between the key and its value".to_owned(),
@@ -242,7 +242,7 @@ impl Words<'_> {
                 open.closer(),
                 self.opened(*open)
             ),
-            None => "this closes nothing; remove it".to_owned(),
+            None => "no bracket is open here; remove it".to_owned(),
         }
     }
 

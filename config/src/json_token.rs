@@ -81,17 +81,15 @@ pub(crate) fn never_json(rest: &str, expected: Expect) -> Option<String> {
         }
         '…' => DOTS.to_owned(),
         '.' if rest.starts_with("...") => DOTS.to_owned(),
-        ';' => "`;` stands nowhere in JSON; entries are separated by commas".to_owned(),
-        '=' if expected == Expect::Next => {
-            "`:` stands between a key and its value, not `=`".to_owned()
-        }
+        ';' => "JSON has no `;`; commas separate entries".to_owned(),
+        '=' if expected == Expect::Next => "`:` separates a key and its value, not `=`".to_owned(),
         '$' | '%' if is_variable(rest) => {
-            "nothing expands variables here; write the value".to_owned()
+            "variables are not expanded here; write the value".to_owned()
         }
         '\0' => "a NUL character; the file may be damaged".to_owned(),
         '\u{feff}' => "a byte order mark (U+FEFF) in the middle of the file; remove it".to_owned(),
         _ if found.is_whitespace() || found.is_control() || is_invisible(found) => format!(
-            "the character U+{:04X} is no white space in JSON; write a plain space or nothing",
+            "the character U+{:04X} is not white space in JSON; write a plain space or nothing",
             u32::from(found)
         ),
         _ => return None,
@@ -128,7 +126,7 @@ pub(crate) fn word(word: &str) -> String {
         "nan" | "infinity" | "inf" => {
             return format!("JSON has no `{word}`; write a number, or `null` for none");
         }
-        _ => return format!("text stands in double quotes; write {}", in_quotes(word)),
+        _ => return format!("text needs double quotes; write {}", in_quotes(word)),
     };
     format!("JSON has no `{word}`; write `{literal}`")
 }
@@ -176,7 +174,7 @@ pub(crate) fn number(text: &str) -> String {
             format!("JSON has no `{text}`; write a number, or `null` for none")
         }
         _ => format!(
-            "`{}` is no number, and text stands in double quotes",
+            "`{}` is not a number, and text needs double quotes",
             cut(text)
         ),
     }
@@ -202,7 +200,7 @@ fn cut(token: &str) -> &str {
 }
 
 const COMMENT: &str = "JSON has no comments; remove this one";
-const DOTS: &str = "dots do not stand for what is left out; write it or remove them";
+const DOTS: &str = "JSON has no `...`; write what is left out, or remove the dots";
 const LITERALS: [&str; 3] = ["true", "false", "null"];
 const MAX_TOKEN: usize = 40;
 

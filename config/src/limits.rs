@@ -127,8 +127,9 @@ pub const LIMITS: [Limit; 21] = [
         min: KIB,
         max: 256 * MIB,
         unit: "bytes",
-        meaning: "the largest packet kept of what the broker sends",
-        at_limit: "a larger message is read past and told as lost with its topic and size; the connection goes on",
+        meaning: "the largest packet of the broker that is kept",
+        at_limit: "a larger message is skipped and reported as lost, with its topic and size; the \
+        connection stays",
         field: |limits| &mut limits.packet_bytes,
     },
     Limit {
@@ -168,7 +169,7 @@ pub const LIMITS: [Limit; 21] = [
         max: 65_535,
         unit: "messages",
         meaning: "QoS 1 and 2 publishes sent and not yet acknowledged",
-        at_limit: "further ones wait in the publish queue",
+        at_limit: "further publishes wait in the publish queue",
         field: |limits| &mut limits.inflight,
     },
     Limit {
@@ -178,7 +179,7 @@ pub const LIMITS: [Limit; 21] = [
         max: 1_000_000,
         unit: "messages",
         meaning: "publishes of one caller in a second, requests of `mqtt_query` included, and as many at once after a pause; 0 is off",
-        at_limit: "the publish is refused and told when to come back",
+        at_limit: "the publish is refused, with the time to wait",
         field: |limits| &mut limits.publishes_per_second,
     },
     Limit {
@@ -188,7 +189,7 @@ pub const LIMITS: [Limit; 21] = [
         max: 10_000,
         unit: "messages",
         meaning: "publishes of one key, user or process in any 60 seconds, whatever the number of its clients; 0 is off",
-        at_limit: "the publish is refused and told when to come back",
+        at_limit: "the publish is refused, with the time to wait",
         field: |limits| &mut limits.publishes_per_minute,
     },
     Limit {
@@ -198,7 +199,8 @@ pub const LIMITS: [Limit; 21] = [
         max: 65_535,
         unit: "calls",
         meaning: "calls that wait for messages at the same time",
-        at_limit: "the call is refused at once; over HTTP whoever has as many as are still free gets no more",
+        at_limit: "the call is refused at once; over HTTP a client that has as many as are still \
+        free gets no more",
         field: |limits| &mut limits.listeners,
     },
     Limit {
@@ -207,8 +209,8 @@ pub const LIMITS: [Limit; 21] = [
         min: 1,
         max: 65_535,
         unit: "topics",
-        meaning: "topics watched for those who subscribed to them as resources",
-        at_limit: "the subscription is refused, and left out where several were asked for; over HTTP as for `listeners`",
+        meaning: "topics watched for clients that subscribed to them as resources",
+        at_limit: "the subscription is refused, or left out of several; over HTTP as for `listeners`",
         field: |limits| &mut limits.watches,
     },
     Limit {
@@ -257,7 +259,7 @@ pub const LIMITS: [Limit; 21] = [
         min: 1,
         max: 65_535,
         unit: "requests",
-        meaning: "requests being worked on for one client connection",
+        meaning: "requests in progress for one client connection",
         at_limit: "reading pauses for 250 ms; if there is no room then, tool calls are answered with an error until there is",
         field: |limits| &mut limits.requests,
     },
@@ -278,7 +280,10 @@ pub const LIMITS: [Limit; 21] = [
         max: 65_535,
         unit: "connections",
         meaning: "HTTP connections at the same time",
-        at_limit: "a new one takes the place of one that is owed nothing: that has its last answer or reads none, then without a key, then idle for longest; if there is none, it is answered 503. Three quarters can wait for the end of a call; a caller whose calls hold as many of those as are free is refused further ones",
+        at_limit: "a new connection replaces one that waits for no answer: one that has its last \
+        answer or reads none, then one without a key, then the one idle for longest; if there is \
+        none, the new one is answered 503. Three quarters of the connections can wait for the end \
+        of a call; a caller whose calls hold as many of those as are free gets no more",
         field: |limits| &mut limits.connections,
     },
     Limit {
@@ -297,7 +302,7 @@ pub const LIMITS: [Limit; 21] = [
         min: 4 * KIB,
         max: GIB,
         unit: "bytes",
-        meaning: "the bodies of all HTTP requests being worked on together",
+        meaning: "the bodies of all HTTP requests in progress together",
         at_limit: "the request is answered 503",
         field: |limits| &mut limits.bodies_bytes,
     },
@@ -308,7 +313,7 @@ pub const LIMITS: [Limit; 21] = [
         max: GIB,
         unit: "bytes",
         meaning: "the answers to calls that HTTP clients have not read yet, together",
-        at_limit: "the connection of whoever has read nothing for longest is closed",
+        at_limit: "the connection that has read nothing for longest is closed",
         field: |limits| &mut limits.answers_bytes,
     },
     Limit {
@@ -318,7 +323,8 @@ pub const LIMITS: [Limit; 21] = [
         max: 65_535,
         unit: "sessions",
         meaning: "HTTP sessions of protocol versions before 2026-07-28",
-        at_limit: "a new one takes the place of the one unused for longest; if all are in use, it is answered 503",
+        at_limit: "a new session replaces the one unused for longest; if all are in use, the \
+        request is answered 503",
         field: |limits| &mut limits.sessions,
     },
 ];

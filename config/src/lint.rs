@@ -36,7 +36,7 @@ pub(crate) fn values(file: &Value, report: &Report) {
         let text = given(path).and_then(Value::as_str).unwrap_or_default();
         if let Some(variable) = lint_text::variable(text) {
             let variable = Shown(variable);
-            report.warning(path, format!("nothing expands {variable}; {instead}"));
+            report.warning(path, format!("{variable} is not expanded; {instead}"));
         }
     }
     for (path, instead) in SECRETS {
@@ -44,7 +44,7 @@ pub(crate) fn values(file: &Value, report: &Report) {
         if lint_text::variable(text) == Some(text) {
             report.warning(
                 path,
-                format!("looks like a variable, and nothing expands it; {instead}"),
+                format!("looks like a variable, and variables are not expanded; {instead}"),
             );
         }
     }
@@ -152,7 +152,7 @@ fn descriptions(rules: &[Entry], few: &mut Few<'_>) {
     let untold = |rule: &&Entry| rule.grant.permissions.write && !rule.has_description();
     for rule in rules.iter().filter(untold) {
         few.warning(&rule.path_of("description"), || {
-            "is missing; agents may publish here and are not told what it does".to_owned()
+            "is missing; agents may publish here and do not learn what it does".to_owned()
         });
     }
 }

@@ -10,8 +10,7 @@ pub(crate) fn without_write(rules: &[Entry], few: &mut Few<'_>) {
     for rule in rules {
         if rule.grant.payload.is_some() && !rule.grant.permissions.write {
             few.warning(&rule.path_of("payload"), || {
-                "limits what is published, for which this rule has no `write`; it limits nothing"
-                    .to_owned()
+                "has no effect, since `permissions` has no `write`".to_owned()
             });
         }
     }

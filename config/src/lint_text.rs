@@ -6,7 +6,7 @@ use mcpmqtt_protocol::topic::Shown;
 pub(crate) fn pattern(pattern: &str) -> Option<String> {
     let levels = || pattern.split('/').zip(1..);
     if let Some(variable) = variable(pattern) {
-        return Some(format!("nothing expands {}; {WILDCARDS}", Shown(variable)));
+        return Some(format!("{} is not expanded; {WILDCARDS}", Shown(variable)));
     }
     if is_regular_expression(pattern) {
         return Some(format!(
@@ -16,10 +16,7 @@ pub(crate) fn pattern(pattern: &str) -> Option<String> {
     }
     for (level, number) in levels() {
         if is_placeholder(level) {
-            return Some(format!(
-                "{} is taken as it stands; {WILDCARDS}",
-                Shown(level)
-            ));
+            return Some(format!("{} is taken literally; {WILDCARDS}", Shown(level)));
         }
         if let Some(wildcard) = foreign_wildcard(level) {
             return Some(format!(

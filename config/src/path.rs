@@ -193,7 +193,7 @@ fn quoted(text: &str, quote: char) -> Result<(String, &str), String> {
 }
 
 const NO_WILDCARD: &str =
-    "a path names one value, `*` is no wildcard; for a name that is `*` write `[\"*\"]`";
+    "a path names one value, and `*` is not a wildcard; for a name that is `*` write `[\"*\"]`";
 
 #[cfg(test)]
 #[allow(clippy::indexing_slicing)]
@@ -301,8 +301,8 @@ mod tests {
             ("a[\"b", "closing \""),
             ("a['b\\']", "closing '"),
             ("a['b'", "without its `]`"),
-            ("a[*].b", "no wildcard"),
-            ("a.*", "no wildcard"),
+            ("a[*].b", "not a wildcard"),
+            ("a.*", "not a wildcard"),
             ("/a~", "~0"),
             ("/a~2", "~0"),
         ];

@@ -80,7 +80,7 @@ impl Tools {
             }
         }
         if entries.is_empty() {
-            section.warn("tools", "is an empty list; its callers are offered no tool");
+            section.warn("tools", "is an empty list; its callers get no tool");
         }
         Self::Only(names)
     }
@@ -274,8 +274,7 @@ fn listed(names: &[&str]) -> String {
 }
 
 /// What a name may be, for a message.
-pub(crate) const NAMES: &str =
-    "is no name; allowed: 1 to 64 letters, digits and `.`, `_`, `-`, no `-` at the beginning";
+pub(crate) const NAMES: &str = "is not a valid name; allowed: 1 to 64 letters, digits and `.`, `_`, `-`, no `-` at the beginning";
 
 /// The names of the tools.
 pub const TOOLS: [&str; 7] = [

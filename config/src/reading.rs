@@ -378,7 +378,7 @@ mod tests {
         }
         for payload in [b"\xff\xd8\xff".as_slice(), b"\0\0\0\0", b"21\0"] {
             let Reading::Binary { bytes, .. } = whole(payload) else {
-                panic!("{payload:?} is no text");
+                panic!("{payload:?} is not text");
             };
             assert_eq!(bytes, payload.len());
         }

@@ -104,13 +104,13 @@ impl RemoteServer {
         if server.tls.is_some() && matches!(server.listen, Listen::Unix(_)) {
             section.warn(
                 "tls",
-                "a Unix socket has none; set `port`, or have systemd hand over a TCP socket",
+                "a Unix socket has none; set `port`, or let systemd pass a TCP socket",
             );
         }
         if !server.peers.is_empty() && matches!(server.listen, Listen::Tcp { .. }) {
             section.warn(
                 "peers",
-                "are not used on TCP, where a user of this machine cannot be told; each client needs a key",
+                "are not used on TCP, which does not tell the user of a client; each client needs a key",
             );
         }
         if !server.certificates.is_empty() && !server.asks_for_certificates() {

@@ -66,7 +66,7 @@ impl<'a> Section<'a> {
         for key in self.keys.into_iter().flat_map(Map::keys) {
             if !known.contains(&key.as_str()) {
                 let hint = hint::of_key(key, &self.path, &known);
-                let text = format!("unknown key, so that a limit would not hold{hint}");
+                let text = format!("unknown key; the intended limit would not hold{hint}");
                 self.report.problem(join(&self.path, key), text);
             }
         }
@@ -98,7 +98,10 @@ impl<'a> Section<'a> {
         if let Some(text) = value.as_str() {
             return Some(Secret::new(text));
         }
-        self.problem(key, "found something that is no string; allowed: a string");
+        self.problem(
+            key,
+            "found something other than a string; allowed: a string",
+        );
         None
     }
 

@@ -75,7 +75,8 @@ impl Asked {
             Self::Nothing if port == TLS_PORT => {
                 mqtt.warn(
                     "port",
-                    "8883 is the port of MQTT over TLS, so TLS is used; set `tls` to true to say so, or to false to do without",
+                    "8883 is the port of MQTT over TLS, so TLS is used; set `tls` to true, or to \
+                     false for no TLS",
                 );
                 Some(Tls::system())
             }
@@ -115,7 +116,8 @@ fn trust(section: &Section<'_>) -> Trust {
         section.warn(
             "insecure",
             format!(
-                "the broker's certificate is not checked{unused}; whoever is on the way can read and change everything"
+                "the broker's certificate is not checked{unused}; anyone on the network path can \
+                 read and change everything"
             ),
         );
         return Trust::Anyone;

@@ -221,7 +221,7 @@ impl WriteLimit {
     pub fn told(&self, policy: &Policy) -> String {
         match self {
             Self::Requires(it) if !it.source.topic.is_readable(policy) => {
-                format!("only while {HIDDEN} is as it has to be")
+                format!("only while {HIDDEN} has the required value")
             }
             Self::MaxChange(it) if !it.state.topic.is_readable(policy) => {
                 format!("at most {} away from {HIDDEN}", it.most)

@@ -80,15 +80,15 @@ fn numbers_at_their_edges() {
             ("-5", Err("-5 is below 0, the least that `t/+` takes")),
             (
                 "-0",
-                Err("`-0` is no number (write `0`); `t/+` takes a number from 0 to 0.3"),
+                Err("`-0` is not a number (write `0`); `t/+` takes a number from 0 to 0.3"),
             ),
             (
                 "-0.00",
-                Err("`-0.00` is no number (write `0`); `t/+` takes a number from 0 to 0.3"),
+                Err("`-0.00` is not a number (write `0`); `t/+` takes a number from 0 to 0.3"),
             ),
             (
                 "",
-                Err("an empty payload is no number; `t/+` takes a number from 0 to 0.3"),
+                Err("an empty payload is not a number; `t/+` takes a number from 0 to 0.3"),
             ),
         ],
     );
@@ -98,7 +98,7 @@ fn numbers_at_their_edges() {
 fn what_is_no_number_is_told_how_to_be_one() {
     let long = format!("0.{}", "1".repeat(63));
     let shown = format!(
-        "`{long}` is no number (it is too long); `t/+` takes a number of at most 10 °C, such as `1.5`"
+        "`{long}` is not a number (it is too long); `t/+` takes a number of at most 10 °C, such as `1.5`"
     );
     table(
         &json!({"type": "number", "max": 10, "unit": "°C", "example": 1.5}),
@@ -106,116 +106,116 @@ fn what_is_no_number_is_told_how_to_be_one() {
             (
                 "1,5",
                 Err(
-                    "`1,5` is no number (write no comma; the decimal point is `.`); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`1,5` is not a number (write no comma; the decimal point is `.`); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "1e0",
                 Err(
-                    "`1e0` is no number (write it without an exponent, which not every device reads); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`1e0` is not a number (write it without an exponent, which not every device reads); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "1e400",
                 Err(
-                    "`1e400` is no number (write it without an exponent, which not every device reads); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`1e400` is not a number (write it without an exponent, which not every device reads); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "NaN",
-                Err("`NaN` is no number; `t/+` takes a number of at most 10 °C, such as `1.5`"),
+                Err("`NaN` is not a number; `t/+` takes a number of at most 10 °C, such as `1.5`"),
             ),
             (
                 "Infinity",
                 Err(
-                    "`Infinity` is no number; `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`Infinity` is not a number; `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "-inf",
-                Err("`-inf` is no number; `t/+` takes a number of at most 10 °C, such as `1.5`"),
+                Err("`-inf` is not a number; `t/+` takes a number of at most 10 °C, such as `1.5`"),
             ),
             (
                 "+5",
                 Err(
-                    "`+5` is no number (leave out the plus); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`+5` is not a number (leave out the plus); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "007",
                 Err(
-                    "`007` is no number (leave out the leading zeros); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`007` is not a number (leave out the leading zeros); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "-07",
                 Err(
-                    "`-07` is no number (leave out the leading zeros); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`-07` is not a number (leave out the leading zeros); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 ".5",
                 Err(
-                    "`.5` is no number (write digits on both sides of the decimal point); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`.5` is not a number (write digits on both sides of the decimal point); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "5.",
                 Err(
-                    "`5.` is no number (write digits on both sides of the decimal point); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`5.` is not a number (write digits on both sides of the decimal point); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "5 °C",
                 Err(
-                    "`5 °C` is no number (write the number alone); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`5 °C` is not a number (write the number alone); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "0x7",
                 Err(
-                    "`0x7` is no number (write the number alone); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`0x7` is not a number (write the number alone); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 " 5",
                 Err(
-                    "` 5` is no number (leave out the white space around it); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "` 5` is not a number (leave out the white space around it); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "5\n",
                 Err(
-                    "`5\\n` is no number (leave out the white space around it); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`5\\n` is not a number (leave out the white space around it); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "\"5\"",
                 Err(
-                    "`\"5\"` is no number (leave out the quotation marks); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`\"5\"` is not a number (leave out the quotation marks); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "٥",
-                Err("`٥` is no number; `t/+` takes a number of at most 10 °C, such as `1.5`"),
+                Err("`٥` is not a number; `t/+` takes a number of at most 10 °C, such as `1.5`"),
             ),
             (
                 "5\0",
                 Err(
-                    "`5\\u{0}` is no number (write the number alone); `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`5\\u{0}` is not a number (write the number alone); `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (
                 "\u{feff}5",
                 Err(
-                    "`\\u{feff}5` is no number; `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`\\u{feff}5` is not a number; `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             (&long, Err(&shown)),
             (
                 "{\"value\":5}",
                 Err(
-                    "`{\"value\":5}` is no number; `t/+` takes a number of at most 10 °C, such as `1.5`",
+                    "`{\"value\":5}` is not a number; `t/+` takes a number of at most 10 °C, such as `1.5`",
                 ),
             ),
             ("-99999999999999999999999", PASSES),
@@ -240,19 +240,19 @@ fn whole_numbers_at_their_edges() {
             (
                 "5.0",
                 Err(
-                    "`5.0` is no whole number (write it without a fraction or an exponent); `t/+` takes a whole number from -10 to 9007199254740992",
+                    "`5.0` is not a whole number (write it without a fraction or an exponent); `t/+` takes a whole number from -10 to 9007199254740992",
                 ),
             ),
             (
                 "5.5",
                 Err(
-                    "`5.5` is no whole number (write it without a fraction or an exponent); `t/+` takes a whole number from -10 to 9007199254740992",
+                    "`5.5` is not a whole number (write it without a fraction or an exponent); `t/+` takes a whole number from -10 to 9007199254740992",
                 ),
             ),
             (
                 "five",
                 Err(
-                    "`five` is no whole number; `t/+` takes a whole number from -10 to 9007199254740992",
+                    "`five` is not a whole number; `t/+` takes a whole number from -10 to 9007199254740992",
                 ),
             ),
         ],
@@ -265,7 +265,7 @@ fn whole_numbers_at_their_edges() {
             (
                 "9223372036854775808",
                 Err(
-                    "`9223372036854775808` is no whole number (it is too large for devices to hold); `t/+` takes a whole number in steps",
+                    "`9223372036854775808` is not a whole number (it is too large for devices to hold); `t/+` takes a whole number in steps",
                 ),
             ),
         ],
@@ -349,15 +349,15 @@ fn text_is_counted_in_bytes_and_is_text() {
     for (limit, words) in [
         (
             json!({"type": "text"}),
-            "a payload of 3 bytes that are not UTF-8 is no text; `t` takes text",
+            "a payload of 3 bytes that are not UTF-8 is not text; `t` takes text",
         ),
         (
             json!({"type": "number"}),
-            "a payload of 3 bytes that are not UTF-8 is no number; `t` takes a number",
+            "a payload of 3 bytes that are not UTF-8 is not a number; `t` takes a number",
         ),
         (
             json!({"type": "integer"}),
-            "a payload of 3 bytes that are not UTF-8 is no whole number; `t` takes a whole number",
+            "a payload of 3 bytes that are not UTF-8 is not a whole number; `t` takes a whole number",
         ),
         (
             json!({"type": "boolean"}),
@@ -369,7 +369,7 @@ fn text_is_counted_in_bytes_and_is_text() {
         ),
         (
             json!({"type": "object", "fields": {}}),
-            "a payload of 3 bytes that are not UTF-8 is no JSON object; `t` takes an empty JSON object",
+            "a payload of 3 bytes that are not UTF-8 is not a JSON object; `t` takes an empty JSON object",
         ),
     ] {
         let policy = policy(&[("t", limit)]);
@@ -403,39 +403,39 @@ const LAMP: &str = "`t/+` takes a JSON object of `state` (`\"ON\"` (true) or `\"
 fn an_object_is_its_fields_and_no_others() {
     let no_object = |what: &str| format!("{what}; {LAMP}");
     let fields = "`state`, `level`, `scene`, `timer`, `label`, `lock` and `color`";
-    let unknown = |name: &str| format!("`{name}` is no field that `t/+` takes; it takes {fields}");
+    let unknown = |name: &str| format!("`t/+` takes no field `{name}`; it takes {fields}");
     let cases: Vec<(&str, Result<(), String>)> = vec![
         (r#"{"state":"ON"}"#, Ok(())),
         (" {\n\"state\" : \"OFF\" ,\"level\":254,\"scene\":\"day\",\"timer\":6.05e1,\"label\":\"é\",\"lock\":true,\"color\":{\"r\":0.5}}\n", Ok(())),
         (r#"{"st\u0061te":"\u004fN","scene":1}"#, Ok(())),
         (r#"{"state":"ON","level":255}"#, Err("`level`: 255 is above 254, the most that `t/+` takes there".into())),
         (r#"{"state":"ON","level":-1}"#, Err("`level`: -1 is below 0, the least that `t/+` takes there".into())),
-        (r#"{"state":"ON","level":1e1}"#, Err("`level`: `1e1` is no whole number (write it without a fraction or an exponent); `t/+` takes there a whole number from 0 to 254".into())),
-        (r#"{"state":"ON","level":-0}"#, Err("`level`: `-0` is no whole number (write `0`); `t/+` takes there a whole number from 0 to 254".into())),
-        (r#"{"state":"ON","level":"100"}"#, Err("`level`: `\"100\"` is no whole number (leave out the quotation marks); `t/+` takes there a whole number from 0 to 254".into())),
-        (r#"{"state":"ON","level":null}"#, Err("`level`: `null` is no whole number; `t/+` takes there a whole number from 0 to 254".into())),
-        (r#"{"state":"ON","level":[1]}"#, Err("`level`: `[1]` is no whole number; `t/+` takes there a whole number from 0 to 254".into())),
+        (r#"{"state":"ON","level":1e1}"#, Err("`level`: `1e1` is not a whole number (write it without a fraction or an exponent); `t/+` takes there a whole number from 0 to 254".into())),
+        (r#"{"state":"ON","level":-0}"#, Err("`level`: `-0` is not a whole number (write `0`); `t/+` takes there a whole number from 0 to 254".into())),
+        (r#"{"state":"ON","level":"100"}"#, Err("`level`: `\"100\"` is not a whole number (leave out the quotation marks); `t/+` takes there a whole number from 0 to 254".into())),
+        (r#"{"state":"ON","level":null}"#, Err("`level`: `null` is not a whole number; `t/+` takes there a whole number from 0 to 254".into())),
+        (r#"{"state":"ON","level":[1]}"#, Err("`level`: `[1]` is not a whole number; `t/+` takes there a whole number from 0 to 254".into())),
         (r#"{"state":"ON","timer":60.50000000000000000001}"#, Err("`timer`: 60.50000000000000000001 is above 60.5 s, the most that `t/+` takes there".into())),
         (r#"{"state":"ON","timer":1e400}"#, Err("`timer`: 1e400 is above 60.5 s, the most that `t/+` takes there".into())),
-        (r#"{"state":"ON","timer":-1e400}"#, Err("`timer`: `-1e400` is no number (it is too large for devices to hold); `t/+` takes there a number of at most 60.5 s".into())),
+        (r#"{"state":"ON","timer":-1e400}"#, Err("`timer`: `-1e400` is not a number (it is too large for devices to hold); `t/+` takes there a number of at most 60.5 s".into())),
         (r#"{"state":"ON","scene":"1"}"#, Err("`scene`: `\"1\"` is not permitted; `t/+` takes there `\"day\"` or `1`".into())),
         (r#"{"state":"ON","scene":1.0}"#, Err("`scene`: `1.0` is not permitted; `t/+` takes there `\"day\"` or `1`".into())),
         (r#"{"state":true}"#, Err("`state`: `true` is not permitted; `t/+` takes there `\"ON\"` (true) or `\"OFF\"` (false)".into())),
         (r#"{"state":"ON","lock":"true"}"#, Err("`lock`: `\"true\"` is not permitted; `t/+` takes there `true` or `false`".into())),
         (r#"{"state":"ON","label":"éé"}"#, Err("`label`: 4 bytes are more than 3; `t/+` takes there text of at most 3 bytes".into())),
-        (r#"{"state":"ON","label":7}"#, Err("`label`: `7` is no string; `t/+` takes there text of at most 3 bytes".into())),
-        (r#"{"state":"ON","label":"\ud800"}"#, Err("`label`: `\"\\\\ud800\"` is no string; `t/+` takes there text of at most 3 bytes".into())),
+        (r#"{"state":"ON","label":7}"#, Err("`label`: `7` is not a string; `t/+` takes there text of at most 3 bytes".into())),
+        (r#"{"state":"ON","label":"\ud800"}"#, Err("`label`: `\"\\\\ud800\"` is not a string; `t/+` takes there text of at most 3 bytes".into())),
         (r#"{"state":"ON","color":{"r":2}}"#, Err("`color.r`: 2 is above 1, the most that `t/+` takes there".into())),
         (r#"{"state":"ON","color":{}}"#, Err("`color.r` is missing; `t/+` takes there a JSON object of `r` (a number from 0 to 1)".into())),
-        (r#"{"state":"ON","color":{"g":1}}"#, Err("`color.g` is no field that `t/+` takes there; it takes `r`".into())),
-        (r#"{"state":"ON","color":"red"}"#, Err("`color`: `\"red\"` is no JSON object; `t/+` takes there a JSON object of `r` (a number from 0 to 1)".into())),
+        (r#"{"state":"ON","color":{"g":1}}"#, Err("`t/+` takes no field `color.g` there; it takes `r`".into())),
+        (r#"{"state":"ON","color":"red"}"#, Err("`color`: `\"red\"` is not a JSON object; `t/+` takes there a JSON object of `r` (a number from 0 to 1)".into())),
         (r#"{"state":"ON","state":"OFF"}"#, Err("`state` is given more than once, and readers differ in which one counts; `t/+` takes it once".into())),
         (r#"{"level":1,"l\u0065vel":255,"state":"ON"}"#, Err("`level` is given more than once, and readers differ in which one counts; `t/+` takes it once".into())),
         (r#"{"level":1}"#, Err(format!("`state` is missing; {LAMP}"))),
         (r#"{"state":"ON","speed":1}"#, Err(unknown("speed"))),
         (r#"{"state":"ON","State":"ON"}"#, Err(unknown("State"))),
         (r#"{"state":"ON","":1}"#, Err(unknown(""))),
-        (r#"["state","ON"]"#, Err(no_object("`[\"state\",\"ON\"]` is no JSON object"))),
+        (r#"["state","ON"]"#, Err(no_object("`[\"state\",\"ON\"]` is not a JSON object"))),
         ("ON", Err(no_object("`ON` is not JSON (expected value at line 1 column 1)"))),
         ("", Err(no_object("an empty payload is not JSON (EOF while parsing a value at line 1 column 0)"))),
         (r#"{"state":"ON"}}"#, Err(no_object("`{\"state\":\"ON\"}}` is not JSON (trailing characters at line 1 column 15)"))),
@@ -493,7 +493,7 @@ fn all_limits_that_match_hold_and_the_tightest_is_told() {
         (
             "c/1",
             "ab",
-            "`ab` is no whole number; `c/+` takes a whole number",
+            "`ab` is not a whole number; `c/+` takes a whole number",
         ),
     ] {
         assert_eq!(
@@ -566,7 +566,7 @@ fn two_entries_of_one_pattern_limit_together() {
         said("0"),
         Err("0 is below 1, the least that `a` takes".to_owned())
     );
-    let words = "`1.5` is no whole number (write it without a fraction or an exponent); `a` takes a whole number of at least 1";
+    let words = "`1.5` is not a whole number (write it without a fraction or an exponent); `a` takes a whole number of at least 1";
     assert_eq!(said("1.5"), Err(words.to_owned()));
 }
 

@@ -157,8 +157,7 @@ fn each_fault_names_its_place_and_what_is_allowed() {
         server(json!({"keys": [key]}))
     };
     const TOOL_NAMES: &str = "`mqtt_publish`, `mqtt_subscribe`, `mqtt_read`, `mqtt_query`, `mqtt_topics`, `mqtt_wait`, `mqtt_stats`";
-    const NAMES: &str =
-        "is no name; allowed: 1 to 64 letters, digits and `.`, `_`, `-`, no `-` at the beginning";
+    const NAMES: &str = "is not a valid name; allowed: 1 to 64 letters, digits and `.`, `_`, `-`, no `-` at the beginning";
     const TIMES: &str = "a date, which lasts until its end in UTC, as in `2027-01-31`, or a time in UTC, as in `2027-01-31T12:00:00Z`";
     const USERS: &str = "the number of a user, or a name of `/etc/passwd`";
     let table: Vec<(Value, String)> = vec![
@@ -255,7 +254,8 @@ fn users_are_named_or_numbered_and_say_where_they_count() {
     assert_eq!(
         warnings,
         [
-            "remote_server.peers: are not used on TCP, where a user of this machine cannot be told; each client needs a key"
+            "remote_server.peers: are not used on TCP, which does not tell the user of a client; \
+             each client needs a key"
         ]
     );
 }
@@ -374,7 +374,8 @@ fn a_key_is_added_beside_the_others_and_nothing_else_changes() {
         (
             before,
             request("a b"),
-            "`a b` is no name; allowed: 1 to 64 letters, digits and `.`, `_`, `-`, no `-` at the beginning",
+            "`a b` is not a valid name; allowed: 1 to 64 letters, digits and `.`, `_`, `-`, no `-` \
+             at the beginning",
         ),
         (
             before,

@@ -83,7 +83,8 @@ fn each_fault_names_its_place_and_what_is_allowed() {
         ),
         (
             json!({"max_change": 5, "state": {"topic": "a", "max_age": 5, "retained": true}}),
-            "topics[0].write.state.max_age: cannot be given with `retained`: how old a retained value is, no broker tells",
+            "topics[0].write.state.max_age: cannot be given with `retained`: no broker tells the \
+             age of a retained value",
         ),
         (
             json!({"max_change": 5, "state": state, "if_unknown": "ask"}),

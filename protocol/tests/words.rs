@@ -283,7 +283,7 @@ fn what_a_setting_can_cure_names_the_setting() {
     let why = Reason::Timeout(Some(Box::new(cut)));
     assert_eq!(
         why.to_string(),
-        "the time allowed was over; the connection broke: reset"
+        "the time limit was reached; the connection broke: reset"
     );
 }
 

@@ -175,7 +175,7 @@ fn result(answer: &[u8]) -> Result<Value, CallError> {
     match answer.get("result") {
         Some(result) => Ok(result.clone()),
         None => Err(CallError::Failed(
-            "the answer of the server is no JSON-RPC".into(),
+            "the answer of the server is not JSON-RPC".into(),
         )),
     }
 }

@@ -41,7 +41,7 @@ fn expand_with(path: &Path, home: Option<&OsStr>) -> Result<PathBuf, String> {
     let home = home.map(Path::new).filter(|home| home.is_absolute());
     let home = home.ok_or_else(|| {
         format!(
-            "{} means nothing, since HOME names no directory; write the whole path",
+            "{} cannot be expanded, since HOME names no directory; write the whole path",
             ShownPath(path)
         )
     })?;

@@ -63,8 +63,8 @@ pub(super) fn add(named: Option<&Path>, name: &str, profile: &str) -> Result<(),
     let (shown, name) = (ShownPath(&file), Shown(name));
     let _ = writeln!(
         notes,
-        "{shown} now holds the hash of the API key above, which is shown this once: {name} with the profile {}; it is in \
-         force when the server starts again or gets SIGHUP",
+        "{shown} now holds the hash of the API key above, which is shown this once: {name} with \
+         the profile {}; it takes effect when the server restarts or gets SIGHUP",
         Shown(profile)
     );
     if is_second {
@@ -105,7 +105,7 @@ pub(super) fn revoke(named: Option<&Path>, name: &str) -> Result<(), String> {
     let name = Shown(name);
     let made = created.map(|day| format!(" of {}", Shown(&day)));
     let mut notes = format!(
-        "the key {name}{} is revoked; that is in force when the server gets SIGHUP or starts again\n",
+        "the key {name}{} is revoked; this takes effect when the server gets SIGHUP or restarts\n",
         made.unwrap_or_default()
     );
     if is_one_left {

@@ -272,7 +272,8 @@ fn new_key(named: Option<&Path>) -> Result<(), String> {
         ),
         Change::Replaces => writeln!(
             notes,
-            "{shown} now holds the hash of the API key above, which is shown this once; the key before it ends when the server starts again or gets SIGHUP"
+            "{shown} now holds the hash of the API key above, which is shown this once; the key \
+             before it ends when the server restarts or gets SIGHUP"
         ),
     };
     if let Some(socket) = socket {

@@ -317,7 +317,7 @@ fn remedy(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::PermissionDenied => location::remedy_for(path),
         io::ErrorKind::NotFound if path.as_os_str().as_encoded_bytes().starts_with(b"$") => {
-            "; `$` means nothing here: write the whole path, or `~/`".into()
+            "; `$` is not expanded here: write the whole path, or `~/`".into()
         }
         _ => String::new(),
     }

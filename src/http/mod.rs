@@ -302,7 +302,7 @@ async fn accept(
                     Some(slot) => open(stream, peer, slot),
                     None => {
                         logger::debug(format_args!(
-                            "{peer}: refused, every connection slot is owed an answer"
+                            "{peer}: refused, every connection waits for an answer"
                         ));
                         turn_away(&stream).await;
                     }
@@ -313,7 +313,8 @@ async fn accept(
             Some(Err(error)) => {
                 if said.is_none_or(|said| said.elapsed() > ACCEPT_SILENCE) {
                     logger::warning(format_args!(
-                        "cannot take connections in: {}; until it is over, each new connection evicts one that waits",
+                        "cannot accept connections: {}; until this ends, each new connection \
+                         replaces a waiting one",
                         crate::io_error::describe(&error)
                     ));
                     said = Some(Instant::now());

@@ -174,7 +174,7 @@ impl Writer {
             SystemTime::now(),
             LogLevel::Warning,
             format_args!(
-                "{} log records dropped: the log was not taken in time",
+                "{} log records dropped: nobody read the log in time",
                 self.dropped
             ),
         );
@@ -423,7 +423,7 @@ mod tests {
         assert!(kept > 200, "a pipe and the buffer hold more than {kept}");
         let dropped = 5000 - kept;
         assert!(note.ends_with(&format!(
-            "WARNING {dropped} log records dropped: the log was not taken in time"
+            "WARNING {dropped} log records dropped: nobody read the log in time"
         )));
         say(&log, format_args!("after"));
         let after = next_line.recv_timeout(Duration::from_secs(20)).unwrap();

@@ -24,7 +24,11 @@ pub(super) fn describe(text: &mut Text, started: SystemTime) {
     }
     let name = "process_start_time_seconds";
     let since = started.duration_since(UNIX_EPOCH).unwrap_or_default();
-    text.family(name, "gauge", "When it began, in seconds since 1970.");
+    text.family(
+        name,
+        "gauge",
+        "Start of the process, in seconds since 1970.",
+    );
     text.sample(name, &[], since.as_secs_f64());
 }
 

@@ -243,7 +243,9 @@ impl RequestFate {
     fn tell(&self) -> String {
         match self {
             Self::UnderWay => "the request may have reached the broker".into(),
-            Self::Published(Published::Delivered) => "the broker has taken the request".into(),
+            Self::Published(Published::Delivered) => {
+                "the broker has acknowledged the request".into()
+            }
             Self::Published(Published::Sent) => "the request was sent".into(),
             Self::Unknown(why) => format!("the request may have reached the broker ({why})"),
         }

@@ -326,7 +326,7 @@ pub(super) fn is_none(count: &usize) -> bool {
 const NOT_COUNTED: Wording = Wording {
     not_done: "nothing counted",
     meaning: "",
-    withdrawn: "Nothing is told any more.",
+    withdrawn: "Nothing more is reported.",
 };
 
 /// How long is counted when the caller does not say.

@@ -181,7 +181,7 @@ pub(super) fn is_zero(count: &u64) -> bool {
 const NOT_WAITED: Wording = Wording {
     not_done: "not waited",
     meaning: "",
-    withdrawn: "Nothing is told any more.",
+    withdrawn: "Nothing more is reported.",
 };
 
 /// The most other filters of one call.

@@ -213,7 +213,7 @@ def call(tool, arguments="{}"):
     except ValueError as error:
         raise Failed(f"the arguments are no JSON ({error}): {arguments}") from None
     if not isinstance(arguments, dict):
-        raise Failed(f"the arguments are no JSON object: {arguments}")
+        raise Failed(f"the arguments are not a JSON object: {arguments}")
     return ask(do="call", tool=tool, arguments=arguments)
 
 

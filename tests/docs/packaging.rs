@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use mcpmqtt::app::cli;
-use mcpmqtt_config::Config;
+use mcpmqtt_config::{Config, LIMITS};
 use serde_json::Value;
 
 fn packaged(file: &str) -> String {
@@ -49,15 +50,100 @@ fn values_of(option: &str) -> Vec<String> {
     found
 }
 
+/// The manual page of this section, as `scripts/package/manual` makes it of the documents.
+fn manual_page(section: &str) -> String {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/package/manual");
+    let made = Command::new(script).arg(section).output().unwrap();
+    assert!(made.status.success(), "{made:?}");
+    String::from_utf8(made.stdout).unwrap()
+}
+
 #[test]
-fn the_manual_page_has_every_option_and_no_other() {
-    let page = packaged("mcpmqtt.1").replace("\\-", "-");
-    let (_, section) = page.split_once(".SH OPTIONS").unwrap();
-    let (section, _) = section.split_once(".SH").unwrap();
-    assert_eq!(options_in(section), options());
+fn the_manual_page_has_every_option_and_no_other_and_every_tool() {
+    let page = manual_page("1").replace("\\-", "-");
+    let section = |name: &str| {
+        let (_, section) = page.split_once(&format!("\n.SH {name}\n")).unwrap();
+        format!("\n{}", section.split("\n.SH ").next().unwrap())
+    };
+    let terms: String = section("OPTIONS")
+        .split("\n.TP\n")
+        .skip(1)
+        .map(|entry| format!("{}\n", entry.lines().next().unwrap()))
+        .collect();
+    let short = ["-h", "-V"].map(str::to_owned);
+    let listed: BTreeSet<_> = options_in(&terms.replace("\\fB", " ").replace("\\fR", " "));
+    assert_eq!(&listed | &BTreeSet::from(short), options());
     for option in ["--transport", "--log-level"] {
         for value in values_of(option) {
-            assert!(section.contains(&value), "{option} {value}");
+            assert!(section("OPTIONS").contains(&value), "{option} {value}");
+        }
+    }
+    let real: Value = serde_json::from_str(include_str!("../data/tools_list.json")).unwrap();
+    for tool in real["tools"].as_array().unwrap() {
+        let name = tool["name"].as_str().unwrap();
+        assert!(section("TOOLS").contains(&format!("\n.TP\n\\fB{name}\\fR\n")));
+    }
+}
+
+/// Each table of keys in the document is a section of the page, and has each of its keys as a term.
+#[test]
+fn the_page_of_the_configuration_has_every_key() {
+    let page = manual_page("5").replace("\\-", "-");
+    let document = include_str!("../../config/README.md");
+    let mut keys = 0;
+    let mut lines = document.lines();
+    while let Some(line) = lines.next() {
+        let Some(section) = line
+            .strip_prefix("| `")
+            .and_then(|it| it.strip_suffix("` | |"))
+        else {
+            continue;
+        };
+        let (_, written) = page.split_once(&format!("\n.SS {section}\n")).unwrap();
+        let written = written.split("\n.S").next().unwrap();
+        for row in lines
+            .by_ref()
+            .skip(1)
+            .take_while(|row| row.starts_with('|'))
+        {
+            let term = row.split('|').nth(1).unwrap();
+            for key in term.split('`').skip(1).step_by(2) {
+                assert!(written.contains(&format!("\\fB{key}\\fR")), "{key}");
+                keys += 1;
+            }
+        }
+    }
+    assert!(keys >= 60, "{keys}");
+    for limit in &LIMITS {
+        assert!(page.contains(&format!("\n.TP\n\\fB{}\\fR\n", limit.name)));
+    }
+}
+
+/// What the programs that show manual pages say of them, where these programs are installed.
+#[test]
+fn the_manual_pages_have_no_fault() {
+    let checkers: [(&str, &[&str]); 2] = [
+        ("groff", &["-man", "-Kutf8", "-Tutf8", "-wall", "-z", "-"]),
+        ("mandoc", &["-Tlint", "-Wwarning"]),
+    ];
+    for section in ["1", "5"] {
+        let page = manual_page(section).replace("@DATE@", "2026-01-31");
+        for (name, arguments) in checkers {
+            let started = Command::new(name)
+                .args(arguments)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn();
+            let Ok(mut checker) = started else {
+                continue;
+            };
+            let mut input = checker.stdin.take().unwrap();
+            input.write_all(page.as_bytes()).unwrap();
+            drop(input);
+            let output = checker.wait_with_output().unwrap();
+            let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert!(output.status.success() && said.is_empty(), "{name}: {said}");
         }
     }
 }

@@ -350,7 +350,8 @@ fn an_id_that_cannot_be_resumed_is_refused_in_words_and_the_session_goes_on() {
     let other = Session::begin(&server, "2025-11-25");
     let mut calling = other.slow(1);
     let foreign = primed(&mut calling);
-    let words = "`last-event-id` is none of this session, or too old; open a stream without it";
+    let words =
+        "`last-event-id` is not an event of this session, or is too old; open a stream without it";
     for id in [&foreign, "0.99", "nonsense", "1", "18446744073709551616.1"] {
         assert_eq!(session.refused(id), (400, words.to_owned()), "{id}");
     }
@@ -813,7 +814,7 @@ fn fields_that_repeat_arguments_have_to_agree_with_them() {
         (json!({"warm": true}), "mcp-param-warm: true\r\n"),
     ] {
         let (status, code) = ask(arguments.clone(), fields);
-        // `null` is no string, which the tool's own schema says in its result.
+        // `null` is not a string, which the tool's own schema says in its result.
         assert_eq!((status, code), (200, None), "{arguments} {fields}");
     }
     for (arguments, fields) in [

@@ -423,7 +423,7 @@ fn a_question_without_an_answer_is_told_in_words() {
     babbling.respond(&asked[0], "result", json!({"roots": []}));
     assert_eq!(
         texts(babbling, task),
-        "the client's answer is none to `elicitation/create`"
+        "the client's answer does not fit `elicitation/create`"
     );
 }
 

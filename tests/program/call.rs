@@ -153,7 +153,7 @@ fn wrong_arguments_are_named_before_anything_is_opened() {
         (&["mqtt_read"], "missing argument `topic` (a string)"),
         (
             &["mqtt_read", "sensors/a"],
-            "`sensors/a` is no argument: write NAME=VALUE",
+            "`sensors/a` is not an argument: write NAME=VALUE",
         ),
         (
             &["mqtt_read", "topic=a", "topic=b"],
@@ -181,7 +181,7 @@ fn wrong_arguments_are_named_before_anything_is_opened() {
         ),
         (
             &["mqtt_read", r#"{"topic":"a","topic":"b"}"#],
-            "the arguments are no JSON object: duplicate key `topic`",
+            "the arguments are not a JSON object: duplicate key `topic`",
         ),
         (
             &["mqtt_read", "topic=a", "--bogus"],
@@ -328,7 +328,7 @@ fn what_is_no_mcpmqtt_is_asked_once() {
             1,
             "status 502",
         ),
-        (of(r#"{"jsonrpc":"2.0","id":1}"#), 1, "no JSON-RPC"),
+        (of(r#"{"jsonrpc":"2.0","id":1}"#), 1, "not JSON-RPC"),
         (
             of(r#"{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"out of cheese"}}"#),
             1,

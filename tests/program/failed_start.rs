@@ -311,7 +311,8 @@ impl Terminal {
     }
 }
 
-const WAITS: &str = "mcpmqtt: waiting for an MCP client on standard input; end it with Ctrl-C; `mcpmqtt --help` says what else it does";
+const WAITS: &str = "mcpmqtt: waiting for an MCP client on standard input; Ctrl-C ends it; \
+`mcpmqtt --help` shows its other uses";
 
 #[test]
 fn a_person_at_a_terminal_learns_that_it_waits_and_how_to_end_it() {

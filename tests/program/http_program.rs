@@ -421,7 +421,7 @@ fn a_socket_that_systemd_hands_over_is_served_and_left_in_place() {
     let environment = "export LISTEN_PID=$$ LISTEN_FDS=1;";
     let listener = UnixListener::bind(&theirs).unwrap();
     let mut program = activated(&config, listener.into(), environment);
-    program.until("serving MCP over HTTP on `a socket handed over by systemd`");
+    program.until("serving MCP over HTTP on `a socket from systemd`");
     assert!(ask(unix(&theirs), STATUS).starts_with("HTTP/1.1 200"));
     assert!(!ours.exists());
     let (log, status) = program.end();
@@ -473,7 +473,7 @@ fn what_was_handed_over_to_another_process_or_is_not_one_socket_is_not_served() 
     let (log, status) =
         activated(&config, file.into(), "export LISTEN_PID=$$ LISTEN_FDS=1;").ended();
     assert_eq!(status.code(), Some(1));
-    assert!(log.contains("descriptor 3 is no stream socket"), "{log}");
+    assert!(log.contains("descriptor 3 is not a stream socket"), "{log}");
 }
 
 #[test]

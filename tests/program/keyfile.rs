@@ -368,7 +368,7 @@ fn a_key_that_cannot_be_printed_is_not_put_in_force() {
     let (code, said) = genkey(&args, Stdio::piped());
     assert_eq!(code, Some(0), "{said}");
     assert!(
-        said.contains("the key before it ends when the server starts again or gets SIGHUP"),
+        said.contains("the key before it ends when the server restarts or gets SIGHUP"),
         "{said}"
     );
 }

@@ -63,7 +63,7 @@ fn publishes_under_a_dying_broker_say_whether_they_may_have_arrived() {
     let timely = json!({"topic": "t/a", "payload": "x", "qos": 1, "timeout": 0.2});
     let late = agent.tool("mqtt_publish", timely).error();
     assert!(
-        late.starts_with("outcome unknown: the time allowed was over"),
+        late.starts_with("outcome unknown: the time limit was reached"),
         "{late}"
     );
     broker.kill();

@@ -344,6 +344,6 @@ fn the_check_does_not_publish_outside_the_limits() {
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
-    let words = "`--publish`: `test message of mcpmqtt --check` is no number; `cmd/+/rpm` takes a number from 0 to 2000 rpm";
+    let words = "`--publish`: `test message of mcpmqtt --check` is not a number; `cmd/+/rpm` takes a number from 0 to 2000 rpm";
     assert!(error.contains(words), "{error}");
 }

@@ -429,7 +429,10 @@ fn a_key_is_rotated_without_a_gap_and_revoked_for_its_own_callers_alone() {
 
     let revoked = run(&house.folder, &["--revoke", "ann"]);
     assert!(
-        said(&revoked).contains("is revoked; that is in force when the server gets SIGHUP or starts again\nthe newer key `ann` is still valid"),
+        said(&revoked).contains(
+            "is revoked; this takes effect when the server gets SIGHUP or \
+        restarts\nthe newer key `ann` is still valid"
+        ),
         "{revoked:?}"
     );
     assert_eq!(
@@ -441,7 +444,10 @@ fn a_key_is_rotated_without_a_gap_and_revoked_for_its_own_callers_alone() {
     );
     house.hang_up();
     assert!(
-        house.program.seen.contains("ann: a key or user of this name is not let in any more; its sessions, streams and calls end"),
+        house.program.seen.contains(
+            "ann: a key or user of this name has no access any more; its \
+        sessions, streams and calls end"
+        ),
         "{}",
         house.program.seen
     );

@@ -446,7 +446,7 @@ fn what_takes_a_restart_is_said_and_the_rest_is_in_force() {
         "limits.body_bytes",
         "remote_server.uds_mode",
     ] {
-        let line = format!("{key}: what the file says now takes effect at restart");
+        let line = format!("{key}: the new value takes effect at a restart");
         assert!(
             house.program.seen.contains(&line),
             "{key}\n{}",
@@ -457,7 +457,7 @@ fn what_takes_a_restart_is_said_and_the_rest_is_in_force() {
         house
             .program
             .seen
-            .matches("takes effect at restart")
+            .matches("takes effect at a restart")
             .count(),
         4
     );

@@ -406,7 +406,7 @@ fn a_broker_that_shows_the_certificate_of_an_authority_is_refused_with_the_reaso
     };
     let secured = Secured::with(&["127.0.0.1"], to_authority, "");
     let said = refusal(&secured.config(json!({})));
-    assert_says(&said, &["it is that of an authority"]);
+    assert_says(&said, &["it is the certificate of an authority"]);
 }
 
 #[test]
@@ -779,7 +779,7 @@ fn a_connection_that_breaks_is_told_with_the_cause() {
     let said = refusal(&config(before, &json!({"insecure": true})));
     assert_says(
         &said,
-        &["the TLS handshake broke: connection reset by the peer"],
+        &["the TLS handshake with the broker failed: connection reset by the peer"],
     );
 
     let shown = || Shown::new(&Authority::new("authority").issue(&["127.0.0.1"], |_| {}));

@@ -96,7 +96,7 @@ fn the_example_of_the_manual_does_what_the_manual_says() {
     assert_eq!(written["effects"][0]["after"]["value"], 1385);
     let soon = agent.tool("mqtt_publish", write(1390)).error();
     assert!(
-        soon.contains(", and may be once in 5 s; try again in "),
+        soon.contains(", and one write is permitted in 5 s; try again in "),
         "{soon}"
     );
     let mut dry = write(1390);
@@ -222,7 +222,10 @@ fn a_write_that_a_rule_refuses_counts_for_the_quota_and_one_that_its_payload_ref
     }
     for _ in 0..2 {
         let words = write("5");
-        assert!(words.contains("is not as it has to be"), "{words}");
+        assert!(
+            words.contains("does not have the required value"),
+            "{words}"
+        );
     }
     let words = write("5");
     assert!(

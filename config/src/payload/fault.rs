@@ -114,7 +114,7 @@ impl<'r> PayloadFault<'r> {
             }
             Wrong::Unknown { rule } => {
                 let names = JoinedNames(rule);
-                format!("{field} is no field that {pattern} takes{inner}; it takes {names}")
+                format!("{pattern} takes no field {field}{inner}; it takes {names}")
             }
             Wrong::Missing { rule } => {
                 format!("{field} is missing; {pattern} takes{inner} {rule}")
@@ -161,7 +161,7 @@ pub(crate) fn strictest<'r, T>(
     })
 }
 
-/// What a payload or a value is shown as: text in backticks, or why it is no text.
+/// What a payload or a value is shown as: text in backticks, or why it is not text.
 pub(super) fn shown(payload: &[u8]) -> String {
     match std::str::from_utf8(payload) {
         Ok("") => "an empty payload".to_owned(),

@@ -46,7 +46,7 @@ impl PayloadRule {
             Kind::Boolean(_) | Kind::Enum(_) => Err(unlike(self.kind.not_one())),
             Kind::Text { max_bytes } => match members::string(value) {
                 Some(text) => self.text(*max_bytes, &text),
-                None => Err(unlike("no string")),
+                None => Err(unlike("not a string")),
             },
             Kind::Object(fields) => match members::of_value(value) {
                 Some(members) => self.object(fields, members),
@@ -169,11 +169,11 @@ impl Kind {
     /// What a payload is that is not of this kind.
     fn not_one(&self) -> &'static str {
         match self {
-            Self::Number(Numbers { whole: true, .. }) => "no whole number",
-            Self::Number(Numbers { whole: false, .. }) => "no number",
+            Self::Number(Numbers { whole: true, .. }) => "not a whole number",
+            Self::Number(Numbers { whole: false, .. }) => "not a number",
             Self::Boolean(_) | Self::Enum(_) => "not permitted",
-            Self::Text { .. } => "no text",
-            Self::Object(_) => "no JSON object",
+            Self::Text { .. } => "not text",
+            Self::Object(_) => "not a JSON object",
         }
     }
 }
@@ -202,7 +202,7 @@ fn as_texts(words: &[String; 2]) -> [&str; 2] {
     words.each_ref().map(String::as_str)
 }
 
-/// What is wrong with a text that is no number of JSON, if it can be told.
+/// What is wrong with a text that is not a number of JSON, if it can be told.
 fn hint(text: &str) -> &'static str {
     let bare = text.trim();
     let is_number = |text: &str| Decimal::parse(text).is_some();

@@ -13,7 +13,7 @@ pub(super) type Member<'a> = (Cow<'a, str>, &'a str);
 /// The text is no JSON (RFC 8259), or no object: why, in words.
 pub(super) fn of_text(text: &str) -> Result<Members<'_>, String> {
     serde_json::from_str::<IgnoredAny>(text).map_err(|error| format!("not JSON ({error})"))?;
-    of_value(text.trim_matches(WHITE_SPACE)).ok_or_else(|| "no JSON object".to_owned())
+    of_value(text.trim_matches(WHITE_SPACE)).ok_or_else(|| "not a JSON object".to_owned())
 }
 
 /// The members of a value that is known to be JSON; none if it is no object.
@@ -128,8 +128,8 @@ mod tests {
 
     #[test]
     fn what_is_no_object_says_why() {
-        assert_eq!(split("[1]").unwrap_err(), "no JSON object");
-        assert_eq!(split("\"{}\"").unwrap_err(), "no JSON object");
+        assert_eq!(split("[1]").unwrap_err(), "not a JSON object");
+        assert_eq!(split("\"{}\"").unwrap_err(), "not a JSON object");
         for text in [
             "",
             "{",

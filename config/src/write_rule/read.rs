@@ -86,7 +86,7 @@ fn source(section: &Section<'_>, pattern: &TopicFilter) -> Option<Source> {
         (true, Some(_)) => {
             section.problem(
                 "max_age",
-                "cannot be given with `retained`: how old a retained value is, no broker tells",
+                "cannot be given with `retained`: no broker tells the age of a retained value",
             );
             Counts::Last
         }

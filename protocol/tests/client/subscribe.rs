@@ -415,7 +415,7 @@ fn a_filter_that_ends_the_connection_twice_is_refused() {
     rig.cut();
     assert_eq!(
         rig.ended().0.to_string(),
-        "the broker closed the connection while it was asked for `$share/g/#`; it may not allow it"
+        "the broker closed the connection after a subscription to `$share/g/#`; it may not allow it"
     );
     assert_eq!(rig.refused(bad), None, "once is chance");
     rig.reconnect();

@@ -15,14 +15,14 @@ pub(super) fn read(words: &[String], schema: &Value) -> Result<Map<String, Value
     if let [only] = words {
         if only.trim_start().starts_with('{') {
             return strict_object(only)
-                .map_err(|why| format!("the arguments are no JSON object: {why}"));
+                .map_err(|why| format!("the arguments are not a JSON object: {why}"));
         }
     }
     let mut arguments = Map::new();
     for word in words {
         let Some((name, value)) = word.split_once('=').filter(|(name, _)| !name.is_empty()) else {
             return Err(format!(
-                "`{}` is no argument: write NAME=VALUE, or all arguments as one JSON object",
+                "`{}` is not an argument: write NAME=VALUE, or all arguments as one JSON object",
                 shown(word)
             ));
         };
@@ -105,13 +105,16 @@ mod tests {
     #[test]
     fn what_is_no_argument_is_named() {
         for (words, part) in [
-            (&["topic"][..], "`topic` is no argument: write NAME=VALUE"),
-            (&["=x"], "`=x` is no argument"),
-            (&["a=1", "{}"], "`{}` is no argument"),
+            (
+                &["topic"][..],
+                "`topic` is not an argument: write NAME=VALUE",
+            ),
+            (&["=x"], "`=x` is not an argument"),
+            (&["a=1", "{}"], "`{}` is not an argument"),
             (&["a=1", "a=1"], "the argument `a` is given twice"),
             (&["{\"a\":1,\"a\":2}"], "duplicate key `a`"),
-            (&["{\"a\":1} x"], "no JSON object"),
-            (&["{"], "no JSON object"),
+            (&["{\"a\":1} x"], "not a JSON object"),
+            (&["{"], "not a JSON object"),
         ] {
             let error = read_all(words).unwrap_err();
             assert!(error.contains(part), "{words:?}: {error}");

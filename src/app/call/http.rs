@@ -58,7 +58,8 @@ pub(super) fn call(server: &RunningServer, request: &CallRequest) -> Result<Vec<
     reading.map_err(|error| broken(&error))?;
     let (status, body) = split(&answer).ok_or_else(|| {
         Failed::Said(format!(
-            "what answers at `{place}` is no mcpmqtt, or its answer was cut off; the call may have been carried out"
+            "what answers at `{place}` is not mcpmqtt, or its answer was cut off; the call may \
+             have been carried out"
         ))
     })?;
     let is_rpc = serde_json::from_slice::<Value>(body)

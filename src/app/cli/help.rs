@@ -12,13 +12,13 @@ Usage: mcpmqtt [OPTIONS]
   --log-level LEVEL  DEBUG, INFO, WARNING, ERROR or CRITICAL; wins over the file
   --logfile PATH     append the log to this file, not to standard error
   --drain SECONDS    stdio: time for calls when the input has ended (default: 1)
-  --check            say what the configuration means and if it would start
+  --check            show what the configuration means and if it would start
   --connect          with --check: try the broker and each readable pattern
   --seconds N        with --connect: listen so long to each (default: 3)
   --publish TOPIC    with --connect: publish one message there
   --profile NAME     stdio, --call: the caller's profile; --genkey: the key's
   --genkey [NAME]    put a new API key into the configuration, print it, exit
-  --revoke NAME      take this API key out of the configuration (of two the old)
+  --revoke NAME      remove this API key from the file (of two, the older)
   --keys             list the API keys with their names and dates
   --init [PATH]      make a first configuration: connect, listen, propose topics
   --broker HOST[:PORT], --username NAME, --password-file PATH, --tls,

@@ -44,7 +44,8 @@ pub(super) fn advise_on_key(server: &RemoteServer) {
     }
     if matches!(&server.api_key, ApiKey::Hashed(record) if record.digest().is_none()) {
         logger::info(format_args!(
-            "remote_server: the API key has no `api_key_check`, so that after a start strangers with wrong keys can keep it waiting; `--genkey` makes one that they cannot"
+            "remote_server: the API key has no `api_key_check`, so that after a start wrong keys \
+             of strangers can delay it; `--genkey` makes a key that they cannot delay"
         ));
     }
 }

@@ -84,7 +84,7 @@ impl Reload {
         }
         for key in self.running.fixed_changes(&config) {
             logger::warning(format_args!(
-                "{key}: what the file says now takes effect at restart"
+                "{key}: the new value takes effect at a restart"
             ));
         }
         Ok(origin)

@@ -23,5 +23,5 @@ fn say(text: &str) {
     let _ = writeln!(io::stderr(), "mcpmqtt: {text}");
 }
 
-const WAITS: &str = "waiting for an MCP client on standard input; end it with Ctrl-C; \
-                     `mcpmqtt --help` says what else it does";
+const WAITS: &str = "waiting for an MCP client on standard input; Ctrl-C ends it; `mcpmqtt --help` \
+shows its other uses";

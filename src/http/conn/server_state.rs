@@ -235,7 +235,8 @@ impl ServerState {
             let gate = Gate::new(api_key, callers, Some(&before), metrics, wrong_keys)?;
             for name in before.names_without(&gate) {
                 logger::info(format_args!(
-                    "{name}: a key or user of this name is not let in any more; its sessions, streams and calls end"
+                    "{name}: a key or user of this name has no access any more; its sessions, \
+                     streams and calls end"
                 ));
             }
             self.gate.replace(Rc::new(gate));

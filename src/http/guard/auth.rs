@@ -374,7 +374,7 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             KeyError::None => f.write_str(
-                "no API key is configured, so nobody could come in; `mcpmqtt --genkey` makes one",
+                "no API key is configured, so no client can connect; `mcpmqtt --genkey` makes one",
             ),
             KeyError::Unusable(why) => write!(
                 f,

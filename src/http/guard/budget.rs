@@ -41,7 +41,7 @@ impl Share {
     /// 503 when there are not so many left.
     pub(in crate::http) fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         let Some(left) = self.budget.left.get().checked_sub(bytes) else {
-            let text = "too many bytes of requests are being worked on; try again";
+            let text = "too many bytes of requests are in progress; try again";
             return Err(Refusal::new(StatusCode::ServiceUnavailable, text).with("retry-after", "1"));
         };
         self.budget.left.set(left);

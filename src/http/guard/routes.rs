@@ -76,7 +76,7 @@ pub(in crate::http) fn find(head: &Head, side: Side) -> Result<Aim, Refusal> {
     if side == Side::Agents && cors::is_preflight(head) {
         return Ok(Aim::Leave(allow));
     }
-    let text = format!("this place takes {allow}");
+    let text = format!("this path takes {allow}");
     Err(Refusal::new(StatusCode::MethodNotAllowed, text).with("allow", allow))
 }
 
@@ -145,7 +145,8 @@ impl HostPolicy {
                 true => Ok(()),
                 false => Err(Refusal::new(
                     StatusCode::Forbidden,
-                    "this `host` is no loopback name, and not in `remote_server.allowed_hosts` of the configuration",
+                    "this `host` is not a loopback name, and not in `remote_server.allowed_hosts` \
+                     of the configuration",
                 )),
             };
         }

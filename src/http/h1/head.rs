@@ -155,7 +155,7 @@ impl Draft {
         match name {
             "host" => {
                 let host = Host::parse(value)
-                    .ok_or_else(|| Refusal::bad("the `host` field is no host and port"))?;
+                    .ok_or_else(|| Refusal::bad("the `host` field is not a host and port"))?;
                 put(&mut self.host, host, "two `host` fields")
             }
             "content-length" => put(&mut self.length, length(value)?, "two content lengths"),
@@ -174,7 +174,7 @@ impl Draft {
             )),
             "content-encoding" if !value.eq_ignore_ascii_case("identity") => Err(Refusal::new(
                 StatusCode::UnsupportedMediaType,
-                "bodies with a `content-encoding` are not taken; send it plain",
+                "a body with a `content-encoding` is not accepted; send it unencoded",
             )),
             "origin" => put(&mut self.origin, value.to_owned(), "two origins"),
             "authorization" => {

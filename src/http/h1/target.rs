@@ -44,7 +44,7 @@ impl RequestTarget {
         let authority = Host::parse(authority)
             .filter(|host| !host.is_empty())
             .ok_or_else(|| {
-                Refusal::bad("the authority in the request target is no host and port")
+                Refusal::bad("the authority in the request target is not a host and port")
             })?;
         Ok(RequestTarget::of(Some(authority), rest))
     }

@@ -40,6 +40,6 @@ pub(in crate::http) fn take() -> Result<Option<Handed>, String> {
     match handed.take_tcp_listener(0) {
         Ok(Some(listener)) => Ok(Some(Handed::Tcp(listener))),
         Ok(None) => Err("the socket is gone".into()),
-        Err(_) => Err("descriptor 3 is no stream socket of TCP or Unix".into()),
+        Err(_) => Err("descriptor 3 is not a stream socket of TCP or Unix".into()),
     }
 }

@@ -122,7 +122,7 @@ impl Listener {
             }
             Some(activation::Handed::Unix(listener)) => Listener {
                 socket: Socket::Unix(Async::new(listener).map_err(wrong)?),
-                place: "a socket handed over by systemd".into(),
+                place: "a socket from systemd".into(),
                 _file: None,
             },
         };
@@ -274,7 +274,7 @@ impl fmt::Display for ListenError {
         match self {
             ListenError::NotASocket(path) => write!(
                 f,
-                "{} is in the way: it is no socket; remove it or change `remote_server.uds`",
+                "{} exists and is not a socket; remove it or change `remote_server.uds`",
                 ShownPath(path)
             ),
             ListenError::Taken(place) => {

@@ -200,7 +200,7 @@ impl SessionEvents {
         });
         let gone = || {
             Refusal::bad(
-                "`last-event-id` is none of this session, or too old; open a stream without it",
+                "`last-event-id` is not an event of this session, or is too old; open a stream without it",
             )
         };
         let place = parsed.ok_or_else(gone)?;

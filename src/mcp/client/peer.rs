@@ -285,7 +285,7 @@ impl fmt::Display for AskError {
                 write!(f, "the client did not answer `{kind}` within {seconds} s")
             }
             AskError::Refused(why) => write!(f, "the client answered with an error: {why}"),
-            AskError::Malformed(kind) => write!(f, "the client's answer is none to `{kind}`"),
+            AskError::Malformed(kind) => write!(f, "the client's answer does not fit `{kind}`"),
         }
     }
 }

@@ -132,7 +132,7 @@ impl Methods {
             }
             Method::SetLogLevel => {
                 let level = Level::from_name(&take_text(&mut params, "level")?);
-                let wrong = || RpcError::new(INVALID_PARAMS, "`params.level` is no log level");
+                let wrong = || RpcError::new(INVALID_PARAMS, "`params.level` is not a log level");
                 request.session.set_log_level(level.ok_or_else(wrong)?);
                 response::success(id, &json!({}))
             }

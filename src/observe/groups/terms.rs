@@ -47,7 +47,7 @@ fn is_one_of(words: &[&str], token: &str) -> bool {
         .is_ok()
 }
 
-/// Whether a token is no number.
+/// Whether a token is not a number.
 fn is_name(token: &&str) -> bool {
     !token.starts_with(char::is_numeric)
 }

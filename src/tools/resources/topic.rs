@@ -51,7 +51,7 @@ pub(super) fn filter(uri: &str) -> Result<SubscribeFilter, ReadError> {
         .map_err(|error| ReadError::Refused(error.to_string()))?;
     if filter.group().is_some() {
         return Err(ReadError::Refused(format!(
-            "{} is a shared subscription, which is no topic and takes messages away from others; name the topic, or use \
+            "{} is a shared subscription, which is not a topic and takes messages away from others; name the topic, or use \
              mqtt_subscribe",
             shown(&filter)
         )));

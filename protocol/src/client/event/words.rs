@@ -45,7 +45,7 @@ impl fmt::Display for Reason {
                     )?,
                     LastSent::Subscribe(filter) => write!(
                         f,
-                        "the broker closed the connection while it was asked for {}; it may not allow it",
+                        "the broker closed the connection after a subscription to {}; it may not allow it",
                         Shown(filter.as_str())
                     )?,
                 }
@@ -60,8 +60,8 @@ impl fmt::Display for Reason {
             Self::NoPublishAck => f.write_str("the broker acknowledges no message"),
             Self::BadOptions(error) => write!(f, "the connection cannot be asked for: {error}"),
             Self::Protocol(error) => error.fmt(f),
-            Self::Timeout(None) => f.write_str("the time allowed was over"),
-            Self::Timeout(Some(why)) => write!(f, "the time allowed was over; {why}"),
+            Self::Timeout(None) => f.write_str("the time limit was reached"),
+            Self::Timeout(Some(why)) => write!(f, "the time limit was reached; {why}"),
             Self::FilterRefused => f.write_str("the broker refused the subscription"),
             Self::FilterCutsConnection => f.write_str(
                 "the broker closes the connection when this filter is subscribed; it does not allow it",

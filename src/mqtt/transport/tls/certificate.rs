@@ -75,7 +75,7 @@ impl<'a> PublicKey<'a> {
     /// Why no signature of this key can be verified here: a sentence that begins with "its key"; `None` when signatures
     /// can be verified.
     pub(super) fn is_unusable(&self) -> Option<String> {
-        const TAKEN: &str = "RSA with 2048 to 8192 bits, P-256, P-384 and Ed25519 are taken";
+        const TAKEN: &str = "RSA with 2048 to 8192 bits, P-256, P-384 and Ed25519 are accepted";
         let mut fields = Der(self.algorithm);
         let kind = match fields.value(OBJECT_IDENTIFIER)? {
             RSA => match self.rsa_bits()? {

@@ -161,7 +161,7 @@ fn is_transient(error: &io::Error) -> bool {
 
 fn io_message(error: &io::Error) -> String {
     format!(
-        "the TLS handshake broke: {} (is `mqtt.port` the broker's TLS port?)",
+        "the TLS handshake with the broker failed: {} (is `mqtt.port` the broker's TLS port?)",
         describe(error)
     )
 }

@@ -68,7 +68,8 @@ fn certificate(fault: &CertificateError) -> String {
         CertificateError::Other(other) if other.0.is::<Reason>() => other.to_string(),
         CertificateError::Other(other) => match other.to_string().as_str() {
             "CaUsedAsEndEntity" => {
-                "it is that of an authority; give the broker one that is signed by it, or put this very certificate into `mqtt.tls.ca_file`".into()
+                "it is the certificate of an authority; give the broker a certificate that the \
+                 authority signed, or put this very certificate into `mqtt.tls.ca_file`".into()
             }
             "UnsupportedCertVersion" => {
                 "it is of version 1; make one of version 3 with a subjectAltName, or put this very certificate into `mqtt.tls.ca_file`".into()

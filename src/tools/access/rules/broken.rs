@@ -39,7 +39,7 @@ pub(in crate::tools) enum Broken {
         topic: Named,
         why: Unknown,
     },
-    /// The present value is no number.
+    /// The present value is not a number.
     StateNoNumber { topic: Named, most: f64 },
     /// The payload holds no number to compare.
     NoNumber { field: Option<String> },
@@ -143,7 +143,7 @@ impl fmt::Display for Broken {
             } => {
                 match &present.value {
                     Some(value) => write!(f, "{topic} is {value}{}", Ago(present.age))?,
-                    None => write!(f, "{topic} is not as it has to be")?,
+                    None => write!(f, "{topic} does not have the required value")?,
                 }
                 match topic.is_hidden() {
                     true => Ok(()),
@@ -170,7 +170,7 @@ impl fmt::Display for Broken {
                 let Some((value, present)) = present else {
                     return write!(
                         f,
-                        "{number} is more than {most} away from {topic}, the most for one write"
+                        "{number} is more than {most} away from {topic}, the limit for one write"
                     );
                 };
                 let ago = Ago(present.age);
@@ -191,31 +191,32 @@ impl fmt::Display for Broken {
             }
             Broken::StateNoNumber { topic, most } => write!(
                 f,
-                "the last value of {topic} is no number, and a write may be at most {most} away from it"
+                "the last value of {topic} is not a number, and a write may be at most {most} away from it"
             ),
             Broken::NoNumber { field: None } => {
-                f.write_str("the payload is no number, as a limit on its change needs")
+                f.write_str("the payload is not a number, which the limit on its change needs")
             }
             Broken::NoNumber { field: Some(field) } => {
                 write!(
                     f,
-                    "the payload has no number at {}, as a limit on its change needs",
+                    "the payload has no number at {}, which the limit on its change needs",
                     Shown(field)
                 )
             }
-            Broken::Ambiguous => {
-                f.write_str("the payload names a member of an object twice, so that a limit on its change says nothing")
-            }
+            Broken::Ambiguous => f.write_str(
+                "the payload names a member of an object twice, so that the limit on \
+                its change cannot be checked",
+            ),
             Broken::Interval { least, soon } => write!(
                 f,
-                "the topic was written to {:.1} s ago, and may be once in {} s; try again in {}",
+                "the topic was written to {:.1} s ago, and one write is permitted in {} s; try again in {}",
                 soon.last.as_secs_f64(),
                 least.as_secs_f64(),
                 Wait(soon.wait)
             ),
             Broken::Rate { most, soon } => write!(
                 f,
-                "the topic was written to {most} times within a minute, the most; try again in {}",
+                "the topic was written to {most} times within a minute, which is the limit; try again in {}",
                 Wait(soon.wait)
             ),
             Broken::EffectUnseen { topic, why } => {
@@ -285,7 +286,9 @@ impl fmt::Display for Hint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Unknown::NotWatched(_) | Unknown::TooLarge(_) => Ok(()),
-            _ => f.write_str("; it is watched on: try again when it has sent a value"),
+            _ => {
+                f.write_str("; the program goes on watching it: try again when it has sent a value")
+            }
         }
     }
 }

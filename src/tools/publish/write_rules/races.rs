@@ -471,7 +471,10 @@ fn a_reaction_is_judged_when_it_fires() {
     });
     assert_eq!(outcome, "sent");
     let outcome = fire(&mut world, |_| {});
-    assert!(outcome.contains("may be once in 60 s"), "{outcome}");
+    assert!(
+        outcome.contains("one write is permitted in 60 s"),
+        "{outcome}"
+    );
     assert_eq!(world.sent, ["5", "5"]);
 }
 

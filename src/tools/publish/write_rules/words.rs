@@ -34,17 +34,17 @@ fn a_change_is_measured_against_the_last_live_value() {
     assert!(world.publish("999.9").contains("200.1 away"));
     assert_eq!(
         world.publish("fast"),
-        refused("the payload is no number, as a limit on its change needs")
+        refused("the payload is not a number, which the limit on its change needs")
     );
     assert_eq!(
         world.publish("1,5"),
-        refused("the payload is no number, as a limit on its change needs")
+        refused("the payload is not a number, which the limit on its change needs")
     );
     world.pass(10_000);
     assert_eq!(world.publish("1400"), "sent", "10 s are not too old");
     world.pass(1);
     let too_old = "the last value of `site/m1/rpm` is 10.0 s old, and after 10 s it does not count, and a write may be at \
-                   most 200 away from it; it is watched on: try again when it has sent a value";
+                   most 200 away from it; the program goes on watching it: try again when it has sent a value";
     assert_eq!(world.publish("1400"), refused(too_old));
     let large = "9".repeat(8193);
     world.live("site/m1/rpm", &large);
@@ -59,7 +59,7 @@ fn a_change_is_measured_against_the_last_live_value() {
     assert_eq!(
         world.publish("1400"),
         refused(
-            "the last value of `site/m1/rpm` is no number, and a write may be at most 200 away from it"
+            "the last value of `site/m1/rpm` is not a number, and a write may be at most 200 away from it"
         )
     );
     assert_eq!(world.sent, ["1400", "1000", "1400"]);
@@ -77,7 +77,7 @@ fn an_unknown_state_is_refused_after_a_short_wait_and_then_at_once() {
     let nothing = |seconds| {
         refused(&format!(
             "nothing came on `site/m1/rpm` in the {seconds} s since it is watched, and a write may be at most 200 away \
-             from it; it is watched on: try again when it has sent a value"
+             from it; the program goes on watching it: try again when it has sent a value"
         ))
     };
     assert_eq!(world.outcome(first), nothing("5.0"));
@@ -88,7 +88,7 @@ fn an_unknown_state_is_refused_after_a_short_wait_and_then_at_once() {
         world.publish("5"),
         refused(
             "`site/m1/rpm` has sent no live value, only a retained one of unknown age, and a write may be at most 200 \
-             away from it; it is watched on: try again when it has sent a value"
+             away from it; the program goes on watching it: try again when it has sent a value"
         )
     );
     world.live("site/m1/rpm", "4");
@@ -148,12 +148,12 @@ fn a_retained_value_counts_where_the_operator_says_so() {
     );
     assert_eq!(
         world.publish("20"),
-        refused("the payload has no number at `rpm`, as a limit on its change needs")
+        refused("the payload has no number at `rpm`, which the limit on its change needs")
     );
     assert_eq!(
         world.publish(r#"{"rpm": 3000, "rpm": 20}"#),
         refused(
-            "the payload names a member of an object twice, so that a limit on its change says nothing"
+            "the payload names a member of an object twice, so that the limit on its change cannot be checked"
         )
     );
     world.live("site/m1/state", r#"{"rpm": {"is": 25}}"#);
@@ -167,7 +167,9 @@ fn an_interval_and_a_rate_say_when_to_come_back() {
     world.pass(500);
     assert_eq!(
         world.publish("b"),
-        refused("the topic was written to 0.5 s ago, and may be once in 2.5 s; try again in 2.0 s")
+        refused(
+            "the topic was written to 0.5 s ago, and one write is permitted in 2.5 s; try again in 2.0 s"
+        )
     );
     world.pass(1_999);
     assert!(world.publish("b").contains("try again in 0.1 s"));
@@ -178,14 +180,16 @@ fn an_interval_and_a_rate_say_when_to_come_back() {
     world.pass(3_000);
     assert_eq!(
         world.publish("d"),
-        refused("the topic was written to 3 times within a minute, the most; try again in 52.0 s")
+        refused(
+            "the topic was written to 3 times within a minute, which is the limit; try again in 52.0 s"
+        )
     );
     // Another topic of the same pattern has its own.
     let other = world.call(json!({"topic": "site/m2/cmd", "payload": "x"}));
     world.settle();
     assert_eq!(world.outcome(other), "sent");
     world.pass(51_999);
-    assert!(world.publish("d").contains("the most"));
+    assert!(world.publish("d").contains("which is the limit"));
     world.pass(1);
     assert_eq!(world.publish("d"), "sent");
     assert_eq!(world.sent, ["a", "b", "c", "x", "d"]);
@@ -245,7 +249,7 @@ fn a_condition_on_another_topic_has_to_hold() {
         world.publish("on"),
         refused(
             "the last value of `site/plc/alive` is 2.0 s old, and after 2 s it does not count; to write here needs \
-             `site/plc/alive` sends; it is watched on: try again when it has sent a value"
+             `site/plc/alive` sends; the program goes on watching it: try again when it has sent a value"
         )
     );
     assert_eq!(world.sent, ["on", "off"]);
@@ -270,12 +274,14 @@ fn values_that_the_agent_may_not_read_are_not_told() {
     world.live("secret/m1", "4711");
     assert_eq!(
         world.outcome(first),
-        refused("a topic that you may not read is not as it has to be")
+        refused("a topic that you may not read does not have the required value")
     );
     world.live("secret/mode", "remote");
     assert_eq!(
         world.publish("1"),
-        refused("1 is more than 5 away from a topic that you may not read, the most for one write")
+        refused(
+            "1 is more than 5 away from a topic that you may not read, the limit for one write"
+        )
     );
     let dry = world.call(json!({"topic": "site/m1/cmd", "payload": "1", "dry_run": true}));
     world.settle();
