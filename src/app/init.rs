@@ -248,6 +248,9 @@ fn choose(
             say(&format!("     {}", proposal.pattern));
         }
         say(&format!("     {}", proposal.about));
+        if filter.starts_with('+') {
+            say(&format!("     {WIDE}"));
+        }
     }
     let is_empty = proposals.list.is_empty();
     let (question, default) = match is_empty {
@@ -358,4 +361,5 @@ const SILENT: &str = "The broker may have no retained values, or its access list
     most brokers say nothing of that.";
 const HOW_TO_CHOOSE: &str = "Agents may then read these topics, and write nothing. Answer with all, none, numbers \
     (1 3-5, or -2 for all but 2) or topic filters.";
+const WIDE: &str = "This also permits topics below any other first level.";
 const SEEN: &str = "(Seen when this file was made.)";
