@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mcpmqtt_protocol::topic::{Shown, ShownPath, TopicFilter};
+use rustix::fs::{Access, access};
 
 use self::dialog::{agree, ask, say, show};
 use self::draft::Draft;
@@ -100,8 +101,23 @@ fn refuse_existing(path: &Path) -> Result<(), String> {
              `mcpmqtt --init PATH` makes another",
             ShownPath(path)
         )),
-        Err(_) => Ok(()),
+        Err(_) => refuse_unwritable(path),
     }
+}
+
+/// Before the person has answered anything.
+fn refuse_unwritable(path: &Path) -> Result<(), String> {
+    let folder = path.ancestors().skip(1).find(|folder| folder.exists());
+    let folder = folder.unwrap_or(Path::new("/"));
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        let error = crate::io_error::describe(&error.into());
+        format!(
+            "cannot make {}: {error} in {}; run it as the user who may write there, or name another file: \
+             `mcpmqtt --init PATH`",
+            ShownPath(path),
+            ShownPath(folder)
+        )
+    })
 }
 
 /// What the command line and the first questions say of the broker.
