@@ -11,6 +11,19 @@ die() {
   exit 1
 }
 
+# help_of FILE: prints the comment at the script's head, which says what it does and how it is called.
+help_of() {
+  sed -n '2,${ /^#/!q; s/^# \{0,1\}//; p }' "$1"
+}
+
+# Each script sources this file with its own arguments, right after it has gone to the repository's root.
+case ${1-} in
+  -h | --help)
+    [[ $0 == /* ]] && help_of "$0" || help_of "$OLDPWD/$0"
+    exit 0
+    ;;
+esac
+
 missing=()
 
 # need COMMAND PACKAGE: the command, or the Debian package that has it, is needed.

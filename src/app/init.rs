@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mcpmqtt_protocol::topic::{Shown, ShownPath, TopicFilter};
+use rustix::fs::{Access, access};
 
 use self::dialog::{agree, ask, say, show};
 use self::draft::Draft;
@@ -100,8 +101,23 @@ fn refuse_existing(path: &Path) -> Result<(), String> {
              `mcpmqtt --init PATH` makes another",
             ShownPath(path)
         )),
-        Err(_) => Ok(()),
+        Err(_) => refuse_unwritable(path),
     }
+}
+
+/// Before the person has answered anything.
+fn refuse_unwritable(path: &Path) -> Result<(), String> {
+    let folder = path.ancestors().skip(1).find(|folder| folder.exists());
+    let folder = folder.unwrap_or(Path::new("/"));
+    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        let error = crate::io_error::describe(&error.into());
+        format!(
+            "cannot make {}: {error} in {}; run it as the user who may write there, or name another file: \
+             `mcpmqtt --init PATH`",
+            ShownPath(path),
+            ShownPath(folder)
+        )
+    })
 }
 
 /// What the command line and the first questions say of the broker.
@@ -248,6 +264,9 @@ fn choose(
             say(&format!("     {}", proposal.pattern));
         }
         say(&format!("     {}", proposal.about));
+        if filter.starts_with('+') {
+            say(&format!("     {WIDE}"));
+        }
     }
     let is_empty = proposals.list.is_empty();
     let (question, default) = match is_empty {
@@ -358,4 +377,5 @@ const SILENT: &str = "The broker may have no retained values, or its access list
     most brokers say nothing of that.";
 const HOW_TO_CHOOSE: &str = "Agents may then read these topics, and write nothing. Answer with all, none, numbers \
     (1 3-5, or -2 for all but 2) or topic filters.";
+const WIDE: &str = "This also permits topics below any other first level.";
 const SEEN: &str = "(Seen when this file was made.)";

@@ -102,7 +102,11 @@ fn run_command(install: &Install, arguments: &[String], target: &Target) -> Resu
         return print(&format!("Would run: {line}\n"));
     }
     print(&format!("Running: {line}\n"))?;
-    let status = Command::new(client.name()).args(arguments).status();
+    // A client that expands variables as it reads its file would write the key into it.
+    let status = Command::new(client.name())
+        .args(arguments)
+        .env_remove(KEY)
+        .status();
     let status = status.map_err(|error| format!("cannot run `{}`: {error}", client.name()))?;
     if !status.success() {
         return Err(format!(

@@ -248,7 +248,7 @@ fn without_file(why: &str) -> Loaded {
         origin: "the built-in defaults".into(),
         file: None,
         warnings: vec![of_the_whole(format!(
-            "{why}; using the broker at localhost:1883, with `test/+` to read and write"
+            "{why}; using the broker at localhost:1883, with `test/+` to read and write; `mcpmqtt --init` makes a file"
         ))],
     }
 }

@@ -219,3 +219,38 @@ fn read_all(folder: &Path, into: &mut String) {
         }
     }
 }
+
+/// From anywhere, before anything is looked for or built.
+#[test]
+fn every_script_says_how_it_is_called() {
+    let mut count = 0;
+    for folder in ["scripts", "scripts/package"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if !is_executable(&path) {
+                continue;
+            }
+            let name = path.file_name().unwrap().to_str().unwrap();
+            for (program, from) in [
+                (path.clone(), Path::new("/")),
+                (Path::new(".").join(name), path.parent().unwrap()),
+            ] {
+                let output = std::process::Command::new(&program)
+                    .arg("--help")
+                    .current_dir(from)
+                    .output()
+                    .unwrap();
+                assert!(output.status.success(), "{name}: {output:?}");
+                let said = String::from_utf8(output.stdout).unwrap();
+                let usage = format!("usage: {folder}/{name}");
+                assert!(said.contains(&usage), "{name}: {said}");
+                assert!(
+                    said.lines().count() > 2 && !said.starts_with("#!"),
+                    "{name}: {said}"
+                );
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 20, "only {count} scripts were found");
+}

@@ -209,6 +209,29 @@ fn fish_completes_every_option_and_value() {
 }
 
 #[test]
+fn every_client_is_completed_and_in_the_manual_page() {
+    let refusal = cli::parse(["--install".into(), "?".into()]).unwrap_err();
+    let text = refusal.to_string();
+    let (_, allowed) = text.split_once("allowed: ").unwrap();
+    let names: Vec<_> = allowed.split('`').skip(1).step_by(2).collect();
+    // The last one is `mcpmqtt --help`.
+    let names = &names[..names.len() - 1];
+    assert!(names.len() > 5, "{text}");
+    for file in ["mcpmqtt.bash", "_mcpmqtt", "mcpmqtt.fish"] {
+        let text = packaged(&format!("completions/{file}"));
+        assert!(text.contains(&names.join(" ")), "{file}");
+    }
+    let page = packaged("mcpmqtt.1").replace("\\-", "-");
+    let (_, text) = page
+        .split_once("Put the server into an MCP client")
+        .unwrap();
+    let (text, _) = text.split_once(".TP").unwrap();
+    for name in names {
+        assert!(text.contains(name), "{name}");
+    }
+}
+
+#[test]
 fn the_first_configuration_has_no_fault_and_nothing_to_warn_of() {
     let (_, warnings) = Config::parse(&packaged("config.json")).unwrap();
     assert_eq!(format!("{warnings:?}"), "[]");

@@ -1,10 +1,12 @@
 //! The chapters on tools say what the program does: calls, answers, and a whole conversation.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use mcpmqtt::app::cli;
 use serde_json::{Value, json};
 
 use crate::documents::{blocks, json_blocks, quoted, root, table};
@@ -88,7 +90,8 @@ fn the_conversation_is_the_one_that_the_demo_holds() {
     let words = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{words}");
     let printed = String::from_utf8(output.stdout).unwrap();
-    let (conversation, _) = printed.split_once("\nEvery answer").unwrap();
+    let (conversation, next) = printed.split_once("\nEvery answer").unwrap();
+    told_what_is_next(next);
     let drawn = drawn(conversation);
     let picture = fs::read_to_string(root().join("src/demo/conversation.svg")).unwrap();
     assert!(
@@ -102,6 +105,25 @@ fn the_conversation_is_the_one_that_the_demo_holds() {
         shown.into_iter().any(|block| block == conversation),
         "the manual should have\n{printed}"
     );
+}
+
+/// The end of the demo: commands of ours with this program, and an entry that a client takes as it is.
+fn told_what_is_next(text: &str) {
+    let program = env!("CARGO_BIN_EXE_mcpmqtt");
+    let commands = text.lines().filter_map(|line| line.strip_prefix("  /"));
+    let commands: Vec<_> = commands.collect();
+    assert_eq!(commands.len(), 2, "{text}");
+    for command in commands {
+        let arguments = format!("/{command}");
+        let arguments = arguments.strip_prefix(program).unwrap().split_whitespace();
+        cli::parse(arguments.map(OsString::from)).unwrap();
+    }
+    let (begin, end) = (text.find("\n{").unwrap(), text.rfind("\n}").unwrap());
+    let entry: Value = serde_json::from_str(&text[begin..end + 2]).unwrap();
+    let entry = &entry["mcpServers"]["mqtt"];
+    assert_eq!(entry["command"], program);
+    let arguments = entry["args"].as_array().unwrap().iter();
+    cli::parse(arguments.map(|it| it.as_str().unwrap().into())).unwrap();
 }
 
 /// Each number replaced by one digit.

@@ -22,7 +22,7 @@ impl User {
         let topics = r#"{"topics": [{"pattern": "a/#", "permissions": ["read"]}]}"#;
         home.file(".config/mcpmqtt/config.json", topics);
         for client in clients {
-            let script = "#!/bin/sh\nfor word in \"$@\"; do printf '%s\\n' \"$word\"; done >\"$HOME/told\"\nexit ${FAILS-0}\n";
+            let script = "#!/bin/sh\nfor word in \"$@\"; do printf '%s\\n' \"$word\"; done >\"$HOME/told\"\necho \"${MCPMQTT_KEY-none}\" >\"$HOME/key\"\nexit ${FAILS-0}\n";
             let path = home.file(&format!("bin/{client}"), script);
             fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -208,6 +208,9 @@ fn a_client_with_a_command_is_told_exactly_this() {
         assert!(status.success());
         assert_eq!(user.told(), told, "{line}");
     }
+    // A client that expands variables would write the key into its file.
+    let (code, ..) = user.run_with(&["--install", "gemini"], &[("MCPMQTT_KEY", "secret")]);
+    assert_eq!((code, user.text("key").as_str()), (0, "none\n"));
     // What the client's command could not do is not done.
     let (code, _, error) = user.run_with(&["--install", "claude"], &[("FAILS", "3")]);
     assert_eq!(code, 1);

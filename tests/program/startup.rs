@@ -71,7 +71,7 @@ fn without_a_file_it_is_said_what_runs_and_why() {
     }
     let scratch = Scratch::new();
     let expected = scratch.path(".config/mcpmqtt/config.json");
-    let runs = "; using the broker at localhost:1883, with `test/+` to read and write";
+    let runs = "; using the broker at localhost:1883, with `test/+` to read and write; `mcpmqtt --init` makes a file";
     let absent = said(&[("HOME", &scratch.path(""))]);
     let why = format!(
         "there is no configuration file `{}` or `{SYSTEM_FILE}`",
