@@ -8,6 +8,7 @@ mod client;
 
 use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -21,7 +22,7 @@ use super::cli::{Install, Server};
 use super::console::print;
 use super::keyfile::KeyfileError;
 use super::location::{self, Environment, Location};
-use super::replacement::Replacement;
+use super::replacement::Before;
 use super::startup;
 
 /// Puts the server into the client, or takes it out.
@@ -95,26 +96,26 @@ fn target(server: &Server) -> Result<Target, String> {
     ))
 }
 
+/// Becomes the client's own command, whose words and exit code are then the client's.
 fn run_command(install: &Install, arguments: &[String], target: &Target) -> Result<(), String> {
-    let client = install.client;
+    let (client, name) = (install.client, &install.name);
     let line = command_line(client.name(), arguments);
     if install.dry_run {
         return print(&format!("Would run: {line}\n"));
     }
-    print(&format!("Running: {line}\n"))?;
-    // A client that expands variables as it reads its file would write the key into it.
-    let status = Command::new(client.name())
-        .args(arguments)
-        .env_remove(KEY)
-        .status();
-    let status = status.map_err(|error| format!("cannot run `{}`: {error}", client.name()))?;
-    if !status.success() {
-        return Err(format!(
-            "`{}` failed ({status}), so nothing is known to have changed",
-            client.name()
-        ));
+    let mut words = format!("Running: {line}\n");
+    if !install.uninstall {
+        let (shows, key) = (client.shows(), about_key(target));
+        words = format!(
+            "Gives {} the server `{name}`; {shows}.{key}\n{words}",
+            client.title()
+        );
     }
-    print(&done(install, target))
+    print(&words)?;
+    let mut command = Command::new(client.name());
+    // A client that expands variables as it reads its file would write the key into it.
+    let error = command.args(arguments).env_remove(KEY).exec();
+    Err(format!("cannot run `{}`: {error}", client.name()))
 }
 
 fn done(install: &Install, target: &Target) -> String {
@@ -161,38 +162,33 @@ fn edit(install: &Install, entry: Option<&Value>, target: &Target) -> Result<(),
     if entry.is_none() && !path.exists() {
         return print(&format!("{} has no server `{name}`.\n", client.title()));
     }
-    let prepared = Replacement::prepare_from(b"", &path, true, |old| {
-        let edited = match entry {
-            Some(entry) => put_entry(old, file.list, name, entry),
-            None => take_entry(old, file.list, name),
-        };
-        let edited = edited.map_err(|error| KeyfileError::Client {
-            path: path.clone(),
-            error,
-        })?;
-        let text = match &edited {
-            Some(text) => text.clone(),
-            None => String::from_utf8_lossy(old).into_owned(),
-        };
-        Ok((text, edited.is_some()))
-    });
-    let (replacement, changes) = match (prepared, entry) {
-        (Ok(prepared), _) => prepared,
-        (Err(error), Some(entry)) => {
-            let snippet = snippet(file.list, name, entry);
-            return Err(format!(
-                "{error}\nYou can add this there yourself:\n{snippet}"
-            ));
-        }
-        (Err(error), None) => return Err(error.to_string()),
+    let before = Before::read(&path).map_err(|error| error.to_string())?;
+    let old = before.bytes().unwrap_or_default();
+    let edited = match entry {
+        Some(entry) => put_entry(old, file.list, name, entry),
+        None => take_entry(old, file.list, name),
     };
-    if !changes {
+    let edited = edited.map_err(|error| {
+        let path = path.clone();
+        let error = KeyfileError::Client { path, error };
+        match entry {
+            Some(entry) => {
+                let snippet = snippet(file.list, name, entry);
+                format!("{error}\nYou can add this there yourself:\n{snippet}")
+            }
+            None => error.to_string(),
+        }
+    })?;
+    let Some(text) = edited else {
         return print(&match entry {
             Some(_) => format!("{} has the server `{name}` already.\n", client.title()),
             None => format!("{} has no server `{name}`.\n", client.title()),
         });
-    }
+    };
     let mut words = done(install, target);
+    let replacement = before
+        .replaced_by(text, true)
+        .map_err(|error| error.to_string())?;
     if !replacement.is_new {
         let copy = replacement
             .keep_copy(COPY)

@@ -35,6 +35,80 @@ pub(super) struct Replacement {
     beside: Option<Temporary>,
 }
 
+/// A file as it is.
+#[derive(Debug)]
+pub(super) struct Before {
+    /// The path as it was named.
+    named: PathBuf,
+    /// The same, symlinks resolved.
+    target: PathBuf,
+    /// `None`: there is no file.
+    found: Option<(Vec<u8>, Metadata)>,
+}
+
+impl Before {
+    /// Reads the file, which has to be one that we may also write.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub(super) fn read(path: &Path) -> Result<Before, KeyfileError> {
+        let (target, found) = match path.canonicalize() {
+            Ok(target) => {
+                // It is opened for both, so that may be what is not allowed.
+                let found = read(&target).map_err(|error| failed("read and write", path, error))?;
+                (target, Some(found))
+            }
+            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
+                (path.to_owned(), None)
+            }
+            Err(error) => return Err(failed("find", path, error)),
+        };
+        Ok(Before {
+            named: path.to_owned(),
+            target,
+            found,
+        })
+    }
+
+    /// What is in the file, if there is one.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        self.found.as_ref().map(|(bytes, _)| bytes.as_slice())
+    }
+
+    /// Prepares `text` to take its place. The folder of a new file is made, too, with `folders`.
+    ///
+    /// # Errors
+    /// The file is as it was.
+    pub(super) fn replaced_by(
+        self,
+        text: String,
+        folders: bool,
+    ) -> Result<Replacement, KeyfileError> {
+        let metadata = self.found.as_ref().map(|(_, metadata)| metadata);
+        let made = match metadata {
+            None if folders => make_folders(&self.target),
+            _ => Ok(()),
+        };
+        let beside = made.and_then(|()| beside(&self.target, &text, metadata));
+        Ok(Replacement {
+            beside: beside.map_err(|error| failed("write", &self.named, error))?,
+            file: self.target,
+            is_new: self.found.is_none(),
+            named: self.named,
+            before: self.found.map(|(bytes, _)| bytes).unwrap_or_default(),
+            text,
+        })
+    }
+}
+
+fn failed(doing: &'static str, path: &Path, error: io::Error) -> KeyfileError {
+    KeyfileError::File {
+        doing,
+        path: path.to_owned(),
+        error,
+    }
+}
+
 impl Replacement {
     /// Prepares what `edit` makes of the bytes of the configuration file at `path`; of a file that is not there, of the
     /// built-in defaults. The folder of such a file is made, too, with `folders`.
@@ -46,53 +120,9 @@ impl Replacement {
         folders: bool,
         edit: impl FnOnce(&[u8]) -> Result<(String, T), KeyfileError>,
     ) -> Result<(Replacement, T), KeyfileError> {
-        Self::prepare_from(FIRST_FILE.as_bytes(), path, folders, edit)
-    }
-
-    /// As [`prepare`](Self::prepare), where a file that is not there counts as one that holds `first`.
-    ///
-    /// # Errors
-    /// The file is as it was.
-    pub(super) fn prepare_from<T>(
-        first: &[u8],
-        path: &Path,
-        folders: bool,
-        edit: impl FnOnce(&[u8]) -> Result<(String, T), KeyfileError>,
-    ) -> Result<(Replacement, T), KeyfileError> {
-        let at = |doing| {
-            move |error| KeyfileError::File {
-                doing,
-                path: path.to_owned(),
-                error,
-            }
-        };
-        let (target, before) = match path.canonicalize() {
-            Ok(target) => {
-                // It is opened for both, so that may be what is not allowed.
-                let before = read(&target).map_err(at("read and write"))?;
-                (target, Some(before))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
-                (path.to_owned(), None)
-            }
-            Err(error) => return Err(at("find")(error)),
-        };
-        let old = before.as_ref().map_or(first, |(old, _)| old);
-        let (text, edited) = edit(old)?;
-        let metadata = before.as_ref().map(|(_, metadata)| metadata);
-        if before.is_none() && folders {
-            make_folders(&target).map_err(at("write"))?;
-        }
-        let beside = beside(&target, &text, metadata).map_err(at("write"))?;
-        let replacement = Replacement {
-            file: target,
-            is_new: before.is_none(),
-            named: path.to_owned(),
-            before: before.map(|(old, _)| old).unwrap_or_default(),
-            text,
-            beside,
-        };
-        Ok((replacement, edited))
+        let before = Before::read(path)?;
+        let (text, edited) = edit(before.bytes().unwrap_or(FIRST_FILE.as_bytes()))?;
+        Ok((before.replaced_by(text, folders)?, edited))
     }
 
     /// What the operator should know about the file.
@@ -114,12 +144,9 @@ impl Replacement {
             copy.file.sync_all()?;
             copy.rename(&path)
         });
-        let failed = |error| KeyfileError::File {
-            doing: "keep a copy of",
-            path: self.named.clone(),
-            error,
-        };
-        kept.map(|()| path).map_err(failed)
+        let named = &self.named;
+        kept.map(|()| path)
+            .map_err(|error| failed("keep a copy of", named, error))
     }
 
     /// Writes the new text into the file.
@@ -127,11 +154,8 @@ impl Replacement {
     /// # Errors
     /// The file is as it was, unless the error says otherwise.
     pub(super) fn put_in_force(self) -> Result<(), KeyfileError> {
-        let failed = |error| KeyfileError::File {
-            doing: "write",
-            path: self.named.clone(),
-            error,
-        };
+        let named = self.named.clone();
+        let failed = |error| failed("write", &named, error);
         if let Some(beside) = self.beside {
             match beside.rename(&self.file) {
                 // A file that is a mount point cannot be replaced.
