@@ -115,6 +115,28 @@ fn a_signal_halts_what_is_written_and_what_waits_and_reading_goes_on() {
 }
 
 #[test]
+fn a_query_that_waits_for_its_turn_ends_at_once_and_one_that_was_sent_gets_its_reply() {
+    let broker = Mosquitto::start();
+    let mut agent = Agent::start(&config(broker.port, json!({"topic": "plant/op"})));
+    publish(&mut agent, "x").unwrap();
+    let query =
+        json!({"request_topic": "t/q", "payload": "x", "response_topic": "t/r", "timeout": 60});
+    let first = agent.listening("mqtt_query", query.clone());
+    let second = agent.tool("mqtt_query", query);
+    publish(&mut agent, "x").unwrap();
+    assert!(second.is_pending());
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", "fire"]);
+    let said = second.error();
+    assert!(
+        said.starts_with("no query: an operator halted writing at "),
+        "{said}"
+    );
+    assert!(said.ends_with(": fire. Nothing was sent."), "{said}");
+    broker.publish(&["-t", "t/r", "-m", "answer"]);
+    assert_eq!(first.structured()["payload"], "answer");
+}
+
+#[test]
 fn a_retained_message_halts_before_the_first_write_and_an_empty_one_lifts() {
     let broker = Mosquitto::start();
     let halt = r#"{"reason": "the press is open", "by": "Anna"}"#;
