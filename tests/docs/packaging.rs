@@ -221,13 +221,11 @@ fn every_client_is_completed_and_in_the_manual_page() {
         let text = packaged(&format!("completions/{file}"));
         assert!(text.contains(&names.join(" ")), "{file}");
     }
-    let page = packaged("mcpmqtt.1").replace("\\-", "-");
-    let (_, text) = page
-        .split_once("Put the server into an MCP client")
-        .unwrap();
-    let (text, _) = text.split_once(".TP").unwrap();
+    let page = manual_page("1").replace("\\-", "-");
+    let (_, text) = page.split_once("\n.SH INTO A CLIENT\n").unwrap();
+    let text = text.split("\n.SH ").next().unwrap();
     for name in names {
-        assert!(text.contains(name), "{name}");
+        assert!(text.contains(&format!("\\fB{name}\\fR")), "{name}");
     }
 }
 
