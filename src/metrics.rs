@@ -35,6 +35,7 @@ struct Numbers {
     failures: [Cell<u64>; FAILURES.len()],
     key_hashes: Cell<u64>,
     writes: [Cell<u64>; WRITES.len()],
+    answers_ignored: Cell<u64>,
     tools: RefCell<Vec<Rc<ToolCounter>>>,
 }
 
@@ -97,6 +98,7 @@ impl Default for Numbers {
             failures: Default::default(),
             key_hashes: Cell::default(),
             writes: Default::default(),
+            answers_ignored: Cell::default(),
             tools: RefCell::default(),
         }
     }
@@ -146,6 +148,11 @@ impl Metrics {
         if let Some(count) = self.0.writes.get(outcome as usize) {
             add(count);
         }
+    }
+
+    /// Counts an operator's answer that changed nothing.
+    pub fn answer_ignored(&self) {
+        add(&self.0.answers_ignored);
     }
 
     /// Where calls of this tool are counted.
@@ -241,6 +248,11 @@ impl Metrics {
         for (outcome, count) in WRITES.iter().zip(&self.0.writes) {
             text.sample(name, &[("outcome", outcome)], count.get() as f64);
         }
+        text.counter(
+            "mcpmqtt_operator_answers_ignored_total",
+            "Answers of an operator that changed nothing: retained, unsigned, late, repeated, or to no question.",
+            self.0.answers_ignored.get(),
+        );
         let name = "mcpmqtt_tool_calls_in_flight";
         text.family(name, "gauge", "Calls in progress.");
         for tool in &*tools {

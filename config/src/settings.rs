@@ -5,6 +5,7 @@ use std::rc::Rc;
 use mcpmqtt_protocol::topic::Shown;
 use serde_json::{Value, json};
 
+use crate::consent;
 use crate::document;
 use crate::finding::{Finding, Refused, Report};
 use crate::limits::Limits;
@@ -114,6 +115,9 @@ impl Config {
             observe: Observe::read(root.section("observe")),
             operator,
         };
+        if value.pointer("/operator/topic").is_none_or(Value::is_null) {
+            consent::check(&config.profiles, report);
+        }
         root.finish();
         let Self {
             operator,

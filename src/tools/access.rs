@@ -5,6 +5,7 @@
 //! Does not: expose the MQTT client. Further rules for every caller (an audit record) belong here.
 
 mod admitted;
+mod consent;
 mod denied;
 mod follow;
 mod halted;
@@ -17,6 +18,7 @@ mod recent_topics;
 mod rules;
 mod write_record;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 
@@ -27,6 +29,8 @@ use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::LocalExecutor;
 
 pub(super) use self::admitted::{Admitted, Sent};
+use self::consent::Consents;
+pub(super) use self::consent::{Agreed, OPEN_FOR, Request};
 pub(super) use self::denied::{Denied, Published, Wording};
 pub(super) use self::follow::Follow;
 use self::live_policy::{CallerPolicy, LivePolicy};
@@ -55,6 +59,7 @@ pub(super) struct Access {
     recent_topics: RecentTopics,
     rules: WriteRules,
     operator: Operator,
+    consents: Consents,
 }
 
 /// Why a filter is not observed.
@@ -79,8 +84,12 @@ impl Access {
         let policy = LivePolicy::new(profiles);
         let looking = policy.clone();
         operator.on_change(move || looking.look_again());
+        let consents = Consents::new(&operator, metrics, executor.clone());
+        consents.replace_profiles(&policy.profiles());
+        consents.prepare(&client, &policy.profiles());
         Access {
             client,
+            consents,
             policy,
             rates: Rates::default(),
             quotas: Quotas::default(),
@@ -92,25 +101,32 @@ impl Access {
         }
     }
 
-    /// Checks the message of a caller's tool against the caller's policy, rate and quota. What comes of it is recorded.
+    /// Checks the message of a caller's tool against the caller's policy, rate and quota, and that it has the consent that it
+    /// needs. What comes of it is recorded.
     ///
     /// # Errors
-    /// [`Denied::Policy`], [`Denied::Halted`], [`Denied::Rate`] or [`Denied::Quota`]; a refused message is not counted.
+    /// [`Denied::Policy`], [`Denied::Halted`], [`Denied::Consent`], [`Denied::Rate`] or [`Denied::Quota`]; a refused message
+    /// is not counted.
     pub(super) fn admit<'a>(
         &'a self,
         caller: &'a Caller,
         tool: &'static str,
         message: &'a Message,
+        agreed: Agreed,
     ) -> Result<Admitted<'a>, Denied> {
         let policy = self.policy.of(caller);
         let record = WriteRecord::begin(&self.metrics, caller, tool, message);
-        let judged = may_publish(&policy.current(), message).map_err(Denied::Policy);
+        let record = record.with_consent(agreed.by());
+        let now = policy.current();
+        let judged = may_publish(&now, message).map_err(Denied::Policy);
         let judged = judged.and_then(|()| self.may_write_now(message));
+        let judged = judged.and_then(|()| agreed.permits(&now, message).map_err(Denied::Consent));
         match judged.and_then(|()| self.take_share(caller)) {
             Ok(()) => Ok(Admitted {
                 access: self,
                 policy,
                 message,
+                agreed: Cell::new(Some(agreed)),
                 record,
             }),
             Err(denied) => {
@@ -147,6 +163,11 @@ impl Access {
         let profiles = self.policy.profiles();
         let profile = profiles.get(caller.profile());
         profile.map(|profile| profile.quota).unwrap_or_default()
+    }
+
+    /// Whether a person at a client may have to be asked, as the profiles in force say.
+    pub(super) fn asks_clients(&self) -> Rc<Cell<bool>> {
+        self.consents.asks_clients()
     }
 
     /// Whether the caller is offered the tool with this name.
@@ -295,6 +316,7 @@ impl Access {
     /// Replaces the profiles in force.
     pub(super) fn replace_profiles(&self, profiles: Profiles) {
         reserve(&self.client, &profiles);
+        self.consents.replace_profiles(&profiles);
         self.policy.replace(profiles);
     }
 

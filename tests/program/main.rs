@@ -36,6 +36,7 @@ mod check_connect;
 mod cli;
 mod condition_ends;
 mod conditions;
+mod consent;
 mod demo;
 mod end_of_input;
 mod escapes;

@@ -3,6 +3,7 @@
 //! Promises: the rules on writes are judged in the step in which the message is handed over, and as long as it waits
 //! there; what comes of it is recorded.
 
+use std::cell::Cell;
 use std::task::Context;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::client::{Outcome, PublishError, Reason};
 use mcpmqtt_protocol::message::Message;
 
+use super::consent::{Agreed, Unagreed};
 use super::denied::{Denied, Published};
 use super::live_policy::CallerPolicy;
 use super::rules::{Effects, Pending};
@@ -22,6 +24,8 @@ pub(in crate::tools) struct Admitted<'a> {
     pub(super) access: &'a Access,
     pub(super) policy: CallerPolicy,
     pub(super) message: &'a Message,
+    /// Taken when the message is handed over: an agreement is to one message.
+    pub(super) agreed: Cell<Option<Agreed>>,
     pub(super) record: WriteRecord<'a>,
 }
 
@@ -38,19 +42,22 @@ impl Admitted<'_> {
     /// message back if it was not sent yet. The rules on writes are judged in the step that hands the message over.
     ///
     /// # Errors
-    /// [`Denied::Withdrawn`]; [`Denied::Rule`], [`Denied::Halted`] and [`Denied::Broker`] when nothing was sent;
-    /// [`Denied::Unknown`] when it is not known whether the message was delivered.
+    /// [`Denied::Withdrawn`]; [`Denied::Rule`], [`Denied::Consent`], [`Denied::Halted`] and [`Denied::Broker`] when nothing was
+    /// sent; [`Denied::Unknown`] when it is not known whether the message was delivered.
     pub(in crate::tools) async fn publish(&self, deadline: Instant) -> Result<Sent, Denied> {
         let Admitted {
             access,
             policy: own,
             message,
+            agreed,
             record,
         } = self;
         let permitted = |policy: &Policy| may_publish(policy, message);
         let rules = &access.rules;
         let sending = async {
             let policy = own.current();
+            let agreed = agreed.take().ok_or(Denied::Consent(Unagreed::Another))?;
+            agreed.permits(&policy, message).map_err(Denied::Consent)?;
             let begun = rules.begin(&policy, message, time::now());
             let begun = begun.map_err(Denied::Rule)?;
             record.begins();

@@ -7,6 +7,7 @@ use std::fmt;
 use mcpmqtt_config::Refusal;
 use mcpmqtt_protocol::client::{ListenError, Outcome, PublishError, Reason};
 
+use super::consent::Unagreed;
 use super::quota::Exhausted;
 use super::rate::TooMany;
 use super::rules::Broken;
@@ -28,6 +29,8 @@ pub(in crate::tools) enum Denied {
     Rule(Broken),
     /// An operator has halted writing, in these words; nothing was sent.
     Halted(String),
+    /// Nobody agreed; nothing was sent.
+    Consent(Unagreed),
     /// Too many calls wait for messages.
     Listeners(NoPlace),
     /// The broker or the connection failed; nothing was published or subscribed.
@@ -77,7 +80,7 @@ impl Denied {
                 format!("the operator withdrew the permission meanwhile: {refusal}. {withdrawn}")
             }
             Denied::Unknown(_) => self.to_string(),
-            Denied::Rule(_) | Denied::Halted(_) => {
+            Denied::Rule(_) | Denied::Halted(_) | Denied::Consent(_) => {
                 format!("{not_done}: {self}. Nothing was sent.")
             }
             _ if meaning.is_empty() => format!("{not_done}: {self}"),
@@ -94,6 +97,7 @@ impl fmt::Display for Denied {
             Denied::Rate(too_many) => too_many.fmt(f),
             Denied::Quota(exhausted) => exhausted.fmt(f),
             Denied::Rule(broken) => broken.fmt(f),
+            Denied::Consent(why) => why.fmt(f),
             Denied::Listeners(full) => write!(
                 f,
                 "of the calls that can wait for messages at the same time (`limits.listeners`), {full}; \

@@ -9,6 +9,7 @@ use mcpmqtt_config::LogLevel;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::Shown;
 
+use super::consent::AgreedBy;
 use super::denied::{Denied, Published};
 use crate::logger;
 use crate::mcp::Caller;
@@ -21,6 +22,8 @@ pub(super) struct WriteRecord<'a> {
     caller: &'a Caller,
     tool: &'static str,
     message: &'a Message,
+    /// Who agreed to it, where somebody has to.
+    consent: Option<AgreedBy>,
     state: Cell<State>,
 }
 
@@ -45,8 +48,16 @@ impl<'a> WriteRecord<'a> {
             caller,
             tool,
             message,
+            consent: None,
             state: Cell::new(State::Waiting),
         }
+    }
+
+    /// The same with the consent to it.
+    pub(super) fn with_consent(self, by: Option<&AgreedBy>) -> WriteRecord<'a> {
+        let mut record = self;
+        record.consent = by.cloned();
+        record
     }
 
     /// The message is handed to the connection.
@@ -76,6 +87,7 @@ fn of(denied: &Denied) -> State {
         Denied::Quota(_) => (WriteOutcome::Refused, "refused: too many in a minute"),
         Denied::Rule(_) => (WriteOutcome::Refused, "refused: a rule on writes"),
         Denied::Halted(_) => (WriteOutcome::Refused, "refused: an operator halted writing"),
+        Denied::Consent(_) => (WriteOutcome::Refused, "refused: nobody agreed"),
         Denied::Listeners(_) | Denied::Broker(_) => (WriteOutcome::NotSent, "not sent"),
         Denied::Withdrawn(_) => (
             WriteOutcome::Unknown,
@@ -95,12 +107,15 @@ impl Drop for WriteRecord<'_> {
         };
         self.metrics.written(outcome);
         if logger::enabled(LogLevel::Info) {
+            let consent = self.consent.as_ref();
+            let consent = consent.map(|by| format!(", with the consent of {by}"));
             logger::info(format_args!(
-                "{}: {}: {} bytes to {}: {words}",
+                "{}: {}: {} bytes to {}: {words}{}",
                 self.caller.name(),
                 self.tool,
                 self.message.payload.len(),
-                Shown(self.message.topic.as_str())
+                Shown(self.message.topic.as_str()),
+                consent.unwrap_or_default()
             ));
         }
     }
