@@ -84,7 +84,7 @@ impl Access {
         let policy = LivePolicy::new(profiles);
         let looking = policy.clone();
         operator.on_change(move || looking.look_again());
-        let consents = Consents::new(&operator, metrics, executor.clone());
+        let consents = Consents::new(&client, &operator, metrics, executor.clone());
         consents.replace_profiles(&policy.profiles());
         consents.prepare(&client, &policy.profiles());
         Access {

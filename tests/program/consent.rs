@@ -1,6 +1,8 @@
 //! Consent to a write, by a person at the client and by the operator: the real program, a real mosquitto with an access
 //! list, and `mosquitto_pub` as the operator.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 
 use crate::common::agent::{Agent, Answer};
@@ -11,7 +13,6 @@ use crate::common::waiting::PATIENCE;
 /// The access list of the manual: the program asks and tells, and cannot answer.
 const ACCESS: &str = "user gateway
 topic write operator/ask/#
-topic write operator/closed/#
 topic read operator/answer/#
 topic readwrite plant/#
 
@@ -50,10 +51,10 @@ fn open(agent: &mut Agent) -> Answer {
     agent.tool("mqtt_publish", open)
 }
 
-/// The number and the content of the next message for the operator on this level, which `then` causes.
-fn told<T>(broker: &Mosquitto, level: &str, then: impl FnOnce() -> T) -> (String, Value, T) {
+/// The number and the content of the next message for the operator on `ask/+` and what follows, which `then` causes.
+fn told<T>(broker: &Mosquitto, rest: &str, then: impl FnOnce() -> T) -> (String, Value, T) {
     let mut caused = None;
-    let filter = format!("operator/{level}/+");
+    let filter = format!("operator/ask/+{rest}");
     let args = [
         &OPS[..],
         &["-t", &filter, "-C", "1", "-W", "60", "-F", "%r %t %p"],
@@ -63,7 +64,7 @@ fn told<T>(broker: &Mosquitto, level: &str, then: impl FnOnce() -> T) -> (String
     let (retained, rest) = text.trim().split_once(' ').unwrap();
     assert_eq!(retained, "0", "{text}");
     let (topic, payload) = rest.split_once(' ').unwrap();
-    let number = topic.rsplit('/').next().unwrap().to_owned();
+    let number = topic.split('/').nth(2).unwrap().to_owned();
     (
         number,
         serde_json::from_str(payload).unwrap(),
@@ -98,13 +99,13 @@ fn the_operator_allows_or_denies_with_mosquitto_pub() {
             "the operator did not agree (`Node-RED`)",
         ),
     ] {
-        let (number, question, result) = told(&broker, "ask", || open(&mut agent));
+        let (number, question, result) = told(&broker, "", || open(&mut agent));
         assert_eq!(question["topic"], "plant/valve");
         assert_eq!(question["payload"], "open");
         // Nothing was asked, of a question that is not open, and what reads as no answer.
         answer(&broker, &"0".repeat(32), &["-m", "allow"]);
         answer(&broker, &number, &["-m", "yes"]);
-        let (closed, outcome, ()) = told(&broker, "closed", || answer(&broker, &number, sent));
+        let (closed, outcome, ()) = told(&broker, "/closed", || answer(&broker, &number, sent));
         assert_eq!(closed, number);
         let allowed = expected == "delivered";
         assert_eq!(
@@ -120,7 +121,7 @@ fn the_operator_allows_or_denies_with_mosquitto_pub() {
     }
     // A program that starts now gets the retained answers, and asks anew.
     let mut other = Agent::start(&config(broker.port, "operator", json!({})));
-    let (number, _, result) = told(&broker, "ask", || open(&mut other));
+    let (number, _, result) = told(&broker, "", || open(&mut other));
     answer(&broker, &number, &["-m", "deny"]);
     assert!(words(result).contains("did not agree"));
 }
@@ -130,8 +131,8 @@ fn two_programs_below_one_topic_do_not_take_each_others_answers() {
     let (broker, _scratch) = broker();
     let config = config(broker.port, "operator", json!({}));
     let (mut one, mut other) = (Agent::start(&config), Agent::start(&config));
-    let (first, _, one) = told(&broker, "ask", || open(&mut one));
-    let (second, _, other) = told(&broker, "ask", || open(&mut other));
+    let (first, _, one) = told(&broker, "", || open(&mut one));
+    let (second, _, other) = told(&broker, "", || open(&mut other));
     answer(&broker, &second, &["-m", "deny"]);
     assert!(words(other).contains("did not agree"));
     answer(&broker, &first, &["-m", "allow"]);
@@ -149,7 +150,7 @@ fn an_account_that_may_answer_asks_nobody_unless_the_file_says_so() {
     );
     let unprotected = config(broker.port, "operator", json!({"unprotected": true}));
     let mut agent = Agent::start(&unprotected);
-    let (number, _, result) = told(&broker, "ask", || open(&mut agent));
+    let (number, _, result) = told(&broker, "", || open(&mut agent));
     answer(&broker, &number, &["-m", "allow"]);
     assert_eq!(result.structured()["outcome"], "delivered");
 }
@@ -186,14 +187,14 @@ fn a_person_at_the_client_is_asked_on_the_session_and_the_other_question_is_with
             "{text}"
         );
         let said = json!({"action": "accept", "content": {"agree": true}});
-        let (_, outcome, ()) = told(&broker, "closed", || {
+        let (_, outcome, ()) = told(&broker, "/closed", || {
             agent
                 .line(&json!({"jsonrpc": "2.0", "id": question["id"], "result": said}).to_string());
         });
         assert_eq!(outcome, json!({"outcome": "allowed", "by": "client"}));
         assert_eq!(result.structured()["outcome"], "delivered");
         // The operator is faster: the client is told that its answer is not needed any more.
-        let (number, _, result) = told(&broker, "ask", || open(&mut agent));
+        let (number, _, result) = told(&broker, "", || open(&mut agent));
         let question = asked(&agent);
         answer(&broker, &number, &["-m", "deny"]);
         assert!(words(result).contains("the operator did not agree"));
@@ -257,7 +258,7 @@ fn a_query_is_consented_to_as_a_publish_is() {
         ("deny", Some("the operator did not agree")),
     ] {
         let (number, question, result) =
-            told(&broker, "ask", || agent.tool("mqtt_query", query.clone()));
+            told(&broker, "", || agent.tool("mqtt_query", query.clone()));
         assert_eq!(question["payload"], "echo");
         answer(&broker, &number, &["-m", verdict]);
         match expected {
@@ -265,4 +266,70 @@ fn a_query_is_consented_to_as_a_publish_is() {
             Some(expected) => assert!(words(result).contains(expected)),
         }
     }
+}
+
+/// The blocks of the manual's chapter in one language.
+fn chapter(language: &str) -> Vec<String> {
+    let text = include_str!("../../config/CONSENT.md");
+    let fence = format!("\n```{language}\n");
+    let blocks = text.split(&fence).skip(1);
+    blocks
+        .map(|rest| rest.split("\n```").next().unwrap().to_owned())
+        .collect()
+}
+
+/// The chapter's configuration and its way to answer: the command, and the program that signs in another's arithmetic.
+#[test]
+fn the_chapter_s_file_and_its_answers_do_what_it_says() {
+    let broker = Mosquitto::start();
+    let scratch = Scratch::new();
+    let secret = scratch.file("operator.secret", "a secret of an operator\n");
+    scratch.file("answer.py", &chapter("python")[0]);
+    let mut config: Value = serde_json::from_str(&chapter("json")[0]).unwrap();
+    config["mqtt"] = json!({"host": "127.0.0.1", "port": broker.port});
+    config["operator"]["secret_file"] = json!(secret);
+    let mut agent = Agent::start(&config);
+    let open = json!({"topic": "line/valve/set", "payload": "open", "qos": 1});
+    let asked = |agent: &mut Agent| {
+        let args = ["-t", "plant/op/ask/+", "-C", "1", "-W", "60", "-F", "%t %p"];
+        let mut result = None;
+        let text = broker.subscribe(&args, || {
+            result = Some(agent.tool("mqtt_publish", open.clone()));
+        });
+        let (topic, question) = text.trim().split_once(' ').unwrap();
+        let number = topic.rsplit('/').next().unwrap().to_owned();
+        let question: Value = serde_json::from_str(question).unwrap();
+        (
+            number,
+            question["digest"].as_str().unwrap().to_owned(),
+            result.unwrap(),
+        )
+    };
+    let signed = |number: &str, verdict: &str, digest: &str| {
+        let mut python = Command::new("python3");
+        python.args(["answer.py", number, verdict, digest]);
+        let said = python.current_dir(scratch.path("")).output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+        String::from_utf8(said.stdout).unwrap()
+    };
+    let (number, digest, result) = asked(&mut agent);
+    let topic = format!("plant/op/answer/{number}");
+    let commands = chapter("sh").join("\n");
+    let unsigned = commands.lines().last().unwrap();
+    let unsigned = unsigned
+        .replace(
+            "-h broker.example",
+            &format!("-h 127.0.0.1 -p {}", broker.port),
+        )
+        .replace("0123456789abcdef0123456789abcdef", &number);
+    let mut shell = Command::new("sh");
+    assert!(shell.args(["-c", &unsigned]).status().unwrap().success());
+    let denied = signed(&number, "deny", &digest);
+    broker.publish(&["-t", &topic, "-m", &denied.replace("deny", "allow")]);
+    broker.publish(&["-t", &topic, "-m", &denied]);
+    assert!(words(result).contains("the operator did not agree"));
+    let (number, digest, result) = asked(&mut agent);
+    let allowed = signed(&number, "allow", &digest);
+    broker.publish(&["-t", &format!("plant/op/answer/{number}"), "-m", &allowed]);
+    assert_eq!(result.structured()["outcome"], "delivered");
 }

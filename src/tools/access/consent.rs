@@ -89,12 +89,13 @@ pub(in crate::tools) enum AgreedBy {
 impl Consents {
     /// No question yet.
     pub(super) fn new(
+        client: &mqtt::Client,
         operator: &Operator,
         metrics: &Metrics,
         executor: Weak<LocalExecutor<'static>>,
     ) -> Consents {
         let (questions, came) = (Rc::default(), Rc::default());
-        let channel = Channel::new(operator.clone(), &questions, &came, metrics);
+        let channel = Channel::new(client.clone(), operator.clone(), &questions, &came, metrics);
         Consents(Rc::new(ConsentState {
             questions,
             asked: Quotas::default(),

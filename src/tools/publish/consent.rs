@@ -225,6 +225,10 @@ impl World {
             };
             assert!(!message.retain, "{levels}");
             let (level, number) = levels.split_once('/').unwrap();
+            let (level, number) = match number.strip_suffix("/closed") {
+                Some(number) => ("closed", number),
+                None => (level, number),
+            };
             if level == "answer" && self.own_account_answers {
                 self.driver.deliver(self.now, &message);
             }

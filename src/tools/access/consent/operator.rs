@@ -1,5 +1,5 @@
 //! The way to the operator over MQTT: questions go to `ask/<number>` below `operator.topic`, answers come from
-//! `answer/<number>`, and what became of a question goes to `closed/<number>`. None of it is retained.
+//! `answer/<number>`, and what became of a question goes to `ask/<number>/closed`. None of it is retained.
 //!
 //! Promises: nothing is subscribed to until a question needs it; a retained answer, one without the operator's tag where
 //! there is a secret, and one to no open question change nothing; where agents could use this program's own account to
@@ -25,12 +25,13 @@ use crate::local::time;
 use crate::local::watch::Watch;
 use crate::logger;
 use crate::metrics::Metrics;
-use crate::mqtt::{Observing, Tap, Tapped};
+use crate::mqtt::{self, Observing, Tap, Tapped};
 use crate::operator::{Operator, TopicFailure};
 
 /// The way to the operator.
 #[derive(Debug)]
 pub(super) struct Channel {
+    client: mqtt::Client,
     operator: Operator,
     answers: Rc<Answers>,
     /// The subscription to the answers, below which topic.
@@ -54,6 +55,7 @@ struct Answers {
 
 impl Channel {
     pub(super) fn new(
+        client: mqtt::Client,
         operator: Operator,
         questions: &Rc<RefCell<Questions>>,
         came: &Rc<NotifyAll>,
@@ -67,6 +69,7 @@ impl Channel {
             metrics: metrics.clone(),
         };
         Channel {
+            client,
             operator,
             answers: Rc::new(answers),
             listening: RefCell::default(),
@@ -87,6 +90,7 @@ impl Channel {
         let _done = Preparing(&self.preparing);
         let topic = self.operator.topic();
         let topic = topic.ok_or_else(|| TopicFailure::NoTopic.to_string())?;
+        self.connected().await;
         self.listen(&topic).await?;
         self.protect(topic).await
     }
@@ -96,14 +100,23 @@ impl Channel {
     /// # Errors
     /// Why the question did not reach the broker, as far as is known.
     pub(super) async fn ask(&self, number: Number, question: &Value) -> Result<(), String> {
-        let asked = self.publish("ask", number, question).await;
+        let asked = self.publish(&format!("ask/{number}"), question).await;
         asked.map_err(|failure| failure.to_string())
     }
 
     /// Tells what became of a question.
     pub(super) async fn tell_closed(&self, number: Number, outcome: &Value) {
         // The operator's view may miss it; no agent depends on it.
-        let _ = self.publish("closed", number, outcome).await;
+        let _ = self.publish(&format!("ask/{number}/closed"), outcome).await;
+    }
+
+    /// Waits, as a publish does, for a connection that is about to be made.
+    async fn connected(&self) {
+        let mut states = self.client.changes();
+        let connected = async {
+            states.connected().await;
+        };
+        future::or(connected, time::after(PATIENCE)).await;
     }
 
     async fn listen(&self, topic: &OperatorTopic) -> Result<(), String> {
@@ -131,12 +144,26 @@ impl Channel {
             return Ok(());
         }
         let levels = format!("answer/{}", Number::first(&random()?));
-        let can_answer = self.operator.can_write(&levels, TEST).await;
-        let can_answer = can_answer.map_err(|failure| {
-            format!(
-                "whether this program's own account could answer is not known: {failure}; try again"
-            )
-        })?;
+        let lost = || self.client.counts().connections_lost;
+        let mut was_cut = false;
+        let can_answer = loop {
+            let before = lost();
+            let failure = match self.operator.can_write(&levels, TEST).await {
+                Ok(can_answer) => break can_answer,
+                Err(failure) => failure,
+            };
+            match (lost() > before, was_cut) {
+                // A broker may end the connection for what it does not permit; twice is no chance.
+                (true, true) => break false,
+                (true, false) => was_cut = true,
+                (false, _) => {
+                    return Err(format!(
+                        "whether this program's own account could answer is not known: {failure}; try again"
+                    ));
+                }
+            }
+            self.connected().await;
+        };
         if can_answer {
             let answers = format!("{}/answer/#", topic.as_str());
             return Err(format!(
@@ -149,17 +176,10 @@ impl Channel {
         Ok(())
     }
 
-    async fn publish(
-        &self,
-        level: &str,
-        number: Number,
-        content: &Value,
-    ) -> Result<(), TopicFailure> {
-        let (levels, text) = (format!("{level}/{number}"), content.to_string());
-        let deadline = time::now() + PATIENCE;
-        let publish = self
-            .operator
-            .publish(&levels, text.as_bytes(), QoS::AtLeastOnce, deadline);
+    async fn publish(&self, levels: &str, content: &Value) -> Result<(), TopicFailure> {
+        let (text, deadline) = (content.to_string(), time::now() + PATIENCE);
+        let operator = &self.operator;
+        let publish = operator.publish(levels, text.as_bytes(), QoS::AtLeastOnce, deadline);
         publish.await
     }
 }
