@@ -138,6 +138,7 @@
 //! ```
 
 pub mod app;
+pub mod audit;
 pub mod clock;
 pub mod demo;
 #[cfg(feature = "tls")]

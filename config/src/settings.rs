@@ -5,6 +5,7 @@ use std::rc::Rc;
 use mcpmqtt_protocol::topic::Shown;
 use serde_json::{Value, json};
 
+use crate::audit::Audit;
 use crate::document;
 use crate::finding::{Finding, Refused, Report};
 use crate::limits::Limits;
@@ -37,6 +38,8 @@ pub struct Config {
     pub observe: Observe,
     /// How a person holds agents back.
     pub operator: Operator,
+    /// The record of attempts to write, if the file has the section.
+    pub audit: Option<Audit>,
 }
 
 impl Config {
@@ -113,6 +116,9 @@ impl Config {
             limits: Limits::read(root.section("limits")),
             observe: Observe::read(root.section("observe")),
             operator,
+            audit: root
+                .value("audit")
+                .and_then(|_| Audit::read(root.section("audit"))),
         };
         root.finish();
         let Self {
@@ -123,6 +129,9 @@ impl Config {
         } = &config;
         operator.judge(profiles, observe, report);
         lint::values(value, report);
+        if let Some(audit) = &config.audit {
+            audit.beside(&config.logging, &config.operator, report);
+        }
         config
     }
 }

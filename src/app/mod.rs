@@ -3,8 +3,8 @@
 //! * [`run`] is the whole of it: it parses the command line ([`cli`]), finds the configuration ([`location`], [`startup`])
 //!   and does what is asked.
 //! * [`serve`] runs the server over stdio or HTTP; `service` tells systemd how it goes.
-//! * `check`, `explain`, `call`, [`keyfile`] and `named_keys` are the commands that do not serve: `--check`, `--explain`,
-//!   `--call`, `--genkey`, `--revoke` and `--keys`; `replacement` changes a file.
+//! * `check`, `explain`, `call`, `verify_audit`, [`keyfile`] and `named_keys` are the commands that do not serve: `--check`,
+//!   `--explain`, `--call`, `--verify-audit`, `--genkey`, `--revoke` and `--keys`; `replacement` changes a file.
 //! * `init` makes the first configuration; [`install`] puts the program into an MCP client; `visit` is the connection
 //!   of a command that looks at the broker and leaves again.
 //! * `console`, `home`, `exposure`, `descriptors`, `peers`: standard output; `~/`; who else can read a file; how many files
@@ -29,4 +29,5 @@ pub mod run;
 pub mod serve;
 pub mod service;
 pub mod startup;
+mod verify_audit;
 mod visit;

@@ -85,7 +85,9 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     ended.map_err(|denied| {
         if matches!(denied, Denied::Policy(_)) {
             let access = &context.access;
-            access.refused(&query.caller, TOOL, &query.request, &denied);
+            access
+                .begin(&query.caller, TOOL, &query.request)
+                .refused(&denied);
         }
         denied.tell(&NO_QUERY)
     })?
@@ -94,8 +96,8 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
 impl Query {
     async fn run(&self, context: &Context) -> Result<ToolResult, String> {
         let no_query = |denied: Denied| denied.tell(&NO_QUERY);
-        let admitted = context.access.admit(&self.caller, TOOL, &self.request);
-        let admitted = admitted.map_err(no_query)?;
+        let begun = context.access.begin(&self.caller, TOOL, &self.request);
+        let admitted = begun.admit().map_err(no_query)?;
         let access = &context.access;
         let preparing = access.unless_halted(&self.request, self.prepare(context));
         let prepared = preparing.await;

@@ -7,7 +7,7 @@ use mcpmqtt_config::Config;
 use smol::LocalExecutor;
 use smol::future::FutureExt as _;
 
-use super::App;
+use super::{App, Front};
 use crate::mcp::{ClientSink, Places, Received, Session};
 
 /// Connects to the broker, hands in one JSON-RPC message and returns the answer to it. The connection is another than
@@ -20,7 +20,12 @@ pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> 
     as_visitor(&mut config);
     let executor = Rc::new(LocalExecutor::new());
     let calling = async {
-        let app = App::open(&mut config, &executor, Places::alone)?;
+        let front = Front {
+            transport: "call",
+            places: Places::alone,
+            origin: "",
+        };
+        let app = App::open(&mut config, &executor, &front)?;
         let answer = match app
             .engine
             .receive(&Session::new(), message, &ClientSink::closed())

@@ -10,6 +10,7 @@ use mcpmqtt_protocol::client::{ListenError, Outcome, PublishError, Reason};
 use super::quota::Exhausted;
 use super::rate::TooMany;
 use super::rules::Broken;
+use crate::audit::Unrecorded;
 use crate::mcp::NoPlace;
 use crate::mqtt::ListenFailure;
 
@@ -28,6 +29,8 @@ pub(in crate::tools) enum Denied {
     Rule(Broken),
     /// An operator has halted writing, in these words; nothing was sent.
     Halted(String),
+    /// It cannot be recorded, which the operator requires; nothing was sent.
+    Unrecorded(Unrecorded),
     /// Too many calls wait for messages.
     Listeners(NoPlace),
     /// The broker or the connection failed; nothing was published or subscribed.
@@ -94,6 +97,7 @@ impl fmt::Display for Denied {
             Denied::Rate(too_many) => too_many.fmt(f),
             Denied::Quota(exhausted) => exhausted.fmt(f),
             Denied::Rule(broken) => broken.fmt(f),
+            Denied::Unrecorded(unrecorded) => unrecorded.fmt(f),
             Denied::Listeners(full) => write!(
                 f,
                 "of the calls that can wait for messages at the same time (`limits.listeners`), {full}; \
