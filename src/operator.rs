@@ -365,5 +365,8 @@ impl fmt::Debug for Operator {
     }
 }
 
+/// The last level of the topic on which an operator halts writing.
+pub const HALT: &str = "halt";
+
 /// How long a test of what this program's account can write waits for its own message.
 const TEST_TIME: Duration = Duration::from_secs(5);

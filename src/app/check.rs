@@ -134,6 +134,7 @@ impl Report {
         self.start_remote(config, is_remote);
         self.fault(startup::client_options(config).map(drop));
         self.fault(startup::target(config).map(drop));
+        self.fault(startup::operator_secret(&config.operator).map(drop));
     }
 
     /// What the remote server lacks is no fault over stdio.

@@ -558,7 +558,7 @@ impl World {
     }
 
     fn step(&mut self, rng: &mut Rng) {
-        match rng.u8(..34) {
+        match rng.u8(..36) {
             0..=9 => self.deliver(rng),
             10..=13 => self.grant(),
             14..=17 => self.driver_turn(),
@@ -574,7 +574,7 @@ impl World {
                 self.judge.topic_granted = false;
                 self.judge.interrupted(self.now);
             }
-            25 => self.driver.connect(),
+            25 | 34 | 35 => self.driver.connect(),
             26 | 27 => {
                 let all = self.judge.permitted != Permitted::ALL && rng.u8(..4) > 0;
                 let (write, read) = (all || rng.bool(), all || rng.bool());
