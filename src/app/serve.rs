@@ -20,6 +20,7 @@ use smol::future::{self, FutureExt as _};
 use smol::{LocalExecutor, Task};
 
 use self::signals::HaltSwitch;
+use super::execute::execute;
 use super::startup;
 use crate::mcp::{Engine, Places};
 use crate::metrics::Metrics;
@@ -50,9 +51,8 @@ pub enum ServeEnd {
 /// The reason why the program could not start.
 pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<ServeEnd, String> {
     let executor = Rc::new(LocalExecutor::new());
-    // Boxed, as wherever one is run: on its way to the executor it would be copied over 70 KiB of the stack, which stay
-    // resident.
-    async_io::block_on(executor.run(serve_stdio(&executor, config, drain).boxed_local()))
+    let serving = serve_stdio(&executor, config, drain);
+    execute(&executor, serving.boxed_local())
 }
 
 /// As [`over_stdio`], with the broker and the plant inside.
@@ -61,7 +61,7 @@ pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<ServeEnd, S
 /// The reason why the program could not start.
 pub fn demo_over_stdio(drain: Option<Duration>) -> Result<ServeEnd, String> {
     let executor = Rc::new(LocalExecutor::new());
-    async_io::block_on(executor.run(async {
+    let serving = async {
         let running = demo::start(&executor).await;
         let demo = running.map_err(|error| format!("cannot start the demo broker: {error}"))?;
         let text = demo::config_text(demo.port());
@@ -74,7 +74,8 @@ pub fn demo_over_stdio(drain: Option<Duration>) -> Result<ServeEnd, String> {
         serve_stdio(&executor, loaded.config, drain)
             .boxed_local()
             .await
-    }))
+    };
+    execute(&executor, serving.boxed_local())
 }
 
 async fn serve_stdio(
