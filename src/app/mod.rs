@@ -7,6 +7,7 @@
 //!   `--explain`, `--call`, `--verify-audit`, `--genkey`, `--revoke` and `--keys`; `replacement` changes a file.
 //! * `init` makes the first configuration; [`install`] puts the program into an MCP client; `visit` is the connection
 //!   of a command that looks at the broker and leaves again.
+//! * `execute` runs the executor of a command.
 //! * `console`, `home`, `exposure`, `descriptors`, `peers`: standard output; `~/`; who else can read a file; how many files
 //!   may be open; the numbers of users.
 
@@ -15,6 +16,7 @@ mod check;
 pub mod cli;
 mod console;
 mod descriptors;
+mod execute;
 mod explain;
 mod exposure;
 mod home;

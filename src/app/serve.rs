@@ -20,6 +20,7 @@ use smol::future::{self, FutureExt as _};
 use smol::{LocalExecutor, Task};
 
 use self::signals::HaltSwitch;
+use super::execute::execute;
 use super::startup::{self, Loaded};
 use crate::audit::{self, Audit, Feed};
 use crate::mcp::{Engine, Places};
@@ -51,9 +52,8 @@ pub enum ServeEnd {
 /// The reason why the program could not start.
 pub fn over_stdio(loaded: Loaded, drain: Option<Duration>) -> Result<ServeEnd, String> {
     let executor = Rc::new(LocalExecutor::new());
-    // Boxed, as wherever one is run: on its way to the executor it would be copied over 70 KiB of the stack, which stay
-    // resident.
-    async_io::block_on(executor.run(serve_stdio(&executor, loaded, drain).boxed_local()))
+    let serving = serve_stdio(&executor, loaded, drain);
+    execute(&executor, serving.boxed_local())
 }
 
 /// As [`over_stdio`], with the broker and the plant inside.
@@ -62,7 +62,7 @@ pub fn over_stdio(loaded: Loaded, drain: Option<Duration>) -> Result<ServeEnd, S
 /// The reason why the program could not start.
 pub fn demo_over_stdio(drain: Option<Duration>) -> Result<ServeEnd, String> {
     let executor = Rc::new(LocalExecutor::new());
-    async_io::block_on(executor.run(async {
+    let serving = async {
         let running = demo::start(&executor).await;
         let demo = running.map_err(|error| format!("cannot start the demo broker: {error}"))?;
         let text = demo::config_text(demo.port());
@@ -73,7 +73,8 @@ pub fn demo_over_stdio(drain: Option<Duration>) -> Result<ServeEnd, String> {
         ));
         terminal::say_how_to_watch(demo.port());
         serve_stdio(&executor, loaded, drain).boxed_local().await
-    }))
+    };
+    execute(&executor, serving.boxed_local())
 }
 
 async fn serve_stdio(

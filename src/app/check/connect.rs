@@ -7,7 +7,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_io::{Timer, block_on};
+use async_io::Timer;
 use mcpmqtt_config::{Config, OperatorTopic};
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::{Listen, Outcome as Published, Reason};
@@ -18,6 +18,7 @@ use smol::future::{self, FutureExt as _};
 
 use super::outcome::{ConnectOutcome, ConnectionReport, Heard, Publish, Tried};
 use crate::app::cli::Connect;
+use crate::app::execute::execute;
 use crate::app::visit::{self, BACKOFF, GRACE, SUBSCRIBING, within};
 use crate::app::{serve, startup};
 use crate::mqtt::{self, Arrival, Inbox, ListenFailure, StateReceiver};
@@ -37,7 +38,8 @@ pub(super) fn attempt(
 ) -> Result<ConnectionReport, String> {
     serve::as_visitor(config);
     let executor = Rc::new(LocalExecutor::new());
-    block_on(executor.run(visit(&executor, config, wanted, tell).boxed_local()))
+    let visit = visit(&executor, config, wanted, tell);
+    execute(&executor, visit.boxed_local())
 }
 
 async fn visit(

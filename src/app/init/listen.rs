@@ -7,13 +7,14 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_io::{Timer, block_on};
+use async_io::Timer;
 use mcpmqtt_config::Config;
 use mcpmqtt_protocol::client::{Reason, Refusal, Stranger};
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
 use smol::LocalExecutor;
 use smol::future::FutureExt as _;
 
+use crate::app::execute::execute;
 use crate::app::visit::{self, BACKOFF, GRACE, SUBSCRIBING, within};
 use crate::app::{serve, startup};
 use crate::mqtt::{self, Tap, Tapped};
@@ -68,7 +69,7 @@ pub(super) fn listen(
     serve::as_visitor(config);
     let executor = Rc::new(LocalExecutor::new());
     let visit = visit(&executor, config, filters, time, progress);
-    block_on(executor.run(visit.boxed_local()))
+    execute(&executor, visit.boxed_local())
 }
 
 async fn visit(

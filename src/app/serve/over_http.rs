@@ -3,7 +3,6 @@
 use std::pin::pin;
 use std::rc::Rc;
 
-use async_io::block_on;
 use mcpmqtt_config::{Config, Limits};
 use mcpmqtt_protocol::topic::ShownPath;
 use smol::LocalExecutor;
@@ -16,6 +15,7 @@ use super::signals::HaltSwitch;
 use super::{App, Front, HTTP, signals, status};
 use crate::app::cli::Settings;
 use crate::app::descriptors;
+use crate::app::execute::execute;
 use crate::app::service::Service;
 use crate::http::{self, Admission, Server};
 use crate::logger;
@@ -28,7 +28,8 @@ use crate::mcp::Places;
 /// The reason why the program could not start.
 pub fn over_http(config: Config, settings: &Settings) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
-    block_on(executor.run(serve(&executor, config, settings).boxed_local()))
+    let serving = serve(&executor, config, settings);
+    execute(&executor, serving.boxed_local())
 }
 
 async fn serve(
