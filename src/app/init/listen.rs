@@ -212,7 +212,7 @@ fn unreached(reason: Option<Reason>, config: &Config) -> Unreached {
         }
         (Some(Reason::Refused(Refusal::NotAuthorized | Refusal::NoUserName)), Some(user)) => {
             let words = format!(
-                "the broker does not let {user} in: the user name or the password is wrong, or this user may not connect"
+                "the broker refuses {user}: the user name or the password is wrong, or this user may not connect"
             );
             (words, Remedy::Login)
         }
@@ -238,7 +238,7 @@ fn unreached(reason: Option<Reason>, config: &Config) -> Unreached {
 }
 
 const CA_FILE: &str = "`mqtt.tls.ca_file`";
-const ANONYMOUS: &str = "the broker lets nobody in without a user name and a password";
+const ANONYMOUS: &str = "the broker requires a user name and a password";
 const SPEAKS_TLS: &str = "the broker speaks TLS at this port";
 const CLOSED: &str =
     "the broker closed the connection without an answer; it may want TLS at this port";
