@@ -37,6 +37,7 @@ struct Numbers {
     writes: [Cell<u64>; WRITES.len()],
     /// Lines of the record that were written, and that were not; `None` without a record.
     record: Cell<Option<(u64, u64)>>,
+    answers_ignored: Cell<u64>,
     tools: RefCell<Vec<Rc<ToolCounter>>>,
 }
 
@@ -108,6 +109,7 @@ impl Default for Numbers {
             key_hashes: Cell::default(),
             writes: Default::default(),
             record: Cell::default(),
+            answers_ignored: Cell::default(),
             tools: RefCell::default(),
         }
     }
@@ -170,6 +172,11 @@ impl Metrics {
             let (one, other) = if is_written { (1, 0) } else { (0, 1) };
             self.0.record.set(Some((written + one, missing + other)));
         }
+    }
+
+    /// Counts an operator's answer that changed nothing.
+    pub fn answer_ignored(&self) {
+        add(&self.0.answers_ignored);
     }
 
     /// Where calls of this tool are counted.
@@ -271,6 +278,11 @@ impl Metrics {
             let lost = "Lines that could not be written to the record of writes.";
             text.counter("mcpmqtt_audit_missing_lines_total", lost, missing);
         }
+        text.counter(
+            "mcpmqtt_operator_answers_ignored_total",
+            "Answers of an operator that changed nothing: retained, unsigned, late, repeated, or to no question.",
+            self.0.answers_ignored.get(),
+        );
         let name = "mcpmqtt_tool_calls_in_flight";
         text.family(name, "gauge", "Calls in progress.");
         for tool in &*tools {

@@ -9,6 +9,7 @@ mod access;
 mod arguments;
 mod call_log;
 mod condition_wait;
+mod consent;
 mod deadline;
 mod describe;
 mod effects;
@@ -174,6 +175,7 @@ pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
         resources: resources::all(context, broker),
         templates: resources::templates(context),
         notifier: context.notifier.clone(),
+        asks: context.access.asks_clients(),
         offers: Some(Box::new(move |caller, tool| {
             offering.access.offers(caller, tool)
         })),

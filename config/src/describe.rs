@@ -276,6 +276,9 @@ fn topic(grant: &Grant) -> String {
     for rule in &grant.write {
         let _ = write!(text, "; writes: {rule} (`{}`)", rule.place);
     }
+    if let Some(consent) = grant.consent {
+        let _ = write!(text, "; consent: {}", consent.words());
+    }
     text
 }
 

@@ -192,6 +192,9 @@ fn topic(grant: &Grant) -> Value {
     if let Some(members) = topic.as_object_mut().filter(|_| !rules.is_empty()) {
         members.insert("write".into(), rules.into());
     }
+    if let (Some(consent), Some(members)) = (grant.consent, topic.as_object_mut()) {
+        members.insert("consent".into(), consent.name().into());
+    }
     topic
 }
 

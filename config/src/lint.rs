@@ -216,8 +216,8 @@ fn swallowed(rules: &[Entry], few: &mut Few<'_>) {
             }
         });
         let Some((_, wide)) = first else { continue };
-        if !rule.grant.write.is_empty() {
-            // Rules on writes hold whatever else is granted.
+        if !rule.grant.write.is_empty() || rule.grant.needs().is_some() {
+            // Rules on writes and consent hold whatever else is granted.
             continue;
         }
         let restricts = wide.grant.permissions != rule.grant.permissions;

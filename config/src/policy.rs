@@ -7,6 +7,7 @@ use std::fmt;
 
 use mcpmqtt_protocol::topic::{FilterTree, Shown, SubscribeFilter, TopicFilter, TopicName};
 
+use crate::consent::Consent;
 use crate::payload::{self, PayloadRule};
 use crate::write_rule::WriteRule;
 
@@ -23,6 +24,8 @@ pub struct Grant {
     pub payload: Option<Box<PayloadRule>>,
     /// The rules on writes, each of which holds.
     pub write: Vec<WriteRule>,
+    /// Who agrees to each write; without it, nobody.
+    pub consent: Option<Consent>,
     /// Where the grant is from: the indices in the list `topics` of the file. Several, where a pattern is given more than
     /// once.
     pub places: Vec<usize>,
@@ -33,6 +36,12 @@ impl Grant {
     #[must_use]
     pub fn writes(&self) -> Option<&PayloadRule> {
         self.payload.as_deref().filter(|_| self.permissions.write)
+    }
+
+    /// Who agrees to each write that the grant permits.
+    #[must_use]
+    pub fn needs(&self) -> Option<Consent> {
+        self.consent.filter(|_| self.permissions.write)
     }
 }
 
@@ -86,6 +95,8 @@ pub struct Policy {
     limited: FilterTree<usize>,
     /// The writable ones that have rules on writes.
     ruled: FilterTree<usize>,
+    /// The writable ones that somebody has to agree to.
+    consented: FilterTree<usize>,
     /// The topics of the operator, which no grant opens.
     reserved: Option<TopicFilter>,
 }
@@ -135,6 +146,7 @@ impl Policy {
                 (permissions.share, &mut policy.share),
                 (grant.writes().is_some(), &mut policy.limited),
                 (is_ruled, &mut policy.ruled),
+                (grant.needs().is_some(), &mut policy.consented),
             ] {
                 if held {
                     tree.insert(pattern, place);
@@ -200,6 +212,39 @@ impl Policy {
     pub fn write_rules(&self, topic: &TopicName) -> Vec<&WriteRule> {
         let grants = self.matching(&self.ruled, topic.as_str());
         grants.flat_map(|grant| &grant.write).collect()
+    }
+
+    /// Who agrees to each write to `topic`: what all grants demand together.
+    pub fn consent(&self, topic: &TopicName) -> Option<Consent> {
+        let grants = self.matching(&self.consented, topic.as_str());
+        grants.filter_map(Grant::needs).reduce(Consent::and)
+    }
+
+    /// Whether any grant demands what `asks` says.
+    pub fn any_consent(&self, asks: impl Fn(Consent) -> bool) -> bool {
+        self.grants.iter().filter_map(Grant::needs).any(asks)
+    }
+
+    /// Whether writes to `topic` have the same limits, rules and consent as in an `earlier` policy, under which somebody
+    /// was asked.
+    ///
+    /// # Errors
+    /// They have others.
+    pub fn asks_the_same(&self, earlier: &Self, topic: &TopicName) -> Result<(), Refusal> {
+        let limits = |policy: &'_ Self| -> Vec<Option<PayloadRule>> {
+            let limits = policy.limits(topic.as_str());
+            limits.map(|grant| grant.writes().cloned()).collect()
+        };
+        let same = self.consent(topic) == earlier.consent(topic)
+            && self.write_rules(topic) == earlier.write_rules(topic)
+            && limits(self) == limits(earlier);
+        match same {
+            true => Ok(()),
+            false => Err(Refusal::of_topic(format!(
+                "the limits or the consent of {} are others now",
+                Shown(topic.as_str())
+            ))),
+        }
     }
 
     fn may_say(&self, topic: &str, payload: &[u8]) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@ use mcpmqtt_protocol::topic::Shown;
 use serde_json::{Value, json};
 
 use crate::audit::Audit;
+use crate::consent;
 use crate::document;
 use crate::finding::{Finding, Refused, Report};
 use crate::limits::Limits;
@@ -120,6 +121,9 @@ impl Config {
                 .value("audit")
                 .and_then(|_| Audit::read(root.section("audit"))),
         };
+        if value.pointer("/operator/topic").is_none_or(Value::is_null) {
+            consent::check(&config.profiles, report);
+        }
         root.finish();
         let Self {
             operator,

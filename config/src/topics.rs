@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mcpmqtt_protocol::topic::{Shown, TopicFault, TopicFilter};
 use serde_json::Value;
 
+use crate::consent::Consent;
 use crate::finding::Report;
 use crate::hint;
 use crate::lint::{self, Entry};
@@ -15,8 +16,8 @@ use crate::section::{Section, found};
 use crate::write_rule;
 
 /// Reads the list under `topics` of the file or of a profile. Entries with the same pattern become one grant, unless one of
-/// them has limits or rules on writes: these hold for what the entry itself permits. What is wholly the operator's is left
-/// out.
+/// them has limits, rules on writes or `consent`: these hold for what the entry itself permits. What is wholly the
+/// operator's is left out.
 pub(crate) fn read(section: &Section<'_>, operator: Option<&OperatorTopic>) -> Vec<Grant> {
     let mut entries = Vec::new();
     let (report, place) = (section.report(), section.path_of("topics"));
@@ -57,6 +58,13 @@ fn read_entry(section: Section<'_>, index: usize) -> Option<Entry> {
     if write.is_some() && !permissions.write {
         section.warn("write", "has no effect, since `permissions` has no `write`");
     }
+    let consent = Consent::read(&section);
+    if consent.is_some() && !permissions.write {
+        section.warn(
+            "consent",
+            "has no effect, since `permissions` has no `write`",
+        );
+    }
     section.finish();
     let grant = Grant {
         pattern: pattern?,
@@ -64,6 +72,7 @@ fn read_entry(section: Section<'_>, index: usize) -> Option<Entry> {
         description,
         payload,
         write: write.into_iter().collect(),
+        consent,
         places: vec![index],
     };
     Some(Entry { path, grant })
@@ -184,8 +193,8 @@ fn merge(entries: Vec<Entry>, report: &Report) -> Vec<Entry> {
     let mut rules: Vec<Entry> = Vec::new();
     for entry in entries {
         let Entry { path, grant } = &entry;
-        // Limits hold for what their entry permits.
-        if grant.payload.is_some() || !grant.write.is_empty() {
+        // Limits and consent hold for what their entry permits.
+        if grant.payload.is_some() || !grant.write.is_empty() || grant.consent.is_some() {
             rules.push(entry);
             continue;
         }

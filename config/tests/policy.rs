@@ -17,6 +17,7 @@ fn grant(pattern: &str, permissions: &str) -> Grant {
         description: None,
         payload: None,
         write: Vec::new(),
+        consent: None,
         places: Vec::new(),
     }
 }

@@ -150,6 +150,9 @@ fn publish(asking: &Asking<'_>, config: &Config, topic: &TopicName, payload: &st
             for rule in grant.write.iter().filter(|_| grant.permissions.write) {
                 let _ = write!(text, "\n    write: {rule}: judged when it is sent");
             }
+            if let Some(consent) = grant.needs() {
+                let _ = write!(text, "\n    consent: {}", consent.name());
+            }
         },
     );
     if permitted {
@@ -158,6 +161,9 @@ fn publish(asking: &Asking<'_>, config: &Config, topic: &TopicName, payload: &st
             Err(_) => "not permitted: no rule that matches has `retain`",
         };
         let _ = writeln!(text, "  with retain: {retain}");
+        if let Some(consent) = policy.consent(topic) {
+            let _ = writeln!(text, "  consent: {}", consent.words());
+        }
         text.push_str(&rates(asking.profile.quota));
     }
     Explanation { permitted, text }

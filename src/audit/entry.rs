@@ -33,7 +33,7 @@ pub struct Attempt {
 /// The agreement of a person to one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Consent {
-    /// Who was asked: `client` or `operator`.
+    /// Who was asked: `client`, `operator`, or `client and operator`.
     pub of: &'static str,
     /// Who answered, as far as it is known.
     pub by: Option<String>,

@@ -65,6 +65,18 @@ impl NotifyAll {
         }
     }
 
+    /// Waits until `look` returns a value; it is called again after each notification.
+    pub(crate) async fn find<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
+        poll_fn(|context| match look() {
+            Some(found) => Poll::Ready(found),
+            None => {
+                self.register(context);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
     /// The task of `context` waits from now on: the next notification wakes it.
     pub(crate) fn register(&self, context: &Context<'_>) {
         let mut wakers = self.0.borrow_mut();

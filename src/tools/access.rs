@@ -5,6 +5,7 @@
 //! Does not: expose the MQTT client. Further rules for every caller (an audit record) belong here.
 
 mod admitted;
+mod consent;
 mod denied;
 mod follow;
 mod halted;
@@ -17,6 +18,7 @@ mod recent_topics;
 mod rules;
 mod write_record;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 
@@ -27,6 +29,8 @@ use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::LocalExecutor;
 
 pub(super) use self::admitted::{Admitted, Begun};
+use self::consent::Consents;
+pub(super) use self::consent::{Agreed, OPEN_FOR, Request};
 pub(super) use self::denied::{Denied, Published, Wording};
 pub(super) use self::follow::Follow;
 use self::live_policy::{CallerPolicy, LivePolicy};
@@ -57,6 +61,7 @@ pub(super) struct Access {
     rules: WriteRules,
     operator: Operator,
     audit: Option<Audit>,
+    consents: Consents,
 }
 
 /// Why a filter is not observed.
@@ -83,8 +88,12 @@ impl Access {
         let policy = LivePolicy::new(profiles);
         let looking = policy.clone();
         operator.on_change(move || looking.look_again());
+        let consents = Consents::new(&operator, metrics, executor.clone());
+        consents.replace_profiles(&policy.profiles());
+        consents.prepare(&client, &policy.profiles());
         Access {
             client,
+            consents,
             policy,
             rates: Rates::default(),
             quotas: Quotas::default(),
@@ -97,23 +106,26 @@ impl Access {
         }
     }
 
-    /// Begins the attempt of a caller's tool to publish a message. What comes of it is recorded, whatever becomes of the
-    /// call.
+    /// Begins the attempt of a caller's tool to publish a message, with the agreement to it. What comes of it is
+    /// recorded, whatever becomes of the call.
     pub(super) fn begin<'a>(
         &'a self,
         caller: &'a Caller,
         tool: &'static str,
         message: &'a Message,
+        agreed: Agreed,
     ) -> Begun<'a> {
         let policy = self.policy.of(caller);
         let current = policy.current();
         let record = self.audit.as_ref().map(|audit| (audit, &*current));
+        let record = WriteRecord::begin(&self.metrics, record, caller, tool, message);
         Begun {
             access: self,
             caller,
-            record: WriteRecord::begin(&self.metrics, record, caller, tool, message),
+            record: record.with_consent(agreed.by()),
             policy,
             message,
+            agreed,
         }
     }
 
@@ -133,6 +145,11 @@ impl Access {
         let profiles = self.policy.profiles();
         let profile = profiles.get(caller.profile());
         profile.map(|profile| profile.quota).unwrap_or_default()
+    }
+
+    /// Whether a person at a client may have to be asked, as the profiles in force say.
+    pub(super) fn asks_clients(&self) -> Rc<Cell<bool>> {
+        self.consents.asks_clients()
     }
 
     /// Whether the caller is offered the tool with this name.
@@ -292,6 +309,7 @@ impl Access {
     /// Replaces the profiles in force.
     pub(super) fn replace_profiles(&self, profiles: Profiles) {
         reserve(&self.client, &profiles);
+        self.consents.replace_profiles(&profiles);
         self.policy.replace(profiles);
     }
 

@@ -56,6 +56,11 @@ impl Deadline {
         }
     }
 
+    /// The deadline of the same call whose time begins now.
+    pub(super) fn anew(&self) -> Deadline {
+        self.part(self.timeout)
+    }
+
     pub(super) fn until(&self) -> Instant {
         self.until
     }

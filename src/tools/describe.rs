@@ -177,6 +177,9 @@ fn pattern_line(grant: &Grant, policy: &Policy, most: usize) -> String {
         let cut = if words.len() < rule.len() { "…" } else { "" };
         let _ = write!(line, " [{words}{cut}]");
     }
+    if let Some(consent) = grant.needs() {
+        let _ = write!(line, " [{}]", consent.words());
+    }
     line
 }
 

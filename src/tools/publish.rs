@@ -7,6 +7,9 @@
 
 mod confirm;
 mod confirm_each;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
+mod consent;
 mod dry_run;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::print_stdout)]
@@ -27,8 +30,9 @@ use serde::Serialize;
 use self::confirm::{Confirm, Confirmation};
 use self::when::{Reaction, When, WhenResult};
 use super::Context;
-use super::access::{Denied, Wording, may_publish};
+use super::access::{Agreed, Denied, Wording, may_publish};
 use super::arguments::Arguments;
+use super::consent::Attempt;
 use super::deadline::Deadline;
 use super::effects::{EffectRow, EffectsShown};
 use super::sighting::time_of_day;
@@ -97,9 +101,28 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
 }
 
 impl Publication<'_> {
-    async fn at_once(&self) -> Result<ToolResult, String> {
+    /// Has whoever has to agree to the message asked, before anything else is done.
+    async fn agreed(
+        &mut self,
+        when: Option<&When>,
+        confirm: Option<&Confirm>,
+    ) -> Result<Agreed, String> {
+        let reads = [when.map(When::filter), confirm.map(Confirm::filter)];
+        let attempt = Attempt {
+            client: self.client,
+            tool: TOOL,
+            message: &self.message,
+            when: when.map(When::in_words),
+            reads: reads.into_iter().flatten().collect(),
+        };
+        let agreed = attempt.agreed(self.context, &mut self.deadline).await;
+        agreed.map_err(in_words)
+    }
+
+    async fn at_once(mut self) -> Result<ToolResult, String> {
+        let agreed = self.agreed(None, None).await?;
         let access = &self.context.access;
-        let begun = access.begin(self.client.caller(), TOOL, &self.message);
+        let begun = access.begin(self.client.caller(), TOOL, &self.message, agreed);
         let admitted = begun.admit().map_err(in_words)?;
         let until = self.deadline.until();
         let _needed = access
@@ -118,13 +141,14 @@ impl Publication<'_> {
 
     /// Publishes when the condition is met, and waits for the confirmation.
     async fn with_conditions(
-        &self,
+        mut self,
         when: Option<When>,
         confirm: Option<Confirm>,
     ) -> Result<ToolResult, String> {
+        let agreed = self.agreed(when.as_ref(), confirm.as_ref()).await?;
         // What is forbidden fails before the wait.
         let access = &self.context.access;
-        let begun = access.begin(self.client.caller(), TOOL, &self.message);
+        let begun = access.begin(self.client.caller(), TOOL, &self.message, agreed);
         let permitted = |policy: &Policy| may_publish(policy, &self.message);
         let waiting = async {
             let until = self.deadline.until();

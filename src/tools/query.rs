@@ -14,8 +14,11 @@ use serde_json::Value;
 use smol::future;
 
 use super::Context;
-use super::access::{Admitted, Denied, Effects, Needed, Published, Reader, Wording, may_publish};
+use super::access::{
+    Admitted, Agreed, Denied, Effects, Needed, Published, Reader, Wording, may_publish,
+};
 use super::arguments::Arguments;
+use super::consent::Attempt;
 use super::deadline::{Deadline, Waited};
 use super::effects::{Confirmed, EffectRow, EffectsShown};
 use super::message::{Fit, ReceivedMessage, ResultBudget};
@@ -60,7 +63,7 @@ enum RequestFate {
 pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
     let own = own_reply(&mut arguments)?;
-    let query = Query {
+    let mut query = Query {
         own,
         caller: call.client.caller().clone(),
         room: call.room,
@@ -73,20 +76,30 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
             payload: Arc::from(arguments.payload()?),
         },
     };
+    let attempt = Attempt {
+        client: &call.client,
+        tool: TOOL,
+        message: &query.request,
+        when: None,
+        reads: vec![&query.response],
+    };
+    let agreed = attempt.agreed(&context, &mut query.wait).await;
+    let agreed = agreed.map_err(|denied| denied.tell(&NO_QUERY))?;
     let permitted = |policy: &Policy| {
         may_publish(policy, &query.request)?;
         policy.may_subscribe(&query.response)
     };
     // A query that waits for another one ends when its permission is withdrawn.
-    let ended = context
-        .access
-        .while_permitted(&query.caller, permitted, query.run(&context));
+    let ended =
+        context
+            .access
+            .while_permitted(&query.caller, permitted, query.run(&context, agreed));
     let ended = ended.await;
     ended.map_err(|denied| {
         if matches!(denied, Denied::Policy(_)) {
             let access = &context.access;
             access
-                .begin(&query.caller, TOOL, &query.request)
+                .begin(&query.caller, TOOL, &query.request, Agreed::default())
                 .refused(&denied);
         }
         denied.tell(&NO_QUERY)
@@ -94,11 +107,11 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
 }
 
 impl Query {
-    async fn run(&self, context: &Context) -> Result<ToolResult, String> {
+    async fn run(&self, context: &Context, agreed: Agreed) -> Result<ToolResult, String> {
         let no_query = |denied: Denied| denied.tell(&NO_QUERY);
-        let begun = context.access.begin(&self.caller, TOOL, &self.request);
-        let admitted = begun.admit().map_err(no_query)?;
         let access = &context.access;
+        let begun = access.begin(&self.caller, TOOL, &self.request, agreed);
+        let admitted = begun.admit().map_err(no_query)?;
         let preparing = access.unless_halted(&self.request, self.prepare(context));
         let prepared = preparing.await;
         let prepared = prepared.map_err(|denied| no_query(admitted.refused(denied)))?;

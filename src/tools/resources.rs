@@ -132,6 +132,9 @@ fn described(grant: &Grant, policy: &Policy) -> Value {
     if grant.permissions.write && !grant.write.is_empty() {
         described["write"] = grant.write.iter().map(|rule| rule.told(policy)).collect();
     }
+    if let Some(consent) = grant.needs() {
+        described["consent"] = consent.words().into();
+    }
     described
 }
 

@@ -1,5 +1,6 @@
 //! An engine over a small catalog.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use mcpmqtt::mcp::Engine;
@@ -27,7 +28,7 @@ pub fn catalog(gate: async_channel::Receiver<()>) -> Catalog {
         ],
         templates: vec![template()],
         prompts: vec![prompt()],
-        asks: true,
+        asks: Rc::new(Cell::new(true)),
         ..Catalog::default()
     }
 }

@@ -16,6 +16,7 @@ mod asking;
 mod contents;
 mod tools;
 
+use std::cell::Cell;
 use std::future::pending;
 use std::rc::Rc;
 
@@ -62,7 +63,7 @@ fn catalog() -> Catalog {
         notifier,
         offers: None,
         lists_change: true,
-        asks: true,
+        asks: Rc::new(Cell::new(true)),
         logging: true,
     }
 }

@@ -37,6 +37,7 @@ mod check_connect;
 mod cli;
 mod condition_ends;
 mod conditions;
+mod consent;
 mod demo;
 mod end_of_input;
 mod escapes;

@@ -9,6 +9,7 @@ pub(in crate::mcp) mod items;
 pub(in crate::mcp) mod results;
 mod schema_text;
 
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -44,8 +45,8 @@ pub struct Catalog {
     pub lists_change: bool,
     /// Whether the server declares `logging`: handlers send log messages to the client.
     pub logging: bool,
-    /// Whether handlers ask the client questions (elicitation, sampling, roots).
-    pub asks: bool,
+    /// Whether handlers may ask the client questions now (elicitation, sampling, roots); that may change.
+    pub asks: Rc<Cell<bool>>,
     /// Decides by name which tools each caller is offered; `None` offers every tool. A tool that is not offered is
     /// unknown to that caller.
     pub offers: Option<Offers>,

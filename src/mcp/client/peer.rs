@@ -110,6 +110,19 @@ impl Peer {
         known && self.0.abilities.has(kind)
     }
 
+    /// Whether a question ends the call, which the client makes again with the answer.
+    #[must_use]
+    pub fn asks_in_rounds(&self) -> bool {
+        self.0.rounds.is_some()
+    }
+
+    /// The keys of the answers that came with the call, of those that begin with `prefix`.
+    #[must_use]
+    pub fn answered(&self, prefix: &str) -> Vec<String> {
+        let rounds = self.0.rounds.as_ref();
+        rounds.map_or_else(Vec::new, |rounds| rounds.answered(prefix))
+    }
+
     /// Asks the client and waits for all answers.
     ///
     /// # Errors
@@ -217,6 +230,14 @@ impl InputRounds {
             demand,
         };
         (rounds, demands)
+    }
+
+    fn answered(&self, prefix: &str) -> Vec<String> {
+        let (settled, given) = (self.settled.borrow(), self.given.borrow());
+        let keys = settled.keys().chain(given.keys());
+        keys.filter(|key| key.starts_with(prefix))
+            .cloned()
+            .collect()
     }
 
     /// The answer to a question. An answer that does not fit its question is dropped, and the question is asked again.

@@ -42,7 +42,7 @@ impl Round {
         params: &mut Params,
     ) -> Result<Round, RpcError> {
         let has_share = params.contains_key(RESPONSES) || params.contains_key(STATE);
-        if !request.version.shape().stateless || !(methods.catalog.asks || has_share) {
+        if !request.version.shape().stateless || !(methods.catalog.asks.get() || has_share) {
             return Ok(Round {
                 client: None,
                 rest: Rest(None),

@@ -1,8 +1,9 @@
 //! A publish from its beginning over its admission to its outcome.
 //!
-//! Promises: where the operator requires a record, nothing is sent before it has the attempt; the rules on writes are judged in the step in which the message is handed over, and as long as it waits
-//! there; what comes of it is recorded.
+//! Promises: where the operator requires a record, nothing is sent before it has the attempt; the rules on writes are judged
+//! in the step in which the message is handed over, and as long as it waits there; what comes of it is recorded.
 
+use std::cell::Cell;
 use std::task::Context;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use mcpmqtt_config::Policy;
 use mcpmqtt_protocol::client::{Outcome, PublishError, Reason};
 use mcpmqtt_protocol::message::Message;
 
+use super::consent::{Agreed, Unagreed};
 use super::denied::{Denied, Published};
 use super::live_policy::CallerPolicy;
 use super::rules::{Effects, Pending};
@@ -24,6 +26,7 @@ pub(in crate::tools) struct Begun<'a> {
     pub(super) caller: &'a Caller,
     pub(super) policy: CallerPolicy,
     pub(super) message: &'a Message,
+    pub(super) agreed: Agreed,
     pub(super) record: WriteRecord<'a>,
 }
 
@@ -32,6 +35,8 @@ pub(in crate::tools) struct Admitted<'a> {
     pub(super) access: &'a Access,
     pub(super) policy: CallerPolicy,
     pub(super) message: &'a Message,
+    /// Taken when the message is handed over: an agreement is to one message.
+    pub(super) agreed: Cell<Option<Agreed>>,
     pub(super) record: WriteRecord<'a>,
 }
 
@@ -44,27 +49,32 @@ pub(in crate::tools) struct Sent {
 }
 
 impl<'a> Begun<'a> {
-    /// Checks the message against the caller's policy, rate and quota.
+    /// Checks the message against the caller's policy, rate and quota, and that it has the consent that it needs.
     ///
     /// # Errors
-    /// [`Denied::Policy`], [`Denied::Halted`], [`Denied::Rate`] or [`Denied::Quota`], and then the message is not counted;
-    /// [`Denied::Unrecorded`].
+    /// [`Denied::Policy`], [`Denied::Halted`], [`Denied::Consent`], [`Denied::Rate`] or [`Denied::Quota`], and then the
+    /// message is not counted; [`Denied::Unrecorded`].
     pub(in crate::tools) fn admit(self) -> Result<Admitted<'a>, Denied> {
         let Begun {
             access,
             caller,
             policy,
             message,
+            agreed,
             record,
         } = self;
-        let permitted = may_publish(&policy.current(), message).map_err(Denied::Policy);
+        let now = policy.current();
+        let permitted = may_publish(&now, message).map_err(Denied::Policy);
         let permitted = permitted.and_then(|()| access.may_write_now(message));
-        let counted = permitted.and_then(|()| access.take_share(caller));
+        let agreed_to = || agreed.permits(&now, message).map_err(Denied::Consent);
+        let counted = permitted.and_then(|()| agreed_to());
+        let counted = counted.and_then(|()| access.take_share(caller));
         match counted.and_then(|()| record.write()) {
             Ok(()) => Ok(Admitted {
                 access,
                 policy,
                 message,
+                agreed: Cell::new(Some(agreed)),
                 record,
             }),
             Err(denied) => {
@@ -98,13 +108,14 @@ impl Admitted<'_> {
     /// message back if it was not sent yet. The rules on writes are judged in the step that hands the message over.
     ///
     /// # Errors
-    /// [`Denied::Withdrawn`]; [`Denied::Rule`], [`Denied::Halted`], [`Denied::Unrecorded`] and [`Denied::Broker`] when
-    /// nothing was sent; [`Denied::Unknown`] when it is not known whether the message was delivered.
+    /// [`Denied::Withdrawn`]; [`Denied::Rule`], [`Denied::Consent`], [`Denied::Halted`], [`Denied::Unrecorded`] and
+    /// [`Denied::Broker`] when nothing was sent; [`Denied::Unknown`] when it is not known whether the message was delivered.
     pub(in crate::tools) async fn publish(&self, deadline: Instant) -> Result<Sent, Denied> {
         let Admitted {
             access,
             policy: own,
             message,
+            agreed,
             record,
         } = self;
         let permitted = |policy: &Policy| may_publish(policy, message);
@@ -112,6 +123,8 @@ impl Admitted<'_> {
         let sending = async {
             record.synced(deadline).await?;
             let policy = own.current();
+            let agreed = agreed.take().ok_or(Denied::Consent(Unagreed::Another))?;
+            agreed.permits(&policy, message).map_err(Denied::Consent)?;
             let begun = rules.begin(&policy, message, time::now());
             let begun = begun.map_err(Denied::Rule)?;
             record.begins();

@@ -7,6 +7,7 @@ use std::fmt;
 use mcpmqtt_config::Refusal;
 use mcpmqtt_protocol::client::{ListenError, Outcome, PublishError, Reason};
 
+use super::consent::Unagreed;
 use super::quota::Exhausted;
 use super::rate::TooMany;
 use super::rules::Broken;
@@ -31,6 +32,8 @@ pub(in crate::tools) enum Denied {
     Halted(String),
     /// It cannot be recorded, which the operator requires; nothing was sent.
     Unrecorded(Unrecorded),
+    /// Nobody agreed; nothing was sent.
+    Consent(Unagreed),
     /// Too many calls wait for messages.
     Listeners(NoPlace),
     /// The broker or the connection failed; nothing was published or subscribed.
@@ -80,7 +83,7 @@ impl Denied {
                 format!("the operator withdrew the permission meanwhile: {refusal}. {withdrawn}")
             }
             Denied::Unknown(_) => self.to_string(),
-            Denied::Rule(_) | Denied::Halted(_) => {
+            Denied::Rule(_) | Denied::Halted(_) | Denied::Consent(_) => {
                 format!("{not_done}: {self}. Nothing was sent.")
             }
             _ if meaning.is_empty() => format!("{not_done}: {self}"),
@@ -98,6 +101,7 @@ impl fmt::Display for Denied {
             Denied::Quota(exhausted) => exhausted.fmt(f),
             Denied::Rule(broken) => broken.fmt(f),
             Denied::Unrecorded(unrecorded) => unrecorded.fmt(f),
+            Denied::Consent(why) => why.fmt(f),
             Denied::Listeners(full) => write!(
                 f,
                 "of the calls that can wait for messages at the same time (`limits.listeners`), {full}; \

@@ -64,14 +64,24 @@ impl Quotas {
     }
 }
 
+impl Exhausted {
+    pub(super) fn per_minute(&self) -> usize {
+        self.per_minute
+    }
+
+    /// When to try again, in seconds.
+    pub(super) fn seconds(&self) -> u128 {
+        // Rounded up, so that a caller that retries after this time is admitted.
+        self.wait.as_millis().div_ceil(1000).max(1)
+    }
+}
+
 impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Exhausted { per_minute, wait } = self;
-        // Rounded up, so that a caller that retries after this time is admitted.
-        let seconds = wait.as_millis().div_ceil(1000).max(1);
+        let (most, seconds) = (self.per_minute(), self.seconds());
         write!(
             f,
-            "more than {per_minute} publishes in a minute; try again in {seconds} s"
+            "more than {most} publishes in a minute; try again in {seconds} s"
         )
     }
 }

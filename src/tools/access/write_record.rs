@@ -13,6 +13,7 @@ use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::Shown;
 use smol::future;
 
+use super::consent::AgreedBy;
 use super::denied::{Denied, Published};
 use super::judged;
 use crate::audit::{Attempt, Audit, Ending, OpenAttempt, Unrecorded};
@@ -28,6 +29,8 @@ pub(super) struct WriteRecord<'a> {
     caller: &'a Caller,
     tool: &'static str,
     message: &'a Message,
+    /// Who agreed to it, where somebody has to.
+    consent: Option<AgreedBy>,
     state: Cell<State>,
     /// The attempt in the operator's record.
     attempt: Option<OpenAttempt>,
@@ -68,6 +71,7 @@ impl<'a> WriteRecord<'a> {
             caller,
             tool,
             message,
+            consent: None,
             state: Cell::new(State::Waiting),
             attempt,
             reason: RefCell::default(),
@@ -97,6 +101,16 @@ impl<'a> WriteRecord<'a> {
         };
         let synced = future::or(attempt.synced(), late).await;
         synced.map_err(Denied::Unrecorded)
+    }
+
+    /// The same with the consent to it.
+    pub(super) fn with_consent(self, by: Option<&AgreedBy>) -> WriteRecord<'a> {
+        if let (Some(attempt), Some(by)) = (&self.attempt, by) {
+            attempt.consent(by.for_record());
+        }
+        let mut record = self;
+        record.consent = by.cloned();
+        record
     }
 
     /// The message is handed to the connection.
@@ -137,8 +151,15 @@ impl<'a> WriteRecord<'a> {
             }
             _ => of(denied),
         });
-        if self.attempt.is_some() {
+        if let Some(attempt) = &self.attempt {
             self.reason.replace(Some(denied.to_string()));
+            let consent = match denied {
+                Denied::Consent(unagreed) => unagreed.for_record(),
+                _ => None,
+            };
+            if let Some(consent) = consent {
+                attempt.consent(consent);
+            }
         }
     }
 }
@@ -151,6 +172,7 @@ fn of(denied: &Denied) -> State {
         Denied::Rule(_) => (WriteOutcome::Refused, "refused: a rule on writes"),
         Denied::Halted(_) => (WriteOutcome::Refused, "refused: an operator halted writing"),
         Denied::Unrecorded(_) => (WriteOutcome::Refused, "refused: it cannot be recorded"),
+        Denied::Consent(_) => (WriteOutcome::Refused, "refused: nobody agreed"),
         Denied::Listeners(_) | Denied::Broker(_) => (WriteOutcome::NotSent, "not sent"),
         Denied::Withdrawn(_) => (
             WriteOutcome::Unknown,
@@ -194,12 +216,15 @@ impl Drop for WriteRecord<'_> {
         let attempt = self.attempt.take();
         if logger::enabled(LogLevel::Info) {
             let id = attempt.as_ref().map(|it| format!(" ({})", it.id()));
+            let consent = self.consent.as_ref();
+            let consent = consent.map(|by| format!(", with the consent of {by}"));
             logger::info(format_args!(
-                "{}: {}: {} bytes to {}: {words}{}",
+                "{}: {}: {} bytes to {}: {words}{}{}",
                 self.caller.name(),
                 self.tool,
                 self.message.payload.len(),
                 Shown(self.message.topic.as_str()),
+                consent.unwrap_or_default(),
                 id.unwrap_or_default()
             ));
         }

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use mcpmqtt_protocol::topic::SubscribeFilter;
+use mcpmqtt_config::In;
+use mcpmqtt_protocol::topic::{Shown, SubscribeFilter};
 use serde::Serialize;
 use smol::future;
 
@@ -79,6 +80,21 @@ impl When {
 
     pub(super) fn filter(&self) -> &SubscribeFilter {
         &self.filter
+    }
+
+    /// The condition, and how long it is waited for.
+    pub(super) fn in_words(&self) -> String {
+        let already = match self.live {
+            Live::Required => "",
+            Live::NotRequired => ", or does so already",
+            Live::AfterNotMet => ", after it did not",
+        };
+        format!(
+            "{} {}{already}, within {} s",
+            Shown(self.filter.as_str()),
+            In(&self.condition),
+            self.timeout.as_secs_f64()
+        )
     }
 
     /// Waits for the condition.

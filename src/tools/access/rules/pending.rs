@@ -43,7 +43,7 @@ impl Pending {
         let topic = &message.topic;
         if !Rc::ptr_eq(&self.policy, policy) {
             // What was counted and is awaited was so by the earlier rules.
-            if self.policy.write_rules(topic) != policy.write_rules(topic) {
+            if policy.asks_the_same(&self.policy, topic).is_err() {
                 self.broken = Some(Broken::RulesChanged);
                 return false;
             }

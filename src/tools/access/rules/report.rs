@@ -28,6 +28,13 @@ struct LimitReport {
     holds: bool,
 }
 
+impl RuleReport {
+    /// The present values that the limits are judged by.
+    pub(in crate::tools) fn present(&self) -> impl Iterator<Item = String> + use<'_> {
+        self.limits.iter().filter_map(|limit| limit.now.clone())
+    }
+}
+
 impl WriteRules {
     /// What each rule on a write of `message` says now.
     pub(in crate::tools::access) fn report(

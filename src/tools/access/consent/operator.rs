@@ -1,0 +1,243 @@
+//! The way to the operator over MQTT: questions go to `ask/<number>` below `operator.topic`, answers come from
+//! `answer/<number>`, and what became of a question goes to `closed/<number>`. None of it is retained.
+//!
+//! Promises: nothing is subscribed to until a question needs it; a retained answer, one without the operator's tag where
+//! there is a secret, and one to no open question change nothing; where agents could use this program's own account to
+//! answer, nobody is asked unless the operator's file says so.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mcpmqtt_config::OperatorTopic;
+use mcpmqtt_protocol::QoS;
+use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::Shown;
+use serde_json::Value;
+use smol::future;
+
+use super::answer::Said;
+use super::questions::{Ignored, Number, Questions};
+use super::random;
+use crate::local::notify::NotifyAll;
+use crate::local::time;
+use crate::local::watch::Watch;
+use crate::logger;
+use crate::metrics::Metrics;
+use crate::mqtt::{Observing, Tap, Tapped};
+use crate::operator::{Operator, TopicFailure};
+
+/// The way to the operator.
+#[derive(Debug)]
+pub(super) struct Channel {
+    operator: Operator,
+    answers: Rc<Answers>,
+    /// The subscription to the answers, below which topic.
+    listening: RefCell<Option<(OperatorTopic, Observing)>>,
+    /// The topic below which this program's own account cannot answer.
+    protected: RefCell<Option<OperatorTopic>>,
+    /// Whether somebody prepares it.
+    preparing: Watch<bool>,
+}
+
+/// What comes from the operator.
+#[derive(Debug)]
+struct Answers {
+    operator: Operator,
+    questions: Rc<RefCell<Questions>>,
+    /// Notified when something came.
+    came: Rc<NotifyAll>,
+    is_listening: Cell<bool>,
+    metrics: Metrics,
+}
+
+impl Channel {
+    pub(super) fn new(
+        operator: Operator,
+        questions: &Rc<RefCell<Questions>>,
+        came: &Rc<NotifyAll>,
+        metrics: &Metrics,
+    ) -> Channel {
+        let answers = Answers {
+            operator: operator.clone(),
+            questions: Rc::clone(questions),
+            came: Rc::clone(came),
+            is_listening: Cell::new(false),
+            metrics: metrics.clone(),
+        };
+        Channel {
+            operator,
+            answers: Rc::new(answers),
+            listening: RefCell::default(),
+            protected: RefCell::default(),
+            preparing: Watch::new(false),
+        }
+    }
+
+    /// Subscribes to the answers, and makes sure that they can be trusted.
+    ///
+    /// # Errors
+    /// Why the operator cannot be asked.
+    pub(super) async fn prepare(&self) -> Result<(), String> {
+        while self.preparing.get() {
+            self.preparing.until(|preparing| !preparing).await;
+        }
+        self.preparing.set(true);
+        let _done = Preparing(&self.preparing);
+        let topic = self.operator.topic();
+        let topic = topic.ok_or_else(|| TopicFailure::NoTopic.to_string())?;
+        self.listen(&topic).await?;
+        self.protect(topic).await
+    }
+
+    /// Puts a question to the operator.
+    ///
+    /// # Errors
+    /// Why the question did not reach the broker, as far as is known.
+    pub(super) async fn ask(&self, number: Number, question: &Value) -> Result<(), String> {
+        let asked = self.publish("ask", number, question).await;
+        asked.map_err(|failure| failure.to_string())
+    }
+
+    /// Tells what became of a question.
+    pub(super) async fn tell_closed(&self, number: Number, outcome: &Value) {
+        // The operator's view may miss it; no agent depends on it.
+        let _ = self.publish("closed", number, outcome).await;
+    }
+
+    async fn listen(&self, topic: &OperatorTopic) -> Result<(), String> {
+        let is_same = |(own, _): &(OperatorTopic, _)| own == topic;
+        let listens = self.listening.borrow().as_ref().is_some_and(is_same);
+        if listens && self.answers.is_listening.get() {
+            return Ok(());
+        }
+        let answers = Rc::clone(&self.answers);
+        let tap: Tap = Rc::new(move |now, tapped| answers.tapped(now, &tapped));
+        let listening = in_time(self.operator.listen("answer/+", tap)).await;
+        let listening = listening.map_err(|failure| {
+            let filter = format!("{}/answer/+", topic.as_str());
+            format!("{} cannot be subscribed to: {failure}", Shown(&filter))
+        })?;
+        self.listening.replace(Some((topic.clone(), listening)));
+        self.answers.is_listening.set(true);
+        Ok(())
+    }
+
+    /// Whether nobody who has this program's account can answer in the operator's place.
+    async fn protect(&self, topic: OperatorTopic) -> Result<(), String> {
+        let is_known = || self.protected.borrow().as_ref() == Some(&topic);
+        if self.operator.secret().is_some() || self.operator.is_unprotected() || is_known() {
+            return Ok(());
+        }
+        let levels = format!("answer/{}", Number::first(&random()?));
+        let can_answer = self.operator.can_write(&levels, TEST).await;
+        let can_answer = can_answer.map_err(|failure| {
+            format!(
+                "whether this program's own account could answer is not known: {failure}; try again"
+            )
+        })?;
+        if can_answer {
+            let answers = format!("{}/answer/#", topic.as_str());
+            return Err(format!(
+                "this program's own account may publish to {}, so that an answer proves nothing. Forbid it on the broker, set \
+                 `operator.secret_file`, or accept it with `operator.unprotected`",
+                Shown(&answers)
+            ));
+        }
+        self.protected.replace(Some(topic));
+        Ok(())
+    }
+
+    async fn publish(
+        &self,
+        level: &str,
+        number: Number,
+        content: &Value,
+    ) -> Result<(), TopicFailure> {
+        let (levels, text) = (format!("{level}/{number}"), content.to_string());
+        let deadline = time::now() + PATIENCE;
+        let publish = self
+            .operator
+            .publish(&levels, text.as_bytes(), QoS::AtLeastOnce, deadline);
+        publish.await
+    }
+}
+
+/// Ends the preparation, however it ends.
+struct Preparing<'a>(&'a Watch<bool>);
+
+impl Drop for Preparing<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+impl Answers {
+    fn tapped(&self, now: Instant, tapped: &Tapped<'_>) {
+        match tapped {
+            Tapped::Message { message, .. } => {
+                if let Err(why) = self.arrived(now, message) {
+                    self.metrics.answer_ignored();
+                    let topic = Shown(message.topic.as_str());
+                    logger::debug(format_args!(
+                        "an operator's answer on {topic} is ignored: {why}"
+                    ));
+                }
+                self.came.notify_all();
+            }
+            Tapped::Ended(_) => self.is_listening.set(false),
+            Tapped::TooLarge(_) => self.metrics.answer_ignored(),
+            Tapped::Interrupted => {}
+        }
+    }
+
+    /// Takes an answer.
+    ///
+    /// # Errors
+    /// Why it changes nothing.
+    fn arrived(&self, now: Instant, message: &Message) -> Result<(), &'static str> {
+        // This program's own, which tests its account.
+        if *message.payload == *TEST {
+            return Ok(());
+        }
+        let last = message.topic.as_str().rsplit('/').next();
+        let number = last.and_then(Number::parse).ok_or("it names no question")?;
+        // It was sent before this program listened, and who sent it may mean another question.
+        if message.retain {
+            return Err("it is retained");
+        }
+        let said = Said::parse(&message.payload).ok_or("it is neither `allow` nor `deny`")?;
+        let mut questions = self.questions.borrow_mut();
+        if let Some(secret) = &self.operator.secret() {
+            let attempt = questions.attempt(number).ok_or(NOT_OPEN)?;
+            if !said.is_signed(secret, number, &attempt) {
+                return Err("its `mac` is missing or wrong");
+            }
+        }
+        let taken = questions.answer(number, said.answer, now);
+        taken.map_err(|ignored| match ignored {
+            Ignored::NotOpen => NOT_OPEN,
+            Ignored::Answered => "its question has an answer",
+        })
+    }
+}
+
+/// Waits for a subscription for a time that a broker needs at most.
+async fn in_time<T>(
+    work: impl Future<Output = Result<T, TopicFailure>>,
+) -> Result<T, TopicFailure> {
+    let late = async {
+        time::after(PATIENCE).await;
+        Err(TopicFailure::Broker(
+            "the broker did not acknowledge it".into(),
+        ))
+    };
+    future::or(work, late).await
+}
+
+const NOT_OPEN: &str = "no such question is open";
+/// What is published to see whether this program's own account could answer.
+const TEST: &[u8] = b"a test of mcpmqtt: whether its own account may answer";
+/// How long the broker has for each step.
+const PATIENCE: Duration = Duration::from_secs(5);
