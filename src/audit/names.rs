@@ -19,6 +19,8 @@ pub(crate) struct Names {
     pub(crate) lock: PathBuf,
     /// Shared by the records of all processes, so that their hashes can be compared.
     pub(crate) key: PathBuf,
+    /// The key while it is made.
+    pub(crate) unfinished_key: PathBuf,
 }
 
 impl Names {
@@ -39,6 +41,7 @@ impl Names {
         Names {
             lock: with(&current, LOCK),
             key: with(file, KEY),
+            unfinished_key: with(file, UNFINISHED_KEY),
             current,
         }
     }
@@ -83,7 +86,9 @@ pub(crate) fn split(path: &Path) -> Option<(PathBuf, u64)> {
 /// Whether the path names a file that lies beside a record and holds no lines.
 pub(crate) fn is_beside(path: &Path) -> bool {
     let name = path.as_os_str().as_bytes();
-    [LOCK, KEY].iter().any(|end| name.ends_with(end.as_bytes()))
+    [LOCK, KEY, UNFINISHED_KEY]
+        .iter()
+        .any(|end| name.ends_with(end.as_bytes()))
 }
 
 fn with(path: &Path, end: &str) -> PathBuf {
@@ -94,6 +99,7 @@ fn with(path: &Path, end: &str) -> PathBuf {
 
 const LOCK: &str = ".lock";
 const KEY: &str = ".key";
+const UNFINISHED_KEY: &str = ".key.new";
 /// Of the number in a full file's name. A longer number has more, and sorts wrongly in a listing alone.
 const DIGITS: usize = 10;
 

@@ -4,7 +4,7 @@
 //! the process lives; files are kept in the size and number that the operator wants. A system call may fail at any
 //! place, and the process may end at any place: the next one goes on after the last whole line.
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
@@ -34,6 +34,8 @@ pub(crate) struct Place {
 pub(crate) struct Opened {
     names: Names,
     file: Arc<File>,
+    /// The file's device and number, by which it is known that it is still in its place.
+    identity: (u64, u64),
     pub(crate) head: Head,
     /// The number of the file's first line.
     first: u64,
@@ -54,7 +56,7 @@ impl Opened {
     ) -> Result<(Opened, Rest), String> {
         let names = place.names.clone();
         let key = match settings.payload {
-            AuditPayload::Hash => at(&names.key, read_or_make_key(&names.key, place.is_first))?,
+            AuditPayload::Hash => at(&names.key, read_or_make_key(&names, place.is_first))?,
             AuditPayload::Full | AuditPayload::None => Key::default(),
         };
         let path = &names.current;
@@ -77,9 +79,11 @@ impl Opened {
             at(path, (&file).write_all(b"\n"))?;
         }
         let first = at(path, first_number(&file))?;
+        let identity = at(path, identity(&file))?;
         let opened = Opened {
             first: first.unwrap_or(before.n + 1),
             names,
+            identity,
             file: Arc::new(file),
             head: before,
             key,
@@ -100,15 +104,12 @@ impl Opened {
         members: &str,
     ) -> Result<(), NotAdded> {
         let (line, head) = self.head.next(time, event, members);
-        let found = fs::metadata(&self.names.current);
-        let own = self.file.metadata();
-        // Somebody moved the file away or deleted it.
-        let (Ok(found), Ok(own)) = (found, own) else {
+        let found = fs::metadata(&self.names.current).ok();
+        let in_place = |found: &Metadata| (found.dev(), found.ino()) == self.identity;
+        // Otherwise somebody moved the file away or deleted it.
+        let Some(found) = found.filter(in_place) else {
             return Err(self.replaced());
         };
-        if (found.dev(), found.ino()) != (own.dev(), own.ino()) {
-            return Err(self.replaced());
-        }
         let mut size = found.len();
         if size > 0 && size + line.len() as u64 > settings.max_bytes {
             let mode = found.permissions();
@@ -138,6 +139,7 @@ impl Opened {
         // If the process ends here, the next one makes the file.
         let file = appending().create_new(true).open(&self.names.current)?;
         file.set_permissions(mode)?;
+        self.identity = identity(&file)?;
         let before = std::mem::replace(&mut self.file, Arc::new(file));
         self.full.push(before);
         self.full.push(Arc::new(File::open(self.names.folder())?));
@@ -297,6 +299,11 @@ fn head_of_full(names: &Names) -> Result<Head, String> {
     })
 }
 
+fn identity(file: &File) -> io::Result<(u64, u64)> {
+    let found = file.metadata()?;
+    Ok((found.dev(), found.ino()))
+}
+
 fn first_number(file: &File) -> io::Result<Option<u64>> {
     let mut bytes = Vec::new();
     let mut reader = file;
@@ -306,16 +313,14 @@ fn first_number(file: &File) -> io::Result<Option<u64>> {
 }
 
 /// The key beside the record. The first of several processes makes it.
-fn read_or_make_key(path: &Path, is_first: bool) -> io::Result<Key> {
-    match read_key(path) {
+fn read_or_make_key(names: &Names, is_first: bool) -> io::Result<Key> {
+    match read_key(&names.key) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && is_first => {}
         read => return read,
     }
     let mut key = Key::default();
     getrandom::fill(&mut key).map_err(io::Error::other)?;
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(".new");
-    let unfinished = Path::new(&unfinished);
+    let unfinished = &names.unfinished_key;
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -324,7 +329,7 @@ fn read_or_make_key(path: &Path, is_first: bool) -> io::Result<Key> {
         .open(unfinished)?;
     writeln!(file, "{}", Hash::from(key))?;
     file.sync_all()?;
-    fs::rename(unfinished, path)?;
+    fs::rename(unfinished, &names.key)?;
     Ok(key)
 }
 

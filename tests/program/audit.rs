@@ -215,6 +215,8 @@ fn a_program_that_is_killed_leaves_a_record_that_verifies() {
     let mut rng = fastrand::Rng::with_seed(15);
     let rounds = if full_size() { 300 } else { 10 };
     for round in 0..rounds {
+        let sync = ["always", "never"][round % 2];
+        config["audit"]["sync"] = sync.into();
         let mut agent = Agent::start(&config);
         connected(&mut agent);
         let answers: Vec<_> = (0..200)
