@@ -25,7 +25,11 @@ fn broker() -> (Mosquitto, Scratch) {
     let scratch = Scratch::new();
     let access = scratch.file("access", ACCESS);
     // Started by root it would become a user that may not read the list.
-    let options = format!("user root\nacl_file {}\n", access.display());
+    // With an unbounded queue mosquitto 2.0.11 ends the connection of who publishes at QoS 1 what the list forbids.
+    let options = format!(
+        "user root\nmax_queued_messages 1000\nacl_file {}\n",
+        access.display()
+    );
     (Mosquitto::with(&options, &[]), scratch)
 }
 
@@ -50,7 +54,11 @@ fn open(agent: &mut Agent) -> Answer {
 fn told<T>(broker: &Mosquitto, level: &str, then: impl FnOnce() -> T) -> (String, Value, T) {
     let mut caused = None;
     let filter = format!("operator/{level}/+");
-    let args = [&OPS[..], &["-t", &filter, "-C", "1", "-F", "%r %t %p"]].concat();
+    let args = [
+        &OPS[..],
+        &["-t", &filter, "-C", "1", "-W", "60", "-F", "%r %t %p"],
+    ]
+    .concat();
     let text = broker.subscribe(&args, || caused = Some(then()));
     let (retained, rest) = text.trim().split_once(' ').unwrap();
     assert_eq!(retained, "0", "{text}");
@@ -139,11 +147,6 @@ fn an_account_that_may_answer_asks_nobody_unless_the_file_says_so() {
         refused.contains("own account may publish to `operator/answer/#`"),
         "{refused}"
     );
-    let (_, log) = agent.finish();
-    assert!(
-        log.contains("no write gets the operator's consent"),
-        "{log}"
-    );
     let unprotected = config(broker.port, "operator", json!({"unprotected": true}));
     let mut agent = Agent::start(&unprotected);
     let (number, _, result) = told(&broker, "ask", || open(&mut agent));
@@ -215,7 +218,7 @@ fn requests_of_a_batch_are_each_consented_to() {
     };
     let batch = json!([call(100, "open"), call(101, "close")]).to_string();
     let mut args = OPS.to_vec();
-    args.extend(["-t", "operator/ask/+", "-C", "2", "-F", "%t %p"]);
+    args.extend(["-t", "operator/ask/+", "-C", "2", "-W", "60", "-F", "%t %p"]);
     let text = broker.subscribe(&args, || agent.line(&batch));
     for line in text.lines() {
         let (topic, payload) = line.split_once(' ').unwrap();
