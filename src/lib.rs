@@ -22,6 +22,7 @@
 //!   imports nothing from the rest of the crate.
 //! * [`tools`]: seven tools, two resources and every readable topic. Only `tools::access` has the MQTT client: it judges each
 //!   attempt by the policy from its beginning to its end, so that no tool can forget to.
+//! * [`audit`]: the record of attempts to write, and its verification.
 //! * [`operator`]: a halt of all writes, by signals and over topics that no agent can reach.
 //! * [`mqtt`]: the MQTT client.
 //! * [`demo`]: a broker inside the program, with a simulated plant on it.
@@ -138,6 +139,7 @@
 //! ```
 
 pub mod app;
+pub mod audit;
 pub mod clock;
 pub mod demo;
 #[cfg(feature = "tls")]

@@ -35,6 +35,8 @@ struct Numbers {
     failures: [Cell<u64>; FAILURES.len()],
     key_hashes: Cell<u64>,
     writes: [Cell<u64>; WRITES.len()],
+    /// Lines of the record that were written, and that were not; `None` without a record.
+    record: Cell<Option<(u64, u64)>>,
     answers_ignored: Cell<u64>,
     tools: RefCell<Vec<Rc<ToolCounter>>>,
 }
@@ -63,6 +65,14 @@ pub enum WriteOutcome {
     NotSent,
     /// It may have been sent.
     Unknown,
+}
+
+impl WriteOutcome {
+    /// The name in metrics and in the record.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        WRITES.get(self as usize).copied().unwrap_or_default()
+    }
 }
 
 /// A connection that is open until this is dropped.
@@ -98,6 +108,7 @@ impl Default for Numbers {
             failures: Default::default(),
             key_hashes: Cell::default(),
             writes: Default::default(),
+            record: Cell::default(),
             answers_ignored: Cell::default(),
             tools: RefCell::default(),
         }
@@ -147,6 +158,19 @@ impl Metrics {
     pub fn written(&self, outcome: WriteOutcome) {
         if let Some(count) = self.0.writes.get(outcome as usize) {
             add(count);
+        }
+    }
+
+    /// There is a record of writes, whose lines are counted.
+    pub fn keeps_record(&self) {
+        self.0.record.set(Some((0, 0)));
+    }
+
+    /// Counts a line of the record, which was written or not.
+    pub fn recorded(&self, is_written: bool) {
+        if let Some((written, missing)) = self.0.record.get() {
+            let (one, other) = if is_written { (1, 0) } else { (0, 1) };
+            self.0.record.set(Some((written + one, missing + other)));
         }
     }
 
@@ -247,6 +271,12 @@ impl Metrics {
         text.family(name, "counter", help);
         for (outcome, count) in WRITES.iter().zip(&self.0.writes) {
             text.sample(name, &[("outcome", outcome)], count.get() as f64);
+        }
+        if let Some((written, missing)) = self.0.record.get() {
+            let lines = "Lines of the record of writes.";
+            text.counter("mcpmqtt_audit_lines_total", lines, written);
+            let lost = "Lines that could not be written to the record of writes.";
+            text.counter("mcpmqtt_audit_missing_lines_total", lost, missing);
         }
         text.counter(
             "mcpmqtt_operator_answers_ignored_total",

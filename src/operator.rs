@@ -54,7 +54,7 @@ struct State {
     /// What follows from all that.
     verdict: Watch<Verdict>,
     /// Called after each change of it.
-    on_change: RefCell<Option<Box<dyn Fn()>>>,
+    on_change: RefCell<Vec<Box<dyn Fn()>>>,
     executor: Weak<LocalExecutor<'static>>,
     /// Keeps the halt topic subscribed.
     watching: RefCell<Option<Task<()>>>,
@@ -156,7 +156,7 @@ impl Operator {
 
     /// Calls `look` whenever the verdict or what is safe may have changed.
     pub fn on_change(&self, look: impl Fn() + 'static) {
-        self.0.on_change.replace(Some(Box::new(look)));
+        self.0.on_change.borrow_mut().push(Box::new(look));
     }
 
     /// Whether this message may be written although writing is halted.
@@ -308,7 +308,7 @@ impl State {
             halted => Sending::Halted(halted.to_string().into()),
         });
         self.verdict.set(verdict);
-        if let Some(look) = &*self.on_change.borrow() {
+        for look in &*self.on_change.borrow() {
             look();
         }
     }
@@ -364,6 +364,9 @@ impl fmt::Debug for Operator {
             .finish_non_exhaustive()
     }
 }
+
+/// The last level of the topic on which an operator halts writing.
+pub const HALT: &str = "halt";
 
 /// How long a test of what this program's account can write waits for its own message.
 const TEST_TIME: Duration = Duration::from_secs(5);

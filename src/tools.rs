@@ -38,6 +38,7 @@ use self::access::Access;
 use self::call_log::CallLog;
 use self::observation::Observation;
 use self::query_queue::QueryQueue;
+use crate::audit::Audit;
 use crate::mcp::catalog::{
     Catalog, Instructions, ServerInfo, Tool, ToolCall, ToolHandler, ToolResult,
 };
@@ -76,8 +77,8 @@ pub struct ToolLimits {
 }
 
 impl Context {
-    /// Creates the tools' state over `client` and `profiles`. Calls are counted in `metrics`; `operator` may halt what they
-    /// write; background tasks run on `executor`.
+    /// Creates the tools' state over `client` and `profiles`. Calls are counted in `metrics`, writes are recorded in
+    /// `audit`; `operator` may halt them; background tasks run on `executor`.
     #[must_use]
     pub fn new(
         client: mqtt::Client,
@@ -85,6 +86,7 @@ impl Context {
         bounds: ToolLimits,
         metrics: &Metrics,
         operator: Operator,
+        audit: Option<Audit>,
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Rc<Self> {
         let ToolLimits {
@@ -95,7 +97,7 @@ impl Context {
         } = bounds;
         let executor = Rc::downgrade(executor);
         let own = executor.clone();
-        let access = Access::new(client, profiles, listeners, metrics, operator, own);
+        let access = Access::new(client, profiles, listeners, metrics, operator, audit, own);
         Rc::new(Self {
             observation: Observation::new(access.clone(), observe, executor.clone()),
             access,

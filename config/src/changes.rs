@@ -17,6 +17,9 @@ impl Config {
         if self.observe != new.observe {
             changed.push("observe");
         }
+        if self.audit != new.audit {
+            changed.push("audit");
+        }
         let mut changed: Vec<_> = changed.into_iter().map(str::to_owned).collect();
         for ((limit, old), (_, new)) in self.limits.iter().zip(new.limits.iter()) {
             if old != new && !IN_PROFILES.contains(&limit.name) {

@@ -131,7 +131,7 @@ pub enum Verdict {
     NoField,
     /// A number is compared, and the value is none.
     NoNumber,
-    /// The value is not of the kind that is compared: null, bytes that are no text, or no boolean.
+    /// The value is not of the kind that is compared: null, bytes that are not text, or no boolean.
     WrongKind,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::{Shown, ShownPath};
 
+use crate::audit::Audit;
 use crate::callers::{NamedKey, PeerRule, PeerUser};
 use crate::limits::Limits;
 use crate::mqtt::{Credentials, Mqtt, Password};
@@ -52,6 +53,7 @@ impl Config {
         lines.extend(limits(&self.limits));
         lines.extend(observe(&self.observe));
         lines.extend(operator(&self.operator));
+        lines.extend(self.audit.as_ref().map(Audit::to_string));
         lines.iter().fold(String::new(), |mut text, line| {
             let _ = writeln!(text, "{line}");
             text

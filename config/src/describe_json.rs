@@ -7,6 +7,7 @@ use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicFilter;
 use serde_json::{Map, Value, json};
 
+use crate::audit::{Audit, AuditSync};
 use crate::callers::{CertificateRule, NamedKey, PeerRule, PeerUser};
 use crate::date::Expiry;
 use crate::finding::{Finding, Refused};
@@ -24,7 +25,7 @@ use crate::write_rule::WriteRule;
 impl Config {
     /// The configuration with the warnings that [`parse`](Self::parse) returned beside it: an object with `broker`,
     /// `topics`, `logging`, `remote_server`, `limits`, `observe` and `findings`, `profiles` where there is more than
-    /// the default, and `operator` where the file has something of it. Times are in seconds.
+    /// the default, `operator` where the file has something of it, and `audit` where there is one. Times are in seconds.
     pub fn describe_json(&self, warnings: &[Finding]) -> Value {
         let limits = self.limits.iter().map(|(limit, value)| {
             let numbers = json!({"value": value, "default": limit.default, "unit": limit.unit});
@@ -45,9 +46,30 @@ impl Config {
         let optional = [
             ("profiles", profiles(&self.profiles)),
             ("operator", operator(&self.operator)),
+            ("audit", self.audit.as_ref().map(audit)),
         ];
         with(described, optional)
     }
+}
+
+fn audit(audit: &Audit) -> Value {
+    let sync: Value = match audit.sync {
+        AuditSync::Within(period) => seconds(period).into(),
+        sync => sync.to_string().into(),
+    };
+    let feed = audit
+        .feed
+        .map(|feed| json!({"payload": feed.payload, "per_second": feed.per_second}));
+    json!({
+        "file": file(&audit.file),
+        "payload": audit.payload.name(),
+        "max_bytes": audit.max_bytes,
+        "keep": audit.keep,
+        "sync": sync,
+        "required": audit.required,
+        "reads": audit.reads,
+        "feed": feed,
+    })
 }
 
 fn operator(operator: &Operator) -> Option<Value> {

@@ -223,7 +223,7 @@ const ALIASES: [(&str, &[&str]); 91] = [
 ];
 
 /// The keys of the sections, for a key in the wrong section.
-const PLACES: [(&str, &[&str]); 8] = [
+const PLACES: [(&str, &[&str]); 9] = [
     (
         "",
         &[
@@ -235,6 +235,7 @@ const PLACES: [(&str, &[&str]); 8] = [
             "observe",
             "operator",
             "profiles",
+            "audit",
         ],
     ),
     (
@@ -291,6 +292,19 @@ const PLACES: [(&str, &[&str]); 8] = [
         &["idle", "always", "topics", "bytes", "bytes_per_second"],
     ),
     ("operator", &["topic", "secret_file", "unprotected", "safe"]),
+    (
+        "audit",
+        &[
+            "file",
+            "payload",
+            "max_bytes",
+            "keep",
+            "sync",
+            "required",
+            "reads",
+            "feed",
+        ],
+    ),
 ];
 
 #[cfg(test)]
@@ -306,8 +320,12 @@ mod tests {
         });
         let warnings = match Config::parse(&file) {
             Ok((_, warnings)) => warnings,
-            // The rest of a section may be missed.
-            Err(refused) => refused.warnings,
+            // The rest of a section may be missed, and some sections refuse an unknown key.
+            Err(refused) => refused
+                .problems
+                .into_iter()
+                .chain(refused.warnings)
+                .collect(),
         };
         warnings.iter().map(ToString::to_string).collect()
     }

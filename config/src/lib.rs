@@ -9,6 +9,7 @@
 //! * `operator`: the topics of the person who holds agents back, which no policy opens;
 //! * `payload`: the limits of what may be published (`topics[].payload`);
 //! * `write_rule` (with `topic_template`, `ambiguous`): rules on writes, `topics[].write`;
+//! * `audit`: the record of what agents attempted to write;
 //! * `consent`: who agrees to a write, `topics[].consent`;
 //! * [`condition`], [`path`], [`reading`]: conditions on messages, as the file and the tools take them;
 //! * `host`: hosts and origins that requests may name;
@@ -33,6 +34,7 @@
 #![warn(clippy::indexing_slicing)]
 
 mod ambiguous;
+mod audit;
 mod callers;
 mod changes;
 mod client_file;
@@ -81,6 +83,7 @@ mod topics;
 mod write_rule;
 
 pub use ambiguous::is_ambiguous;
+pub use audit::{Audit, AuditFeed, AuditPayload, AuditSync};
 pub use callers::{CertificateRule, NamedKey, PeerRule, PeerUser};
 pub use client_file::{ClientFileError, put_entry, take_entry};
 pub use consent::Consent;

@@ -283,7 +283,7 @@ const CLIENT_KEYS: [&str; 5] = [
 ];
 
 /// Settings in which a variable is often meant to be expanded, and the hint for each.
-const VARIABLES: [(&str, &str); 18] = [
+const VARIABLES: [(&str, &str); 19] = [
     ("mqtt.host", NAME),
     ("mqtt.username", NAME),
     ("mqtt.client_id", NAME),
@@ -297,6 +297,7 @@ const VARIABLES: [(&str, &str); 18] = [
     ("logging.logfile", PATH),
     ("operator.topic", NAME),
     ("operator.secret_file", PATH),
+    ("audit.file", PATH),
     ("remote_server.uds", PATH),
     ("remote_server.host", NAME),
     ("remote_server.tls.cert_file", PATH),

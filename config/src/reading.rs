@@ -52,7 +52,7 @@ pub enum Unreadable {
 /// A reading for a result.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Shown {
-    /// The value; the beginning of its text if it is cut; null for bytes that are no text.
+    /// The value; the beginning of its text if it is cut; null for bytes that are not text.
     pub value: Value,
     /// The size of the whole value in bytes, set only when `value` does not show all of it.
     pub whole_bytes: Option<usize>,
@@ -117,7 +117,7 @@ impl Reading {
         }
     }
 
-    /// The reading as text: the text itself, or its JSON. Nothing for bytes that are no text, and for null.
+    /// The reading as text: the text itself, or its JSON. Nothing for bytes that are not text, and for null.
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Number(number) => Some(json_of(*number).to_string()),

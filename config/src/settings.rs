@@ -5,6 +5,7 @@ use std::rc::Rc;
 use mcpmqtt_protocol::topic::Shown;
 use serde_json::{Value, json};
 
+use crate::audit::Audit;
 use crate::consent;
 use crate::document;
 use crate::finding::{Finding, Refused, Report};
@@ -38,6 +39,8 @@ pub struct Config {
     pub observe: Observe,
     /// How a person holds agents back.
     pub operator: Operator,
+    /// The record of attempts to write, if the file has the section.
+    pub audit: Option<Audit>,
 }
 
 impl Config {
@@ -114,6 +117,9 @@ impl Config {
             limits: Limits::read(root.section("limits")),
             observe: Observe::read(root.section("observe")),
             operator,
+            audit: root
+                .value("audit")
+                .and_then(|_| Audit::read(root.section("audit"))),
         };
         if value.pointer("/operator/topic").is_none_or(Value::is_null) {
             consent::check(&config.profiles, report);
@@ -127,6 +133,9 @@ impl Config {
         } = &config;
         operator.judge(profiles, observe, report);
         lint::values(value, report);
+        if let Some(audit) = &config.audit {
+            audit.beside(&config.logging, &config.operator, report);
+        }
         config
     }
 }

@@ -164,3 +164,20 @@ fn keys_are_the_same_when_they_let_the_same_in() {
 
 const LOGIN: &str = "mqtt.username and mqtt.password";
 const LISTENS: &str = "remote_server.uds, host and port";
+
+#[test]
+fn the_record_takes_effect_at_a_restart() {
+    for (old, new) in [
+        ("{}", r#"{"audit": {"file": "/a"}}"#),
+        (
+            r#"{"audit": {"file": "/a"}}"#,
+            r#"{"audit": {"file": "/b"}}"#,
+        ),
+        (
+            r#"{"audit": {"file": "/a"}}"#,
+            r#"{"audit": {"file": "/a", "sync": 1}}"#,
+        ),
+    ] {
+        assert_eq!(changes(old, new), ["audit"], "{old} {new}");
+    }
+}

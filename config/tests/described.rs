@@ -174,3 +174,20 @@ fn what_the_operator_has_is_described_where_it_is_anything() {
     );
     assert!(described(&json!({})).get("operator").is_none());
 }
+
+#[test]
+fn the_record_is_described_where_there_is_one() {
+    let audit = |audit: Value| described(&json!({"audit": audit}))["audit"].clone();
+    let usual = json!({
+        "file": "/a", "payload": "full", "max_bytes": 4_194_304, "keep": 8, "sync": 10.0, "required": false,
+        "reads": false, "feed": null,
+    });
+    assert_eq!(audit(json!({"file": "/a"})), usual);
+    let every = json!({
+        "file": "/a", "payload": "hash", "max_bytes": 65_536, "keep": 1, "sync": "always", "required": true,
+        "reads": true, "feed": {"payload": true, "per_second": 3},
+    });
+    let file = json!({"audit": every, "operator": {"topic": "op"}});
+    assert_eq!(described(&file)["audit"], every);
+    assert!(described(&json!({})).get("audit").is_none());
+}

@@ -18,6 +18,7 @@ use self::outcome::ConnectionReport;
 use super::cli::{Connect, Settings, Transport};
 use super::startup::{self, Loaded, Unusable};
 use super::{console, descriptors, peers, serve};
+use crate::audit;
 use crate::http::Tls;
 use crate::logger;
 
@@ -125,6 +126,7 @@ impl Report {
     fn start(&mut self, config: &Config, settings: &Settings) {
         let doubt = config.logging.logfile.as_deref().and_then(logger::doubt);
         self.warn(doubt);
+        self.warn(config.audit.as_ref().and_then(audit::doubt));
         let is_remote = self.transport == Transport::RemoteHttp;
         if is_remote {
             self.fault(serve::has_key(config, settings.config.as_deref()));
@@ -132,6 +134,7 @@ impl Report {
         self.start_remote(config, is_remote);
         self.fault(startup::client_options(config).map(drop));
         self.fault(startup::target(config).map(drop));
+        self.fault(startup::operator_secret(&config.operator).map(drop));
     }
 
     /// What the remote server lacks is no fault over stdio.

@@ -9,6 +9,7 @@
 
 mod explain;
 mod help;
+mod options;
 mod setup;
 mod suggest;
 mod usage_error;
@@ -21,8 +22,15 @@ use std::time::Duration;
 use mcpmqtt_config::{LogLevel, Profiles};
 use mcpmqtt_protocol::topic::TopicName;
 
+use crate::audit::verify::Anchor;
+
 pub use self::explain::Question;
 pub use self::help::HELP;
+use self::options::{
+    ANCHOR, AS, CALL, CALL_OR_CHECK, CHECK, CHECK_CONNECT, CONFIG, CONNECT, DEMO, DRAIN, EXPLAIN,
+    FOR_PROFILE, GENKEY, JSON, KEYS, LOG_LEVEL, LOGFILE, PROFILE, PUBLISH, REMOTE, REVOKE, SECONDS,
+    TRANSPORT, VERIFY_AUDIT, VERSION,
+};
 pub(crate) use self::setup::readable;
 pub use self::setup::{Init, Install, Server};
 pub use self::usage_error::UsageError;
@@ -101,6 +109,13 @@ pub enum Command {
         /// Settings of the command line that win over the file.
         settings: Settings,
     },
+    /// Say whether a record of writes is as it was written, exit.
+    VerifyAudit {
+        /// The files of the record, in any order.
+        files: Vec<PathBuf>,
+        /// `--anchor`: what is known of it from elsewhere.
+        anchor: Option<Anchor>,
+    },
     /// Print the help text.
     Help,
     /// Print the version.
@@ -169,12 +184,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
     let call = value(&mut words, CALL)?.map(text).transpose()?;
     let explain = parsed_value(&mut words, EXPLAIN, EXPLAINED, explain::verb)?;
     let caller = value(&mut words, AS)?.map(text).transpose()?;
+    let record = value(&mut words, VERIFY_AUDIT)?.map(PathBuf::from);
+    let anchor = parsed_value(&mut words, ANCHOR, ANCHORS, Anchor::parse)?;
     let json = flag(&mut words, JSON)?;
     let (mut arguments, mut key_name, mut question) = (Vec::new(), None, None);
+    let mut files: Vec<_> = record.into_iter().collect();
     match (&call, explain) {
         (Some(_), _) => arguments = words::arguments(words)?,
         (None, Some(verb)) => question = Some(explain::question(verb, words)?),
         (None, None) if genkey => key_name = name(words)?,
+        (None, None) if !files.is_empty() => files.extend(words::paths(words)?),
         (None, None) => refuse_rest(words)?,
     }
 
@@ -187,6 +206,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         (demo, DEMO),
         (call.is_some(), CALL),
         (explain.is_some(), EXPLAIN),
+        (!files.is_empty(), VERIFY_AUDIT),
     ];
     let mut chosen = chosen
         .iter()
@@ -206,7 +226,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         return Err(UsageError::Pointless(DEMO, PROFILE, why));
     }
     let is_without = genkey && key_name.is_none() || version || check || keys || revoke.is_some();
-    let is_without = is_without || explain.is_some();
+    let is_without = is_without || explain.is_some() || !files.is_empty();
     if profile.is_some() && is_without {
         return Err(UsageError::Without(PROFILE, FOR_PROFILE));
     }
@@ -222,8 +242,15 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         let why = "the permissions are the same over each";
         return Err(UsageError::Pointless(EXPLAIN, TRANSPORT, why));
     }
+    if config.is_some() && !files.is_empty() {
+        let why = "the files are named, and may be of another machine";
+        return Err(UsageError::Pointless(VERIFY_AUDIT, CONFIG, why));
+    }
     if caller.is_some() && explain.is_none() {
         return Err(UsageError::Without(AS, EXPLAIN));
+    }
+    if anchor.is_some() && files.is_empty() {
+        return Err(UsageError::Without(ANCHOR, VERIFY_AUDIT));
     }
     if json && call.is_none() && !check {
         return Err(UsageError::Without(JSON, CALL_OR_CHECK));
@@ -251,6 +278,9 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
         profile,
         drain,
     };
+    if !files.is_empty() {
+        return Ok(Command::VerifyAudit { files, anchor });
+    }
     if let Some(question) = question {
         return Ok(Command::Explain {
             question,
@@ -306,7 +336,17 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, UsageE
 /// Whether arguments that were not understood were probably to serve on standard input, as a client starts it.
 #[must_use]
 pub fn is_meant_for_stdio(args: &[OsString]) -> bool {
-    let others = [CHECK, GENKEY, REVOKE, KEYS, CALL, EXPLAIN, VERSION, "-V"];
+    let others = [
+        CHECK,
+        GENKEY,
+        REVOKE,
+        KEYS,
+        CALL,
+        EXPLAIN,
+        VERIFY_AUDIT,
+        VERSION,
+        "-V",
+    ];
     let others = others.iter().chain(&setup::COMMANDS);
     let others: Vec<_> = others.copied().collect();
     !args.iter().any(|word| {
@@ -343,43 +383,6 @@ impl Transport {
     }
 }
 
-const CONFIG: &str = "--config";
-const TRANSPORT: &str = "--transport";
-const LOG_LEVEL: &str = "--log-level";
-const LOGFILE: &str = "--logfile";
-const CALL: &str = "--call";
-const DRAIN: &str = "--drain";
-const PUBLISH: &str = "--publish";
-const SECONDS: &str = "--seconds";
-const EXPLAIN: &str = "--explain";
-const AS: &str = "--as";
-const PROFILE: &str = "--profile";
-const REVOKE: &str = "--revoke";
-const VALUED: [&str; 12] = [
-    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, DRAIN, CALL, PUBLISH, SECONDS, EXPLAIN, AS, PROFILE,
-    REVOKE,
-];
-
-const VERSION: &str = "--version";
-const GENKEY: &str = "--genkey";
-const KEYS: &str = "--keys";
-const CHECK: &str = "--check";
-const DEMO: &str = "--demo";
-const JSON: &str = "--json";
-const CONNECT: &str = "--connect";
-const FLAGS: [&str; 8] = [VERSION, GENKEY, KEYS, CHECK, CONNECT, DEMO, JSON, "--help"];
-
-const CALL_OR_CHECK: &str = "--call` and `--check";
-const FOR_PROFILE: &str = "--genkey NAME`, `--call` and serving over `stdio";
-const REMOTE: &str = "--transport remotehttp";
-const CHECK_CONNECT: &str = "--check --connect";
-
-/// Every option that a suggestion may name, beside those of `setup`.
-const OPTIONS: [&str; 19] = [
-    CONFIG, TRANSPORT, LOG_LEVEL, LOGFILE, CALL, EXPLAIN, AS, VERSION, GENKEY, CHECK, CONNECT,
-    PUBLISH, SECONDS, DEMO, JSON, PROFILE, REVOKE, KEYS, "--help",
-];
-
 const TRANSPORTS: &str = "`stdio` or `remotehttp`";
 const DRAINS: &str = "whole seconds from 0 to 300";
 const MAX_DRAIN: u64 = 300;
@@ -387,4 +390,5 @@ const LISTENING: &str = "whole seconds from 1 to 60";
 const MAX_LISTENING: u64 = 60;
 const DEFAULT_LISTENING: Duration = Duration::from_secs(3);
 const TOPICS: &str = "a topic without wildcards";
+const ANCHORS: &str = "`NUMBER:HASH` as the log has it, or the hash alone";
 const EXPLAINED: &str = "`publish TOPIC PAYLOAD` or `subscribe FILTER`";

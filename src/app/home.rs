@@ -57,6 +57,9 @@ fn paths(config: &mut Config) -> Vec<(&'static str, &mut PathBuf)> {
     if let Some(path) = &mut config.operator.secret_file {
         paths.push(("operator.secret_file", path));
     }
+    if let Some(audit) = &mut config.audit {
+        paths.push(("audit.file", &mut audit.file));
+    }
     let credentials = config.mqtt.credentials.as_mut();
     if let Some(Password::File(path)) = credentials.map(|it| &mut it.password) {
         paths.push(("mqtt.password_file", path));

@@ -322,7 +322,7 @@ fn confirm_unheard(
         if !proposal::is_heard(&heard.table, filter) {
             let filter = Shown(filter.as_str());
             if !agree(
-                &format!("Nothing came on {filter}. Permit it all the same?"),
+                &format!("Nothing came on {filter}. Permit it anyway?"),
                 false,
             )? {
                 return Ok(false);
@@ -371,10 +371,10 @@ fn summary(heard: &Heard, proposals: Option<&Proposals>) -> String {
 const USUAL_BROKER: &str = "localhost";
 const USUAL_TIME: Duration = Duration::from_secs(5);
 
-const NO_TERMINAL: &str = "`--init` asks questions, and this is no terminal; name everything instead: \
+const NO_TERMINAL: &str = "`--init` asks questions, and this is not a terminal; name everything instead: \
     `mcpmqtt --init --yes --broker HOST --topic FILTER`";
 const SILENT: &str = "The broker may have no retained values, or its access list may keep this user from reading: \
-    most brokers say nothing of that.";
+    most brokers do not report that.";
 const HOW_TO_CHOOSE: &str = "Agents may then read these topics, and write nothing. Answer with all, none, numbers \
     (1 3-5, or -2 for all but 2) or topic filters.";
 const WIDE: &str = "This also permits topics below any other first level.";

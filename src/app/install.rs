@@ -148,7 +148,7 @@ fn edit(install: &Install, entry: Option<&Value>, target: &Target) -> Result<(),
     let file = client.file(&Environment::of_process());
     let path = file
         .path
-        .ok_or("HOME is not set, so that nobody knows the client's file")?;
+        .ok_or("HOME is not set, so the client's file cannot be found")?;
     if install.dry_run {
         return print(&match entry {
             Some(entry) => format!(
@@ -210,7 +210,7 @@ fn show(install: &Install, target: &Target, arguments: Option<&[String]>) -> Res
         let line = command_line(client.name(), arguments);
         let _ = writeln!(
             words,
-            "`{}` is not on PATH, so that nothing is changed. Where it is, run:\n{line}",
+            "`{}` is not on PATH, so nothing was changed. Where it is installed, run:\n{line}",
             client.name()
         );
     }

@@ -3,10 +3,11 @@
 //! * [`run`] is the whole of it: it parses the command line ([`cli`]), finds the configuration ([`location`], [`startup`])
 //!   and does what is asked.
 //! * [`serve`] runs the server over stdio or HTTP; `service` tells systemd how it goes.
-//! * `check`, `explain`, `call`, [`keyfile`] and `named_keys` are the commands that do not serve: `--check`, `--explain`,
-//!   `--call`, `--genkey`, `--revoke` and `--keys`; `replacement` changes a file.
+//! * `check`, `explain`, `call`, `verify_audit`, [`keyfile`] and `named_keys` are the commands that do not serve: `--check`,
+//!   `--explain`, `--call`, `--verify-audit`, `--genkey`, `--revoke` and `--keys`; `replacement` changes a file.
 //! * `init` makes the first configuration; [`install`] puts the program into an MCP client; `visit` is the connection
 //!   of a command that looks at the broker and leaves again.
+//! * `execute` runs the executor of a command.
 //! * `console`, `home`, `exposure`, `descriptors`, `peers`: standard output; `~/`; who else can read a file; how many files
 //!   may be open; the numbers of users.
 
@@ -15,6 +16,7 @@ mod check;
 pub mod cli;
 mod console;
 mod descriptors;
+mod execute;
 mod explain;
 mod exposure;
 mod home;
@@ -29,4 +31,5 @@ pub mod run;
 pub mod serve;
 pub mod service;
 pub mod startup;
+mod verify_audit;
 mod visit;

@@ -22,6 +22,7 @@ use super::serve::ServeEnd;
 use super::startup::{self, Loaded};
 use super::{
     check, descriptors, explain, home, init, install, keyfile, location, named_keys, serve,
+    verify_audit,
 };
 use crate::logger;
 
@@ -72,6 +73,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
                 Err(words) => complain(&words, NO_VERDICT),
             };
         }
+        Command::VerifyAudit { files, anchor } => {
+            return match verify_audit::run(&files, anchor) {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::from(FAILED),
+                Err(words) => complain(&words, FAILED),
+            };
+        }
         Command::Call {
             tool,
             arguments,
@@ -102,7 +110,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 /// Puts the user's own directory in the place of `~` in the paths of the command line.
 fn expand(mut command: Command) -> Result<Command, String> {
     let settings = match &mut command {
-        Command::Help | Command::Version => return Ok(command),
+        Command::Help | Command::Version | Command::VerifyAudit { .. } => return Ok(command),
         Command::Init(init) => {
             expand_option(&mut init.path, "--init")?;
             expand_option(&mut init.password_file, "--password-file")?;
@@ -156,7 +164,7 @@ fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<ServeE
     match transport {
         Transport::Stdio => {
             logger::started();
-            serve::over_stdio(loaded.config, settings.drain)
+            serve::over_stdio(loaded, settings.drain)
         }
         Transport::RemoteHttp => {
             serve::has_key(&loaded.config, settings.config.as_deref())?;

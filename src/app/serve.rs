@@ -20,7 +20,9 @@ use smol::future::{self, FutureExt as _};
 use smol::{LocalExecutor, Task};
 
 use self::signals::HaltSwitch;
-use super::startup;
+use super::execute::execute;
+use super::startup::{self, Loaded};
+use crate::audit::{self, Audit, Feed};
 use crate::mcp::{Engine, Places};
 use crate::metrics::Metrics;
 use crate::mqtt;
@@ -48,11 +50,10 @@ pub enum ServeEnd {
 ///
 /// # Errors
 /// The reason why the program could not start.
-pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<ServeEnd, String> {
+pub fn over_stdio(loaded: Loaded, drain: Option<Duration>) -> Result<ServeEnd, String> {
     let executor = Rc::new(LocalExecutor::new());
-    // Boxed, as wherever one is run: on its way to the executor it would be copied over 70 KiB of the stack, which stay
-    // resident.
-    async_io::block_on(executor.run(serve_stdio(&executor, config, drain).boxed_local()))
+    let serving = serve_stdio(&executor, loaded, drain);
+    execute(&executor, serving.boxed_local())
 }
 
 /// As [`over_stdio`], with the broker and the plant inside.
@@ -61,7 +62,7 @@ pub fn over_stdio(config: Config, drain: Option<Duration>) -> Result<ServeEnd, S
 /// The reason why the program could not start.
 pub fn demo_over_stdio(drain: Option<Duration>) -> Result<ServeEnd, String> {
     let executor = Rc::new(LocalExecutor::new());
-    async_io::block_on(executor.run(async {
+    let serving = async {
         let running = demo::start(&executor).await;
         let demo = running.map_err(|error| format!("cannot start the demo broker: {error}"))?;
         let text = demo::config_text(demo.port());
@@ -71,23 +72,25 @@ pub fn demo_over_stdio(drain: Option<Duration>) -> Result<ServeEnd, String> {
             port = demo.port()
         ));
         terminal::say_how_to_watch(demo.port());
-        serve_stdio(&executor, loaded.config, drain)
-            .boxed_local()
-            .await
-    }))
+        serve_stdio(&executor, loaded, drain).boxed_local().await
+    };
+    execute(&executor, serving.boxed_local())
 }
 
 async fn serve_stdio(
     executor: &Rc<LocalExecutor<'static>>,
-    mut config: Config,
+    loaded: Loaded,
     drain: Option<Duration>,
 ) -> Result<ServeEnd, String> {
+    let Loaded {
+        mut config, origin, ..
+    } = loaded;
     if output::is_closed() {
         return Ok(output::say_that_it_is_closed());
     }
     let switch = HaltSwitch::default();
     let stop = signals::stop(executor, None, &switch)?;
-    let app = App::open(&mut config, executor, Places::alone)?;
+    let app = App::open(&mut config, executor, &Front::stdio(&origin))?;
     switch.connect(&app.operator);
     let usual = stdio::StdioLimits::default();
     let limits = stdio::StdioLimits {
@@ -113,16 +116,37 @@ struct App {
     engine: Engine,
     metrics: Metrics,
     operator: Operator,
+    audit: Option<Audit>,
+}
+
+/// What comes in front of the program's core.
+struct Front<'a> {
+    /// Its name in the record.
+    transport: &'static str,
+    /// For one caller or several.
+    places: fn(usize) -> Places,
+    /// Where the configuration is from.
+    origin: &'a str,
+}
+
+impl Front<'_> {
+    fn stdio(origin: &str) -> Front<'_> {
+        Front {
+            transport: "stdio",
+            places: Places::alone,
+            origin,
+        }
+    }
 }
 
 impl App {
-    /// Takes the profiles out of the configuration, and begins to connect to the broker. `places` says whether there
-    /// will be one caller or several.
+    /// Takes the profiles out of the configuration, begins the record of writes, and begins to connect to the broker.
     fn open(
         config: &mut Config,
         executor: &Rc<LocalExecutor<'static>>,
-        places: fn(usize) -> Places,
+        front: &Front<'_>,
     ) -> Result<App, String> {
+        let places = front.places;
         let options = startup::client_options(config)?;
         let (broker, driver) = mqtt::connect(
             options,
@@ -151,8 +175,16 @@ impl App {
             Kept::from_environment(),
             executor,
         );
-        let held = operator.clone();
-        let context = Context::new(broker.clone(), profiles, bounds, &metrics, held, executor);
+        let audit = record(config, front, &operator, &metrics, executor)?;
+        let context = Context::new(
+            broker.clone(),
+            profiles,
+            bounds,
+            &metrics,
+            operator.clone(),
+            audit.clone(),
+            executor,
+        );
         let engine = Engine::new(tools::catalog(&context, info), tools::server_info(&context))
             .map_err(|error| format!("the catalog of tools is wrong: {error}"))?;
         Ok(App {
@@ -162,10 +194,11 @@ impl App {
             engine,
             metrics,
             operator,
+            audit,
         })
     }
 
-    /// Disconnects from the broker in good order.
+    /// Disconnects from the broker in good order, and ends the record.
     async fn close(self) {
         self.broker.shut_down();
         // The client gives its DISCONNECT a second of its own; this only guards against a mistake there.
@@ -173,7 +206,46 @@ impl App {
             Timer::after(DISCONNECT_GRACE).await;
         })
         .await;
+        if let Some(audit) = self.audit {
+            // Calls learn what came of their messages.
+            future::yield_now().await;
+            audit.stop().await;
+        }
     }
 }
+
+/// Begins the record of writes, if the configuration has one.
+fn record(
+    config: &Config,
+    front: &Front<'_>,
+    operator: &Operator,
+    metrics: &Metrics,
+    executor: &Rc<LocalExecutor<'static>>,
+) -> Result<Option<Audit>, String> {
+    let Some(settings) = config.audit.clone() else {
+        return Ok(None);
+    };
+    let keys = match front.transport {
+        HTTP => reload::keys(config),
+        _ => Vec::new(),
+    };
+    let start = audit::Start {
+        transport: front.transport,
+        origin: front.origin.to_owned(),
+        keys: keys.into_iter().map(|(name, _)| name).collect(),
+    };
+    let feed = settings.feed;
+    let feed = feed.map(|feed| Feed::start(feed, operator.clone(), executor));
+    let audit = Audit::start(settings, &start, feed, metrics, executor)?;
+    let (halting, told) = (operator.clone(), audit.clone());
+    let look = move || told.halts(&halting.verdict());
+    look();
+    operator.on_change(look);
+    executor.spawn(audit.clone().tell_hourly()).detach();
+    Ok(Some(audit))
+}
+
+/// The transport's name in the record.
+const HTTP: &str = "http";
 
 const DISCONNECT_GRACE: Duration = Duration::from_secs(2);

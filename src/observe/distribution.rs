@@ -85,7 +85,7 @@ impl Distribution {
         self.values.is_empty()
     }
 
-    /// Messages without the field, or with bytes that are no text.
+    /// Messages without the field, or with bytes that are not text.
     pub fn without_field(&self) -> u64 {
         self.without_field
     }

@@ -12,7 +12,7 @@ use smol::future;
 
 use super::halt::{Halt, Source};
 use super::message::{Said, Signature};
-use super::{Operator, State, TEST_TIME, TopicFailure};
+use super::{HALT, Operator, State, TEST_TIME, TopicFailure};
 use crate::local::time;
 use crate::logger;
 use crate::mqtt::{Client, ListenFailure, Status, Tap, Tapped};
@@ -210,9 +210,6 @@ pub(super) async fn can_write(
     };
     future::or(test, late).await
 }
-
-/// The last level of the topic on which the operator halts writing.
-const HALT: &str = "halt";
 
 /// What the tag of a lift is made of: this, the halt topic, the lift's text and the message that halted.
 const LIFT: &[u8] = b"mcpmqtt lift";

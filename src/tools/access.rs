@@ -22,13 +22,13 @@ use std::cell::Cell;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 
-use mcpmqtt_config::{Attempt, Policy, Profiles, Quota, Refusal};
+use mcpmqtt_config::{Attempt, Permit, Policy, Profiles, Quota, Refusal};
 use mcpmqtt_protocol::client::{Listen, ListenError, Reason};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use smol::LocalExecutor;
 
-pub(super) use self::admitted::{Admitted, Sent};
+pub(super) use self::admitted::{Admitted, Begun};
 use self::consent::Consents;
 pub(super) use self::consent::{Agreed, OPEN_FOR, Request};
 pub(super) use self::denied::{Denied, Published, Wording};
@@ -41,6 +41,7 @@ use self::recent_topics::RecentTopics;
 use self::rules::WriteRules;
 pub(super) use self::rules::{Awaited, Effects, Needed, RuleReport};
 use self::write_record::WriteRecord;
+use crate::audit::Audit;
 use crate::local::time;
 use crate::mcp::{Caller, Places};
 use crate::metrics::Metrics;
@@ -59,6 +60,7 @@ pub(super) struct Access {
     recent_topics: RecentTopics,
     rules: WriteRules,
     operator: Operator,
+    audit: Option<Audit>,
     consents: Consents,
 }
 
@@ -71,13 +73,15 @@ pub(super) struct NotObserved {
 
 impl Access {
     /// Creates the access over `client` under `profiles`; `listeners` are the places of calls that wait for messages.
-    /// Publishes are counted in `metrics`; `operator` may halt them; `executor` ends what rules on writes no longer need.
+    /// Publishes are counted in `metrics` and recorded in `audit`; `operator` may halt them; `executor` ends what rules on
+    /// writes no longer need.
     pub(super) fn new(
         client: mqtt::Client,
         profiles: Profiles,
         listeners: Places,
         metrics: &Metrics,
         operator: Operator,
+        audit: Option<Audit>,
         executor: Weak<LocalExecutor<'static>>,
     ) -> Access {
         reserve(&client, &profiles);
@@ -98,53 +102,31 @@ impl Access {
             recent_topics: RecentTopics::default(),
             rules: WriteRules::new(executor),
             operator,
+            audit,
         }
     }
 
-    /// Checks the message of a caller's tool against the caller's policy, rate and quota, and that it has the consent that it
-    /// needs. What comes of it is recorded.
-    ///
-    /// # Errors
-    /// [`Denied::Policy`], [`Denied::Halted`], [`Denied::Consent`], [`Denied::Rate`] or [`Denied::Quota`]; a refused message
-    /// is not counted.
-    pub(super) fn admit<'a>(
+    /// Begins the attempt of a caller's tool to publish a message, with the agreement to it. What comes of it is
+    /// recorded, whatever becomes of the call.
+    pub(super) fn begin<'a>(
         &'a self,
         caller: &'a Caller,
         tool: &'static str,
         message: &'a Message,
         agreed: Agreed,
-    ) -> Result<Admitted<'a>, Denied> {
+    ) -> Begun<'a> {
         let policy = self.policy.of(caller);
-        let record = WriteRecord::begin(&self.metrics, caller, tool, message);
-        let record = record.with_consent(agreed.by());
-        let now = policy.current();
-        let judged = may_publish(&now, message).map_err(Denied::Policy);
-        let judged = judged.and_then(|()| self.may_write_now(message));
-        let judged = judged.and_then(|()| agreed.permits(&now, message).map_err(Denied::Consent));
-        match judged.and_then(|()| self.take_share(caller)) {
-            Ok(()) => Ok(Admitted {
-                access: self,
-                policy,
-                message,
-                agreed: Cell::new(Some(agreed)),
-                record,
-            }),
-            Err(denied) => {
-                record.refused(&denied);
-                Err(denied)
-            }
+        let current = policy.current();
+        let record = self.audit.as_ref().map(|audit| (audit, &*current));
+        let record = WriteRecord::begin(&self.metrics, record, caller, tool, message);
+        Begun {
+            access: self,
+            caller,
+            record: record.with_consent(agreed.by()),
+            policy,
+            message,
+            agreed,
         }
-    }
-
-    /// Records a message that was refused before its turn to be admitted came.
-    pub(super) fn refused(
-        &self,
-        caller: &Caller,
-        tool: &'static str,
-        message: &Message,
-        denied: &Denied,
-    ) {
-        WriteRecord::begin(&self.metrics, caller, tool, message).refused(denied);
     }
 
     /// Counts one publish against the caller's rate and quota, or neither.
@@ -195,8 +177,10 @@ impl Access {
             Ok((place, inbox))
         };
         let policy = self.policy.of(caller);
-        let subscribed = policy.while_permitted(may_subscribe, subscribing);
-        let (place, inbox) = subscribed.await??;
+        let subscribed = policy.while_permitted(may_subscribe, subscribing).await;
+        let subscribed = subscribed.and_then(|subscribed| subscribed);
+        self.tell_read(caller, listen.filter.as_str(), subscribed.as_ref().err());
+        let (place, inbox) = subscribed?;
         Ok(self.reader(&policy, listen, inbox).with_place(place))
     }
 
@@ -243,8 +227,10 @@ impl Access {
             let observing = observing.map_err(|failure| Denied::subscribe(&failure))?;
             Ok((place, observing))
         };
-        let subscribed = policy.while_permitted(may_subscribe, subscribing);
-        let (place, observing) = subscribed.await??;
+        let subscribed = policy.while_permitted(may_subscribe, subscribing).await;
+        let subscribed = subscribed.and_then(|subscribed| subscribed);
+        self.tell_read(caller, filter.as_str(), subscribed.as_ref().err());
+        let (place, observing) = subscribed?;
         Ok(Follow::new(filter, observing, &policy, place))
     }
 
@@ -296,6 +282,13 @@ impl Access {
             .of(caller)
             .while_permitted(permitted, work)
             .await
+    }
+
+    /// Records that a caller begins to read, or is denied it, where reads are recorded.
+    pub(super) fn tell_read(&self, caller: &Caller, filter: &str, denied: Option<&Denied>) {
+        if let Some(audit) = &self.audit {
+            audit.read(caller, filter, denied.map(Denied::to_string).as_deref());
+        }
     }
 
     /// The caller's policy at this moment, for descriptions.
@@ -376,12 +369,15 @@ fn permitted(policy: CallerPolicy, tap: Tap) -> Tap {
 
 /// Whether the policy permits the message, its payload included.
 pub(super) fn may_publish(policy: &Policy, message: &Message) -> Result<(), Refusal> {
-    let attempt = Attempt {
+    judged(policy, message).map(drop)
+}
+
+fn judged<'a>(policy: &'a Policy, message: &'a Message) -> Result<Permit<'a>, Refusal> {
+    policy.judge(&Attempt {
         topic: &message.topic,
         payload: &message.payload,
         retain: message.retain,
-    };
-    policy.judge(&attempt).map(drop)
+    })
 }
 
 fn cuts_connection(failure: &ListenFailure) -> bool {

@@ -37,7 +37,10 @@ impl Attempt<'_> {
         }
         // Boxed, because a publish that nobody has to agree to must not pay for it.
         let agreed = Box::pin(self.ask(context, deadline)).await;
-        agreed.inspect_err(|denied| access.refused(caller, self.tool, self.message, denied))
+        agreed.inspect_err(|denied| {
+            let begun = access.begin(caller, self.tool, self.message, Agreed::default());
+            begun.refused(denied);
+        })
     }
 
     async fn ask(&self, context: &Context, deadline: &mut Deadline) -> Result<Agreed, Denied> {

@@ -138,6 +138,7 @@ impl Observation {
         let state = &self.0;
         state.stopped.take();
         let mut watching = Watching::default();
+        state.access.tell_read(caller, filter.as_str(), None);
         let wanted = readable(&state.access.policy(caller), filter);
         state.looks.borrow_mut().extend(wanted.iter().cloned());
         watching.look = Some(Look {

@@ -30,7 +30,7 @@ use serde::Serialize;
 use self::confirm::{Confirm, Confirmation};
 use self::when::{Reaction, When, WhenResult};
 use super::Context;
-use super::access::{Agreed, Denied, Sent, Wording, may_publish};
+use super::access::{Agreed, Denied, Wording, may_publish};
 use super::arguments::Arguments;
 use super::consent::Attempt;
 use super::deadline::Deadline;
@@ -122,8 +122,8 @@ impl Publication<'_> {
     async fn at_once(mut self) -> Result<ToolResult, String> {
         let agreed = self.agreed(None, None).await?;
         let access = &self.context.access;
-        let admitted = access.admit(self.client.caller(), TOOL, &self.message, agreed);
-        let admitted = admitted.map_err(in_words)?;
+        let begun = access.begin(self.client.caller(), TOOL, &self.message, agreed);
+        let admitted = begun.admit().map_err(in_words)?;
         let until = self.deadline.until();
         let _needed = access
             .prepare_known(self.client.caller(), &self.message, until)
@@ -148,6 +148,7 @@ impl Publication<'_> {
         let agreed = self.agreed(when.as_ref(), confirm.as_ref()).await?;
         // What is forbidden fails before the wait.
         let access = &self.context.access;
+        let begun = access.begin(self.client.caller(), TOOL, &self.message, agreed);
         let permitted = |policy: &Policy| may_publish(policy, &self.message);
         let waiting = async {
             let until = self.deadline.until();
@@ -156,6 +157,10 @@ impl Publication<'_> {
                 .await;
             if when.is_none() {
                 needed.known(until).await;
+            }
+            // An attempt that waits for its moment is recorded when it begins to.
+            if when.is_some() {
+                begun.write().map_err(in_words)?;
             }
             // The subscription for the confirmation is in place before the condition is met, so that nothing delays the
             // publish then.
@@ -172,19 +177,30 @@ impl Publication<'_> {
         let caller = self.client.caller();
         let waiting = access.unless_halted(&self.message, waiting);
         let ended = access.while_permitted(caller, permitted, waiting).await;
-        let ended = ended.and_then(|ended| ended);
-        let (_needed, confirming, reaction) = ended.map_err(|denied| {
-            access.refused(caller, TOOL, &self.message, &denied);
-            denied.tell(&NOT_YET)
-        })??;
+        let (_needed, confirming, reaction) = match ended.and_then(|ended| ended) {
+            Ok(Ok(ended)) => ended,
+            Ok(Err(words)) => {
+                begun.given_up("not sent: the call failed before");
+                return Err(words);
+            }
+            Err(denied) => {
+                let words = denied.tell(&NOT_YET);
+                begun.refused(&denied);
+                return Err(words);
+            }
+        };
         if let Some(Reaction::NotMet(result)) = reaction {
+            begun.given_up("not sent: the condition was not met");
             let effects = EffectsShown::default();
             return Ok(self.told("not_sent", None, Some(result), None, effects));
         }
         if let Some(confirming) = &confirming {
             confirming.begin_anew();
         }
-        let (sent, at) = self.publish(agreed).await.map_err(in_words)?;
+        let admitted = begun.admit().map_err(in_words)?;
+        let at = time::now();
+        let sent = admitted.publish(at + self.timeout).await;
+        let sent = sent.map_err(in_words)?;
         let when = reaction.map(|reaction| reaction.fired(at));
         let confirmation = match &confirming {
             Some(confirming) => Some(confirming.end(&self.deadline, at).await?),
@@ -194,14 +210,6 @@ impl Publication<'_> {
         let confirmation = Confirmation::with(confirmation, &effects);
         let outcome = sent.published.name();
         Ok(self.told(outcome, Some(at), when, confirmation, effects))
-    }
-
-    async fn publish(&self, agreed: Agreed) -> Result<(Sent, Instant), Denied> {
-        let access = &self.context.access;
-        let admitted = access.admit(self.client.caller(), TOOL, &self.message, agreed)?;
-        let at = time::now();
-        let sent = admitted.publish(at + self.timeout).await?;
-        Ok((sent, at))
     }
 
     fn told(

@@ -98,7 +98,9 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     ended.map_err(|denied| {
         if matches!(denied, Denied::Policy(_)) {
             let access = &context.access;
-            access.refused(&query.caller, TOOL, &query.request, &denied);
+            access
+                .begin(&query.caller, TOOL, &query.request, Agreed::default())
+                .refused(&denied);
         }
         denied.tell(&NO_QUERY)
     })?
@@ -107,11 +109,9 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
 impl Query {
     async fn run(&self, context: &Context, agreed: Agreed) -> Result<ToolResult, String> {
         let no_query = |denied: Denied| denied.tell(&NO_QUERY);
-        let admitted = context
-            .access
-            .admit(&self.caller, TOOL, &self.request, agreed);
-        let admitted = admitted.map_err(no_query)?;
         let access = &context.access;
+        let begun = access.begin(&self.caller, TOOL, &self.request, agreed);
+        let admitted = begun.admit().map_err(no_query)?;
         let preparing = access.unless_halted(&self.request, self.prepare(context));
         let prepared = preparing.await;
         let prepared = prepared.map_err(|denied| no_query(admitted.refused(denied)))?;

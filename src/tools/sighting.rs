@@ -11,7 +11,7 @@ use crate::observe::reading::Reading;
 /// A value of a topic, as it was seen.
 #[derive(Debug, Serialize)]
 pub(super) struct Sighting {
-    /// The value; the beginning of its text when it is long; null for bytes that are no text.
+    /// The value; the beginning of its text when it is long; null for bytes that are not text.
     value: Value,
     /// The size of the whole value in bytes, set only when `value` does not show all of it.
     #[serde(skip_serializing_if = "Option::is_none")]

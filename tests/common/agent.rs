@@ -50,8 +50,24 @@ impl Agent {
         Self::spawn(&args, &[], Scratch::new())
     }
 
+    /// Has another program start the program, and says nothing yet.
+    #[allow(dead_code)] // Of the tests over MCP none does.
+    pub fn command(program: &str, args: &[&str]) -> Self {
+        let args: Vec<String> = args.iter().map(|arg| String::from(*arg)).collect();
+        Self::spawn_program(program, &args, &[], Scratch::new())
+    }
+
     fn spawn(args: &[String], variables: &[(&str, &str)], scratch: Scratch) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mcpmqtt"))
+        Self::spawn_program(env!("CARGO_BIN_EXE_mcpmqtt"), args, variables, scratch)
+    }
+
+    fn spawn_program(
+        program: &str,
+        args: &[String],
+        variables: &[(&str, &str)],
+        scratch: Scratch,
+    ) -> Self {
+        let mut child = Command::new(program)
             .args(args)
             .env("HOME", scratch.path("home"))
             .env_remove("XDG_CONFIG_HOME")

@@ -54,7 +54,7 @@ fn every_example_file_is_shown_as_it_is() {
 fn the_defaults_shown_are_the_defaults() {
     let block = json_blocks()
         .into_iter()
-        .find(|block| block.get("limits").is_some())
+        .find(|block| block.get("limits").is_some_and(Value::is_object))
         .unwrap();
     let (shown, _) = Config::parse(&block.to_string()).unwrap();
     assert_eq!(
@@ -81,6 +81,8 @@ fn every_explained_key_is_known() {
         "logging",
         "observe",
         "operator",
+        "audit",
+        "audit.feed",
         "remote_server",
         "remote_server.tls",
     ] {

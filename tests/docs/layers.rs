@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 /// The modules of the crate. Each may use those before it.
 const CRATE: &[&str] = &[
     "clock", "local", "io_error", "file", "pem", "der", "logger", "observe", "mqtt", "operator",
-    "demo", "mcp", "metrics", "tools", "stdio", "http", "app",
+    "demo", "mcp", "metrics", "audit", "tools", "stdio", "http", "app",
 ];
 
 /// The modules of `mcp`. Each may use those before it.

@@ -307,7 +307,8 @@ def refused_filter(broker, program):
         must(collected["messages_received"] == 1, collected)
     if "the broker refused the subscription" in words and not collected["interrupted"]:
         return "yes"
-    return "cut off" if "closes the connection when this filter" in words else words
+    ended = "closes the connection when this filter" in words or "has to be closed each time this filter" in words
+    return "cut off" if ended else words
 
 
 def check_grants(broker, program):

@@ -126,6 +126,12 @@ fn what_the_access_list_refuses_is_named_and_the_rest_is_listened_to() {
     for topic in ["open/a", "open/b"] {
         broker.publish(&["-t", topic, "-r", "-m", "1", "-q", "1"]);
     }
+    // The operator's halt topic is tried, too: without it nothing would be written.
+    let mut operated = config(broker.port, &["open/#"]);
+    operated["operator"] = json!({"topic": "secret/op"});
+    let (code, said) = check(&operated, &[]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("`secret/op/halt`: refused: "), "{said}");
     let config = config(broker.port, &["secret/#", "open/#"]);
     let (code, said) = check(&config, &[]);
     assert_eq!(code, 1, "{said}");

@@ -451,6 +451,37 @@ fn keys_are_named_on_the_command_line() {
 }
 
 #[test]
+fn the_files_of_a_record_may_be_several() {
+    let hash = "ab".repeat(32);
+    let anchored = format!("12:{hash}");
+    let args = ["--verify-audit", "a", "b", "--anchor", &anchored];
+    let Command::VerifyAudit { files, anchor } = parsed(&args) else {
+        panic!("{args:?}");
+    };
+    assert_eq!(files, [PathBuf::from("a"), "b".into()]);
+    assert!(anchor.is_some());
+    for (args, words) in [
+        (&["--verify-audit"][..], "`--verify-audit` needs a value"),
+        (
+            &["--anchor", &hash],
+            "`--anchor` is for `--verify-audit` only",
+        ),
+        (
+            &["--verify-audit", "a", "--anchor", "1:2"],
+            "`--anchor` cannot be `1:2`; allowed: `NUMBER:HASH` as the log has it, or the hash alone",
+        ),
+        (
+            &["--verify-audit", "a", "--check"],
+            "`--check` and `--verify-audit` exclude each other",
+        ),
+        (&["--verify-audit", "a", "-x"], "unknown option `-x`"),
+    ] {
+        let refused = refused(args);
+        assert_eq!(refused, format!("{words}; see `mcpmqtt --help`"));
+    }
+}
+
+#[test]
 fn help_and_version_go_to_stdout_and_fit_the_screen() {
     for flag in ["--help", "-h"] {
         let help = mcpmqtt(&["--bogus", flag]);

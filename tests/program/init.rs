@@ -97,13 +97,13 @@ fn a_person_answers_a_few_questions_and_an_agent_can_read() {
     let mut person = Terminal::start(&mut command(&home, &["--init", "--seconds", "1"]));
     person.answer("Broker, as host or host:port [localhost]", "a:b");
     person.answer(
-        "`b` is no port; a port is a number from 1 to 65535.",
+        "`b` is not a port; a port is a number from 1 to 65535.",
         &place,
     );
-    person.until("Not connected: the broker lets nobody in without a user name and a password.");
+    person.until("Not connected: the broker requires a user name and a password.");
     person.answer("User name", "agent");
     person.answer("Password", "0pen");
-    person.until("Not connected: the broker does not let `agent` in");
+    person.until("Not connected: the broker refuses `agent`");
     person.answer("User name [agent]", "");
     person.until("Password (not shown): ");
     // A slip of the finger, and the key that takes it back.
@@ -117,7 +117,7 @@ fn a_person_answers_a_few_questions_and_an_agent_can_read() {
     person.answer("What may agents read? [all]", "3");
     person.until("`3` is none of the numbers 1 to 2.");
     person.answer("What may agents read? [all]", "-1, outside/#");
-    person.until("Nothing came on `outside/#`. Permit it all the same?");
+    person.until("Nothing came on `outside/#`. Permit it anyway?");
     person.answer("[y/N]", "n");
     person.answer("What may agents read? [all]", "-1");
     person.answer("Make an API key, for agents that come over HTTP? [y/N]", "");
@@ -270,7 +270,7 @@ fn what_the_broker_answers_is_told_and_nothing_is_written() {
         ),
         (
             &["--broker", &place],
-            "the broker lets nobody in without a user name and a password (`--username`, `--password-file`)",
+            "the broker requires a user name and a password (`--username`, `--password-file`)",
         ),
         (
             &[
@@ -281,7 +281,7 @@ fn what_the_broker_answers_is_told_and_nothing_is_written() {
                 "--password-file",
                 wrong,
             ],
-            "the broker does not let `agent` in: the user name or the password is wrong",
+            "the broker refuses `agent`: the user name or the password is wrong",
         ),
         (
             &[
@@ -310,7 +310,7 @@ fn what_the_broker_answers_is_told_and_nothing_is_written() {
     for (args, words) in [
         (
             &["--init"][..],
-            "`--init` asks questions, and this is no terminal",
+            "`--init` asks questions, and this is not a terminal",
         ),
         (
             &["--init", "--yes"],

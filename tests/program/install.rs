@@ -223,7 +223,7 @@ fn a_client_that_is_not_there_is_not_set_up_and_its_command_is_shown() {
     let (code, said, error) = user.run(&["--install", "claude"]);
     assert_eq!(code, 1);
     assert!(
-        said.contains("`claude` is not on PATH, so that nothing is changed."),
+        said.contains("`claude` is not on PATH, so nothing was changed."),
         "{said}"
     );
     let line = format!(

@@ -28,6 +28,7 @@ mod common {
     pub mod waiting;
 }
 
+mod audit;
 mod broker_limits;
 mod call;
 mod calls;

@@ -10,7 +10,7 @@ use crate::calls::{JSON, call_post};
 use crate::common::agent::Agent;
 use crate::common::http_client::Client;
 use crate::common::mosquitto::Mosquitto;
-use crate::common::program::{Program, STATUS, ask, unix};
+use crate::common::program::{PROGRAM, Program, STATUS, ask, unix};
 use crate::common::scratch::Scratch;
 use crate::common::waiting::eventually;
 
@@ -357,6 +357,28 @@ fn the_chapter_s_commands_do_what_it_says() {
     eventually("writing goes on", || {
         publish(&mut signed, "line/a", "x").is_ok()
     });
+}
+
+#[test]
+fn a_secret_that_is_none_refuses_the_start_and_is_found_by_the_check() {
+    let scratch = Scratch::new();
+    let short = scratch.file("secret", "short\n");
+    for (file, words) in [
+        (short, "a secret has 16 to 64 bytes, this one has 5"),
+        (scratch.path("nowhere"), "no such file"),
+    ] {
+        let config = config(1, json!({"topic": "plant/op", "secret_file": file}));
+        let path = scratch.file("config.json", &config.to_string());
+        for arguments in [vec!["--check"], vec![]] {
+            let mut command = Command::new(PROGRAM);
+            command.args(arguments).arg("--config").arg(&path);
+            let done = command.stdin(std::process::Stdio::null()).output().unwrap();
+            let said = String::from_utf8_lossy(&done.stderr);
+            assert_eq!(done.status.code(), Some(1), "{said}");
+            assert!(said.contains("operator.secret_file: cannot use "), "{said}");
+            assert!(said.contains(words), "{said}");
+        }
+    }
 }
 
 #[test]

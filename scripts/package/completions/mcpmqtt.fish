@@ -33,6 +33,8 @@ for command in mcpmqtt mcpMQTT
     complete -c $command -l call -x -a 'mqtt_publish mqtt_subscribe mqtt_read mqtt_query mqtt_topics mqtt_wait mqtt_stats' -d 'Call one tool, print its result, exit'
     complete -c $command -l as -x -d 'With --explain: the name of the key or profile that asks'
     complete -c $command -l explain -x -a 'publish subscribe' -d 'Say if an agent may publish or subscribe, and why'
+    complete -c $command -l verify-audit -r -F -d 'Say if a record of writes is as it was written'
+    complete -c $command -l anchor -x -d 'With --verify-audit: a line of it, as the log has it'
     complete -c $command -l json -d 'With --call or --check: print the result as JSON'
     complete -c $command -s h -l help -d 'Print a short help'
     complete -c $command -s V -l version -d 'Print the version'

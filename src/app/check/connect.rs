@@ -7,8 +7,8 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_io::{Timer, block_on};
-use mcpmqtt_config::Config;
+use async_io::Timer;
+use mcpmqtt_config::{Config, OperatorTopic};
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::{Listen, Outcome as Published, Reason};
 use mcpmqtt_protocol::message::Message;
@@ -18,9 +18,11 @@ use smol::future::{self, FutureExt as _};
 
 use super::outcome::{ConnectOutcome, ConnectionReport, Heard, Publish, Tried};
 use crate::app::cli::Connect;
+use crate::app::execute::execute;
 use crate::app::visit::{self, BACKOFF, GRACE, SUBSCRIBING, within};
 use crate::app::{serve, startup};
 use crate::mqtt::{self, Arrival, Inbox, ListenFailure, StateReceiver};
+use crate::operator;
 
 /// Prints one line.
 type Tell<'a> = dyn FnMut(&str) -> Result<(), String> + 'a;
@@ -36,7 +38,8 @@ pub(super) fn attempt(
 ) -> Result<ConnectionReport, String> {
     serve::as_visitor(config);
     let executor = Rc::new(LocalExecutor::new());
-    block_on(executor.run(visit(&executor, config, wanted, tell).boxed_local()))
+    let visit = visit(&executor, config, wanted, tell);
+    execute(&executor, visit.boxed_local())
 }
 
 async fn visit(
@@ -102,7 +105,10 @@ async fn listen_to_all(
     tell: &mut Tell<'_>,
 ) -> Result<(), String> {
     let readable = config.policy.grants().filter(|it| it.permissions.read);
-    let patterns: Vec<_> = readable.map(|grant| &grant.pattern).collect();
+    // Without the operator's halt topic nothing is written.
+    let halt_topic = config.operator.topic.as_ref().and_then(halt_filter);
+    let readable = readable.map(|grant| &grant.pattern);
+    let patterns: Vec<_> = halt_topic.iter().chain(readable).collect();
     let all = wanted.patience * ALL_TOGETHER;
     // All get the same time, so that the last one is not left with none.
     let most = usize::try_from(all.as_millis() / LEAST_WINDOW.as_millis()).unwrap_or(usize::MAX);
@@ -132,6 +138,11 @@ async fn listen_to_all(
             all.as_secs()
         )),
     }
+}
+
+fn halt_filter(topic: &OperatorTopic) -> Option<TopicFilter> {
+    let topic = topic.below(operator::HALT).ok()?;
+    TopicFilter::parse(topic.as_str()).ok()
 }
 
 async fn listen_to(

@@ -30,6 +30,7 @@ Usage: mcpmqtt [OPTIONS]
   --json             with --call or --check: print the result as JSON
   --explain WHAT...  may an agent publish TOPIC PAYLOAD or subscribe FILTER?
   --as NAME          with --explain: who asks, by the name of a key or a profile
+  --verify-audit FILE..., --anchor N:HASH   is this record as it was written?
   -h, --help, -V, --version   print this help, print the version
 
 Examples:

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use mcpmqtt_protocol::topic::TopicFilter;
 
+use super::options::{self, CONFIG, DEMO, SECONDS};
 use super::words::{flag, not_understood, optional_path, parsed_value, text, value, values};
-use super::{CONFIG, Command, DEMO, LISTENING, SECONDS, UsageError, listening};
+use super::{Command, LISTENING, UsageError, listening};
 use crate::app::install::Client;
 
 /// What `--init` is told on the command line.
@@ -187,7 +188,7 @@ fn take_rest(words: &mut pico_args::Arguments) -> Vec<OsString> {
 
 /// The error for a word that is left over beside `command`.
 pub(super) fn stray(word: OsString, command: &'static str) -> UsageError {
-    let known = super::VALUED.iter().chain(&super::FLAGS);
+    let known = options::VALUED.iter().chain(&options::FLAGS);
     let mut known = known.chain(&VALUED).chain(&FLAGS).copied();
     let option = known.find(|option| word == *option);
     match option {

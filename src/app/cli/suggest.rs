@@ -4,7 +4,7 @@
 
 /// The options by which a word that begins with `-` may have been meant, with what people write for them who know
 /// other programs.
-const SYNONYMS: [(&str, &str); 28] = [
+const SYNONYMS: [(&str, &str); 30] = [
     ("-c", "--config"),
     ("-f", "--config"),
     ("--file", "--config"),
@@ -33,6 +33,8 @@ const SYNONYMS: [(&str, &str); 28] = [
     ("-?", "--help"),
     ("--usage", "--help"),
     ("-j", "--json"),
+    ("--verify", "--verify-audit"),
+    ("--audit", "--verify-audit"),
 ];
 
 /// The option that was meant by `word`, which begins with `-`; `options` are those that there are.

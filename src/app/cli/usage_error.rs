@@ -3,7 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 
-use super::{OPTIONS, setup, suggest};
+use super::options::OPTIONS;
+use super::{setup, suggest};
 
 /// A command line that cannot be obeyed.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::PathBuf;
 
+use super::UsageError;
+use super::options::{FLAGS, GENKEY, VALUED};
 use super::setup::{self, INIT, stray};
-use super::{FLAGS, GENKEY, UsageError, VALUED};
 
 /// Takes `--config=P` and the single argument `"--config P"` apart, so that one form is left. `--genkey`
 /// and `--init` may have a value.
@@ -167,6 +168,16 @@ pub(super) fn arguments(words: pico_args::Arguments) -> Result<Vec<String>, Usag
         return Err(not_understood(word.clone()));
     }
     words.into_iter().map(text).collect()
+}
+
+/// The files that are left over.
+pub(super) fn paths(words: pico_args::Arguments) -> Result<Vec<PathBuf>, UsageError> {
+    let words = words.finish();
+    let is_option = |word: &&OsString| word.as_bytes().starts_with(b"-");
+    match words.iter().find(is_option) {
+        Some(word) => Err(not_understood(word.clone())),
+        None => Ok(words.into_iter().map(PathBuf::from).collect()),
+    }
 }
 
 pub(super) fn text(word: OsString) -> Result<String, UsageError> {

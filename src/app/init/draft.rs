@@ -59,7 +59,7 @@ impl Draft {
                 _ => {
                     let digits = digits.escape_debug();
                     return Err(format!(
-                        "`{digits}` is no port; a port is a number from 1 to 65535"
+                        "`{digits}` is not a port; a port is a number from 1 to 65535"
                     ));
                 }
             },
@@ -142,7 +142,7 @@ fn utf8(path: &Path) -> Result<&str, String> {
     path.to_str().ok_or_else(|| {
         let path = path.display().to_string();
         format!(
-            "`{}` is not UTF-8 text, which a configuration has to be",
+            "`{}` is not UTF-8 text, which a configuration must be",
             path.escape_debug()
         )
     })
@@ -171,8 +171,8 @@ mod tests {
             assert_eq!(found, (host, port, tls), "{text}");
         }
         for (text, words) in [
-            ("a:0", "`0` is no port"),
-            ("a:b", "`b` is no port"),
+            ("a:0", "`0` is not a port"),
+            ("a:b", "`b` is not a port"),
             ("ws://a", "`ws://` is not spoken here"),
             ("mqtt://user:secret@a", "a host has no `@`"),
         ] {

@@ -7,13 +7,14 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use async_io::{Timer, block_on};
+use async_io::Timer;
 use mcpmqtt_config::Config;
 use mcpmqtt_protocol::client::{Reason, Refusal, Stranger};
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
 use smol::LocalExecutor;
 use smol::future::FutureExt as _;
 
+use crate::app::execute::execute;
 use crate::app::visit::{self, BACKOFF, GRACE, SUBSCRIBING, within};
 use crate::app::{serve, startup};
 use crate::mqtt::{self, Tap, Tapped};
@@ -68,7 +69,7 @@ pub(super) fn listen(
     serve::as_visitor(config);
     let executor = Rc::new(LocalExecutor::new());
     let visit = visit(&executor, config, filters, time, progress);
-    block_on(executor.run(visit.boxed_local()))
+    execute(&executor, visit.boxed_local())
 }
 
 async fn visit(
@@ -211,7 +212,7 @@ fn unreached(reason: Option<Reason>, config: &Config) -> Unreached {
         }
         (Some(Reason::Refused(Refusal::NotAuthorized | Refusal::NoUserName)), Some(user)) => {
             let words = format!(
-                "the broker does not let {user} in: the user name or the password is wrong, or this user may not connect"
+                "the broker refuses {user}: the user name or the password is wrong, or this user may not connect"
             );
             (words, Remedy::Login)
         }
@@ -237,7 +238,7 @@ fn unreached(reason: Option<Reason>, config: &Config) -> Unreached {
 }
 
 const CA_FILE: &str = "`mqtt.tls.ca_file`";
-const ANONYMOUS: &str = "the broker lets nobody in without a user name and a password";
+const ANONYMOUS: &str = "the broker requires a user name and a password";
 const SPEAKS_TLS: &str = "the broker speaks TLS at this port";
 const CLOSED: &str =
     "the broker closed the connection without an answer; it may want TLS at this port";

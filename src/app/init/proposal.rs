@@ -215,7 +215,7 @@ fn values(rows: &[&Row<'_>], are_alike: bool) -> String {
             ImageFormat::Webp => "WebP images",
         }
         .into(),
-        Kind::Binary => "bytes that are no text".into(),
+        Kind::Binary => "bytes that are not text".into(),
         Kind::Empty => "empty messages".into(),
     }
 }

@@ -3,11 +3,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use async_io::block_on;
 use smol::LocalExecutor;
-use smol::future;
+use smol::future::{self, FutureExt as _};
 
 use super::signals;
+use crate::app::execute::execute;
 use crate::stdio;
 
 /// Reports to the client why the program did not start, until the client has the answer, leaves, or a signal comes; ten
@@ -18,7 +18,7 @@ pub fn tell_client(reason: &str) {
         return;
     };
     let telling = stdio::tell_client(reason, PATIENCE);
-    block_on(executor.run(future::or(stop, telling)));
+    execute(&executor, future::or(stop, telling).boxed_local());
 }
 
 /// Clients start the program and speak at once; one that has not spoken by then does not speak MCP.

@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 
-use async_io::block_on;
 use mcpmqtt_config::Config;
 use smol::LocalExecutor;
 use smol::future::FutureExt as _;
 
-use super::App;
+use super::{App, Front};
+use crate::app::execute::execute;
 use crate::mcp::{ClientSink, Places, Received, Session};
 
 /// Connects to the broker, hands in one JSON-RPC message and returns the answer to it. The connection is another than
@@ -20,7 +20,12 @@ pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> 
     as_visitor(&mut config);
     let executor = Rc::new(LocalExecutor::new());
     let calling = async {
-        let app = App::open(&mut config, &executor, Places::alone)?;
+        let front = Front {
+            transport: "call",
+            places: Places::alone,
+            origin: "",
+        };
+        let app = App::open(&mut config, &executor, &front)?;
         let answer = match app
             .engine
             .receive(&Session::new(), message, &ClientSink::closed())
@@ -32,7 +37,7 @@ pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> 
         app.close().await;
         answer.ok_or_else(|| "the call has no answer".to_owned())
     };
-    block_on(executor.run(calling.boxed_local()))
+    execute(&executor, calling.boxed_local())
 }
 
 /// Changes the configuration into that of a second connection beside a running server's.

@@ -3,18 +3,19 @@
 use std::pin::pin;
 use std::rc::Rc;
 
-use async_io::block_on;
 use mcpmqtt_config::{Config, Limits};
+use mcpmqtt_protocol::topic::ShownPath;
 use smol::LocalExecutor;
 use smol::future::{self, FutureExt as _};
 
 use super::admission::{NO_SECTION, admission, advise_on_key, tls};
 use super::listeners::listen;
-use super::reload::Reload;
+use super::reload::{Reload, keys};
 use super::signals::HaltSwitch;
-use super::{App, signals, status};
+use super::{App, Front, HTTP, signals, status};
 use crate::app::cli::Settings;
 use crate::app::descriptors;
+use crate::app::execute::execute;
 use crate::app::service::Service;
 use crate::http::{self, Admission, Server};
 use crate::logger;
@@ -27,7 +28,8 @@ use crate::mcp::Places;
 /// The reason why the program could not start.
 pub fn over_http(config: Config, settings: &Settings) -> Result<(), String> {
     let executor = Rc::new(LocalExecutor::new());
-    block_on(executor.run(serve(&executor, config, settings).boxed_local()))
+    let serving = serve(&executor, config, settings);
+    execute(&executor, serving.boxed_local())
 }
 
 async fn serve(
@@ -55,7 +57,14 @@ async fn serve(
     let (listener, operators) = opened?;
     logger::started();
     let service = Rc::new(Service::from_environment());
-    let app = App::open(&mut config, executor, Places::shared)?;
+    let origin = settings.config.as_deref();
+    let origin = origin.map(|path| ShownPath(path).to_string());
+    let front = Front {
+        transport: HTTP,
+        places: Places::shared,
+        origin: &origin.unwrap_or_default(),
+    };
+    let app = App::open(&mut config, executor, &front)?;
     switch.connect(&app.operator);
     advise_on_key(&remote);
     let (connections, too_many) = descriptors::connections(config.limits.connections)?;
@@ -70,7 +79,9 @@ async fn serve(
     }
     announce(executor, &service, &app, &config);
     let reload = Reload {
+        keys: keys(&config),
         running: config,
+        audit: app.audit.clone(),
         settings: settings.clone(),
         context: Rc::clone(&app.context),
         operator: app.operator.clone(),

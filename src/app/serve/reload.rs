@@ -7,15 +7,17 @@
 use std::rc::Rc;
 
 use async_channel::Receiver;
-use mcpmqtt_config::Config;
+use mcpmqtt_config::{ApiKey, Config, KeyDigest};
 
 use super::admission::{NO_SECTION, admission, tls};
 use crate::app::cli::Settings;
 use crate::app::service::Service;
 use crate::app::startup;
 use crate::app::startup::Loaded;
+use crate::audit::Audit;
 use crate::http::ReloadHandle;
 use crate::logger;
+use crate::mcp::Principal;
 use crate::operator::Operator;
 use crate::tools::Context;
 
@@ -23,11 +25,42 @@ use crate::tools::Context;
 pub(super) struct Reload {
     /// The configuration that the program was started with, and of its changes those that are in force.
     pub(super) running: Config,
+    /// The API keys in force.
+    pub(super) keys: Vec<Key>,
+    /// Records the reload.
+    pub(super) audit: Option<Audit>,
     pub(super) settings: Settings,
     pub(super) context: Rc<Context>,
     pub(super) operator: Operator,
     pub(super) reload_handle: ReloadHandle,
     pub(super) service: Rc<Service>,
+}
+
+/// An API key by its name and by what tells it from others with the name.
+pub(super) type Key = (String, Option<KeyDigest>);
+
+/// The API keys of a configuration.
+pub(super) fn keys(config: &Config) -> Vec<Key> {
+    let Some(server) = &config.remote_server else {
+        return Vec::new();
+    };
+    let single = match &server.api_key {
+        ApiKey::None | ApiKey::Unusable(_) => None,
+        ApiKey::Hashed(record) => Some((Principal::DEFAULT_KEY.into(), record.digest())),
+        ApiKey::Plain(key) => {
+            let digest = KeyDigest::of(key.expose());
+            Some((Principal::DEFAULT_KEY.into(), Some(digest)))
+        }
+    };
+    let named = server.keys.iter();
+    let named = named.map(|key| (key.name.clone(), Some(key.digest)));
+    single.into_iter().chain(named).collect()
+}
+
+/// The names of those of `keys` that are not in `others`.
+fn without(keys: &[Key], others: &[Key]) -> Vec<String> {
+    let missing = keys.iter().filter(|key| !others.contains(key));
+    missing.map(|(name, _)| name.clone()).collect()
 }
 
 impl Reload {
@@ -72,6 +105,12 @@ impl Reload {
         self.operator.replace(config.operator.clone(), secret);
         let profiles = std::mem::take(&mut config.profiles);
         self.context.replace_profiles(profiles).await;
+        let keys = keys(&config);
+        let before = std::mem::replace(&mut self.keys, keys);
+        if let Some(audit) = &self.audit {
+            let (made, revoked) = (without(&self.keys, &before), without(&before, &self.keys));
+            audit.reloaded(&origin, &made, &revoked);
+        }
         logger::restart(
             self.settings.log_level.unwrap_or(config.logging.level),
             self.settings

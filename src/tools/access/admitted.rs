@@ -1,7 +1,7 @@
-//! A publish from its admission to its outcome.
+//! A publish from its beginning over its admission to its outcome.
 //!
-//! Promises: the rules on writes are judged in the step in which the message is handed over, and as long as it waits
-//! there; what comes of it is recorded.
+//! Promises: where the operator requires a record, nothing is sent before it has the attempt; the rules on writes are judged
+//! in the step in which the message is handed over, and as long as it waits there; what comes of it is recorded.
 
 use std::cell::Cell;
 use std::task::Context;
@@ -18,8 +18,19 @@ use super::rules::{Effects, Pending};
 use super::write_record::WriteRecord;
 use super::{Access, may_publish};
 use crate::local::time;
+use crate::mcp::Caller;
 
-/// A message that passed the checks of [`Access::admit`].
+/// An attempt to publish that is not judged yet.
+pub(in crate::tools) struct Begun<'a> {
+    pub(super) access: &'a Access,
+    pub(super) caller: &'a Caller,
+    pub(super) policy: CallerPolicy,
+    pub(super) message: &'a Message,
+    pub(super) agreed: Agreed,
+    pub(super) record: WriteRecord<'a>,
+}
+
+/// A message that passed the checks of [`Begun::admit`].
 pub(in crate::tools) struct Admitted<'a> {
     pub(super) access: &'a Access,
     pub(super) policy: CallerPolicy,
@@ -37,13 +48,68 @@ pub(in crate::tools) struct Sent {
     pub(in crate::tools) effects: Effects,
 }
 
+impl<'a> Begun<'a> {
+    /// Checks the message against the caller's policy, rate and quota, and that it has the consent that it needs.
+    ///
+    /// # Errors
+    /// [`Denied::Policy`], [`Denied::Halted`], [`Denied::Consent`], [`Denied::Rate`] or [`Denied::Quota`], and then the
+    /// message is not counted; [`Denied::Unrecorded`].
+    pub(in crate::tools) fn admit(self) -> Result<Admitted<'a>, Denied> {
+        let Begun {
+            access,
+            caller,
+            policy,
+            message,
+            agreed,
+            record,
+        } = self;
+        let now = policy.current();
+        let permitted = may_publish(&now, message).map_err(Denied::Policy);
+        let permitted = permitted.and_then(|()| access.may_write_now(message));
+        let agreed_to = || agreed.permits(&now, message).map_err(Denied::Consent);
+        let counted = permitted.and_then(|()| agreed_to());
+        let counted = counted.and_then(|()| access.take_share(caller));
+        match counted.and_then(|()| record.write()) {
+            Ok(()) => Ok(Admitted {
+                access,
+                policy,
+                message,
+                agreed: Cell::new(Some(agreed)),
+                record,
+            }),
+            Err(denied) => {
+                record.refused(&denied);
+                Err(denied)
+            }
+        }
+    }
+
+    /// Records the attempt before it waits to be admitted.
+    ///
+    /// # Errors
+    /// [`Denied::Unrecorded`].
+    pub(in crate::tools) fn write(&self) -> Result<(), Denied> {
+        self.record.write()
+    }
+
+    /// It was refused before its turn to be admitted came.
+    pub(in crate::tools) fn refused(self, denied: &Denied) {
+        self.record.refused(denied);
+    }
+
+    /// It was given up: nothing is sent.
+    pub(in crate::tools) fn given_up(self, words: &'static str) {
+        self.record.not_sent(words);
+    }
+}
+
 impl Admitted<'_> {
     /// Publishes the message and waits for its outcome, until `deadline` at the latest. Dropping the future takes the
     /// message back if it was not sent yet. The rules on writes are judged in the step that hands the message over.
     ///
     /// # Errors
-    /// [`Denied::Withdrawn`]; [`Denied::Rule`], [`Denied::Consent`], [`Denied::Halted`] and [`Denied::Broker`] when nothing was
-    /// sent; [`Denied::Unknown`] when it is not known whether the message was delivered.
+    /// [`Denied::Withdrawn`]; [`Denied::Rule`], [`Denied::Consent`], [`Denied::Halted`], [`Denied::Unrecorded`] and
+    /// [`Denied::Broker`] when nothing was sent; [`Denied::Unknown`] when it is not known whether the message was delivered.
     pub(in crate::tools) async fn publish(&self, deadline: Instant) -> Result<Sent, Denied> {
         let Admitted {
             access,
@@ -55,6 +121,7 @@ impl Admitted<'_> {
         let permitted = |policy: &Policy| may_publish(policy, message);
         let rules = &access.rules;
         let sending = async {
+            record.synced(deadline).await?;
             let policy = own.current();
             let agreed = agreed.take().ok_or(Denied::Consent(Unagreed::Another))?;
             agreed.permits(&policy, message).map_err(Denied::Consent)?;

@@ -27,6 +27,7 @@ pub(in crate::tools) use self::questions::OPEN_FOR;
 use self::questions::Questions;
 pub(in crate::tools) use self::unagreed::Unagreed;
 use super::quota::Quotas;
+use crate::audit;
 use crate::local::notify::NotifyAll;
 use crate::logger;
 use crate::mcp::Peer;
@@ -166,6 +167,22 @@ impl Agreed {
                 same.map_err(Unagreed::Withdrawn)
             }
             None => Err(Unagreed::Another),
+        }
+    }
+}
+
+impl AgreedBy {
+    /// For the operator's record.
+    pub(super) fn for_record(&self) -> audit::Consent {
+        let (of, by) = match self {
+            AgreedBy::Client => ("client", None),
+            AgreedBy::Operator(name) => ("operator", name.clone()),
+            AgreedBy::Both(name) => ("client and operator", name.clone()),
+        };
+        audit::Consent {
+            of,
+            by,
+            allowed: true,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::consent::Unagreed;
 use super::quota::Exhausted;
 use super::rate::TooMany;
 use super::rules::Broken;
+use crate::audit::Unrecorded;
 use crate::mcp::NoPlace;
 use crate::mqtt::ListenFailure;
 
@@ -29,6 +30,8 @@ pub(in crate::tools) enum Denied {
     Rule(Broken),
     /// An operator has halted writing, in these words; nothing was sent.
     Halted(String),
+    /// It cannot be recorded, which the operator requires; nothing was sent.
+    Unrecorded(Unrecorded),
     /// Nobody agreed; nothing was sent.
     Consent(Unagreed),
     /// Too many calls wait for messages.
@@ -97,6 +100,7 @@ impl fmt::Display for Denied {
             Denied::Rate(too_many) => too_many.fmt(f),
             Denied::Quota(exhausted) => exhausted.fmt(f),
             Denied::Rule(broken) => broken.fmt(f),
+            Denied::Unrecorded(unrecorded) => unrecorded.fmt(f),
             Denied::Consent(why) => why.fmt(f),
             Denied::Listeners(full) => write!(
                 f,

@@ -1,16 +1,23 @@
-//! What came of each publish that a caller attempted: a line in the log, and a count by outcome.
+//! What came of each publish that a caller attempted: a line in the log, a count by outcome, and where the operator has
+//! a record, two lines there.
 //!
-//! Promises: every attempt has exactly one line and one count, also when its call is cancelled; the line names the
-//! caller, the tool, the topic and the number of bytes, and never the payload.
+//! Promises: every attempt has exactly one line in the log, one count and one pair of lines in the record, also when its
+//! call is cancelled; the line in the log names the caller, the tool, the topic and the number of bytes, and never the
+//! payload.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::time::Instant;
 
-use mcpmqtt_config::LogLevel;
+use mcpmqtt_config::{Grant, LogLevel, Policy, Profiles};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::Shown;
+use smol::future;
 
 use super::consent::AgreedBy;
 use super::denied::{Denied, Published};
+use super::judged;
+use crate::audit::{Attempt, Audit, Ending, OpenAttempt, Unrecorded};
+use crate::local::time;
 use crate::logger;
 use crate::mcp::Caller;
 use crate::metrics::{Metrics, WriteOutcome};
@@ -25,6 +32,10 @@ pub(super) struct WriteRecord<'a> {
     /// Who agreed to it, where somebody has to.
     consent: Option<AgreedBy>,
     state: Cell<State>,
+    /// The attempt in the operator's record.
+    attempt: Option<OpenAttempt>,
+    /// Why it was refused or failed, for that record.
+    reason: RefCell<Option<String>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -37,12 +48,24 @@ enum State {
 }
 
 impl<'a> WriteRecord<'a> {
+    /// `record`: the operator's, with the policy by which the message is judged first.
     pub(super) fn begin(
         metrics: &Metrics,
+        record: Option<(&Audit, &Policy)>,
         caller: &'a Caller,
         tool: &'static str,
         message: &'a Message,
     ) -> WriteRecord<'a> {
+        let attempt = record.map(|(audit, policy)| {
+            let (rule, limits) = places(policy, caller, message);
+            audit.begin(Attempt {
+                caller: caller.clone(),
+                tool,
+                message: message.clone(),
+                rule,
+                limits,
+            })
+        });
         WriteRecord {
             metrics: metrics.clone(),
             caller,
@@ -50,11 +73,41 @@ impl<'a> WriteRecord<'a> {
             message,
             consent: None,
             state: Cell::new(State::Waiting),
+            attempt,
+            reason: RefCell::default(),
         }
+    }
+
+    /// Writes the line of the attempt.
+    ///
+    /// # Errors
+    /// [`Denied::Unrecorded`]: it is required, and cannot be written.
+    pub(super) fn write(&self) -> Result<(), Denied> {
+        let written = self.attempt.as_ref().map(OpenAttempt::record);
+        written.unwrap_or(Ok(())).map_err(Denied::Unrecorded)
+    }
+
+    /// Waits until that line is on the disk, where the operator wants that before each write.
+    ///
+    /// # Errors
+    /// [`Denied::Unrecorded`]: it is not by `deadline`.
+    pub(super) async fn synced(&self, deadline: Instant) -> Result<(), Denied> {
+        let Some(attempt) = &self.attempt else {
+            return Ok(());
+        };
+        let late = async {
+            time::at(deadline).await;
+            Err(Unrecorded)
+        };
+        let synced = future::or(attempt.synced(), late).await;
+        synced.map_err(Denied::Unrecorded)
     }
 
     /// The same with the consent to it.
     pub(super) fn with_consent(self, by: Option<&AgreedBy>) -> WriteRecord<'a> {
+        if let (Some(attempt), Some(by)) = (&self.attempt, by) {
+            attempt.consent(by.for_record());
+        }
         let mut record = self;
         record.consent = by.cloned();
         record
@@ -63,20 +116,51 @@ impl<'a> WriteRecord<'a> {
     /// The message is handed to the connection.
     pub(super) fn begins(&self) {
         self.state.set(State::Sending);
+        if let Some(attempt) = &self.attempt {
+            attempt.sending();
+        }
     }
 
     /// The attempt was refused.
     pub(super) fn refused(self, denied: &Denied) {
-        self.state.set(of(denied));
+        self.set(denied);
+    }
+
+    /// Nothing was sent.
+    pub(super) fn not_sent(self, words: &'static str) {
+        self.state.set(State::Over(WriteOutcome::NotSent, words));
     }
 
     /// The attempt has ended.
     pub(super) fn ended(&self, ended: Result<&Published, &Denied>) {
-        self.state.set(match ended {
-            Ok(Published::Sent) => State::Over(WriteOutcome::Sent, "sent"),
-            Ok(Published::Delivered) => State::Over(WriteOutcome::Delivered, "delivered"),
-            Err(denied) => of(denied),
+        match ended {
+            Ok(Published::Sent) => self.state.set(State::Over(WriteOutcome::Sent, "sent")),
+            Ok(Published::Delivered) => {
+                let state = State::Over(WriteOutcome::Delivered, "delivered");
+                self.state.set(state);
+            }
+            Err(denied) => self.set(denied),
+        }
+    }
+
+    fn set(&self, denied: &Denied) {
+        self.state.set(match (denied, self.state.get()) {
+            (Denied::Withdrawn(_), State::Waiting) => {
+                let words = "refused: the permission was withdrawn";
+                State::Over(WriteOutcome::Refused, words)
+            }
+            _ => of(denied),
         });
+        if let Some(attempt) = &self.attempt {
+            self.reason.replace(Some(denied.to_string()));
+            let consent = match denied {
+                Denied::Consent(unagreed) => unagreed.for_record(),
+                _ => None,
+            };
+            if let Some(consent) = consent {
+                attempt.consent(consent);
+            }
+        }
     }
 }
 
@@ -87,6 +171,7 @@ fn of(denied: &Denied) -> State {
         Denied::Quota(_) => (WriteOutcome::Refused, "refused: too many in a minute"),
         Denied::Rule(_) => (WriteOutcome::Refused, "refused: a rule on writes"),
         Denied::Halted(_) => (WriteOutcome::Refused, "refused: an operator halted writing"),
+        Denied::Unrecorded(_) => (WriteOutcome::Refused, "refused: it cannot be recorded"),
         Denied::Consent(_) => (WriteOutcome::Refused, "refused: nobody agreed"),
         Denied::Listeners(_) | Denied::Broker(_) => (WriteOutcome::NotSent, "not sent"),
         Denied::Withdrawn(_) => (
@@ -98,6 +183,28 @@ fn of(denied: &Denied) -> State {
     State::Over(outcome, words)
 }
 
+/// The places in the file of the rules that permit the message, and of the limits that they set.
+fn places(policy: &Policy, caller: &Caller, message: &Message) -> (Vec<String>, Vec<String>) {
+    let Ok(permit) = judged(policy, message) else {
+        return Default::default();
+    };
+    let topics = match &**caller.profile() {
+        Profiles::DEFAULT => "topics".to_owned(),
+        name => format!("profiles.{name}.topics"),
+    };
+    let (mut rules, mut limits) = (Vec::new(), Vec::new());
+    for grant in permit.grants() {
+        let Grant { places, write, .. } = grant;
+        let at = |place: &usize| format!("{topics}[{place}]");
+        if grant.payload.is_some() {
+            limits.extend(places.iter().map(|place| at(place) + ".payload"));
+        }
+        limits.extend(write.iter().map(|rule| rule.place.clone()));
+        rules.extend(places.iter().map(at));
+    }
+    (rules, limits)
+}
+
 impl Drop for WriteRecord<'_> {
     fn drop(&mut self) {
         let (outcome, words) = match self.state.get() {
@@ -106,17 +213,26 @@ impl Drop for WriteRecord<'_> {
             State::Over(outcome, words) => (outcome, words),
         };
         self.metrics.written(outcome);
+        let attempt = self.attempt.take();
         if logger::enabled(LogLevel::Info) {
+            let id = attempt.as_ref().map(|it| format!(" ({})", it.id()));
             let consent = self.consent.as_ref();
             let consent = consent.map(|by| format!(", with the consent of {by}"));
             logger::info(format_args!(
-                "{}: {}: {} bytes to {}: {words}{}",
+                "{}: {}: {} bytes to {}: {words}{}{}",
                 self.caller.name(),
                 self.tool,
                 self.message.payload.len(),
                 Shown(self.message.topic.as_str()),
-                consent.unwrap_or_default()
+                consent.unwrap_or_default(),
+                id.unwrap_or_default()
             ));
+        }
+        if let Some(attempt) = attempt {
+            let about = || words.split_once(": ").map(|(_, why)| why.to_owned());
+            let reason = self.reason.take().or_else(about);
+            let outcome = outcome.name();
+            attempt.end(&Ending { outcome, reason });
         }
     }
 }

@@ -36,6 +36,7 @@ impl Scene {
             Places::alone(8),
             &Metrics::default(),
             operator,
+            None,
             Rc::downgrade(&executor),
         );
         let always = always.iter().map(|text| TopicFilter::parse(text).unwrap());

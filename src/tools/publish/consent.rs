@@ -102,6 +102,7 @@ impl World {
             limits,
             &metrics,
             operator.clone(),
+            None,
             &executor,
         );
         let broker = BrokerInfo {

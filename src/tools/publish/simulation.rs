@@ -3,18 +3,20 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use mcpmqtt_config::{Config, Operator as Settings, Profiles};
+use mcpmqtt_config::{AuditPayload, AuditSync, Config, LogLevel, Operator as Settings, Profiles};
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicName;
 use serde_json::{Value, json};
 use smol::LocalExecutor;
 
+use crate::audit::{self, Audit};
 use crate::local::time::simulated;
 use crate::mcp::{ClientSink, Ender, Engine, Received, Session};
 use crate::metrics::Metrics;
@@ -92,7 +94,18 @@ struct Judge {
     sent: usize,
 }
 
+/// What the operator's record of a schedule is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Recording {
+    Works,
+    /// It is required and cannot be written.
+    Fails,
+}
+
 struct World {
+    audit: Audit,
+    recording: Recording,
+    folder: PathBuf,
     executor: Rc<LocalExecutor<'static>>,
     context: Rc<Context>,
     operator: Operator,
@@ -270,7 +283,7 @@ impl Permitted {
 }
 
 impl World {
-    fn new(plan: Plan) -> World {
+    fn new(plan: Plan, recording: Recording) -> World {
         let now = Instant::now();
         simulated::set(now);
         let (client, driver) = SimulatedDriver::pair();
@@ -280,14 +293,29 @@ impl World {
         let kept = Kept::default();
         let operator = Operator::new(client.clone(), settings, None, kept, &executor);
         let held = operator.clone();
-        let context = Context::new(
-            client,
-            profiles,
-            limits,
-            &Metrics::default(),
-            held,
-            &executor,
-        );
+        let folder = folder();
+        let settings = mcpmqtt_config::Audit {
+            file: match recording {
+                Recording::Works => folder.join("audit.jsonl"),
+                Recording::Fails => "/dev/full".into(),
+            },
+            payload: AuditPayload::Full,
+            max_bytes: 1 << 20,
+            keep: 1,
+            sync: AuditSync::Never,
+            required: recording == Recording::Fails,
+            reads: false,
+            feed: None,
+        };
+        let start = audit::Start {
+            transport: "stdio",
+            origin: String::new(),
+            keys: Vec::new(),
+        };
+        let metrics = Metrics::default();
+        let audit = Audit::start(settings, &start, None, &metrics, &executor).unwrap();
+        let record = Some(audit.clone());
+        let context = Context::new(client, profiles, limits, &metrics, held, record, &executor);
         let broker = BrokerInfo {
             host: "simulated".into(),
             port: 1,
@@ -305,6 +333,9 @@ impl World {
             drop(engine.receive(&session, hello.to_string().as_bytes(), &sink));
         }
         World {
+            audit,
+            recording,
+            folder,
             executor,
             context,
             operator,
@@ -326,7 +357,7 @@ impl World {
                 was_cancelled: false,
                 withdrawn: false,
                 was_offline: false,
-                was_forbidden: false,
+                was_forbidden: recording == Recording::Fails,
                 signalled: false,
                 halt_message: false,
                 topic_granted: false,
@@ -334,6 +365,43 @@ impl World {
                 sent: 0,
             },
         }
+    }
+
+    /// The record has exactly one pair of lines, and its outcome is what happened.
+    fn check_record(&self) {
+        let sent = self.judge.sent;
+        if self.recording == Recording::Fails {
+            return assert_eq!(sent, 0, "it was sent without a record");
+        }
+        let text = std::fs::read_to_string(self.folder.join("audit.jsonl")).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let lines: Vec<Value> = lines.collect();
+        let of = |event: &str| -> Vec<&Value> {
+            let lines = lines.iter().enumerate();
+            let found = lines.filter(|(_, line)| line["event"] == event);
+            found.map(|(_, line)| line).collect()
+        };
+        let (attempts, outcomes) = (of("attempt"), of("outcome"));
+        assert_eq!((attempts.len(), outcomes.len()), (1, 1), "{text}");
+        assert_eq!(attempts[0]["id"], outcomes[0]["id"]);
+        assert!(attempts[0]["n"].as_u64() < outcomes[0]["n"].as_u64());
+        match outcomes[0]["outcome"].as_str().unwrap() {
+            "sent" | "delivered" => assert_eq!(sent, 1, "{text}"),
+            "refused" | "not_sent" => assert_eq!(sent, 0, "{text}"),
+            other => assert_eq!(other, "unknown"),
+        }
+    }
+
+    /// The program stops: calls are not ended, and nothing is sent any more.
+    fn stop(self) -> Outcome {
+        smol::block_on(self.audit.stop());
+        self.check_record();
+        // What ends now leaves no line.
+        drop(self.executor);
+        let text = std::fs::read_to_string(self.folder.join("audit.jsonl")).unwrap_or_default();
+        let last = text.lines().last().unwrap_or("{\"event\":\"stop\"}");
+        assert!(last.contains("\"event\":\"stop\""), "{text}");
+        Outcome::Stopped
     }
 
     fn call(&mut self) {
@@ -490,7 +558,7 @@ impl World {
     }
 
     fn step(&mut self, rng: &mut Rng) {
-        match rng.u8(..34) {
+        match rng.u8(..36) {
             0..=9 => self.deliver(rng),
             10..=13 => self.grant(),
             14..=17 => self.driver_turn(),
@@ -506,7 +574,7 @@ impl World {
                 self.judge.topic_granted = false;
                 self.judge.interrupted(self.now);
             }
-            25 => self.driver.connect(),
+            25 | 34 | 35 => self.driver.connect(),
             26 | 27 => {
                 let all = self.judge.permitted != Permitted::ALL && rng.u8(..4) > 0;
                 let (write, read) = (all || rng.bool(), all || rng.bool());
@@ -545,6 +613,7 @@ impl World {
         self.driver_turn();
         let answer = self.answer.borrow_mut().take();
         let answer = answer.expect("the call has an end");
+        self.check_record();
         assert_eq!(self.driver.observed(), 0, "a subscription was left behind");
         let judge = &self.judge;
         let Some(answer) = answer else {
@@ -590,6 +659,17 @@ enum Outcome {
     Offline,
     NotGranted,
     Halted,
+    Stopped,
+}
+
+/// An empty folder of this thread's own.
+fn folder() -> PathBuf {
+    let thread = format!("{:?}", std::thread::current().id());
+    let name = format!("mcpmqtt-simulation-{}-{thread}", std::process::id());
+    let folder = std::env::temp_dir().join(name);
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).unwrap();
+    folder
 }
 
 impl Outcome {
@@ -610,7 +690,12 @@ impl Outcome {
 
 fn run(seed: u64) -> Outcome {
     let mut rng = Rng::with_seed(seed);
-    let mut world = World::new(Plan::random(&mut rng));
+    let plan = Plan::random(&mut rng);
+    let recording = match rng.u8(..16) {
+        0 => Recording::Fails,
+        _ => Recording::Works,
+    };
+    let mut world = World::new(plan, recording);
     world.judge.trace(world.now, &world.judge.plan);
     if rng.u8(..8) > 0 {
         world.driver.connect();
@@ -626,7 +711,10 @@ fn run(seed: u64) -> Outcome {
     for _ in 0..rng.usize(5..40) {
         world.step(&mut rng);
     }
-    world.finish()
+    match rng.u8(..8) {
+        0 => world.stop(),
+        _ => world.finish(),
+    }
 }
 
 #[test]
@@ -635,6 +723,8 @@ fn a_reaction_fires_once_at_most_when_it_may_and_never_after_its_end() {
         println!("{:?}", run(seed.parse().unwrap()));
         return;
     }
+    // Each schedule logs anchors.
+    crate::logger::set_level(LogLevel::Critical);
     let full = std::env::var_os("MCPMQTT_TEST_FULL").is_some();
     let schedules = if full { 30_000 } else { 1_000 };
     let mut outcomes = BTreeMap::<Outcome, u64>::new();

@@ -61,7 +61,9 @@ impl World {
         let limits = ToolLimits::default();
         let operator = Operator::none(client.clone(), &executor);
         let metrics = Metrics::default();
-        let context = Context::new(client, profiles, limits, &metrics, operator, &executor);
+        let context = Context::new(
+            client, profiles, limits, &metrics, operator, None, &executor,
+        );
         let broker = BrokerInfo {
             host: "simulated".into(),
             port: 1,

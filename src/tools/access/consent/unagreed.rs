@@ -6,6 +6,7 @@ use mcpmqtt_config::{Consent, Refusal};
 use mcpmqtt_protocol::topic::Shown;
 
 use super::questions::{NoRoom, OPEN_FOR};
+use crate::audit;
 use crate::mcp::AskError;
 use crate::tools::access::quota::Exhausted;
 
@@ -40,6 +41,22 @@ pub(in crate::tools) enum Unagreed {
     Withdrawn(Refusal),
     /// What was agreed to is another attempt, or was done before.
     Another,
+}
+
+impl Unagreed {
+    /// For the operator's record, where somebody said no.
+    pub(in crate::tools::access) fn for_record(&self) -> Option<audit::Consent> {
+        let (of, by) = match self {
+            Unagreed::Declined => ("client", None),
+            Unagreed::OperatorDenied(name) => ("operator", name.clone()),
+            _ => return None,
+        };
+        Some(audit::Consent {
+            of,
+            by,
+            allowed: false,
+        })
+    }
 }
 
 impl fmt::Display for Unagreed {

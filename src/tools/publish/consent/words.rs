@@ -576,7 +576,7 @@ fn what_is_forbidden_or_broken_is_not_asked_for() {
     assert_eq!(world.outcome(id), "sent");
     let id = called(&mut world, LEGACY);
     assert!(
-        world.outcome(id).contains("once in 60 s"),
+        world.outcome(id).contains("one write is permitted in 60 s"),
         "{}",
         world.outcome(id)
     );
