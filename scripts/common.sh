@@ -220,3 +220,55 @@ blocks = re.findall(rf"^```{language}\n(.*?)^```", open(file).read(), re.MULTILI
 print(next(block for block in blocks if word in block), end="")
 EOF
 }
+
+# start_operator DIRECTORY: such a mosquitto with the access list of config/OPERATOR.md, an operator who agrees to
+# everything but `closed`, and DIRECTORY/published, where what is published below `line` is kept. What it starts are jobs of
+# the caller.
+start_operator() {
+  # What watches `line` has no account. Started by root, mosquitto would become a user that may not read the list.
+  { echo 'topic readwrite line/#' && document_block config/OPERATOR.md text "user mcpmqtt"; } >"$1/access"
+  # With an unbounded queue, mosquitto 2.0.11 ends the connection of who publishes at QoS 1 what the list forbids.
+  start_broker "$1" "user root"$'\n'"max_queued_messages 1000"$'\n'"acl_file $1/access"
+  local topic question verdict
+  mosquitto_sub -p "$port" -u operator -t plant/op/ask/+ -F '%t %p' | while read -r topic question; do
+    verdict=allow
+    [[ $question != *'"payload":"closed"'* ]] || verdict=deny
+    mosquitto_pub -p "$port" -u operator -q 1 -t "plant/op/answer/${topic##*/}" -m "$verdict by Ana"
+  done &
+  wait_for "the operator" mosquitto_rr -V 311 -p "$port" -u operator -W 1 \
+    -t plant/op/ask/ready -e plant/op/answer/ready -m '{}'
+  mosquitto_sub -p "$port" -t 'line/#' -F '%t %p' >>"$1/published" &
+  wait_for "who keeps what is published" is_published "$1" line/ready
+}
+
+# is_published DIRECTORY TOPIC: publishes there, and looks whether that, or what an earlier try has published, has come.
+is_published() {
+  mosquitto_pub -p "$port" -q 1 -t "$2" -m yes
+  grep -q "^$2 " "$1/published"
+}
+
+# with_consent DIRECTORY COMMAND...: runs tests/sdk/python_consent.py or typescript_consent.mjs, by the command, and looks
+# what it has published: what somebody agreed to, once, and nothing else.
+with_consent() {
+  local directory=$1 seen
+  shift
+  : >"$directory/published"
+  "$@"
+  # A topic of its own, since the mark of an earlier call may come twice, and late.
+  marks=$((${marks-0} + 1))
+  wait_for "what is published" is_published "$directory" "line/mark/$marks"
+  seen=$(grep -v '^line/\(ready\|mark/[0-9]*\) ' "$directory/published")
+  [[ $seen == $'line/lamp/set agreed\nline/gate/set cancelled\nline/gate/set unanswered\nline/valve/set open' ]] ||
+    die "what is published is not what somebody agreed to: $seen"
+}
+
+# consent_config: prints the configuration of config/CONSENT.md for that broker, and a gate about which both are asked.
+consent_config() {
+  document_block config/CONSENT.md json '"consent"' | python3 -c '
+import json, sys
+config = json.load(sys.stdin)
+config["mqtt"] = {"host": "127.0.0.1", "port": int(sys.argv[1]), "username": "mcpmqtt"}
+gate = {"pattern": "line/gate/set", "permissions": ["write"], "description": "The gate.", "consent": "either"}
+config["topics"].append(gate)
+print(json.dumps(config, indent=2))' "$port"
+}

@@ -79,18 +79,24 @@ class Target:
 
 
 class Sdk:
-    """`mcp.Client`."""
+    """`mcp.Client`; `answer` makes the result of an elicitation of its parameters."""
 
-    def __init__(self, target, mode, key):
+    def __init__(self, target, mode, key, answer=None):
         self.heard = asyncio.Queue()
         if target.is_remote:
             server = streamable_http_client(target.url, http_client=target.http(key))
         else:
             server = StdioServerParameters(command=target.words[0], args=target.words[1:])
-        self.client = self.made(target, server, mode, key)
+        options = {"mode": mode, "message_handler": self.hear}
+        self.client = self.made(target, server, key, options, answer)
 
-    def made(self, target, server, mode, key):
-        return Client(server, mode=mode, read_timeout_seconds=PATIENCE, message_handler=self.hear)
+    def made(self, target, server, key, options, answer):
+        async def elicited(context, params):
+            return await answer(params)
+
+        if answer:
+            options["elicitation_callback"] = elicited
+        return Client(server, read_timeout_seconds=PATIENCE, **options)
 
     async def hear(self, message):
         if isinstance(message, ResourceUpdatedNotification):
@@ -131,14 +137,19 @@ class Sdk:
 class FastMcp(Sdk):
     """`fastmcp.Client`, which returns lists, and raises a tool's error unless told otherwise."""
 
-    def made(self, target, server, mode, key):
+    def made(self, target, server, key, options, answer):
+        async def elicited(message, response_type, params, context):
+            return await answer(params)
+
+        if answer:
+            options["elicitation_handler"] = elicited
         if target.is_remote:
             server = StreamableHttpTransport(
                 target.url, httpx_client_factory=lambda headers=None, **_: target.http(key, headers=headers or {})
             )
         else:
             server = StdioTransport(command=target.words[0], args=target.words[1:])
-        return fastmcp.Client(server, mode=mode, timeout=PATIENCE, message_handler=self.hear)
+        return fastmcp.Client(server, timeout=PATIENCE, **options)
 
     async def tools(self):
         return await self.client.list_tools()
@@ -300,4 +311,5 @@ async def main():
     print(f"Python SDK {name} {version(name)}, {mode} ({VERSIONS[mode]}): {checks} exchanges as they must be")
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

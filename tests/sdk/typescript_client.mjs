@@ -12,15 +12,8 @@
 import assert from "node:assert/strict";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
 
-const [mode, command, ...args] = process.argv.slice(2);
-const installed = createRequire(pathToFileURL(`${process.cwd()}/package.json`));
-const load = (name) => import(pathToFileURL(installed.resolve(name)));
-const versionOf = (name) =>
-  JSON.parse(readFileSync(`${process.cwd()}/node_modules/${name}/package.json`, "utf8")).version;
+import { connect, mode, remote, versionOf } from "./typescript_sdk.mjs";
 
 const tools = [
   "mqtt_publish",
@@ -33,47 +26,7 @@ const tools = [
 ];
 const resources = ["mcpmqtt://topics/allowed", "mcpmqtt://topics/examples"];
 const template = "mqtt://topic/{+topic}";
-const identity = { name: "mcpmqtt-test", version: "1.0.0" };
-const remote = command.startsWith("http:");
 const patience = 60_000;
-
-async function transportOf(name, key) {
-  if (remote) {
-    const path = mode === "v1" ? `${name}/client/streamableHttp.js` : name;
-    const { StreamableHTTPClientTransport } = await load(path);
-    const requestInit = { headers: { Authorization: `Bearer ${key}` } };
-    return new StreamableHTTPClientTransport(new URL(command), { requestInit });
-  }
-  const { StdioClientTransport } = await load(mode === "v1" ? `${name}/client/stdio.js` : `${name}/stdio`);
-  return new StdioClientTransport({ command, args });
-}
-
-async function connect(key) {
-  const name = `@modelcontextprotocol/${mode === "v1" ? "sdk" : "client"}`;
-  const transport = await transportOf(name, key);
-  const updates = new EventTarget();
-  const heard = ({ params }) => updates.dispatchEvent(new CustomEvent("updated", { detail: params.uri }));
-  if (mode === "v1") {
-    const { Client } = await load(`${name}/client/index.js`);
-    const { ResourceUpdatedNotificationSchema } = await load(`${name}/types.js`);
-    const client = new Client(identity);
-    client.setNotificationHandler(ResourceUpdatedNotificationSchema, heard);
-    let version;
-    // The first SDK tells the agreed version to its transport only.
-    const setVersion = transport.setProtocolVersion?.bind(transport);
-    transport.setProtocolVersion = (agreed) => {
-      version = agreed;
-      setVersion?.(agreed);
-    };
-    await client.connect(transport);
-    return { client, name, version, updates };
-  }
-  const { Client } = await load(name);
-  const client = new Client(identity, { versionNegotiation: { mode } });
-  client.setNotificationHandler("notifications/resources/updated", heard);
-  await client.connect(transport);
-  return { client, name, version: client.getNegotiatedProtocolVersion(), updates };
-}
 
 async function structured(client, name, input) {
   const result = await client.callTool({ name, arguments: input });

@@ -140,6 +140,7 @@ impl Asking<'_> {
                 open.ends_in_time();
             }
             match (unable(client), operator) {
+                (None, Ok(())) if client.asks_in_rounds() => self.either_in_rounds(&open).await,
                 (None, Ok(())) => {
                     let client = self.client_or_nobody(&open);
                     future::or(client, open.operator_says()).await
@@ -154,6 +155,16 @@ impl Asking<'_> {
             }
         };
         open.in_time(self.need, says).await
+    }
+
+    /// The same where a question to the client ends the call. The call with that question must not use an answer of the
+    /// operator's, however soon it comes: the client is told to call again, and the message would be sent all the same.
+    async fn either_in_rounds(&self, open: &Open) -> Result<AgreedBy, Unagreed> {
+        match open.client_says(self.request, self.policy).await {
+            Ok(Says::Yes) => open.client_agrees(),
+            Ok(Says::No) => Err(open.client_declines()),
+            Ok(Says::Nothing) | Err(_) => open.operator_says().await,
+        }
     }
 
     /// What the client says, if it is yes or no: otherwise the operator's answer is waited for.

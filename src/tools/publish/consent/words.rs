@@ -451,6 +451,22 @@ fn either_without_sessions_counts_what_is_known_when_the_client_calls_again() {
         assert_ne!(world.outcome(answered), "sent");
         assert_eq!(world.sent.len(), usize::from(expected == "sent"));
     }
+    // An operator that answers before the broker has confirmed the question does not make the first call send.
+    for answer in ["allow", "deny"] {
+        let mut world = World::with_consent("either");
+        let id = world.call(MODERN, open());
+        world.run();
+        world.driver_turn();
+        let number = world.asked().remove(0);
+        world.deliver(&format!("operator/answer/{number}"), answer, false);
+        world.settle();
+        assert!(world.elicited(id).is_some() && world.closed(&number).is_none());
+        assert_eq!(world.sent.len(), 0);
+        let id = world.client_says(id, json!({"action": "cancel"}));
+        world.settle();
+        assert_eq!(world.outcome(id) == "sent", answer == "allow");
+        assert_eq!(world.sent.len(), usize::from(answer == "allow"));
+    }
     // A client that never calls again leaves a question that ends by itself.
     let mut world = World::with_consent("either");
     called(&mut world, MODERN);
