@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 
 use self::http::Failed;
 use super::serve;
+use super::startup::Loaded;
 use crate::mcp::jsonrpc::message::INVALID_PARAMS;
 use crate::mcp::schema::Schema;
 use crate::mcp::{CLIENT_CAPABILITIES, PROTOCOL_VERSION, Version};
@@ -84,11 +85,11 @@ pub(super) fn request(name: &str, words: &[String]) -> Result<CallRequest, CallE
 /// The reason why there is no result.
 pub(super) fn run(
     request: &CallRequest,
-    config: Config,
+    loaded: Loaded,
     key: Option<&OsStr>,
     json: bool,
 ) -> Result<(), CallError> {
-    let answer = answer(request, config, key)?;
+    let answer = answer(request, loaded, key)?;
     let result = result(&answer)?;
     let shown = match json {
         true => show::json(&result),
@@ -114,10 +115,10 @@ pub(super) fn run(
 /// The answer to the message, from wherever it can be had.
 fn answer(
     request: &CallRequest,
-    config: Config,
+    loaded: Loaded,
     key: Option<&OsStr>,
 ) -> Result<Vec<u8>, CallError> {
-    match server(&config, key) {
+    match server(&loaded.config, key) {
         Ok(Some(server)) => match http::call(&server, request) {
             Ok(answer) => return Ok(answer),
             Err(Failed::NotThere(why)) => logger::info(format_args!(
@@ -130,7 +131,7 @@ fn answer(
             "the call takes a connection of its own, not the running server: {why}"
         )),
     }
-    serve::call_once(config, &request.body).map_err(CallError::Failed)
+    serve::call_once(loaded, &request.body).map_err(CallError::Failed)
 }
 
 /// The address of the running server of this configuration; `None` when the configuration has no remote server.

@@ -204,7 +204,7 @@ fn call_tool(tool: &str, words: &[String], json: bool, settings: &Settings) -> E
             loaded.config.remote_server = None;
         }
         let key = std::env::var_os("MCPMQTT_KEY");
-        call::run(&request, loaded.config, key.as_deref(), json)
+        call::run(&request, loaded, key.as_deref(), json)
     });
     logger::flush();
     match called {

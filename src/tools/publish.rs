@@ -129,10 +129,10 @@ impl Publication<'_> {
             .prepare_known(self.client.caller(), &self.message, until)
             .await;
         let at = time::now();
-        let sent = admitted
-            .publish(at + self.timeout)
-            .await
-            .map_err(in_words)?;
+        let sent = admitted.publish(at + self.timeout).await;
+        // What came of it is recorded now, and not after the effects.
+        drop(admitted);
+        let sent = sent.map_err(in_words)?;
         let effects = EffectsShown::wait(&sent.effects, &self.deadline).await;
         let confirmation = Confirmation::with(None, &effects);
         let outcome = sent.published.name();
@@ -200,6 +200,8 @@ impl Publication<'_> {
         let admitted = begun.admit().map_err(in_words)?;
         let at = time::now();
         let sent = admitted.publish(at + self.timeout).await;
+        // What came of it is recorded now, and not after the confirmation.
+        drop(admitted);
         let sent = sent.map_err(in_words)?;
         let when = reaction.map(|reaction| reaction.fired(at));
         let confirmation = match &confirming {

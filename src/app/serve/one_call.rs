@@ -8,6 +8,7 @@ use smol::future::FutureExt as _;
 
 use super::{App, Front};
 use crate::app::execute::execute;
+use crate::app::startup::Loaded;
 use crate::mcp::{ClientSink, Places, Received, Session};
 
 /// Connects to the broker, hands in one JSON-RPC message and returns the answer to it. The connection is another than
@@ -16,14 +17,17 @@ use crate::mcp::{ClientSink, Places, Received, Session};
 ///
 /// # Errors
 /// The reason why the program could not start.
-pub fn call_once(mut config: Config, message: &[u8]) -> Result<Vec<u8>, String> {
+pub fn call_once(loaded: Loaded, message: &[u8]) -> Result<Vec<u8>, String> {
+    let Loaded {
+        mut config, origin, ..
+    } = loaded;
     as_visitor(&mut config);
     let executor = Rc::new(LocalExecutor::new());
     let calling = async {
         let front = Front {
             transport: "call",
             places: Places::alone,
-            origin: "",
+            origin: &origin,
         };
         let app = App::open(&mut config, &executor, &front)?;
         let answer = match app
