@@ -111,9 +111,9 @@ impl Rule {
         self.write && !(self.limited && payload == "p2")
     }
 
-    /// Whether nothing of what was asked about has changed.
+    /// Whether nothing of what was asked about has changed. Where nobody is asked, limits may.
     fn asks_as(self, other: Rule) -> bool {
-        (self.consent, self.limited) == (other.consent, other.limited)
+        self.consent == other.consent && (self.consent.is_empty() || self.limited == other.limited)
     }
 }
 
