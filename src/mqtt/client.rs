@@ -19,6 +19,7 @@ use mcpmqtt_protocol::topic::{SubscribeFilter, TopicFilter};
 
 use super::failure::ListenFailure;
 use super::inbox::{Inbox, InboxLimits, InboxSender};
+use super::sending::SendingOrders;
 use super::state::{ConnectionState, StateReceiver};
 use super::tap::{Observing, Tap};
 use crate::local::oneshot;
@@ -56,6 +57,8 @@ pub(super) enum ClientRequest {
         deadline: Instant,
         /// Whether it is sent whatever [`Client::set_sending`] says.
         is_exempt: bool,
+        /// The number of halts when it was handed in: one that came since ends it.
+        halts: u64,
         reply: oneshot::Sender<Result<Outcome, PublishError>>,
     },
     /// Ends the publish of this call, if its message was not sent yet.
@@ -99,8 +102,7 @@ pub(super) struct Shared {
     pub(super) waiting_bytes: Cell<usize>,
     /// The topics whose messages go to nobody but [`Client::observe_reserved`].
     pub(super) reserved: RefCell<Option<TopicFilter>>,
-    /// What the driver is to do from now on with what is sent, until it has seen it.
-    pub(super) sending: RefCell<Option<Sending>>,
+    pub(super) sending: SendingOrders,
     last_id: Cell<CallId>,
     /// The numbers of cancelled calls.
     cancelled: Sender<CallId>,
@@ -126,7 +128,7 @@ impl Client {
             state: ConnectionState::new(),
             waiting_bytes: Cell::new(0),
             reserved: RefCell::default(),
-            sending: RefCell::default(),
+            sending: SendingOrders::default(),
             last_id: Cell::new(0),
             cancelled,
         });
@@ -168,11 +170,12 @@ impl Client {
     }
 
     /// Allows, holds or halts what is published. The driver hears of it before it writes again, also when a tap calls this.
+    /// A halt ends what was handed in before it, however soon it is lifted.
     /// See [`protocol::client::Client::set_sending`] for what becomes of what is under way.
     ///
     /// [`protocol::client::Client::set_sending`]: mcpmqtt_protocol::client::Client::set_sending
     pub fn set_sending(&self, sending: Sending) {
-        self.shared.sending.replace(Some(sending));
+        self.shared.sending.say(sending);
         // A driver whose channel is full is awake.
         let _ = self.requests.try_send(ClientRequest::Sending);
     }
@@ -197,6 +200,7 @@ impl Client {
             message,
             deadline,
             is_exempt,
+            halts: self.shared.sending.halts(),
             reply,
         };
         let handed_in = match self.requests.try_send(request) {
@@ -246,7 +250,8 @@ impl Client {
     }
 
     /// Observes a filter: `tap` is called with every message as it arrives, and nothing waits anywhere. When this returns,
-    /// the broker has granted the filter. See [`protocol::client::Client::observe`] for `is_needed`, and for how this
+    /// the broker has granted the filter; messages may come before. When the future or the [`Observing`] is dropped, `tap` is
+    /// called no more. See [`protocol::client::Client::observe`] for `is_needed`, and for how this
     /// differs from [`listen`](Self::listen).
     ///
     /// [`protocol::client::Client::observe`]: mcpmqtt_protocol::client::Client::observe
@@ -290,6 +295,14 @@ impl Client {
         hears_reserved: bool,
     ) -> Result<Observing, ListenFailure> {
         let guard = self.guard();
+        let is_observing = Rc::new(());
+        let observed = Rc::downgrade(&is_observing);
+        // The driver hears of the end later.
+        let tap: Tap = Rc::new(move |now, tapped| {
+            if observed.strong_count() > 0 {
+                tap(now, tapped);
+            }
+        });
         let (reply, answer) = oneshot::channel();
         let request = ClientRequest::Observe {
             id: guard.id,
@@ -303,7 +316,10 @@ impl Client {
             return Err(ListenFailure::Ended);
         }
         answer.recv().await.unwrap_or(Err(ListenFailure::Ended))?;
-        Ok(Observing { _guard: guard })
+        Ok(Observing {
+            _is_observing: is_observing,
+            _guard: guard,
+        })
     }
 
     /// Sends PINGREQ and waits for the answer. Has no time limit. False when the connection ends before.

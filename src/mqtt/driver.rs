@@ -150,7 +150,8 @@ impl Driver {
             match self.requests.as_mut().poll_next(cx) {
                 Poll::Ready(Some(request)) => {
                     self.coalescer.asked();
-                    self.calls.take(&mut self.client, now, request);
+                    self.calls
+                        .take(&mut self.client, now, request, &self.shared);
                 }
                 Poll::Ready(None) => {
                     self.client.disconnect(now);
@@ -165,7 +166,7 @@ impl Driver {
 
     /// Allows, holds or halts what is sent, when somebody has said so: another task between two turns, or a tap within one.
     fn take_sending(&mut self, now: Instant) {
-        if let Some(sending) = self.shared.sending.take() {
+        while let Some(sending) = self.shared.sending.hear() {
             self.client.set_sending(now, sending);
         }
     }

@@ -10,6 +10,7 @@ mod client;
 mod driver;
 mod failure;
 mod inbox;
+mod sending;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod state;

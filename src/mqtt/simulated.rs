@@ -1,5 +1,6 @@
 //! A driver without a broker, for simulations: it does with each request what the test says, when the test says it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ use crate::local::{oneshot, time};
 /// The driver's side of a [`Client`].
 pub(crate) struct SimulatedDriver {
     end: DriverEnd,
+    /// Taken from the channel, and not handled yet.
+    taken: VecDeque<ClientRequest>,
     observers: Vec<Observer>,
     sending: Sending,
     /// Taken in, and held.
@@ -49,6 +52,7 @@ impl SimulatedDriver {
         let (client, end) = Client::pair(InboxLimits::default());
         let driver = SimulatedDriver {
             end,
+            taken: VecDeque::new(),
             observers: Vec::new(),
             sending: Sending::Allowed,
             held: Vec::new(),
@@ -93,14 +97,25 @@ impl SimulatedDriver {
 
     /// Allows, holds or halts what is sent, as the driver does before it writes again.
     fn take_sending(&mut self) {
-        let Some(sending) = self.end.shared.sending.take() else {
+        while let Some(sending) = self.end.shared.sending.hear() {
+            self.sending = sending;
+            self.end_what_is_halted();
+        }
+    }
+
+    /// Why writing is halted, if it is.
+    fn halted(&self) -> Option<Arc<str>> {
+        match &self.sending {
+            Sending::Halted(words) => Some(Arc::clone(words)),
+            _ => None,
+        }
+    }
+
+    fn end_what_is_halted(&mut self) {
+        let Some(words) = self.halted() else {
             return;
         };
-        self.sending = sending;
-        let Sending::Halted(words) = &self.sending else {
-            return;
-        };
-        let reason = Reason::Halted(Arc::clone(words));
+        let reason = Reason::Halted(words);
         for (held, outcome) in [
             (&mut self.held, Outcome::NotSent(reason.clone())),
             (&mut self.unacknowledged, Outcome::Unknown(reason)),
@@ -118,29 +133,34 @@ impl SimulatedDriver {
         self.take_sending();
         let connected = self.end.shared.state.is_connected();
         let mut sending = std::mem::take(&mut self.held);
-        while let Ok(request) = self.end.requests.try_recv() {
+        self.take_requests();
+        while let Some(request) = self.taken.pop_front() {
             match request {
                 ClientRequest::Publish {
                     id,
                     message,
                     deadline,
                     is_exempt,
+                    halts,
                     reply,
-                } if !reply.is_closed() => match (&self.sending, connected) {
-                    (Sending::Halted(words), true) if !is_exempt => {
-                        reply.send(Err(PublishError::Halted(Arc::clone(words))));
+                } if !reply.is_closed() => {
+                    let halted = self.end.shared.sending.halted_since(halts);
+                    let halted = halted.or_else(|| self.halted().filter(|_| connected));
+                    let halted = halted.filter(|_| !is_exempt);
+                    match halted {
+                        Some(words) => reply.send(Err(PublishError::Halted(words))),
+                        None if !connected => {
+                            reply.send(Err(PublishError::NotConnected(Reason::NeverConnected)));
+                        }
+                        None => sending.push(Publish {
+                            id,
+                            message,
+                            deadline,
+                            is_exempt,
+                            reply,
+                        }),
                     }
-                    (_, true) => sending.push(Publish {
-                        id,
-                        message,
-                        deadline,
-                        is_exempt,
-                        reply,
-                    }),
-                    (_, false) => {
-                        reply.send(Err(PublishError::NotConnected(Reason::NeverConnected)));
-                    }
-                },
+                }
                 ClientRequest::TakeBack { id } => {
                     if let Some(held) = sending.iter().position(|held| held.id == id) {
                         let taken = sending.remove(held);
@@ -253,6 +273,20 @@ impl SimulatedDriver {
 
     /// Whether the client may still have something for the driver to do, or the driver holds a message.
     pub(crate) fn has_requests(&self) -> bool {
-        !self.end.requests.is_empty() || !self.held.is_empty()
+        !self.end.requests.is_empty() || !self.taken.is_empty() || !self.held.is_empty()
+    }
+
+    /// Whether a message was handed to the driver that it has not sent yet.
+    pub(crate) fn has_messages(&mut self) -> bool {
+        self.take_requests();
+        let mut taken = self.taken.iter();
+        let is_message = |it: &ClientRequest| matches!(it, ClientRequest::Publish { .. });
+        taken.any(is_message) || !self.held.is_empty()
+    }
+
+    fn take_requests(&mut self) {
+        while let Ok(request) = self.end.requests.try_recv() {
+            self.taken.push_back(request);
+        }
     }
 }

@@ -34,6 +34,8 @@ pub enum Tapped<'a> {
 
 /// A filter that is observed, until this is dropped.
 pub struct Observing {
+    /// The tap is called as long as this is there.
+    pub(super) _is_observing: Rc<()>,
     pub(super) _guard: CancelGuard,
 }
 

@@ -45,7 +45,13 @@ impl Calls {
     }
 
     /// Passes a request to the client. A request whose caller is gone is dropped.
-    pub(super) fn take(&mut self, client: &mut Client, now: Instant, request: ClientRequest) {
+    pub(super) fn take(
+        &mut self,
+        client: &mut Client,
+        now: Instant,
+        request: ClientRequest,
+        shared: &Shared,
+    ) {
         match request {
             ClientRequest::Publish { reply, .. } if reply.is_closed() => {}
             ClientRequest::Listen { reply, .. } if reply.is_closed() => {}
@@ -56,11 +62,13 @@ impl Calls {
                 message,
                 deadline,
                 is_exempt,
+                halts,
                 reply,
             } => {
-                let accepted = match is_exempt {
-                    true => client.publish_exempt(now, message, Some(deadline)),
-                    false => client.publish(now, message, Some(deadline)),
+                let accepted = match shared.sending.halted_since(halts) {
+                    _ if is_exempt => client.publish_exempt(now, message, Some(deadline)),
+                    Some(words) => Err(PublishError::Halted(words)),
+                    None => client.publish(now, message, Some(deadline)),
                 };
                 match accepted {
                     Ok(ticket) => {

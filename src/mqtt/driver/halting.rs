@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use mcpmqtt_protocol::QoS;
-use mcpmqtt_protocol::client::{Options, Sending};
+use mcpmqtt_protocol::client::{Options, Outcome, PublishError, Sending};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
 use smol::LocalExecutor;
@@ -135,4 +135,41 @@ fn after_the_word_that_halts_no_packet_leaves() {
             assert!(came >= halts_after);
         }
     }
+}
+
+#[test]
+fn a_halt_ends_what_was_handed_in_before_it_although_it_is_lifted_before_the_driver_s_turn() {
+    let (port, serving) = broker(usize::MAX);
+    let executor = LocalExecutor::new();
+    let (before, exempt, after) = async_io::block_on(executor.run(async {
+        let target = Target::new("127.0.0.1", port);
+        let (client, driver) = mqtt::connect(Options::new("t"), target, InboxLimits::default(), 1);
+        let driver = executor.spawn(driver);
+        while !client.is_connected() {
+            smol::future::yield_now().await;
+        }
+        let message = Message {
+            topic: TopicName::parse("t").unwrap(),
+            payload: b"x".as_slice().into(),
+            qos: QoS::AtMostOnce,
+            retain: false,
+        };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut before = Box::pin(client.publish(message.clone(), deadline));
+        let mut exempt = Box::pin(client.publish_exempt(message.clone(), deadline));
+        assert!(smol::future::poll_once(&mut before).await.is_none());
+        assert!(smol::future::poll_once(&mut exempt).await.is_none());
+        client.set_sending(Sending::Halted("halted".into()));
+        client.set_sending(Sending::Held);
+        client.set_sending(Sending::Allowed);
+        let after = client.publish(message, deadline).await;
+        let ended = (before.await, exempt.await, after);
+        client.shut_down();
+        driver.await;
+        ended
+    }));
+    assert_eq!(before, Err(PublishError::Halted("halted".into())));
+    assert_eq!(exempt, Ok(Outcome::Sent));
+    assert_eq!(after, Ok(Outcome::Sent));
+    assert_eq!(serving.join().unwrap(), 2);
 }

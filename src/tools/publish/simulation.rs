@@ -228,14 +228,14 @@ impl Judge {
         self.was_offline = true;
     }
 
-    fn all_had_their_turn(&mut self, now: Instant, has_requests: bool) {
+    fn all_had_their_turn(&mut self, now: Instant, has_messages: bool) {
         self.trace(now, &"run");
         if let Some((_, settled)) = &mut self.ended {
             *settled = true;
         }
         // A message that was handed to the connection needs the permission to write it and no other.
         let Permitted { write, read } = self.permitted;
-        self.withdrawn |= !write || !(read || has_requests && self.met.is_some());
+        self.withdrawn |= !write || !(read || has_messages && self.met.is_some());
     }
 
     /// Whether an operator says that nothing be written, or may say so unheard.
@@ -435,8 +435,8 @@ impl World {
     fn run(&mut self) {
         while self.executor.try_tick() {}
         self.look_whether_it_began();
-        let has_requests = self.driver.has_requests();
-        self.judge.all_had_their_turn(self.now, has_requests);
+        let has_messages = self.driver.has_messages();
+        self.judge.all_had_their_turn(self.now, has_messages);
     }
 
     fn look_whether_it_began(&mut self) {
@@ -527,7 +527,7 @@ impl World {
     fn end(&mut self, by: EndedBy) {
         let Some(ender) = &self.ender else { return };
         self.judge.trace(self.now, &by);
-        let begun = self.driver.has_requests() && self.judge.met.is_some();
+        let begun = self.driver.has_messages() && self.judge.met.is_some();
         match by {
             EndedBy::Cancellation => {
                 self.judge.was_cancelled = true;
@@ -574,7 +574,7 @@ impl World {
                 self.judge.topic_granted = false;
                 self.judge.interrupted(self.now);
             }
-            25 | 34 | 35 => self.driver.connect(),
+            25 | 34 => self.driver.connect(),
             26 | 27 => {
                 let all = self.judge.permitted != Permitted::ALL && rng.u8(..4) > 0;
                 let (write, read) = (all || rng.bool(), all || rng.bool());
@@ -663,7 +663,7 @@ enum Outcome {
 }
 
 /// An empty folder of this thread's own.
-fn folder() -> PathBuf {
+pub(super) fn folder() -> PathBuf {
     let thread = format!("{:?}", std::thread::current().id());
     let name = format!("mcpmqtt-simulation-{}-{thread}", std::process::id());
     let folder = std::env::temp_dir().join(name);
