@@ -5,6 +5,9 @@
 //! bytes. A filter for which the broker ended a connection is not requested again, and callers are told.
 //! Does not: judge what a caller may see of the table.
 
+mod flow;
+mod look;
+
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
@@ -13,6 +16,8 @@ use mcpmqtt_config::{Observe, Policy};
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
 use smol::{LocalExecutor, Task, future};
 
+use self::flow::Flow;
+use self::look::Look;
 use super::access::{Access, NotObserved};
 use super::deadline::Deadline;
 use crate::local::notify::Notify;
@@ -60,39 +65,14 @@ struct Watched {
     _observing: Observing,
 }
 
-/// Measures the bytes that come, with room for the retained messages of a new subscription.
-#[derive(Debug)]
-struct Flow {
-    allowed: f64,
-    last: Instant,
-}
-
 /// What an overview has to say about its own completeness.
 #[derive(Debug, Default)]
 pub(super) struct Watching {
     /// Since when all of it was watched.
     pub(super) since: Option<Instant>,
     pub(super) notes: Vec<String>,
-    /// Held until the table was read.
+    /// Held until the table was read, and dropped after it.
     pub(super) look: Option<Look>,
-}
-
-/// A call that looks at filters: what is watched for it is used as long as this lives.
-#[derive(Debug)]
-pub(super) struct Look {
-    state: Rc<ObservationState>,
-    filters: Vec<TopicFilter>,
-}
-
-impl Drop for Look {
-    fn drop(&mut self) {
-        let mut looks = self.state.looks.borrow_mut();
-        for filter in &self.filters {
-            let place = looks.iter().position(|it| it == filter);
-            place.map(|place| looks.swap_remove(place));
-            self.state.is_covered(filter, false);
-        }
-    }
 }
 
 impl Observation {
@@ -105,10 +85,7 @@ impl Observation {
             topics: settings.topics,
             bytes: settings.bytes,
         };
-        let flow = Flow {
-            allowed: settings.bytes_per_second as f64 * BURST_SECONDS,
-            last: time::now(),
-        };
+        let flow = Flow::new(settings.bytes_per_second, time::now());
         let observation = Observation(Rc::new(ObservationState {
             access,
             settings,
@@ -140,11 +117,7 @@ impl Observation {
         let mut watching = Watching::default();
         state.access.tell_read(caller, filter.as_str(), None);
         let wanted = readable(&state.access.policy(caller), filter);
-        state.looks.borrow_mut().extend(wanted.iter().cloned());
-        watching.look = Some(Look {
-            state: Rc::clone(state),
-            filters: wanted.clone(),
-        });
+        watching.look = Some(Look::at(state, wanted.clone()));
         for filter in &wanted {
             let watch = deadline.until_deadline(state.watch(filter, false));
             match watch.await {
@@ -340,10 +313,10 @@ impl ObservationState {
 
     /// Counts bytes; above the rate, observation stops.
     fn flows(&self, now: Instant, bytes: usize) {
-        let rate = self.settings.bytes_per_second as f64;
-        if self.flow.borrow_mut().take(now, bytes, rate) || self.stopped.borrow().is_some() {
+        if self.flow.borrow_mut().take(now, bytes) || self.stopped.borrow().is_some() {
             return;
         }
+        let rate = self.settings.bytes_per_second;
         self.stopped.replace(Some(format!(
             "observation was stopped: more than {rate} bytes a second came (`observe.bytes_per_second`). Ask for a \
              narrower topic"
@@ -371,7 +344,9 @@ impl ObservationState {
             if !self.access.connected().await {
                 return Ok(());
             }
+            let look = Look::at(self, vec![filter.clone()]);
             let watched = self.watch(filter, true).await;
+            drop(look);
             if watched.is_ok() || self.access.is_connected() || self.refusal(filter).is_some() {
                 return watched;
             }
@@ -426,25 +401,19 @@ impl ObservationState {
         let mut watched = self.watched.borrow_mut();
         let before = watched.len();
         watched.retain(keep);
-        if watched.len() < before {
-            let cover: Vec<_> = watched.iter().map(|it| it.filter.clone()).collect();
-            let matches = |topic: &str| cover.iter().any(|filter| filter.matches(topic));
-            self.table.borrow_mut().retain(matches);
+        let has_ended = watched.len() < before;
+        drop(watched);
+        if has_ended {
+            self.forget_unwatched();
         }
     }
-}
 
-impl Flow {
-    /// Takes bytes; false when they are too many.
-    fn take(&mut self, now: Instant, bytes: usize, rate: f64) -> bool {
-        let passed = now.saturating_duration_since(self.last).as_secs_f64();
-        self.last = now;
-        self.allowed = (self.allowed + passed * rate).min(rate * BURST_SECONDS) - bytes as f64;
-        if self.allowed < 0.0 {
-            self.allowed = rate * BURST_SECONDS;
-            return false;
-        }
-        true
+    /// Drops the rows of topics that nobody watches or looks at: a row must not go on after a gap that it does not know of.
+    fn forget_unwatched(&self) {
+        let (watched, looks) = (self.watched.borrow(), self.looks.borrow());
+        let cover = || watched.iter().map(|it| &it.filter).chain(&*looks);
+        let mut table = self.table.borrow_mut();
+        table.retain(|topic| cover().any(|filter| filter.matches(topic)));
     }
 }
 
@@ -460,9 +429,6 @@ fn readable(policy: &Policy, filter: &TopicFilter) -> Vec<TopicFilter> {
         .collect();
     Cover::plan(&parts).filters().to_vec()
 }
-
-/// The time over which the rate of bytes is measured.
-const BURST_SECONDS: f64 = 10.0;
 
 /// The most refused filters that are remembered.
 const MOST_REFUSED: usize = 100;

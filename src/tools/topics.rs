@@ -88,11 +88,11 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
             )
             .await;
     }
+    // Dropped after the table: from then on what was watched for this call is idle.
+    let _look = watching.look.take();
     let policy = context.access.policy(caller);
     let table = observation.table();
     let now = time::now();
-    // Ends here: from now on what was watched for this call is idle.
-    drop(watching.look.take());
     let looked = watching
         .since
         .map(|since| now.saturating_duration_since(since));

@@ -65,6 +65,7 @@ impl Access {
         let Ok(filter) = SubscribeFilter::parse(fact.topic().as_str()) else {
             return fact.refused("it cannot be subscribed to".into(), true);
         };
+        let _asking = fact.asks();
         match self.client.observe(filter, false, fact.tap()).await {
             Ok(observing) => fact.granted(time::now(), observing),
             Err(failure) => {

@@ -23,6 +23,8 @@ use crate::mqtt::{Observing, Tap, Tapped};
 pub(in crate::tools::access) struct Fact {
     topic: TopicName,
     watch: RefCell<Watch>,
+    /// How many ask the broker for the topic.
+    asking: Cell<usize>,
     /// Since when the topic is watched without a gap.
     since: Cell<Instant>,
     /// Until when it is watched, if nobody needs it meanwhile.
@@ -31,6 +33,10 @@ pub(in crate::tools::access) struct Fact {
     effects: RefCell<Vec<Weak<Awaited>>>,
     changed: NotifyAll,
 }
+
+/// Somebody asks the broker for a topic, until this is dropped.
+#[derive(Debug)]
+pub(in crate::tools::access) struct Asking<'a>(&'a Fact);
 
 #[derive(Debug)]
 enum Watch {
@@ -90,6 +96,7 @@ impl Fact {
         Rc::new(Fact {
             topic,
             watch: RefCell::new(Watch::NotYet),
+            asking: Cell::new(0),
             since: Cell::new(now),
             until: Cell::new(now),
             value: RefCell::new(Err(Missing::NothingCame)),
@@ -118,6 +125,13 @@ impl Fact {
 
     pub(super) fn is_watched(&self) -> bool {
         matches!(&*self.watch.borrow(), Watch::Granted { .. })
+    }
+
+    /// Somebody asks the broker for the topic. When all have given up, what came meanwhile does not count: nobody would hear
+    /// of a change.
+    pub(in crate::tools::access) fn asks(&self) -> Asking<'_> {
+        self.asking.set(self.asking.get() + 1);
+        Asking(self)
     }
 
     /// The broker has granted the topic. Of two grants for callers that asked at once, the first stays.
@@ -231,6 +245,16 @@ impl Fact {
     /// Wakes the task of `context` at the next change.
     pub(super) fn register(&self, context: &Context<'_>) {
         self.changed.register(context);
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let Asking(fact) = self;
+        fact.asking.set(fact.asking.get() - 1);
+        if fact.asking.get() == 0 && !fact.is_watched() {
+            *fact.value.borrow_mut() = Err(Missing::NothingCame);
+        }
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::{World, profiles};
 use crate::local::time::simulated;
+use crate::mcp::Received;
 
 /// The rules in force at a moment.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +35,8 @@ struct Judge {
     permitted: BTreeMap<i32, bool>,
     /// When messages went out under the rules in force.
     sent: Vec<Instant>,
+    /// The rules have changed since all tasks had their turn: what goes out may have been handed over before.
+    just_changed: bool,
     refused: usize,
 }
 
@@ -100,6 +103,7 @@ impl Judge {
     /// All tasks have had their turn.
     fn all_had_their_turn(&mut self, now: Instant) {
         self.permitted.clear();
+        self.just_changed = false;
         self.look(now);
     }
 
@@ -110,6 +114,9 @@ impl Judge {
             "{number} went out: {:?}",
             self.rules
         );
+        if self.just_changed {
+            return;
+        }
         if let (Some(ms), Some(last)) = (self.rules.interval, self.sent.last()) {
             let least = Duration::from_millis(ms);
             assert!(now - *last >= least, "{:?} after the last", now - *last);
@@ -142,6 +149,7 @@ impl Race {
                 rpm: None,
                 permitted: BTreeMap::new(),
                 sent: Vec::new(),
+                just_changed: false,
                 refused: 0,
             },
             calls: BTreeMap::new(),
@@ -239,6 +247,7 @@ impl Race {
         self.world.context.access.replace_profiles(rules.profiles());
         // Writes under earlier rules may be too many for these, and only those that these count are remembered.
         self.judge.sent.clear();
+        self.judge.just_changed = true;
         self.judge.rules = rules;
         self.judge.look(self.world.now);
     }
@@ -259,18 +268,26 @@ impl Race {
         match rng.u8(..40) {
             0..=11 => self.deliver(rng),
             12..=18 => self.call(rng),
-            19..=21 => self.world.driver.grant(),
+            19..=21 => {
+                self.trace(&"grant");
+                self.world.driver.grant();
+            }
             22..=25 => self.driver_turn(),
             26 | 27 => self.world.driver.acknowledge(),
             28..=32 => self.advance(rng),
             33 => {
+                self.trace(&"disconnect");
                 self.world.driver.disconnect(self.world.now);
                 (self.judge.mode, self.judge.rpm) = (None, None);
             }
-            34 | 35 => self.world.driver.connect(),
+            34 | 35 => {
+                self.trace(&"connect");
+                self.world.driver.connect();
+            }
             36 if rng.bool() => self.reload(rng),
             37 if rng.bool() => self.cancel(rng),
             38 => {
+                self.trace(&"tick");
                 self.world.executor.try_tick();
             }
             _ => self.run(),
@@ -522,4 +539,81 @@ fn a_write_that_waits_is_judged_by_the_rules_that_are_in_force_when_it_goes_on()
     world.settle();
     assert!(world.outcome(id).contains("not writable"));
     assert_eq!(world.sent, [""; 0]);
+}
+
+/// What comes before the broker has granted the topic counts once it has. When all who asked have given up before, nobody
+/// hears of a change any more.
+#[test]
+fn a_value_of_a_subscription_that_was_given_up_does_not_count() {
+    let rule = json!({"requires": [{"topic": "site/{1}/mode", "value": "remote"}]});
+    for gives_up in [false, true] {
+        let mut world = World::new(profiles(&rule));
+        let first = world.call(json!({"topic": "site/m1/cmd", "payload": "1"}));
+        world.run();
+        world.driver_turn();
+        world.deliver("site/m1/mode", "remote", false);
+        if gives_up {
+            let policy = &world.context.access;
+            policy.replace_profiles(Profiles::default());
+            world.run();
+            let policy = &world.context.access;
+            policy.replace_profiles(profiles(&rule));
+            world.run();
+            // The driver has not heard that it is over.
+            world.deliver("site/m1/mode", "remote", false);
+            world.settle();
+            world.deliver("site/m1/mode", "local", false);
+        }
+        let second = world.call(json!({"topic": "site/m1/cmd", "payload": "2", "timeout": 1}));
+        world.settle();
+        world.pass(6_000);
+        let outcomes = [world.outcome(first), world.outcome(second)];
+        if gives_up {
+            assert!(outcomes[0].contains("not writable"), "{outcomes:?}");
+            assert!(
+                outcomes[1].contains("nothing came on `site/m1/mode`"),
+                "{outcomes:?}"
+            );
+        } else {
+            assert_eq!(outcomes, ["sent", "sent"]);
+        }
+    }
+}
+
+/// A row of the overview must not go on after a gap that it does not know of.
+#[test]
+fn an_overview_that_was_given_up_before_the_broker_answered_leaves_no_row() {
+    let mut world = World::new(profiles(&Value::Null));
+    let params = json!({"name": "mqtt_topics", "arguments": {"topic": "site/#"}, "_meta": {
+        "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }});
+    let call = json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params});
+    let bytes = call.to_string();
+    let received = world
+        .engine
+        .receive(&world.session, bytes.as_bytes(), &world.sink);
+    let Received::Call(call) = received else {
+        panic!("the call was not accepted");
+    };
+    let call = world.executor.spawn(call.run());
+    world.run();
+    world.driver_turn();
+    world.deliver("site/m1/rpm", "5", true);
+    let rows = |world: &World| {
+        world
+            .context
+            .observation
+            .table()
+            .row("site/m1/rpm")
+            .is_some()
+    };
+    assert!(rows(&world));
+    drop(call);
+    world.run();
+    // The driver has not heard that it is over.
+    world.deliver("site/m1/rpm", "6", false);
+    assert!(!rows(&world));
+    world.settle();
+    assert_eq!(world.driver.observed(), 0);
 }
