@@ -1,18 +1,19 @@
 //! Thousands of schedules of calls, answers, reloads, ends and deadlines in every order, judged by rules that share no code
-//! with the product: nothing is sent that was not permitted and consented to at the moment of sending, and no consent is
-//! used twice.
+//! with the product: nothing is sent that was not permitted, consented to and recorded at the moment of sending, no consent
+//! is used twice, and the record has one pair of lines for each attempt.
 
 use fastrand::Rng;
 
 use super::*;
 use crate::operator::Source;
+use crate::tools::publish::simulation::folder;
 
 /// What the file says at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rule {
     write: bool,
     consent: &'static str,
-    /// Whether the payload `p2` is forbidden.
+    /// Whether payloads of 2000 and more are forbidden.
     limited: bool,
 }
 
@@ -31,6 +32,7 @@ enum Said {
 /// One call as an observer knows it.
 #[derive(Debug)]
 struct Seen {
+    /// One of its own, which a call that brings an answer shares with the one that asked.
     payload: String,
     /// The rules of the file from its beginning until it had its first turn.
     rules: Vec<Rule>,
@@ -45,6 +47,8 @@ struct Seen {
     has_answered: bool,
     /// Something ended it; and whether all tasks have had their turn since.
     ended: Option<bool>,
+    /// What ended it was the client's departure.
+    has_left: bool,
     /// It was not permitted, or its rule was another, when all tasks had their turn. A reaction that waits is judged by the
     /// rule of the moment alone.
     withdrawn: bool,
@@ -52,6 +56,8 @@ struct Seen {
     /// The operator had said no to the question when this call had its first turn.
     was_denied: bool,
     is_reaction: bool,
+    /// It ended with a question to its client, and sends nothing.
+    has_asked: bool,
     sent: bool,
 }
 
@@ -66,6 +72,13 @@ struct Judge {
     traces: bool,
 }
 
+/// An attempt in the record.
+struct Recorded {
+    payload: String,
+    is_agreed: bool,
+    outcome: Option<String>,
+}
+
 /// A schedule under way.
 struct Schedule {
     world: World,
@@ -75,6 +88,7 @@ struct Schedule {
     seen: usize,
     /// The questions to the operator: the number, and the call.
     asked: Vec<(String, u64)>,
+    record: PathBuf,
 }
 
 const CONSENTS: [&str; 5] = ["", "client", "operator", "either", "both"];
@@ -90,7 +104,7 @@ impl Rule {
                 written["consent"] = consent.into();
             }
             if self.limited {
-                written["payload"] = json!({"type": "enum", "values": ["p0", "p1", "reaction"]});
+                written["payload"] = json!({"type": "number", "max": 1999});
             }
             written
         };
@@ -108,7 +122,7 @@ impl Rule {
     }
 
     fn permits(self, payload: &str) -> bool {
-        self.write && !(self.limited && payload == "p2")
+        self.write && !(self.limited && payload.parse::<u64>().unwrap() >= 2000)
     }
 
     /// Whether nothing of what was asked about has changed. Where nobody is asked, limits may.
@@ -124,6 +138,13 @@ impl Seen {
         let yes = |it: &Said| matches!(it, Said::ClientYes | Said::OperatorYes);
         let agreed = self.said.iter().position(yes);
         !self.is_reaction || last.is_some() && last > agreed
+    }
+
+    /// Whether its end came before it could send by `rule`. A departure ends what waits; a write that nobody is asked about
+    /// waits for nothing.
+    fn is_over(&self, rule: Rule) -> bool {
+        let waits = self.is_reaction || !rule.consent.is_empty();
+        self.ended == Some(true) && (waits || !self.has_left)
     }
 
     /// Whether all who have to agree by `rule` have agreed to this call, which may bring the answer to `question`.
@@ -210,13 +231,13 @@ impl Judge {
             let question = self.question(call);
             call.payload == payload
                 && !call.sent
+                && !call.has_asked
                 && !call.withdrawn
-                && call.ended != Some(true)
                 && call.has_fired()
                 && call
                     .rules
                     .iter()
-                    .any(|rule| call.is_agreed(question, *rule))
+                    .any(|rule| call.is_agreed(question, *rule) && !call.is_over(*rule))
         };
         let mut calls = self.calls.iter();
         let id = calls.find(|(_, call)| may(call)).map(|(id, _)| *id);
@@ -253,7 +274,12 @@ impl Schedule {
             ..rule
         };
         // The test of the account is over before anybody is asked.
-        let mut world = World::new(prepared.profiles(), Setting::default());
+        let record = folder().join("audit.jsonl");
+        let setting = Setting {
+            record: Some(record.clone()),
+            ..Setting::default()
+        };
+        let mut world = World::new(prepared.profiles(), setting);
         world.settle();
         world.pass(10_000);
         world.context.access.replace_profiles(rule.profiles());
@@ -271,6 +297,7 @@ impl Schedule {
             },
             rng,
             asked: Vec::new(),
+            record,
         }
     }
 
@@ -282,9 +309,20 @@ impl Schedule {
 
     fn driver_turn(&mut self) {
         let before = self.world.sent.len();
+        for (id, call) in &mut self.judge.calls {
+            call.has_asked |= self.world.outcome(*id) == "input_required";
+        }
         self.world.driver_turn();
         for payload in &self.world.sent[before..] {
             self.judge.sent(payload);
+            let recorded = self.recorded();
+            let attempts = recorded.values().filter(|it| it.payload == *payload);
+            let attempts = attempts.count();
+            let sent = self.judge.sent[payload];
+            assert!(
+                attempts >= sent,
+                "{payload} was sent before its attempt was recorded"
+            );
         }
         for (level, number, content) in &self.world.to_operator[self.seen..] {
             if level != "ask" {
@@ -305,10 +343,7 @@ impl Schedule {
     fn call(&mut self) {
         let rng = &mut self.rng;
         let is_reaction = rng.u8(..5) == 0;
-        let payload = match is_reaction {
-            true => "reaction".to_owned(),
-            false => format!("p{}", rng.usize(..3)),
-        };
+        let payload = (rng.u64(..3) * 1000 + self.world.last_id + 1).to_string();
         let version = if rng.bool() { MODERN } else { LEGACY };
         let qos = u8::from(rng.bool());
         let able = match rng.u8(..8) {
@@ -322,11 +357,10 @@ impl Schedule {
         }
         let id = self.world.call_with(version, arguments, able, json!({}));
         self.judge.trace(&("call", id, version, &payload));
-        self.began(id, payload, None);
+        self.began(id, payload, is_reaction, None);
     }
 
-    fn began(&mut self, id: u64, payload: String, answers: Option<u64>) {
-        let is_reaction = payload == "reaction";
+    fn began(&mut self, id: u64, payload: String, is_reaction: bool, answers: Option<u64>) {
         let seen = Seen {
             payload,
             rules: vec![self.judge.rule],
@@ -336,10 +370,12 @@ impl Schedule {
             said: Vec::new(),
             has_answered: false,
             ended: None,
+            has_left: false,
             withdrawn: false,
             is_forbidden: false,
             was_denied: false,
             is_reaction,
+            has_asked: false,
             sent: false,
         };
         self.judge.calls.insert(id, seen);
@@ -377,8 +413,9 @@ impl Schedule {
             }
             return;
         }
-        let payload = self.judge.calls[&id].payload.clone();
-        self.began(answered, payload, Some(id));
+        let asked = &self.judge.calls[&id];
+        let (payload, is_reaction) = (asked.payload.clone(), asked.is_reaction);
+        self.began(answered, payload, is_reaction, Some(id));
         if in_time {
             let call = self.judge.calls.get_mut(&answered).unwrap();
             call.said.push(said);
@@ -396,7 +433,7 @@ impl Schedule {
         let invented = format!("{:032x}", self.rng.u128(..));
         let (number, id) = asked.unwrap_or((invented, 0));
         let retained = self.rng.u8(..8) == 0;
-        let (said, words) = match self.rng.u8(..10) {
+        let (said, words) = match self.rng.u8(..14) {
             0 => (None, "perhaps"),
             1 | 2 => (Some(Said::OperatorNo), "deny by Bob"),
             _ => (Some(Said::OperatorYes), "allow by Ana"),
@@ -485,13 +522,17 @@ impl Schedule {
             _ => {
                 call.ender.client_left();
                 // What was handed to the connection before is sent.
-                if self.world.driver.has_requests() {
+                if self.world.driver.has_messages() {
                     return;
                 }
             }
         }
         let call = self.judge.calls.get_mut(&id).unwrap();
-        call.ended.get_or_insert(false);
+        let is_departure = way == 3;
+        if call.ended.is_none() || call.has_left && !is_departure {
+            call.ended = Some(false);
+            call.has_left = is_departure;
+        }
     }
 
     /// Time passes: some of it, to the next moment that somebody waits for, or to the end of a question.
@@ -514,7 +555,7 @@ impl Schedule {
         match self.rng.u8(..40) {
             0..=5 => self.call(),
             6..=12 => self.client_answers(),
-            13..=22 if !self.asked.is_empty() => self.operator_answers(),
+            13..=23 if !self.asked.is_empty() => self.operator_answers(),
             13..=27 => self.driver_turn(),
             28 => {
                 self.world.driver.acknowledge();
@@ -549,6 +590,76 @@ impl Schedule {
         }
     }
 
+    /// The attempts in the record, by the call.
+    fn recorded(&self) -> BTreeMap<u64, Recorded> {
+        let text = std::fs::read_to_string(&self.record).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str(line).unwrap());
+        let (mut recorded, mut calls) = (BTreeMap::new(), BTreeMap::new());
+        for line in lines {
+            let line: Value = line;
+            let id = line["id"].as_str().unwrap_or_default().to_owned();
+            match line["event"].as_str().unwrap() {
+                "attempt" => {
+                    let name = line["client"]["name"].as_str().unwrap();
+                    let call: u64 = name.strip_prefix("call-").unwrap().parse().unwrap();
+                    let attempt = Recorded {
+                        payload: line["payload"].as_str().unwrap().to_owned(),
+                        is_agreed: line["consent"]["allowed"] == true,
+                        outcome: None,
+                    };
+                    assert!(calls.insert(id, call).is_none(), "{line}");
+                    assert!(recorded.insert(call, attempt).is_none(), "{line}");
+                }
+                "outcome" => {
+                    let attempt = recorded.get_mut(&calls[&id]).unwrap();
+                    let outcome = line["outcome"].as_str().unwrap().to_owned();
+                    assert!(attempt.outcome.replace(outcome).is_none(), "{line}");
+                }
+                _ => {}
+            }
+        }
+        recorded
+    }
+
+    /// Every attempt in the record has an outcome, and it is what its call answered.
+    fn check_record(&self) {
+        let recorded = self.recorded();
+        for (id, call) in &self.judge.calls {
+            let answer = self.world.outcome(*id);
+            let Some(attempt) = recorded.get(id) else {
+                assert!(
+                    !["sent", "delivered"].contains(&answer.as_str()),
+                    "call {id} left no line"
+                );
+                continue;
+            };
+            assert_eq!(attempt.payload, call.payload);
+            let outcome = attempt
+                .outcome
+                .as_deref()
+                .expect("every attempt has an outcome");
+            if ["sent", "delivered"].contains(&outcome)
+                && !call.rules.iter().any(|rule| rule.consent.is_empty())
+            {
+                assert!(
+                    attempt.is_agreed,
+                    "the record does not say who agreed to call {id}"
+                );
+            }
+            match answer.as_str() {
+                "sent" | "delivered" | "not_sent" => assert_eq!(outcome, answer, "call {id}"),
+                "cancelled" => {}
+                _ if answer.contains("may have reached") => {
+                    assert_eq!(outcome, "unknown", "call {id}");
+                }
+                _ => assert!(
+                    !["sent", "delivered"].contains(&outcome),
+                    "call {id}: {outcome}: {answer}"
+                ),
+            }
+        }
+    }
+
     /// Lets all time pass, and compares what the calls answered with what was sent.
     fn finish(mut self) -> Judge {
         for _ in 0..200 {
@@ -562,6 +673,7 @@ impl Schedule {
             }
         }
         self.driver_turn();
+        self.check_record();
         let (mut told, mut unknown) = (BTreeMap::new(), BTreeMap::new());
         for (id, call) in &self.judge.calls {
             let outcome = self.world.outcome(*id);
@@ -578,7 +690,8 @@ impl Schedule {
             };
             *counts.entry(call.payload.clone()).or_insert(0) += 1;
         }
-        for payload in ["p0", "p1", "p2", "reaction"] {
+        let payloads = self.judge.calls.values().map(|call| &call.payload);
+        for payload in payloads {
             let of = |counts: &BTreeMap<String, usize>| counts.get(payload).copied().unwrap_or(0);
             let (sent, told, unknown) = (of(&self.judge.sent), of(&told), of(&unknown));
             assert!(
