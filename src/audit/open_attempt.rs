@@ -102,8 +102,8 @@ impl OpenAttempt {
         self.pending.is_sending.set(true);
     }
 
-    /// Writes the `outcome` line.
-    pub fn end(self, ending: &Ending) {
+    /// Writes the `outcome` line, unless it is written.
+    pub fn end(&self, ending: &Ending) {
         self.finish(Some(ending));
     }
 

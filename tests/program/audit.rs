@@ -209,7 +209,8 @@ fn a_program_that_is_killed_leaves_a_record_that_verifies() {
     let mut config = config(&broker, &folder);
     config["audit"]["required"] = true.into();
     config["audit"]["max_bytes"] = 65536.into();
-    config["audit"]["keep"] = 1000.into();
+    // What a round leaves, and so much before it that a verification takes no longer in the last round.
+    config["audit"]["keep"] = 20.into();
     // It may be killed before anything of its own has reached the broker.
     broker.publish(&["-t", "t/last", "-m", "nothing", "-r"]);
     let mut rng = fastrand::Rng::with_seed(15);
@@ -462,4 +463,33 @@ fn reads_are_recorded_where_that_is_wanted() {
             }
         );
     }
+}
+
+/// What was sent is known as soon as the broker has it, although the call goes on.
+#[test]
+fn a_query_that_waits_for_its_reply_has_its_outcome_in_the_record() {
+    let (broker, folder) = (Mosquitto::start(), Scratch::new());
+    let mut agent = Agent::start(&config(&broker, &folder));
+    connected(&mut agent);
+    let query = agent.tool(
+        "mqtt_query",
+        json!({"request_topic": "t/ask", "response_topic": "t/reply", "payload": "?", "timeout": 60}),
+    );
+    let file = folder.path("audit.jsonl");
+    eventually("the outcome of the request is recorded", || {
+        let lines = lines(&file);
+        let attempts = of("attempt", &lines);
+        let attempt = attempts.iter().find(|line| line["topic"] == "t/ask");
+        attempt.is_some_and(|attempt| {
+            let outcomes = of("outcome", &lines);
+            let own = outcomes.iter().find(|line| line["id"] == attempt["id"]);
+            own.is_some_and(|line| line["outcome"] == "sent")
+        })
+    });
+    assert!(query.is_pending());
+    broker.publish(&["-t", "t/reply", "-m", "!"]);
+    query.structured();
+    agent.finish();
+    let lines = lines(&file);
+    assert_eq!(of("attempt", &lines).len(), of("outcome", &lines).len());
 }

@@ -22,7 +22,7 @@ use crate::logger;
 use crate::mcp::Caller;
 use crate::metrics::{Metrics, WriteOutcome};
 
-/// One attempt, recorded when it is dropped.
+/// One attempt. Its outcome is told when it has ended, or when this is dropped.
 #[derive(Debug)]
 pub(super) struct WriteRecord<'a> {
     metrics: Metrics,
@@ -32,6 +32,7 @@ pub(super) struct WriteRecord<'a> {
     /// Who agreed to it, where somebody has to.
     consent: Option<AgreedBy>,
     state: Cell<State>,
+    is_told: Cell<bool>,
     /// The attempt in the operator's record.
     attempt: Option<OpenAttempt>,
     /// Why it was refused or failed, for that record.
@@ -73,6 +74,7 @@ impl<'a> WriteRecord<'a> {
             message,
             consent: None,
             state: Cell::new(State::Waiting),
+            is_told: Cell::new(false),
             attempt,
             reason: RefCell::default(),
         }
@@ -131,7 +133,7 @@ impl<'a> WriteRecord<'a> {
         self.state.set(State::Over(WriteOutcome::NotSent, words));
     }
 
-    /// The attempt has ended.
+    /// The attempt has ended, however long its call goes on.
     pub(super) fn ended(&self, ended: Result<&Published, &Denied>) {
         match ended {
             Ok(Published::Sent) => self.state.set(State::Over(WriteOutcome::Sent, "sent")),
@@ -141,6 +143,7 @@ impl<'a> WriteRecord<'a> {
             }
             Err(denied) => self.set(denied),
         }
+        self.tell();
     }
 
     fn set(&self, denied: &Denied) {
@@ -160,6 +163,39 @@ impl<'a> WriteRecord<'a> {
             if let Some(consent) = consent {
                 attempt.consent(consent);
             }
+        }
+    }
+
+    fn tell(&self) {
+        if self.is_told.replace(true) {
+            return;
+        }
+        let (outcome, words) = match self.state.get() {
+            State::Waiting => (WriteOutcome::NotSent, "not sent: the call ended before"),
+            State::Sending => (WriteOutcome::Unknown, "unknown: the call ended meanwhile"),
+            State::Over(outcome, words) => (outcome, words),
+        };
+        self.metrics.written(outcome);
+        let attempt = self.attempt.as_ref();
+        if logger::enabled(LogLevel::Info) {
+            let id = attempt.map(|it| format!(" ({})", it.id()));
+            let consent = self.consent.as_ref();
+            let consent = consent.map(|by| format!(", with the consent of {by}"));
+            logger::info(format_args!(
+                "{}: {}: {} bytes to {}: {words}{}{}",
+                self.caller.name(),
+                self.tool,
+                self.message.payload.len(),
+                Shown(self.message.topic.as_str()),
+                consent.unwrap_or_default(),
+                id.unwrap_or_default()
+            ));
+        }
+        if let Some(attempt) = attempt {
+            let about = || words.split_once(": ").map(|(_, why)| why.to_owned());
+            let reason = self.reason.take().or_else(about);
+            let outcome = outcome.name();
+            attempt.end(&Ending { outcome, reason });
         }
     }
 }
@@ -207,32 +243,6 @@ fn places(policy: &Policy, caller: &Caller, message: &Message) -> (Vec<String>, 
 
 impl Drop for WriteRecord<'_> {
     fn drop(&mut self) {
-        let (outcome, words) = match self.state.get() {
-            State::Waiting => (WriteOutcome::NotSent, "not sent: the call ended before"),
-            State::Sending => (WriteOutcome::Unknown, "unknown: the call ended meanwhile"),
-            State::Over(outcome, words) => (outcome, words),
-        };
-        self.metrics.written(outcome);
-        let attempt = self.attempt.take();
-        if logger::enabled(LogLevel::Info) {
-            let id = attempt.as_ref().map(|it| format!(" ({})", it.id()));
-            let consent = self.consent.as_ref();
-            let consent = consent.map(|by| format!(", with the consent of {by}"));
-            logger::info(format_args!(
-                "{}: {}: {} bytes to {}: {words}{}{}",
-                self.caller.name(),
-                self.tool,
-                self.message.payload.len(),
-                Shown(self.message.topic.as_str()),
-                consent.unwrap_or_default(),
-                id.unwrap_or_default()
-            ));
-        }
-        if let Some(attempt) = attempt {
-            let about = || words.split_once(": ").map(|(_, why)| why.to_owned());
-            let reason = self.reason.take().or_else(about);
-            let outcome = outcome.name();
-            attempt.end(&Ending { outcome, reason });
-        }
+        self.tell();
     }
 }
