@@ -18,6 +18,7 @@ mod observation;
 mod publish;
 mod query;
 mod query_queue;
+mod read;
 mod resources;
 mod sighting;
 mod stats;
@@ -166,7 +167,7 @@ pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
         tools: vec![
             tool(context, describe::publish(), publish::call),
             tool(context, describe::subscribe(), subscribe::subscribe),
-            tool(context, describe::read(), subscribe::read),
+            tool(context, describe::read(), read::read),
             tool(context, describe::query(), query::call),
             tool(context, describe::topics(), topics::call),
             tool(context, describe::wait(), wait::call),

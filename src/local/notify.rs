@@ -35,15 +35,8 @@ impl Notify {
     }
 
     /// Waits until `look` returns a value; it is called again after each notification.
-    pub(crate) async fn find<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
-        poll_fn(|context| match look() {
-            Some(found) => Poll::Ready(found),
-            None => {
-                self.register(context);
-                Poll::Pending
-            }
-        })
-        .await
+    pub(crate) async fn find<T>(&self, look: impl FnMut() -> Option<T>) -> T {
+        find(look, |context| self.register(context)).await
     }
 }
 
@@ -66,15 +59,8 @@ impl NotifyAll {
     }
 
     /// Waits until `look` returns a value; it is called again after each notification.
-    pub(crate) async fn find<T>(&self, mut look: impl FnMut() -> Option<T>) -> T {
-        poll_fn(|context| match look() {
-            Some(found) => Poll::Ready(found),
-            None => {
-                self.register(context);
-                Poll::Pending
-            }
-        })
-        .await
+    pub(crate) async fn find<T>(&self, look: impl FnMut() -> Option<T>) -> T {
+        find(look, |context| self.register(context)).await
     }
 
     /// The task of `context` waits from now on: the next notification wakes it.
@@ -90,4 +76,15 @@ impl fmt::Debug for NotifyAll {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NotifyAll").finish_non_exhaustive()
     }
+}
+
+async fn find<T>(mut look: impl FnMut() -> Option<T>, register: impl Fn(&Context<'_>)) -> T {
+    poll_fn(|context| match look() {
+        Some(found) => Poll::Ready(found),
+        None => {
+            register(context);
+            Poll::Pending
+        }
+    })
+    .await
 }

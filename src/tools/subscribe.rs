@@ -1,9 +1,9 @@
-//! `mqtt_subscribe` and `mqtt_read`.
+//! `mqtt_subscribe`.
 
 mod rows;
+mod selection;
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
@@ -15,16 +15,15 @@ use serde::Serialize;
 use smol::future;
 
 use self::rows::Rows;
+use self::selection::{Retained, Selection};
 use super::Context;
 use super::access::{Denied, Reader, Wording};
 use super::arguments::Arguments;
 use super::deadline::{Deadline, Waited};
 use super::message::{self, Fit, ReceivedMessage, ResultBudget};
 use super::wait::is_zero;
-use crate::mcp::AnswerRoom;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mqtt::{Inbox, TooLarge};
-use crate::observe::condition::{Condition, Op, Verdict};
 use crate::observe::path::Path;
 
 #[derive(Default, Serialize)]
@@ -51,31 +50,6 @@ struct Collected<'a> {
 struct Large {
     topic: String,
     payload_bytes: usize,
-}
-
-#[derive(Serialize)]
-struct First {
-    #[serde(flatten)]
-    message: ReceivedMessage,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    truncated: bool,
-}
-
-/// Which messages are collected.
-struct Selection {
-    condition: Option<Condition>,
-    retained: Retained,
-    max_payload_bytes: Option<usize>,
-    /// Messages that did not meet the condition.
-    not_met: u64,
-}
-
-/// Whether retained messages are collected.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Retained {
-    Also,
-    None,
-    Only,
 }
 
 pub(super) async fn subscribe(context: Rc<Context>, call: ToolCall) -> Result<ToolResult, String> {
@@ -146,69 +120,6 @@ fn fields(texts: Vec<String>) -> Result<Vec<Path>, String> {
         path.map_err(|why| format!("`fields[{n}]`: {why}"))
     });
     fields.collect()
-}
-
-impl Selection {
-    fn parse(arguments: &mut Arguments) -> Result<Selection, String> {
-        let condition = match arguments.object("where")? {
-            None => None,
-            Some(mut arguments) => {
-                let condition = arguments
-                    .condition()
-                    .map_err(|why| format!("`where`: {why}"))?;
-                if condition.op() == Op::Changed {
-                    return Err(
-                        "`where.op`: `changed` compares with an earlier message; use mqtt_wait"
-                            .into(),
-                    );
-                }
-                Some(condition)
-            }
-        };
-        let include_retained = arguments.flag("include_retained")?;
-        let retained = match arguments.optional_text("retained")?.as_deref() {
-            Some("none") => Retained::None,
-            Some(word) if !include_retained => {
-                return Err(format!(
-                    "`retained` is `{word}` and `include_retained` is false, which contradict each other; \
-                     leave `include_retained` out"
-                ));
-            }
-            Some("only") => Retained::Only,
-            Some(_) => Retained::Also,
-            None if include_retained => Retained::Also,
-            None => Retained::None,
-        };
-        Ok(Selection {
-            condition,
-            retained,
-            max_payload_bytes: arguments.optional_count("max_payload_bytes")?,
-            not_met: 0,
-        })
-    }
-
-    /// Whether a message is one of those that were asked for.
-    fn takes(&mut self, message: &Message) -> bool {
-        if self.retained == Retained::Only && !message.retain {
-            return false;
-        }
-        let Some(condition) = &self.condition else {
-            return true;
-        };
-        let is_met = condition.judge(&message.payload, None).verdict == Verdict::Met;
-        self.not_met += u64::from(!is_met);
-        is_met
-    }
-
-    /// The message with its payload cut, and the size of the whole payload if it was.
-    fn cut(&self, mut message: Message) -> (Message, Option<usize>) {
-        let whole = message.payload.len();
-        let Some(most) = self.max_payload_bytes.filter(|most| *most < whole) else {
-            return (message, None);
-        };
-        message.payload = Arc::from(message::beginning_of(&message.payload, most));
-        (message, Some(whole))
-    }
 }
 
 /// The collection of one call.
@@ -358,64 +269,6 @@ impl Collecting<'_> {
     }
 }
 
-pub(super) async fn read(context: Rc<Context>, call: ToolCall) -> Result<ToolResult, String> {
-    let mut arguments = Arguments::new(call.arguments);
-    let wait = Deadline::new(arguments.timeout()?, call.progress, &call.client);
-    let listen = Listen {
-        filter: arguments.filter("topic")?,
-        qos: QoS::AtMostOnce,
-        retained: arguments.flag("include_retained")?,
-    };
-    let (topic, retained) = (listen.filter.clone(), listen.retained);
-    let in_words = |denied: Denied| denied.tell(&NOT_READ);
-    let subscribing = wait.subscribe(&context.access, listen);
-    let mut reader = subscribing.await.map_err(in_words)?;
-    let mut too_large = None;
-    let next = loop {
-        let next = wait.next(&mut reader, || "no message yet".into());
-        match next.await.map_err(in_words)? {
-            // Under a filter with wildcards a later message may be small enough.
-            Waited::TooLarge(large) if has_wildcards(&topic) => too_large = Some(large),
-            next => break next,
-        }
-    };
-    match next {
-        Waited::Message(message) => match ResultBudget::new(context.result_bytes).take(&message) {
-            Fit::Whole(message) => Ok(first(message, false, &call.room)),
-            Fit::Cut(message) => Ok(first(message, true, &call.room)),
-            Fit::No => Err("not read: the message does not fit a result".into()),
-        },
-        Waited::Ended(reason) => Err(format!("not read: {reason}")),
-        Waited::TooLarge(large) => Err(format!("not read: {large}")),
-        Waited::Timeout => Err(match too_large {
-            Some(large) => format!("not read: {large}"),
-            None => nothing(&topic, retained, &wait, reader.inbox()),
-        }),
-    }
-}
-
-fn first(mut message: ReceivedMessage, truncated: bool, room: &AnswerRoom) -> ToolResult {
-    let truncated = message.fit(room.bytes()) || truncated;
-    ToolResult::structured(&First { message, truncated })
-}
-
-/// Reports only what was observed: a broker's access list hides messages without an error.
-fn nothing(topic: &SubscribeFilter, retained: bool, wait: &Deadline, inbox: &Inbox) -> String {
-    let text = format!("no message on {} within {} s", shown(topic), wait.seconds());
-    let missed = missed(inbox);
-    if inbox.lost() > 0 {
-        return format!("{text} that could be given out{missed}");
-    }
-    let kept = match retained {
-        true => "the broker sent no retained message",
-        false => "retained messages were not asked for (include_retained)",
-    };
-    format!(
-        "{text}: {kept}, and no new one came{missed}. Raise `timeout` (at most 300) for a topic that is published now \
-         and then, and check its spelling; the broker's own access list may hide it, too."
-    )
-}
-
 /// Why there may have been more messages than the result contains.
 pub(super) fn missed(inbox: &Inbox) -> String {
     let mut text = String::new();
@@ -430,10 +283,6 @@ pub(super) fn missed(inbox: &Inbox) -> String {
         );
     }
     text
-}
-
-fn has_wildcards(filter: &SubscribeFilter) -> bool {
-    filter.filter().as_str().contains(['+', '#'])
 }
 
 pub(super) fn shown(filter: &SubscribeFilter) -> mcpmqtt_protocol::topic::Shown<'_> {
@@ -458,9 +307,4 @@ const NOT_SUBSCRIBED: Wording = Wording {
     meaning: "Nothing was received.",
     withdrawn: NOTHING_MORE,
 };
-pub(super) const NOT_READ: Wording = Wording {
-    not_done: "not read",
-    meaning: "",
-    withdrawn: NOTHING_MORE,
-};
-const NOTHING_MORE: &str = "Nothing is delivered any more.";
+pub(super) const NOTHING_MORE: &str = "Nothing is delivered any more.";

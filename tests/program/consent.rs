@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::chapter;
 use crate::common::agent::{Agent, Answer};
 use crate::common::mosquitto::Mosquitto;
 use crate::common::scratch::Scratch;
@@ -270,12 +271,7 @@ fn a_query_is_consented_to_as_a_publish_is() {
 
 /// The blocks of the manual's chapter in one language.
 fn chapter(language: &str) -> Vec<String> {
-    let text = include_str!("../../config/CONSENT.md");
-    let fence = format!("\n```{language}\n");
-    let blocks = text.split(&fence).skip(1);
-    blocks
-        .map(|rest| rest.split("\n```").next().unwrap().to_owned())
-        .collect()
+    chapter::blocks(include_str!("../../config/CONSENT.md"), language)
 }
 
 /// The chapter's configuration and its way to answer: the command, and the program that signs in another's arithmetic.
@@ -316,14 +312,8 @@ fn the_chapter_s_file_and_its_answers_do_what_it_says() {
     let topic = format!("plant/op/answer/{number}");
     let commands = chapter("sh").join("\n");
     let unsigned = commands.lines().last().unwrap();
-    let unsigned = unsigned
-        .replace(
-            "-h broker.example",
-            &format!("-h 127.0.0.1 -p {}", broker.port),
-        )
-        .replace("0123456789abcdef0123456789abcdef", &number);
-    let mut shell = Command::new("sh");
-    assert!(shell.args(["-c", &unsigned]).status().unwrap().success());
+    let unsigned = unsigned.replace("0123456789abcdef0123456789abcdef", &number);
+    chapter::run(&unsigned, &broker, &scratch.path(""));
     let denied = signed(&number, "deny", &digest);
     broker.publish(&["-t", &topic, "-m", &denied.replace("deny", "allow")]);
     broker.publish(&["-t", &topic, "-m", &denied]);

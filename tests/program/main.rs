@@ -32,6 +32,7 @@ mod audit;
 mod broker_limits;
 mod call;
 mod calls;
+mod chapter;
 mod check;
 mod check_connect;
 mod cli;

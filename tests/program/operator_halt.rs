@@ -7,6 +7,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::calls::{JSON, call_post};
+use crate::chapter;
 use crate::common::agent::Agent;
 use crate::common::http_client::Client;
 use crate::common::mosquitto::Mosquitto;
@@ -285,12 +286,7 @@ fn with_a_secret_only_a_signed_message_lifts_and_only_once() {
 
 /// The blocks of the manual's chapter in one language.
 fn chapter(language: &str) -> Vec<String> {
-    let text = include_str!("../../config/OPERATOR.md");
-    let fence = format!("\n```{language}\n");
-    let blocks = text.split(&fence).skip(1);
-    blocks
-        .map(|rest| rest.split("\n```").next().unwrap().to_owned())
-        .collect()
+    chapter::blocks(include_str!("../../config/OPERATOR.md"), language)
 }
 
 /// The commands of the chapter, in its order, with its configuration; the last one signs a lift in another program's
@@ -317,13 +313,7 @@ fn the_chapter_s_commands_do_what_it_says() {
     publish(&mut agent, "line/a", "x").unwrap();
     publish(&mut signed, "line/a", "x").unwrap();
     let commands = chapter("sh").join("\n");
-    let run = |command: &str| {
-        let port = format!("-h 127.0.0.1 -p {}", broker.port);
-        let command = command.replace("-h broker.example", &port);
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &command]).current_dir(scratch.path(""));
-        assert!(shell.status().unwrap().success(), "{command}");
-    };
+    let run = |command: &str| chapter::run(command, &broker, &scratch.path(""));
     let [halt, halt_by, lift, signed_lift] = commands.lines().collect::<Vec<_>>()[..] else {
         panic!("{commands}");
     };

@@ -94,11 +94,7 @@ impl Client {
     pub(super) fn add(self, name: &str, target: &Target) -> Option<Vec<String>> {
         let words: Vec<&str> = match (self, target) {
             (Client::Claude, Target::Program(program)) => {
-                let begin = ["mcp", "add", "--scope", "user", name, "--"];
-                begin
-                    .into_iter()
-                    .chain(program.iter().map(String::as_str))
-                    .collect()
+                with(&["mcp", "add", "--scope", "user", name, "--"], program)
             }
             // The header comes last: it takes all words that follow.
             (Client::Claude, Target::Url(url)) => vec![
@@ -113,13 +109,7 @@ impl Client {
                 "--header",
                 "Authorization: Bearer ${MCPMQTT_KEY}",
             ],
-            (Client::Codex, Target::Program(program)) => {
-                let begin = ["mcp", "add", name, "--"];
-                begin
-                    .into_iter()
-                    .chain(program.iter().map(String::as_str))
-                    .collect()
-            }
+            (Client::Codex, Target::Program(program)) => with(&["mcp", "add", name, "--"], program),
             (Client::Codex, Target::Url(url)) => {
                 vec![
                     "mcp",
@@ -133,21 +123,20 @@ impl Client {
             }
             (Client::Gemini, Target::Program(program)) => {
                 let (program, arguments) = program.split_first()?;
-                let begin = [
-                    "mcp",
-                    "add",
-                    "--scope",
-                    "user",
-                    "--timeout",
-                    PATIENCE,
-                    name,
-                    program,
-                    "--",
-                ];
-                begin
-                    .into_iter()
-                    .chain(arguments.iter().map(String::as_str))
-                    .collect()
+                with(
+                    &[
+                        "mcp",
+                        "add",
+                        "--scope",
+                        "user",
+                        "--timeout",
+                        PATIENCE,
+                        name,
+                        program,
+                        "--",
+                    ],
+                    arguments,
+                )
             }
             (Client::Gemini, Target::Url(url)) => vec![
                 "mcp",
@@ -265,6 +254,12 @@ impl Client {
         };
         super::on_path(self.name()).is_some() || file.is_some_and(is_there)
     }
+}
+
+/// A client's own words, and those of the program that it starts.
+fn with<'a>(begin: &[&'a str], program: &'a [String]) -> Vec<&'a str> {
+    let program = program.iter().map(String::as_str);
+    begin.iter().copied().chain(program).collect()
 }
 
 /// The variable with the key of a running server.

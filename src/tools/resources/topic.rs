@@ -19,7 +19,8 @@ use crate::mcp::catalog::{Body, Completing, Contents, ReadCall, ReadError, Templ
 use crate::tools::Context;
 use crate::tools::access::{Access, Denied};
 use crate::tools::deadline::{Deadline, Waited};
-use crate::tools::subscribe::{NOT_READ, missed, shown};
+use crate::tools::read::NOT_READ;
+use crate::tools::subscribe::{missed, shown};
 
 pub(super) fn template(context: &Rc<Context>) -> Template {
     let (reading, watching) = (Rc::clone(context), Rc::clone(context));
