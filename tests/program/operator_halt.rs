@@ -37,7 +37,8 @@ fn refused(agent: &mut Agent) -> String {
         Ok(_) => false,
         Err(words) => {
             said = words;
-            true
+            // What was under way when the halt came may have reached the broker.
+            !said.starts_with("outcome unknown")
         }
     });
     said
