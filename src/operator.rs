@@ -81,7 +81,11 @@ impl Operator {
         executor: &Rc<LocalExecutor<'static>>,
     ) -> Operator {
         let mut halts = Halts::new(settings.topic.is_some());
-        let KeptHalts { signal, topic } = kept.load();
+        let KeptHalts {
+            signal,
+            topic,
+            lifted,
+        } = kept.load();
         let mut halting = Vec::new();
         if let Some(halt) = signal {
             halts.halt(Source::Signal, halt);
@@ -99,7 +103,7 @@ impl Operator {
             kept,
             halts: RefCell::new(halts),
             halting: RefCell::new(halting),
-            lifted: RefCell::default(),
+            lifted: RefCell::new(lifted),
             breaks: Cell::new(0),
             on_change: RefCell::default(),
             executor: Rc::downgrade(executor),
@@ -321,6 +325,7 @@ impl State {
             signal: halts.of(Source::Signal).cloned(),
             // Without a secret the topic itself says so at the next start.
             topic: topic.filter(|_| self.secret.borrow().is_some()),
+            lifted: self.lifted.borrow().clone(),
         };
         if let Err(why) = self.kept.store(&kept) {
             logger::error(format_args!("the halt is not kept over a restart: {why}"));

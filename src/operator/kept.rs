@@ -1,6 +1,7 @@
 //! The halts that outlive the process, in a file of the service's state directory.
 //!
-//! Promises: the file is whole or as it was; one that cannot be read is a halt, not the lack of one.
+//! Promises: the file is whole or as it was; one that cannot be read is a halt, not the lack of one. A lift that was used does
+//! not count again after a restart.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::halt::Halt;
 use crate::file;
+use crate::logger;
 
 /// Where halts are kept; without a state directory they are not.
 #[derive(Clone, Debug, Default)]
@@ -26,16 +28,27 @@ pub(super) struct KeptHalts {
     pub(super) signal: Option<Halt>,
     /// That of the operator's topic, with the message that a lift has to be signed for. Kept where it has to be.
     pub(super) topic: Option<(Halt, Vec<u8>)>,
+    /// The tags of lifts, none of which counts twice.
+    pub(super) lifted: Vec<String>,
 }
 
 impl Kept {
     /// In the directory that the service manager gave this program (`STATE_DIRECTORY`, systemd.exec(5)), if it did.
     #[must_use]
     pub fn from_environment() -> Kept {
-        let named = std::env::var_os("STATE_DIRECTORY").unwrap_or_default();
+        let Some(named) = std::env::var_os("STATE_DIRECTORY") else {
+            return Kept::default();
+        };
         // Of several the first is this program's.
-        let first = std::env::split_paths(&named).next();
-        Kept::in_directory(first.filter(|path| path.is_absolute()))
+        let first = std::env::split_paths(&named).next().unwrap_or_default();
+        if !first.is_absolute() || !first.is_dir() {
+            logger::warning(format_args!(
+                "STATE_DIRECTORY: {} is not the whole path of a directory; a halt is not kept over a restart",
+                ShownPath(&first)
+            ));
+            return Kept::default();
+        }
+        Kept::in_directory(Some(first))
     }
 
     /// In this directory.
@@ -79,13 +92,23 @@ fn unreadable(path: &Path, why: &str) -> KeptHalts {
     let reason = format!("the kept halt in {} cannot be read: {why}", ShownPath(path));
     KeptHalts {
         signal: Some(Halt::new(SystemTime::now(), None, &reason)),
-        topic: None,
+        ..KeptHalts::default()
     }
 }
 
 fn parse(value: &Value) -> Option<KeptHalts> {
     let object = value.as_object()?;
     let of = |name: &str| object.get(name).filter(|value| !value.is_null());
+    // Both are always written, so that a file without them is not what this program wrote.
+    object.get("signal").and(object.get("topic"))?;
+    let lifted = match of("lifted").map(Value::as_array) {
+        Some(tags) => tags?
+            .iter()
+            .map(|tag| tag.as_str().map(str::to_owned))
+            .collect::<Option<Vec<_>>>()?,
+        // A file of an earlier version.
+        None => Vec::new(),
+    };
     let topic = of("topic").map(|value| {
         let payload = value.get("payload")?.as_str()?;
         Some((halt(value)?, BASE64.decode(payload).ok()?))
@@ -99,6 +122,7 @@ fn parse(value: &Value) -> Option<KeptHalts> {
             Some(topic) => Some(topic?),
             None => None,
         },
+        lifted,
     })
 }
 
@@ -118,7 +142,7 @@ fn told(kept: &KeptHalts) -> Value {
         told["payload"] = BASE64.encode(payload).into();
         told
     });
-    json!({"signal": kept.signal.as_ref().map(halt), "topic": topic})
+    json!({"signal": kept.signal.as_ref().map(halt), "topic": topic, "lifted": kept.lifted})
 }
 
 fn remove(path: &Path) -> io::Result<()> {
@@ -165,12 +189,18 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         let kept = Kept::in_directory(Some(directory.clone()));
         assert_eq!(kept.load(), KeptHalts::default());
+        let tags = || vec!["ab".to_owned(), "cd".to_owned()];
         for (signal, topic) in [
+            (None, None),
             (Some(halt(1_000, None)), None),
             (None, Some((halt(2_000, Some("Anna")), b"\xff\n".to_vec()))),
             (Some(halt(7, Some("x"))), Some((halt(8, None), Vec::new()))),
         ] {
-            let halts = KeptHalts { signal, topic };
+            let halts = KeptHalts {
+                signal,
+                topic,
+                lifted: tags(),
+            };
             kept.store(&halts).unwrap();
             assert_eq!(kept.load(), halts);
         }
@@ -179,8 +209,12 @@ mod tests {
             "",
             "{",
             "[]",
-            r#"{"signal": {}}"#,
-            r#"{"topic": {"at": 1}}"#,
+            "{}",
+            r#"{"halt": 1}"#,
+            r#"{"signal": null}"#,
+            r#"{"signal": {}, "topic": null}"#,
+            r#"{"signal": null, "topic": {"at": 1}}"#,
+            r#"{"signal": null, "topic": null, "lifted": [1]}"#,
         ] {
             fs::write(&path, broken).unwrap();
             let found = kept.load().signal.map(|halt| halt.reason);
@@ -193,7 +227,7 @@ mod tests {
         assert!(
             kept.store(&KeptHalts {
                 signal: Some(halt(1, None)),
-                topic: None
+                ..KeptHalts::default()
             })
             .is_err()
         );

@@ -21,8 +21,8 @@ pub(super) struct Signature {
 }
 
 impl Said {
-    /// An empty payload lifts, as does an object with `lift`. An object may have a `reason` and who says so (`by`); any other
-    /// payload is the reason itself. What is not understood halts.
+    /// An empty payload lifts, as does an object with `lift` and `mac`. An object may have a `reason` and who says so (`by`); any
+    /// other payload is the reason itself. What is not understood halts.
     pub(super) fn parse(payload: &[u8]) -> Said {
         if payload.is_empty() {
             return Said::Lift(None);
@@ -37,8 +37,7 @@ impl Said {
         let member = |name: &str| object.get(name).and_then(Value::as_str).map(str::to_owned);
         match (member("lift"), member("mac")) {
             (Some(nonce), Some(tag)) => Said::Lift(Some(Signature { nonce, tag })),
-            (Some(_), None) => Said::Lift(None),
-            (None, _) => Said::Halt {
+            _ => Said::Halt {
                 by: member("by"),
                 reason: member("reason").unwrap_or_default(),
             },
@@ -71,7 +70,11 @@ mod tests {
             ("{", halt(None, "{")),
             (" ", halt(None, " ")),
             ("", Said::Lift(None)),
-            (r#"{"lift": "n"}"#, Said::Lift(None)),
+            (
+                r#"{"lift": "n", "reason": "lift 3 is stuck"}"#,
+                halt(None, "lift 3 is stuck"),
+            ),
+            (r#"{"lift": "n", "mac": 1}"#, halt(None, "")),
             (
                 r#"{"lift": "n", "mac": "ab"}"#,
                 Said::Lift(Some(Signature {

@@ -104,7 +104,10 @@ impl State {
         let secret = self.secret.borrow().clone();
         match (said, secret) {
             (Said::Halt { by, reason }, _) => self.hear_halt(payload, by.as_deref(), &reason),
-            (Said::Lift(_), None) => self.lift(Source::Topic),
+            (Said::Lift(None), None) => self.lift(Source::Topic),
+            (Said::Lift(Some(_)), None) => {
+                self.ignore("there is no `operator.secret_file` to check its signature with; an empty message lifts");
+            }
             (Said::Lift(None), Some(_)) => self.ignore("it is not signed"),
             (Said::Lift(Some(signature)), Some(secret)) => {
                 let Signature { nonce, tag } = &signature;

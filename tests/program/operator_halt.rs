@@ -214,6 +214,24 @@ fn what_the_broker_kept_halts_again_after_its_restart() {
     }
 }
 
+/// Whatever has the form of a lift and is none halts, or leaves a halt as it is.
+#[test]
+fn without_a_secret_only_an_empty_message_lifts() {
+    let broker = Mosquitto::start();
+    let config = config(broker.port, json!({"topic": "plant/op"}));
+    let mut agent = Agent::start(&config);
+    publish(&mut agent, "x").unwrap();
+    let say = |text: &str| broker.publish(&["-r", "-t", "plant/op/halt", "-m", text]);
+    say(r#"{"reason": "lift 3 is stuck", "lift": "3", "by": "Eva"}"#);
+    assert!(refused(&mut agent).contains("(Eva) halted"));
+    say(r#"{"lift": "x", "mac": "00"}"#);
+    for _ in 0..20 {
+        assert!(publish(&mut agent, "x").is_err());
+    }
+    broker.publish(&["-r", "-n", "-t", "plant/op/halt"]);
+    goes_on(&mut agent);
+}
+
 #[test]
 fn with_a_secret_only_a_signed_message_lifts_and_only_once() {
     let broker = Mosquitto::start();
@@ -274,14 +292,19 @@ fn with_a_secret_only_a_signed_message_lifts_and_only_once() {
     for _ in 0..20 {
         assert!(publish(&mut agent, "x").is_err());
     }
+    let (_, log) = agent.finish();
+    let ignored = "does not count: it has lifted a halt before";
+    assert!(log.contains(ignored), "{log}");
+    // Nor after a restart.
+    let mut agent = Agent::start_with(&config, &variables);
+    for _ in 0..20 {
+        assert!(publish(&mut agent, "x").is_err());
+    }
     let another = lift("plant/op/halt", "n2", "fire");
     broker.publish(&["-r", "-t", "plant/op/halt", "-m", &another]);
     goes_on(&mut agent);
     let (_, log) = agent.finish();
-    assert!(
-        log.contains("does not count: it has lifted a halt before"),
-        "{log}"
-    );
+    assert!(log.contains(ignored), "{log}");
     assert!(!log.contains("0123456789abcdef"), "{log}");
 }
 
