@@ -314,11 +314,14 @@ impl Shared {
         let millis = time::now()
             .saturating_duration_since(pending.begun)
             .as_millis();
-        let mut members = ending.members(&self.id(number), millis);
-        if let Some(consent) = pending.consent.take() {
-            consent.add_to(&mut members);
-        }
-        let _ = self.add("outcome", members);
+        let (id, consent) = (self.id(number), pending.consent.take());
+        let _ = self.add_with("outcome", &|payload, _| {
+            let mut members = ending.members(&id, millis, payload);
+            if let Some(consent) = &consent {
+                consent.add_to(&mut members);
+            }
+            members
+        });
     }
 
     /// A line was written: it is to be synced as the operator wants.

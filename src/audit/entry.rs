@@ -48,6 +48,8 @@ pub struct Ending {
     pub outcome: &'static str,
     /// Why, where there is something to say.
     pub reason: Option<String>,
+    /// The same where payloads are not recorded: the reason may quote one.
+    pub without_payload: Option<String>,
 }
 
 impl Attempt {
@@ -119,10 +121,14 @@ impl Consent {
 
 impl Ending {
     /// The members of the line. `millis`: the time since the attempt began.
-    pub(crate) fn members(&self, id: &str, millis: u128) -> Members {
+    pub(crate) fn members(&self, id: &str, millis: u128, payload: AuditPayload) -> Members {
+        let reason = match payload {
+            AuditPayload::Full => &self.reason,
+            AuditPayload::Hash | AuditPayload::None => &self.without_payload,
+        };
         let mut members = Members::default();
         members.text("id", id).text("outcome", self.outcome);
-        if let Some(reason) = &self.reason {
+        if let Some(reason) = reason {
             members.text("reason", start_of(reason, REASON_BYTES));
         }
         members.plain("ms", millis);

@@ -48,6 +48,7 @@ impl Pending {
         Ending {
             outcome,
             reason: Some(reason.into()),
+            without_payload: Some(reason.into()),
         }
     }
 }

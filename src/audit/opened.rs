@@ -60,6 +60,7 @@ impl Opened {
             AuditPayload::Full | AuditPayload::None => Key::default(),
         };
         let path = &names.current;
+        regular(path)?;
         let file = at(path, appending().create(true).open(path))?;
         let tail = at(path, tail(&file))?;
         let before = match (tail.head, known) {
@@ -211,16 +212,20 @@ pub(crate) fn doubt(settings: &Audit) -> Option<String> {
     Some(why)
 }
 
+/// Looked at before it is opened, since opening a device may set it in motion.
+fn regular(path: &Path) -> Result<(), String> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(format!("{} is not a regular file", ShownPath(path))),
+        _ => Ok(()),
+    }
+}
+
 /// Takes the first record that no other process writes.
 ///
 /// # Errors
 /// The reason, with the path.
 pub(crate) fn take_place(settings: &Audit) -> Result<Place, String> {
-    // Looked at before it is opened, since opening a device may set it in motion.
-    if fs::metadata(&settings.file).is_ok_and(|found| !found.is_file()) {
-        let shown = ShownPath(&settings.file);
-        return Err(format!("{shown} is not a regular file"));
-    }
+    regular(&settings.file)?;
     let places = if settings.required { 1 } else { MOST_PLACES };
     for place in 1..=places {
         let names = Names::new(&settings.file, place);

@@ -161,7 +161,9 @@ impl Verifier {
             }
         }
         line.time.clone_into(&mut self.time);
-        self.is_anchored |= self.anchor.is_some_and(|it| it.hash == line.hash);
+        let is_it =
+            |anchor: Anchor| anchor.hash == line.hash && anchor.n.is_none_or(|n| n == line.n);
+        self.is_anchored |= self.anchor.is_some_and(is_it);
         self.look_into(place, line);
         self.before = Some((line.head(), place.clone()));
     }

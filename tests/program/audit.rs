@@ -271,10 +271,7 @@ fn on_a_full_disk_a_required_record_refuses_writes_and_another_is_missed_and_tol
         let mut config = config(&broker, &folder);
         config["audit"]["required"] = required.into();
         let path = folder.file("config.json", &config.to_string());
-        let words = format!(
-            "trap '' XFSZ; ulimit -f 8; exec {PROGRAM} --config {}",
-            path.display()
-        );
+        let words = format!("ulimit -f 8; exec {PROGRAM} --config {}", path.display());
         let mut agent = Agent::command("sh", &["-c", &words]);
         agent.initialize();
         connected(&mut agent);
@@ -426,6 +423,69 @@ fn lines_are_published_below_the_operator_s_topic_without_payloads_unless_they_a
     }
     let text = fs::read_to_string(folder.path("audit.jsonl")).unwrap();
     assert!(!text.contains("op/record"));
+}
+
+/// What a limit refuses is quoted in the refusal, which the record must not have where it has no payloads.
+#[test]
+fn where_payloads_are_not_recorded_no_reason_quotes_one() {
+    let (broker, folder) = (Mosquitto::start(), Scratch::new());
+    let mut config = config(&broker, &folder);
+    config["operator"] = json!({"topic": "op"});
+    let limited = json!({
+        "pattern": "limited", "permissions": ["write"], "payload": {"type": "number", "max": 5}, "description": "d",
+    });
+    config["topics"].as_array_mut().unwrap().push(limited);
+    for (payload, reason) in [
+        ("none", "not permitted"),
+        ("hash", "not permitted"),
+        ("full", "77.125 is above 5"),
+    ] {
+        let file = folder.path(&format!("{payload}.jsonl"));
+        config["audit"] = json!({"file": file, "payload": payload, "feed": {}});
+        let mut agent = Agent::start(&config);
+        connected(&mut agent);
+        let fed = broker.subscribe(&["-t", "op/record", "-C", "2", "-F", "%p"], || {
+            let refused = json!({"topic": "limited", "payload": "77.125"});
+            assert!(
+                agent
+                    .tool("mqtt_publish", refused)
+                    .error()
+                    .contains("77.125")
+            );
+        });
+        agent.finish();
+        let lines = lines(&file);
+        let outcome = of("outcome", &lines)
+            .into_iter()
+            .rfind(|line| line["outcome"] == "refused");
+        let found = outcome.unwrap()["reason"].as_str().unwrap();
+        assert!(found.contains(reason), "{payload}: {found}");
+        assert!(fed.contains("\"reason\":\"not permitted\""), "{fed}");
+        let text = fs::read_to_string(&file).unwrap();
+        assert_eq!(text.contains("77.125"), payload == "full");
+        assert!(!fed.contains("77.125"), "{fed}");
+    }
+}
+
+/// A record that was moved away and whose name is something else now: nothing is written into that.
+#[test]
+fn in_the_place_of_a_record_that_was_moved_away_nothing_but_a_file_is_opened() {
+    let (broker, folder) = (Mosquitto::start(), Scratch::new());
+    let mut config = config(&broker, &folder);
+    config["audit"]["required"] = true.into();
+    let mut agent = Agent::start(&config);
+    connected(&mut agent);
+    let file = folder.path("audit.jsonl");
+    fs::remove_file(&file).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &file).unwrap();
+    let message = json!({"topic": "t/a", "payload": "x"});
+    let said = agent.tool("mqtt_publish", message).error();
+    assert!(
+        said.contains("the operator requires a record of each write"),
+        "{said}"
+    );
+    let (_, log) = agent.finish();
+    assert!(log.contains("is not a regular file"), "{log}");
 }
 
 #[test]

@@ -58,6 +58,8 @@ pub(super) fn stop(
         Signal::Hup,
         Signal::Usr1,
         Signal::Usr2,
+        // A write beyond the limit on files ends with an error then, not with the program.
+        Signal::Xfsz,
     ];
     let switch = switch.clone();
     let mut signals =
@@ -73,6 +75,9 @@ pub(super) fn stop(
                 }
                 if let Ok(which @ (Signal::Usr1 | Signal::Usr2)) = signal {
                     switch.turn(which == Signal::Usr1);
+                    continue;
+                }
+                if matches!(signal, Ok(Signal::Xfsz)) {
                     continue;
                 }
                 if first.is_closed() {

@@ -37,6 +37,7 @@ pub(super) struct WriteRecord<'a> {
     attempt: Option<OpenAttempt>,
     /// Why it was refused or failed, for that record.
     reason: RefCell<Option<String>>,
+    quotes_payload: Cell<bool>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +78,7 @@ impl<'a> WriteRecord<'a> {
             is_told: Cell::new(false),
             attempt,
             reason: RefCell::default(),
+            quotes_payload: Cell::new(false),
         }
     }
 
@@ -156,6 +158,9 @@ impl<'a> WriteRecord<'a> {
         });
         if let Some(attempt) = &self.attempt {
             self.reason.replace(Some(denied.to_string()));
+            // A refusal by a limit has the value that is beyond it.
+            let quotes = matches!(denied, Denied::Policy(_) | Denied::Rule(_));
+            self.quotes_payload.set(quotes);
             let consent = match denied {
                 Denied::Consent(unagreed) => unagreed.for_record(),
                 _ => None,
@@ -192,10 +197,16 @@ impl<'a> WriteRecord<'a> {
             ));
         }
         if let Some(attempt) = attempt {
-            let about = || words.split_once(": ").map(|(_, why)| why.to_owned());
-            let reason = self.reason.take().or_else(about);
-            let outcome = outcome.name();
-            attempt.end(&Ending { outcome, reason });
+            let about = words.split_once(": ").map(|(_, why)| why.to_owned());
+            let reason = self.reason.take().or(about.clone());
+            attempt.end(&Ending {
+                outcome: outcome.name(),
+                without_payload: match self.quotes_payload.get() {
+                    true => about,
+                    false => reason.clone(),
+                },
+                reason,
+            });
         }
     }
 }
