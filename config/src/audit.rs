@@ -104,7 +104,7 @@ impl AuditFeed {
             payload: section.flag("payload", false),
             per_second: section.whole("per_second", 1..=1000, 10),
         };
-        section.finish();
+        section.finish_strictly();
         feed
     }
 }

@@ -92,7 +92,7 @@ fn bare(key: &str) -> String {
 
 /// Whether an unknown key looks like a mistyped `name`: equal except for case or the order of letters, or with a few
 /// different letters.
-fn near(key: &str, name: &str) -> bool {
+pub(crate) fn near(key: &str, name: &str) -> bool {
     let allowed = if name.len() > 4 { 2 } else { 1 };
     // Checked first, so that a hostile key costs nothing.
     key.len().abs_diff(name.len()) <= allowed

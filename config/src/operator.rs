@@ -68,7 +68,7 @@ impl Operator {
                 section.warn("unprotected", "has no effect without `topic`");
             }
         }
-        section.finish();
+        section.finish_strictly();
         operator
     }
 
@@ -199,7 +199,7 @@ fn safe(section: &Section<'_>) -> Vec<SafeMessage> {
         if entry.is_object() {
             let section = Section::new(path, Some(entry), section.report());
             messages.extend(safe_message(&section));
-            section.finish();
+            section.finish_strictly();
         } else {
             let text = format!(
                 "found {}; allowed: an object with `topic` and `payload`",

@@ -100,7 +100,7 @@ impl Quota {
             per_second: limits::read_one(&section, "publishes_per_second", usual.per_second),
             per_minute: limits::read_one(&section, "publishes_per_minute", usual.per_minute),
         };
-        section.finish();
+        section.finish_strictly();
         quota
     }
 }
@@ -226,7 +226,7 @@ impl Profiles {
         }
         self.default.tools = Tools::read(&section);
         self.default.quota = Quota::read(section.section("limits"), usual);
-        section.finish();
+        section.finish_strictly();
     }
 }
 
@@ -237,7 +237,7 @@ impl Profile {
             tools: Tools::read(&section),
             quota: Quota::read(section.section("limits"), usual),
         };
-        section.finish();
+        section.finish_strictly();
         profile
     }
 }

@@ -17,6 +17,16 @@ use crate::finding::Report;
 use crate::hint;
 use crate::secret::Secret;
 
+/// The keys of sections that old files have, too, which hold agents back: misspelt they would let through what was meant to be
+/// refused.
+const HOLD_AGENTS: [&str; 7] = [
+    "audit", "consent", "expires", "operator", "payload", "profiles", "write",
+];
+
+fn not_held(hint: &str) -> String {
+    format!("unknown key; the intended limit would not hold{hint}")
+}
+
 /// An object and the keys read from it; every other key is unknown.
 #[derive(Debug)]
 pub(crate) struct Section<'a> {
@@ -46,7 +56,7 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Warns of every key that was not read.
+    /// Warns of every key that was not read. One that looks like a key that holds agents back is a fault.
     pub(crate) fn finish(self) {
         let known = self.known.borrow();
         for key in self.keys.into_iter().flat_map(Map::keys) {
@@ -54,8 +64,15 @@ impl<'a> Section<'a> {
                 continue;
             }
             let hint = hint::of_key(key, &self.path, &known);
-            self.report
-                .warning(join(&self.path, key), format!("unknown key, ignored{hint}"));
+            let place = join(&self.path, key);
+            let mut holding = known.iter().filter(|name| HOLD_AGENTS.contains(name));
+            match holding.any(|name| hint::near(key, name)) {
+                true => self.report.problem(place, not_held(&hint)),
+                false => {
+                    let text = format!("unknown key, ignored{hint}");
+                    self.report.warning(place, text);
+                }
+            }
         }
     }
 
@@ -66,8 +83,7 @@ impl<'a> Section<'a> {
         for key in self.keys.into_iter().flat_map(Map::keys) {
             if !known.contains(&key.as_str()) {
                 let hint = hint::of_key(key, &self.path, &known);
-                let text = format!("unknown key; the intended limit would not hold{hint}");
-                self.report.problem(join(&self.path, key), text);
+                self.report.problem(join(&self.path, key), not_held(&hint));
             }
         }
     }

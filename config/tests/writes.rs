@@ -37,6 +37,14 @@ fn rules(file: &str, topic: &str) -> Vec<WriteRule> {
 fn each_fault_names_its_place_and_what_is_allowed() {
     let state = json!({"topic": "site/{1}/{2}/rpm"});
     let table = [
+        (
+            json!({"max_per_minut": 5}),
+            "topics[0].write.max_per_minut: unknown key; the intended limit would not hold; did you mean `max_per_minute`?",
+        ),
+        (
+            json!({"requires": [{"topic": "a", "within": 5}]}),
+            "topics[0].write.requires[0].within: unknown key; the intended limit would not hold",
+        ),
         (json!(5), "topics[0].write: found `5`; allowed: an object"),
         (
             json!({"max_change": 0, "state": state}),
@@ -148,20 +156,10 @@ fn each_fault_names_its_place_and_what_is_allowed() {
 
 #[test]
 fn what_has_no_effect_is_warned_of() {
-    let table = [
-        (
-            json!({"state": {"topic": "a"}}),
-            "topics[0].write.state: is used by `max_change` and `confirm`, and neither is given",
-        ),
-        (
-            json!({"max_per_minut": 5}),
-            "topics[0].write.max_per_minut: unknown key, ignored; did you mean `max_per_minute`?",
-        ),
-        (
-            json!({"requires": [{"topic": "a", "within": 5}]}),
-            "topics[0].write.requires[0].within: unknown key, ignored",
-        ),
-    ];
+    let table = [(
+        json!({"state": {"topic": "a"}}),
+        "topics[0].write.state: is used by `max_change` and `confirm`, and neither is given",
+    )];
     for (write, words) in table {
         assert_eq!(warnings(write), [words]);
     }
@@ -361,4 +359,44 @@ fn check_describes_the_rules_and_who_counts() {
     );
     let (config, _) = Config::parse(&file(json!({"requires": [{"topic": "a"}]}))).unwrap();
     assert!(!config.describe().contains("for itself"));
+}
+
+/// A caller is not told of a topic that it may not read.
+#[test]
+fn the_limits_are_told_without_topics_that_the_caller_may_not_read() {
+    let write = json!({
+        "state": {"topic": "site/{1}/{2}/rpm"}, "max_change": 10, "confirm": {"within": 2}, "min_interval": 1,
+        "requires": [{"topic": "site/{1}/{2}/mode", "value": "remote"}],
+    });
+    let topic = TopicName::parse("site/a/m1/cmd/rpm").unwrap();
+    let told = |readable: &[&str]| {
+        let mut file: Value = serde_json::from_str(&file(write.clone())).unwrap();
+        let topics = file["topics"].as_array_mut().unwrap();
+        topics.extend(
+            readable
+                .iter()
+                .map(|pattern| json!({"pattern": pattern, "permissions": ["read"]})),
+        );
+        let policy = Config::parse(&file.to_string()).unwrap().0.policy;
+        let rules = policy.write_rules(&topic);
+        rules[0].told(&policy)
+    };
+    let all = told(&["site/#"]);
+    for part in [
+        "only while `site/{1}/{2}/mode` = \"remote\"",
+        "at most 10 away from `site/{1}/{2}/rpm`",
+        "the effect shows on `site/{1}/{2}/rpm` within 2 s",
+        "once in 1 s",
+    ] {
+        assert!(all.contains(part), "{all}");
+    }
+    let none = told(&[]);
+    for part in [
+        "only while a topic that you may not read has the required value",
+        "at most 10 away from a topic that you may not read",
+        "the effect shows on a topic that you may not read within 2 s",
+        "once in 1 s",
+    ] {
+        assert!(none.contains(part), "{none}");
+    }
 }

@@ -43,7 +43,7 @@ pub(crate) fn read(entry: &Section<'_>, pattern: Option<&TopicFilter>) -> Option
             "is used by `max_change` and `confirm`, and neither is given",
         );
     }
-    section.finish();
+    section.finish_strictly();
     (!limits.is_empty()).then_some(WriteRule { place, limits })
 }
 
@@ -52,7 +52,7 @@ fn state(section: &Section<'_>, pattern: &TopicFilter) -> Option<State> {
     let state = section.section("state");
     let source = source(&state, pattern);
     let field = field(&state, "field");
-    state.finish();
+    state.finish_strictly();
     Some(State {
         source: source?,
         field,
@@ -118,7 +118,7 @@ fn requirements(section: &Section<'_>, pattern: &TopicFilter) -> Vec<WriteLimit>
         let source = source(&entry, pattern);
         let field = entry.text("field").map(str::to_owned);
         let condition = condition(&entry, field);
-        entry.finish();
+        entry.finish_strictly();
         if let (Some(source), Some(condition)) = (source, condition) {
             limits.push(WriteLimit::Requires(Requirement { source, condition }));
         }
@@ -177,7 +177,7 @@ fn confirm(
             condition(&confirm, field.map(ToString::to_string)).map(Shows::Meets)
         }
     };
-    confirm.finish();
+    confirm.finish_strictly();
     if section.value("state").is_none() {
         section.problem("confirm", format!("needs `state`: {STATE}"));
     }
