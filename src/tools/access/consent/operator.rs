@@ -221,8 +221,12 @@ impl Answers {
         if *message.payload == *TEST {
             return Ok(());
         }
-        let last = message.topic.as_str().rsplit('/').next();
-        let number = last.and_then(Number::parse).ok_or("it names no question")?;
+        // After a reload the old topic is anybody's.
+        let topic = self.operator.topic().ok_or(NOT_BELOW)?;
+        let levels = message.topic.as_str().strip_prefix(topic.as_str());
+        let number = levels.and_then(|levels| levels.strip_prefix("/answer/"));
+        let number = number.ok_or(NOT_BELOW)?;
+        let number = Number::parse(number).ok_or("it names no question")?;
         // It was sent before this program listened, and who sent it may mean another question.
         if message.retain {
             return Err("it is retained");
@@ -256,6 +260,7 @@ async fn in_time<T>(
     future::or(work, late).await
 }
 
+const NOT_BELOW: &str = "its topic is not below `operator.topic`";
 const NOT_OPEN: &str = "no such question is open";
 /// What is published to see whether this program's own account could answer.
 const TEST: &[u8] = b"a test of mcpmqtt: whether its own account may answer";

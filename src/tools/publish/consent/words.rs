@@ -334,6 +334,24 @@ fn with_a_secret_only_a_signed_answer_counts() {
     }
 }
 
+/// After a reload the old topic is anybody's.
+#[test]
+fn an_answer_on_a_topic_that_is_the_operator_s_no_more_changes_nothing() {
+    let mut world = World::with_consent("operator");
+    let id = called(&mut world, LEGACY);
+    let number = world.asked().remove(0);
+    let topic = OperatorTopic::parse("other").unwrap();
+    let settings = Settings {
+        topic: Some(topic),
+        ..Settings::default()
+    };
+    world.operator.replace(settings, None);
+    world.settle();
+    world.operator_says(&number, "allow");
+    assert_eq!(world.outcome(id), "pending");
+    assert_eq!(world.sent.len(), 0);
+}
+
 #[test]
 fn an_account_that_could_answer_itself_asks_nobody() {
     let refused = "not published: the operator has to agree, and cannot be asked: this program's own account may publish to \
@@ -712,4 +730,94 @@ fn a_halt_ends_the_question_and_nobody_is_asked_while_it_lasts() {
         assert!(outcome.contains("halted"), "{outcome}");
         assert!(world.elicited(id).is_none() && world.to_operator.len() == asked);
     }
+}
+
+/// The message is handed over as safe, and is safe no longer before it leaves.
+#[test]
+fn a_safe_message_that_is_safe_no_longer_is_taken_back_while_writing_is_halted() {
+    let settings = |safe: Value| {
+        let file = json!({"topics": [], "operator": {"topic": "operator", "safe": safe}});
+        Config::parse(&file.to_string()).unwrap().0.operator
+    };
+    let mut world = World::new(profiles("", &json!({})), Setting::default());
+    world.settle();
+    world.pass(10_000);
+    let safe = json!([{"topic": "site/valve/set", "payload": "open"}]);
+    world.operator.replace(settings(safe), None);
+    world.operator.halt(Source::Signal, None, "fire");
+    world.settle();
+    let id = world.call(LEGACY, open());
+    world.run();
+    assert!(world.driver.has_messages());
+    world.operator.replace(settings(json!([])), None);
+    world.settle();
+    let outcome = world.outcome(id);
+    assert!(
+        outcome.contains("an operator halted writing") && outcome.contains("fire"),
+        "{outcome}"
+    );
+    assert_eq!(world.sent.len(), 0);
+}
+
+/// A write that has to show on each of several topics.
+fn confirmed_by_each(world: &mut World) -> u64 {
+    let mut arguments = open();
+    arguments["confirm"] =
+        json!({"topic": "site/+/state", "value": "open", "each": true, "timeout": 5});
+    world.call(LEGACY, arguments)
+}
+
+#[test]
+fn what_was_missed_of_the_effect_on_each_topic_is_told() {
+    let mut world = World::new(profiles("", &json!({})), Setting::default());
+    world.settle();
+    world.pass(10_000);
+    let id = confirmed_by_each(&mut world);
+    world.settle();
+    for topic in ["site/a/state", "site/b/state"] {
+        world.deliver(topic, "shut", true);
+    }
+    world.pass(400);
+    assert_eq!(world.sent, ["open"]);
+    world.deliver("site/a/state", "open", false);
+    world.driver.disconnect(world.now);
+    world.driver.connect();
+    world.pass(6_000);
+    let answers = world.answers.borrow();
+    let result = &answers[&id].as_ref().unwrap()["result"]["structuredContent"];
+    assert_eq!(result["confirmed"], false, "{result}");
+    let told = &result["confirmation"];
+    assert_eq!(
+        (&told["met"], &told["interrupted"]),
+        (&json!(1), &json!(true)),
+        "{result}"
+    );
+    assert_eq!(
+        told["not_met"],
+        json!([{"topic": "site/b/state", "value": "shut"}])
+    );
+}
+
+#[test]
+fn without_the_answer_to_a_ping_it_is_not_known_which_topics_have_to_show_the_effect() {
+    let mut world = World::new(profiles("", &json!({})), Setting::default());
+    world.settle();
+    world.pass(10_000);
+    let id = confirmed_by_each(&mut world);
+    world.run();
+    world.driver_turn();
+    world.driver.grant();
+    world.run();
+    world.driver.disconnect(world.now);
+    world.driver_turn();
+    world.driver.connect();
+    world.pass(1_000);
+    world.pass(10_000);
+    let outcome = world.outcome(id);
+    assert!(
+        outcome.contains("the broker did not answer a ping")
+            && outcome.ends_with("Nothing was sent."),
+        "{outcome}"
+    );
+    assert_eq!(world.sent.len(), 0);
 }
