@@ -377,6 +377,14 @@ impl fmt::Debug for Client {
     }
 }
 
+impl fmt::Debug for CancelGuard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelGuard")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for CancelGuard {
     fn drop(&mut self) {
         if !self.done {

@@ -2,7 +2,6 @@
 //!
 //! Does not: hold messages. What a tap keeps is its own.
 
-use std::fmt;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -33,14 +32,9 @@ pub enum Tapped<'a> {
 }
 
 /// A filter that is observed, until this is dropped.
+#[derive(Debug)]
 pub struct Observing {
     /// The tap is called as long as this is there.
     pub(super) _is_observing: Rc<()>,
     pub(super) _guard: CancelGuard,
-}
-
-impl fmt::Debug for Observing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Observing").finish_non_exhaustive()
-    }
 }

@@ -1,5 +1,6 @@
 //! The program as an operator runs it over HTTP, and what it logs.
 
+use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -12,6 +13,13 @@ use rustix::process::Signal;
 use super::waiting::PATIENCE;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_mcpmqtt");
+/// Where a program that is built to count its lines leaves the counts, for one that starts without variables.
+#[allow(dead_code)]
+pub fn counts() -> Option<(&'static str, OsString)> {
+    let file = std::env::var_os("LLVM_PROFILE_FILE")?;
+    Some(("LLVM_PROFILE_FILE", file))
+}
+
 pub const STATUS: &str = "GET /status HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 /// The program and what it logs; dropping it ends it.

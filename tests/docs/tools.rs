@@ -128,6 +128,8 @@ fn told_what_is_next(text: &str) {
 
 /// Each number replaced by one digit.
 fn without_numbers(text: &str) -> String {
+    // The sensor may send at the moment at which its value is read.
+    let text = text.replace(" (kept by the broker)", "");
     let mut short = String::new();
     for character in text.trim().chars() {
         let digit = character.is_ascii_digit() || character == '.';

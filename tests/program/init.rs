@@ -9,7 +9,7 @@ use mcpmqtt_config::Config;
 
 use crate::common::mosquitto::Mosquitto;
 use crate::common::ports::free_port;
-use crate::common::program::PROGRAM;
+use crate::common::program::{PROGRAM, counts};
 use crate::common::scratch::Scratch;
 use crate::common::terminal::Terminal;
 
@@ -21,6 +21,7 @@ fn command(home: &Scratch, args: &[&str]) -> Command {
         .env_clear()
         .env("PATH", home.path("bin"))
         .env("HOME", home.path(""))
+        .envs(counts())
         .current_dir(home.path(""))
         .stdin(Stdio::null());
     command

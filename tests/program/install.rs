@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::common::program::PROGRAM;
+use crate::common::program::{PROGRAM, counts};
 use crate::common::scratch::Scratch;
 
 /// A user's own directory with a configuration, and with programs of this name that write down what they are told.
@@ -41,6 +41,7 @@ impl User {
             .env_clear()
             .env("PATH", self.path("bin"))
             .env("HOME", self.path(""))
+            .envs(counts())
             .envs(variables.iter().copied())
             .current_dir(self.path(""))
             .stdin(Stdio::null())

@@ -493,6 +493,20 @@ fn rfc3339(time: SystemTime) -> String {
 }
 
 #[test]
+fn a_start_tells_which_keys_have_expired() {
+    let house = House::new(|_| {});
+    house.program.signal(Signal::TERM);
+    let path = house.folder.path("config.json");
+    let mut file: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    file["remote_server"]["keys"][1]["expires"] = rfc3339(UNIX_EPOCH).into();
+    house.folder.file("config.json", &file.to_string());
+    let mut program = Program::over(&path);
+    program.until(
+        "remote_server.keys[1]: the key `bob` has expired (`1970-01-01T00:00:00Z`); `--revoke` takes it out",
+    );
+}
+
+#[test]
 fn a_key_ends_with_all_that_it_opened_when_it_expires() {
     let mut house = House::new(|_| {});
     let now = SystemTime::now();

@@ -19,7 +19,7 @@ use crate::common::agent::{Agent, refusal};
 use crate::common::config::open_config;
 use crate::common::copy::copy_program;
 use crate::common::mosquitto::Mosquitto;
-use crate::common::program::{PROGRAM, Program};
+use crate::common::program::{PROGRAM, Program, counts};
 use crate::common::scratch::Scratch;
 use crate::common::waiting::{PATIENCE, eventually};
 
@@ -193,8 +193,7 @@ impl Other {
             .args(arguments)
             .env_clear()
             .env("HOME", self.scratch.path("home"))
-            // Where a program that is built to count its lines leaves the counts.
-            .envs(std::env::var_os("LLVM_PROFILE_FILE").map(|file| ("LLVM_PROFILE_FILE", file)))
+            .envs(counts())
             .stdin(Stdio::null())
             .current_dir("/");
         if rustix::process::geteuid().is_root() {

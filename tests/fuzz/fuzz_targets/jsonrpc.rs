@@ -11,6 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use mcpmqtt::mcp::{ClientSink, Engine, Received, Session};
 use mcpmqtt::mqtt::Target;
 use mcpmqtt::mqtt::{self, InboxLimits};
+use mcpmqtt::operator::Operator;
 use mcpmqtt::protocol::client::Options;
 use mcpmqtt::tools::{self, BrokerInfo, Context as Tools, ToolLimits};
 use mcpmqtt_config::Config;
@@ -28,7 +29,11 @@ fuzz_target!(|input: &[u8]| {
         requires_auth: false,
     };
     let metrics = mcpmqtt::metrics::Metrics::default();
-    let tools = Tools::new(broker, profiles, ToolLimits::default(), &metrics, &executor);
+    let limits = ToolLimits::default();
+    let operator = Operator::none(broker.clone(), &executor);
+    let tools = Tools::new(
+        broker, profiles, limits, &metrics, operator, None, &executor,
+    );
     let engine = Engine::new(tools::catalog(&tools, info), tools::server_info(&tools)).unwrap();
     let session = Rc::new(Session::default());
     let told = Rc::new(RefCell::new(Vec::new()));
