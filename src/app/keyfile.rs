@@ -179,3 +179,29 @@ fn unchanged(f: &mut fmt::Formatter<'_>, path: &Path, why: &str) -> fmt::Result 
 }
 
 impl std::error::Error for KeyfileError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_names_the_file_and_what_is_in_it_now() {
+        let path = Path::new("/etc/mcpmqtt/config.json");
+        let denied = KeyfileError::no_key(path, ErrorKind::PermissionDenied.into());
+        assert_eq!(
+            denied.to_string(),
+            "cannot make a key for `/etc/mcpmqtt/config.json`: permission denied; the file is unchanged; run it as the user who \
+             may write there, such as with `sudo`"
+        );
+        let damaged = KeyfileError::Damaged {
+            path: path.to_owned(),
+            copy: PathBuf::from("/etc/mcpmqtt/.config.json.17"),
+            error: ErrorKind::StorageFull.into(),
+        };
+        assert_eq!(
+            damaged.to_string(),
+            "cannot write `/etc/mcpmqtt/config.json`: no storage space; the file is damaged, and `/etc/mcpmqtt/.config.json.17` \
+             has what was in it"
+        );
+    }
+}

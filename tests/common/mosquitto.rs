@@ -45,6 +45,35 @@ impl Mosquitto {
         Self::on(Scratch::new(), options, variables)
     }
 
+    /// Starts one that answers a subscription to each of these filters with a refusal.
+    #[allow(dead_code)]
+    pub fn refusing(filters: &[&str]) -> Self {
+        let scratch = Scratch::new();
+        let acls = filters.iter().map(|filter| {
+            serde_json::json!({"acltype": "subscribeLiteral", "topic": filter, "allow": false})
+        });
+        let rules = serde_json::json!({
+            "defaultACLAccess": {
+                "publishClientSend": true, "publishClientReceive": true, "subscribe": true, "unsubscribe": true,
+            },
+            "roles": [{"rolename": "anyone", "acls": acls.collect::<Vec<_>>()}],
+            "groups": [{"groupname": "anyone", "roles": [{"rolename": "anyone"}]}],
+            "anonymousGroup": "anyone",
+            "clients": [],
+        });
+        let rules = scratch.file("rules.json", &rules.to_string());
+        let library = std::fs::read_dir("/usr/lib")
+            .unwrap()
+            .map(|entry| entry.unwrap().path().join("mosquitto_dynamic_security.so"))
+            .find(|path| path.exists());
+        let options = format!(
+            "user root\nplugin {}\nplugin_opt_config_file {}",
+            library.expect("mosquitto brings its plugin").display(),
+            rules.display()
+        );
+        Self::on(scratch, &options, &[])
+    }
+
     fn on(scratch: Scratch, options: &str, variables: &[(&str, &str)]) -> Self {
         let owned = |(name, value): &(&str, &str)| (String::from(*name), String::from(*value));
         let mut broker = Self {

@@ -338,6 +338,91 @@ fn what_the_broker_answers_is_told_and_nothing_is_written() {
     }
 }
 
+/// Then the person has to know what there is.
+#[test]
+fn a_filter_that_the_broker_does_not_grant_is_told_and_not_written() {
+    let broker = Mosquitto::refusing(&["#", "secret/#"]);
+    let home = Scratch::new();
+    let place = format!("127.0.0.1:{}", broker.port);
+    broker.publish(&["-r", "-t", "sensors/kitchen", "-m", "20.5"]);
+    let file = home.path("made/config.json");
+    let args = ["--init", "--seconds", "1", "--broker", &place];
+    let mut person = Terminal::start(command(&home, &args).env("MCPMQTT_CONFIG", &file));
+    person.until("The broker does not grant `#`: ");
+    person.until("Connected.");
+    person.answer(
+        "Topics that agents may read (such as sensors/#) [none]",
+        "",
+    );
+    person.answer("Agents may then read nothing. Go on? [y/N]", "n");
+    person.answer(
+        "Topics that agents may read (such as sensors/#) [none]",
+        "secret/#",
+    );
+    person.until("The broker does not grant `secret/#`: ");
+    person.answer(
+        "Topics that agents may read (such as sensors/#) [none]",
+        "sensors/#",
+    );
+    person.answer("Make an API key", "n");
+    let (code, screen, _) = person.end();
+    assert_eq!(code, Some(0), "{screen}");
+    let (config, _) = Config::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+    let grants: Vec<_> = config
+        .policy
+        .grants()
+        .map(|grant| grant.pattern.as_str().to_owned())
+        .collect();
+    assert_eq!(grants, ["sensors/#"]);
+    // Without a person it is a fault.
+    let args = [
+        "--init",
+        "x.json",
+        "--yes",
+        "--seconds=1",
+        "--broker",
+        &place,
+        "--topic",
+        "secret/#",
+    ];
+    let output = run(&home, &args);
+    assert_eq!(output.status.code(), Some(1));
+    let words = "the broker does not grant `secret/#`: ";
+    assert!(said(&output).contains(words), "{}", said(&output));
+    assert!(
+        said(&output).contains("nothing is written"),
+        "{}",
+        said(&output)
+    );
+    assert!(!home.path("x.json").exists());
+    // A directory that nobody may write to, and one in the place of the file.
+    fs::create_dir(home.path("locked")).unwrap();
+    fs::set_permissions(home.path("locked"), fs::Permissions::from_mode(0o500)).unwrap();
+    let args = [
+        "--init",
+        "locked",
+        "--yes",
+        "--seconds=1",
+        "--broker",
+        &place,
+        "--topic",
+        "sensors/#",
+    ];
+    let output = run(&home, &args);
+    match rustix::process::geteuid().is_root() {
+        true => assert!(
+            home.path("locked/config.json").exists(),
+            "{}",
+            said(&output)
+        ),
+        false => assert!(
+            said(&output).contains("run it as the user who may write there"),
+            "{}",
+            said(&output)
+        ),
+    }
+}
+
 /// Devices choose names and payloads, and neither is a word to a model.
 #[test]
 fn nothing_that_a_device_says_gets_into_the_file() {

@@ -429,29 +429,7 @@ fn the_halt_of_a_signal_outlives_the_process_where_there_is_a_state_directory() 
 
 #[test]
 fn where_the_broker_refuses_the_topic_nothing_is_written_and_reading_goes_on() {
-    let scratch = Scratch::new();
-    let rules = json!({
-        "defaultACLAccess": {
-            "publishClientSend": true, "publishClientReceive": true, "subscribe": true, "unsubscribe": true,
-        },
-        "roles": [{"rolename": "anyone", "acls": [
-            {"acltype": "subscribePattern", "topic": "plant/op/#", "allow": false},
-        ]}],
-        "groups": [{"groupname": "anyone", "roles": [{"rolename": "anyone"}]}],
-        "anonymousGroup": "anyone",
-        "clients": [],
-    });
-    let rules = scratch.file("rules.json", &rules.to_string());
-    let library = std::fs::read_dir("/usr/lib")
-        .unwrap()
-        .map(|entry| entry.unwrap().path().join("mosquitto_dynamic_security.so"))
-        .find(|path| path.exists());
-    let options = format!(
-        "user root\nplugin {}\nplugin_opt_config_file {}",
-        library.expect("mosquitto brings its plugin").display(),
-        rules.display()
-    );
-    let broker = Mosquitto::with(&options, &[]);
+    let broker = Mosquitto::refusing(&["plant/op/halt"]);
     let mut agent = Agent::start(&config(broker.port, json!({"topic": "plant/op"})));
     let said = publish(&mut agent, "x").unwrap_err();
     assert!(

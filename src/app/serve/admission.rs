@@ -95,3 +95,54 @@ pub(super) fn admission(server: RemoteServer, tls: Option<Tls>) -> Result<Admiss
 
 pub(super) const NO_SECTION: &str =
     "there is no `remote_server` section; run `mcpmqtt --genkey` to make a key";
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn without_a_key_the_server_does_not_open_and_says_which_command_makes_one() {
+        let key = "blake2b-256:EAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+        for (server, expected) in [
+            ("null", Err("there is no `remote_server` section")),
+            ("{}", Err("remote_server: there is no API key")),
+            (r#"{"keys": []}"#, Err("remote_server: there is no API key")),
+            (r#"{"api_key": "k"}"#, Ok(())),
+            (r#"{"peers": [{"user": 1, "profile": "default"}]}"#, Ok(())),
+            (
+                &format!(r#"{{"keys": [{{"name": "a", "hash": "{key}", "profile": "default"}}]}}"#),
+                Ok(()),
+            ),
+        ] {
+            let text = format!(r#"{{"remote_server": {server}}}"#);
+            let (config, _) = Config::parse(&text).unwrap();
+            let found = has_key(&config, Some(Path::new("/etc/a b.json")));
+            match expected {
+                Ok(()) => assert_eq!(found, Ok(()), "{server}"),
+                Err(why) => {
+                    let words = format!(
+                        "{why}; run `mcpmqtt --genkey --config /etc/a b.json` to make a key"
+                    );
+                    assert_eq!(found, Err(words));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_has_expired_is_named_from_that_day_on() {
+        let text = r#"{"remote_server": {"keys": [{
+            "name": "a", "hash": "blake2b-256:EAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "profile": "default",
+            "expires": "1970-01-02"
+        }]}}"#;
+        let (config, _) = Config::parse(text).unwrap();
+        let server = config.remote_server.unwrap();
+        let after =
+            |days: u64| SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(days * 86_400);
+        assert!(doubts_about_keys(&server, after(0)).is_empty());
+        let told = doubts_about_keys(&server, after(9));
+        let words = "remote_server.keys[0]: the key `a` has expired (`1970-01-02`); `--revoke` takes it out";
+        assert_eq!(told, [words]);
+    }
+}

@@ -472,3 +472,18 @@ fn a_broker_that_does_not_grant_the_state_is_told() {
     );
     assert_eq!(world.sent, [""; 0]);
 }
+
+#[test]
+fn a_payload_without_the_field_that_has_to_show_is_refused() {
+    let state = json!({"topic": "site/{1}/rpm", "field": "rpm"});
+    let mut world = World::new(profiles(
+        &json!({"confirm": {"within": 1}, "state": state, "field": "speed"}),
+    ));
+    world.live("site/m1/rpm", r#"{"rpm": 5}"#);
+    let said = world.publish(r#"{"rpm": 5}"#);
+    assert!(
+        said.contains("speed") && said.ends_with("Nothing was sent."),
+        "{said}"
+    );
+    assert_eq!(world.sent, [""; 0]);
+}
