@@ -272,3 +272,17 @@ gate = {"pattern": "line/gate/set", "permissions": ["write"], "description": "Th
 config["topics"].append(gate)
 print(json.dumps(config, indent=2))' "$port"
 }
+
+# A function for awk: the name of a function as it is in every build. In Rust's names the numbers of crates and the
+# references back, which depend on their length, differ; sequences of instructions that became functions have numbers.
+stable_name() {
+  cat <<'END'
+function stable(name) {
+  sub(/\.llvm\.[0-9]+$/, "", name)
+  sub(/^OUTLINED_FUNCTION_[0-9_]+$/, "OUTLINED_FUNCTION", name)
+  gsub(/Cs[0-9A-Za-z]+_/, "C", name)
+  gsub(/B[0-9A-Za-z]*_/, "B_", name)
+  return name
+}
+END
+}
