@@ -350,10 +350,7 @@ fn a_filter_that_the_broker_does_not_grant_is_told_and_not_written() {
     let mut person = Terminal::start(command(&home, &args).env("MCPMQTT_CONFIG", &file));
     person.until("The broker does not grant `#`: ");
     person.until("Connected.");
-    person.answer(
-        "Topics that agents may read (such as sensors/#) [none]",
-        "",
-    );
+    person.answer("Topics that agents may read (such as sensors/#) [none]", "");
     person.answer("Agents may then read nothing. Go on? [y/N]", "n");
     person.answer(
         "Topics that agents may read (such as sensors/#) [none]",
@@ -395,6 +392,27 @@ fn a_filter_that_the_broker_does_not_grant_is_told_and_not_written() {
         said(&output)
     );
     assert!(!home.path("x.json").exists());
+    // A name that no file can have.
+    let long = format!("{}.json", "x".repeat(300));
+    let args = [
+        "--init",
+        &long,
+        "--yes",
+        "--seconds=1",
+        "--broker",
+        &place,
+        "--topic",
+        "sensors/#",
+    ];
+    let output = run(&home, &args);
+    assert_eq!(output.status.code(), Some(1));
+    let words = "cannot write `";
+    assert!(said(&output).contains(words), "{}", said(&output));
+    assert!(
+        said(&output).contains("there is no new file"),
+        "{}",
+        said(&output)
+    );
     // A directory that nobody may write to, and one in the place of the file.
     fs::create_dir(home.path("locked")).unwrap();
     fs::set_permissions(home.path("locked"), fs::Permissions::from_mode(0o500)).unwrap();
