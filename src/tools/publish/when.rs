@@ -28,7 +28,8 @@ pub(super) struct When {
 
 /// What came of the wait for the condition.
 pub(super) enum Reaction {
-    Met(Box<Met>, WhenResult),
+    /// With the wait, whose subscription ends after the publish: the broker would answer its end first.
+    Met(Box<Met>, WhenResult, Box<ConditionWait>),
     NotMet(WhenResult),
 }
 
@@ -124,7 +125,7 @@ impl When {
         Ok(match end {
             WaitEnd::Met(met) => {
                 result.tell_met(&met);
-                Reaction::Met(met, result)
+                Reaction::Met(met, result, Box::new(waiting))
             }
             WaitEnd::NotMet => Reaction::NotMet(result),
             WaitEnd::Lost(reason) => {
@@ -139,10 +140,13 @@ impl Reaction {
     /// The result after the publish was handed to the connection.
     pub(super) fn fired(self, sent: Instant) -> WhenResult {
         match self {
-            Reaction::Met(met, result) => WhenResult {
-                reaction_ms: Some(milliseconds(sent.saturating_duration_since(met.at))),
-                ..result
-            },
+            Reaction::Met(met, result, waiting) => {
+                drop(waiting);
+                WhenResult {
+                    reaction_ms: Some(milliseconds(sent.saturating_duration_since(met.at))),
+                    ..result
+                }
+            }
             Reaction::NotMet(result) => result,
         }
     }
