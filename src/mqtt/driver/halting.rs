@@ -49,17 +49,20 @@ fn broker(halts_after: usize) -> (u16, JoinHandle<usize>) {
     (port, serving)
 }
 
+fn message() -> Message {
+    Message {
+        topic: TopicName::parse("t").unwrap(),
+        payload: b"x".as_slice().into(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+    }
+}
+
 /// Publishes without end, a few at a time.
 async fn flood(client: Client) {
     loop {
-        let message = Message {
-            topic: TopicName::parse("t").unwrap(),
-            payload: b"x".as_slice().into(),
-            qos: QoS::AtMostOnce,
-            retain: false,
-        };
         let deadline = Instant::now() + Duration::from_secs(10);
-        if client.publish(message, deadline).await.is_err() {
+        if client.publish(message(), deadline).await.is_err() {
             break;
         }
     }
@@ -148,21 +151,15 @@ fn a_halt_ends_what_was_handed_in_before_it_although_it_is_lifted_before_the_dri
         while !client.is_connected() {
             smol::future::yield_now().await;
         }
-        let message = Message {
-            topic: TopicName::parse("t").unwrap(),
-            payload: b"x".as_slice().into(),
-            qos: QoS::AtMostOnce,
-            retain: false,
-        };
         let deadline = Instant::now() + Duration::from_secs(10);
-        let mut before = Box::pin(client.publish(message.clone(), deadline));
-        let mut exempt = Box::pin(client.publish_exempt(message.clone(), deadline));
+        let mut before = Box::pin(client.publish(message(), deadline));
+        let mut exempt = Box::pin(client.publish_exempt(message(), deadline));
         assert!(smol::future::poll_once(&mut before).await.is_none());
         assert!(smol::future::poll_once(&mut exempt).await.is_none());
         client.set_sending(Sending::Halted("halted".into()));
         client.set_sending(Sending::Held);
         client.set_sending(Sending::Allowed);
-        let after = client.publish(message, deadline).await;
+        let after = client.publish(message(), deadline).await;
         let ended = (before.await, exempt.await, after);
         client.shut_down();
         driver.await;

@@ -54,6 +54,21 @@ pub(in crate::tools) struct Wording {
 }
 
 impl Denied {
+    /// Whether its words may have the value of the payload: those of a limit have what is beyond it.
+    pub(super) fn quotes_payload(&self) -> bool {
+        match self {
+            Denied::Policy(_) | Denied::Withdrawn(_) | Denied::Rule(_) => true,
+            Denied::Consent(unagreed) => matches!(unagreed, Unagreed::Withdrawn(_)),
+            Denied::Rate(_)
+            | Denied::Quota(_)
+            | Denied::Halted(_)
+            | Denied::Unrecorded(_)
+            | Denied::Listeners(_)
+            | Denied::Broker(_)
+            | Denied::Unknown(_) => false,
+        }
+    }
+
     pub(super) fn publish(error: &PublishError) -> Denied {
         match error {
             PublishError::Halted(words) => Denied::Halted(words.to_string()),

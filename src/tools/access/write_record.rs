@@ -158,9 +158,7 @@ impl<'a> WriteRecord<'a> {
         });
         if let Some(attempt) = &self.attempt {
             self.reason.replace(Some(denied.to_string()));
-            // A refusal by a limit has the value that is beyond it.
-            let quotes = matches!(denied, Denied::Policy(_) | Denied::Rule(_));
-            self.quotes_payload.set(quotes);
+            self.quotes_payload.set(denied.quotes_payload());
             let consent = match denied {
                 Denied::Consent(unagreed) => unagreed.for_record(),
                 _ => None,

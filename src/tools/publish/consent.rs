@@ -5,26 +5,23 @@ mod words;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mcpmqtt_config::{
-    AuditPayload, AuditSync, Config, Operator as Settings, OperatorTopic, Profiles,
-};
+use mcpmqtt_config::{Audit, Config, Operator as Settings, OperatorTopic, Profiles};
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicName;
 use serde_json::{Value, json};
 use smol::LocalExecutor;
 
-use crate::audit::{self, Audit};
 use crate::local::time::simulated;
 use crate::mcp::{ClientSink, Ender, Engine, Received, Session};
 use crate::metrics::Metrics;
 use crate::mqtt::simulated::SimulatedDriver;
 use crate::operator::{Kept, Operator, Secret};
+use crate::tools::publish::simulation::started;
 use crate::tools::{BrokerInfo, Context, ToolLimits, catalog, server_info};
 
 /// An agent with a person beside it, an operator, and a broker that does what the test says.
@@ -64,7 +61,7 @@ struct Setting {
     unprotected: bool,
     without_operator: bool,
     /// Where every attempt is recorded.
-    record: Option<PathBuf>,
+    record: Option<Audit>,
 }
 
 const MODERN: &str = "2026-07-28";
@@ -85,26 +82,6 @@ fn profiles(consent: &str, more: &Value) -> Profiles {
     Config::parse(&config.to_string()).unwrap().0.profiles
 }
 
-/// A record in this file that holds payloads.
-fn record(file: PathBuf, metrics: &Metrics, executor: &Rc<LocalExecutor<'static>>) -> Audit {
-    let settings = mcpmqtt_config::Audit {
-        file,
-        payload: AuditPayload::Full,
-        max_bytes: 1 << 30,
-        keep: 1,
-        sync: AuditSync::Never,
-        required: true,
-        reads: false,
-        feed: None,
-    };
-    let start = audit::Start {
-        transport: "stdio",
-        origin: String::new(),
-        keys: Vec::new(),
-    };
-    Audit::start(settings, &start, None, metrics, executor).unwrap()
-}
-
 impl World {
     fn new(profiles: Profiles, setting: Setting) -> World {
         let now = Instant::now();
@@ -122,14 +99,14 @@ impl World {
             .map(|text| Secret::of_file(text.as_bytes()).unwrap());
         let operator = Operator::new(client.clone(), settings, secret, Kept::default(), &executor);
         let (limits, metrics) = (ToolLimits::default(), Metrics::default());
-        let record = setting.record.map(|file| record(file, &metrics, &executor));
+        let record = setting.record.map(|it| started(it, &metrics, &executor));
         let context = Context::new(
             client,
             profiles,
             limits,
             &metrics,
             operator.clone(),
-            record.clone(),
+            record,
             &executor,
         );
         let broker = BrokerInfo {

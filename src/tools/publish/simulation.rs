@@ -294,26 +294,16 @@ impl World {
         let operator = Operator::new(client.clone(), settings, None, kept, &executor);
         let held = operator.clone();
         let folder = folder();
-        let settings = mcpmqtt_config::Audit {
-            file: match recording {
-                Recording::Works => folder.join("audit.jsonl"),
-                Recording::Fails => "/dev/full".into(),
-            },
-            payload: AuditPayload::Full,
-            max_bytes: 1 << 20,
-            keep: 1,
-            sync: AuditSync::Never,
-            required: recording == Recording::Fails,
-            reads: false,
-            feed: None,
+        let file = match recording {
+            Recording::Works => folder.join("audit.jsonl"),
+            Recording::Fails => "/dev/full".into(),
         };
-        let start = audit::Start {
-            transport: "stdio",
-            origin: String::new(),
-            keys: Vec::new(),
+        let settings = mcpmqtt_config::Audit {
+            required: recording == Recording::Fails,
+            ..record_in(file)
         };
         let metrics = Metrics::default();
-        let audit = Audit::start(settings, &start, None, &metrics, &executor).unwrap();
+        let audit = started(settings, &metrics, &executor);
         let record = Some(audit.clone());
         let context = Context::new(client, profiles, limits, &metrics, held, record, &executor);
         let broker = BrokerInfo {
@@ -660,6 +650,34 @@ enum Outcome {
     NotGranted,
     Halted,
     Stopped,
+}
+
+/// A record in this file that has payloads and that every write needs.
+pub(super) fn record_in(file: PathBuf) -> mcpmqtt_config::Audit {
+    mcpmqtt_config::Audit {
+        file,
+        payload: AuditPayload::Full,
+        max_bytes: 1 << 30,
+        keep: 1,
+        sync: AuditSync::Never,
+        required: true,
+        reads: false,
+        feed: None,
+    }
+}
+
+/// Begins to keep a record.
+pub(super) fn started(
+    settings: mcpmqtt_config::Audit,
+    metrics: &Metrics,
+    executor: &Rc<LocalExecutor<'static>>,
+) -> Audit {
+    let start = audit::Start {
+        transport: "stdio",
+        origin: String::new(),
+        keys: Vec::new(),
+    };
+    Audit::start(settings, &start, None, metrics, executor).unwrap()
 }
 
 /// An empty folder of this thread's own.

@@ -2,11 +2,13 @@
 //! with the product: nothing is sent that was not permitted, consented to and recorded at the moment of sending, no consent
 //! is used twice, and the record has one pair of lines for each attempt.
 
+use std::path::PathBuf;
+
 use fastrand::Rng;
 
 use super::*;
 use crate::operator::Source;
-use crate::tools::publish::simulation::folder;
+use crate::tools::publish::simulation::{folder, record_in};
 
 /// What the file says at a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -276,7 +278,7 @@ impl Schedule {
         // The test of the account is over before anybody is asked.
         let record = folder().join("audit.jsonl");
         let setting = Setting {
-            record: Some(record.clone()),
+            record: Some(record_in(record.clone())),
             ..Setting::default()
         };
         let mut world = World::new(prepared.profiles(), setting);

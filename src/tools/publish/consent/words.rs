@@ -1,7 +1,10 @@
 //! What comes of consent, in words: for the model, the person and the operator.
 
+use mcpmqtt_config::AuditPayload;
+
 use super::*;
 use crate::operator::Source;
+use crate::tools::publish::simulation::{folder, record_in};
 
 /// Calls, and lets everybody do what there is to do.
 fn called(world: &mut World, version: &'static str) -> u64 {
@@ -820,4 +823,34 @@ fn without_the_answer_to_a_ping_it_is_not_known_which_topics_have_to_show_the_ef
         "{outcome}"
     );
     assert_eq!(world.sent.len(), 0);
+}
+
+/// A refusal by a limit quotes the payload, also when the limit came while the message waited or somebody was asked.
+#[test]
+fn without_payloads_the_record_quotes_none_of_what_a_reload_forbade() {
+    let limited = json!({"payload": {"type": "enum", "values": ["shut"]}});
+    for consent in ["", "client"] {
+        let file = folder().join("audit.jsonl");
+        let setting = Setting {
+            record: Some(Audit {
+                payload: AuditPayload::None,
+                ..record_in(file.clone())
+            }),
+            ..Setting::default()
+        };
+        let mut world = World::new(profiles(consent, &json!({})), setting);
+        world.settle();
+        world.pass(10_000);
+        let message = json!({"topic": "site/valve/set", "payload": "a-secret"});
+        let id = world.call(LEGACY, message);
+        world.run();
+        let other = profiles(consent, &limited);
+        world.context.access.replace_profiles(other);
+        world.settle();
+        let outcome = world.outcome(id);
+        assert!(outcome.contains("a-secret"), "{outcome}");
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert!(text.contains("\"event\":\"outcome\""), "{text}");
+        assert!(!text.contains("a-secret"), "{text}");
+    }
 }
