@@ -92,8 +92,16 @@ fn bare(key: &str) -> String {
 
 /// Whether an unknown key looks like a mistyped `name`: equal except for case or the order of letters, or with a few
 /// different letters.
-pub(crate) fn near(key: &str, name: &str) -> bool {
-    let allowed = if name.len() > 4 { 2 } else { 1 };
+fn near(key: &str, name: &str) -> bool {
+    differs_by(key, name, if name.len() > 4 { 2 } else { 1 })
+}
+
+/// The same with one different letter at most, so that another word (`site` beside `write`) is none.
+pub(crate) fn is_slip(key: &str, name: &str) -> bool {
+    differs_by(key, name, 1)
+}
+
+fn differs_by(key: &str, name: &str, allowed: usize) -> bool {
     // Checked first, so that a hostile key costs nothing.
     key.len().abs_diff(name.len()) <= allowed
         && (key.eq_ignore_ascii_case(name)

@@ -17,8 +17,8 @@ use crate::finding::Report;
 use crate::hint;
 use crate::secret::Secret;
 
-/// The keys of sections that old files have, too, which hold agents back: misspelt they would let through what was meant to be
-/// refused.
+/// The keys that hold agents back, of sections in which another unknown key is a warning, since files of the Python program
+/// may have it. Misspelt they would let through what was meant to be refused.
 const HOLD_AGENTS: [&str; 7] = [
     "audit", "consent", "expires", "operator", "payload", "profiles", "write",
 ];
@@ -66,7 +66,7 @@ impl<'a> Section<'a> {
             let hint = hint::of_key(key, &self.path, &known);
             let place = join(&self.path, key);
             let mut holding = known.iter().filter(|name| HOLD_AGENTS.contains(name));
-            match holding.any(|name| hint::near(key, name)) {
+            match holding.any(|name| hint::is_slip(key, name)) {
                 true => self.report.problem(place, not_held(&hint)),
                 false => {
                     let text = format!("unknown key, ignored{hint}");

@@ -36,7 +36,8 @@ impl Kept {
     /// In the directory that the service manager gave this program (`STATE_DIRECTORY`, systemd.exec(5)), if it did.
     #[must_use]
     pub fn from_environment() -> Kept {
-        let Some(named) = std::env::var_os("STATE_DIRECTORY") else {
+        let named = std::env::var_os("STATE_DIRECTORY");
+        let Some(named) = named.filter(|named| !named.is_empty()) else {
             return Kept::default();
         };
         // Of several the first is this program's.
