@@ -372,71 +372,36 @@ fn a_filter_that_the_broker_does_not_grant_is_told_and_not_written() {
         .collect();
     assert_eq!(grants, ["sensors/#"]);
     // Without a person it is a fault.
-    let args = [
-        "--init",
-        "x.json",
-        "--yes",
-        "--seconds=1",
-        "--broker",
-        &place,
-        "--topic",
-        "secret/#",
-    ];
-    let output = run(&home, &args);
-    assert_eq!(output.status.code(), Some(1));
-    let words = "the broker does not grant `secret/#`: ";
-    assert!(said(&output).contains(words), "{}", said(&output));
+    let named = |file: &str, topic: &str| {
+        let broker = ["--broker", &place, "--seconds=1"];
+        let args = [&["--init", file, "--yes", "--topic", topic], &broker[..]].concat();
+        let output = run(&home, &args);
+        (output.status.code(), said(&output))
+    };
+    let (code, words) = named("x.json", "secret/#");
+    assert_eq!(code, Some(1));
+    let refused = "the broker does not grant `secret/#`: ";
     assert!(
-        said(&output).contains("nothing is written"),
-        "{}",
-        said(&output)
+        words.contains(refused) && words.contains("nothing is written"),
+        "{words}"
     );
     assert!(!home.path("x.json").exists());
     // A name that no file can have.
-    let long = format!("{}.json", "x".repeat(300));
-    let args = [
-        "--init",
-        &long,
-        "--yes",
-        "--seconds=1",
-        "--broker",
-        &place,
-        "--topic",
-        "sensors/#",
-    ];
-    let output = run(&home, &args);
-    assert_eq!(output.status.code(), Some(1));
-    let words = "cannot write `";
-    assert!(said(&output).contains(words), "{}", said(&output));
+    let (code, words) = named(&"x".repeat(300), "sensors/#");
+    assert_eq!(code, Some(1));
     assert!(
-        said(&output).contains("there is no new file"),
-        "{}",
-        said(&output)
+        words.contains("cannot write `") && words.contains("there is no new file"),
+        "{words}"
     );
-    // A directory that nobody may write to, and one in the place of the file.
+    // In a directory the file has its usual name; nobody but root may write to this one.
     fs::create_dir(home.path("locked")).unwrap();
     fs::set_permissions(home.path("locked"), fs::Permissions::from_mode(0o500)).unwrap();
-    let args = [
-        "--init",
-        "locked",
-        "--yes",
-        "--seconds=1",
-        "--broker",
-        &place,
-        "--topic",
-        "sensors/#",
-    ];
-    let output = run(&home, &args);
+    let (_, words) = named("locked", "sensors/#");
     match rustix::process::geteuid().is_root() {
-        true => assert!(
-            home.path("locked/config.json").exists(),
-            "{}",
-            said(&output)
-        ),
+        true => assert!(home.path("locked/config.json").exists(), "{words}"),
         false => assert!(
-            said(&output).contains("run it as the user who may write there"),
-            "{}",
-            said(&output)
+            words.contains("run it as the user who may write there"),
+            "{words}"
         ),
     }
 }
