@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use http_types::{StatusCode, Url};
+use http_types::StatusCode;
 
 use crate::http::h1::head::Head;
 use crate::http::h1::refusal::Refusal;
@@ -23,10 +23,8 @@ pub(super) fn credential(head: &Head) -> Option<Cow<'_, str>> {
         return Some(field.expose().into());
     }
     let query = head.query.as_ref()?.expose();
-    let mut url = Url::parse("http://localhost/").ok()?;
-    url.set_query(Some(query));
-    let found = url.query_pairs().find(|(name, _)| name == "api_key");
-    found.map(|(_, key)| key.into_owned().into())
+    let mut pairs = form_urlencoded::parse(query.as_bytes());
+    pairs.find_map(|(name, key)| (name == "api_key").then_some(key))
 }
 
 /// A key that was right until it expired.
