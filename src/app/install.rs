@@ -23,6 +23,7 @@ use super::console::print;
 use super::keyfile::KeyfileError;
 use super::location::{self, Environment, Location};
 use super::replacement::Before;
+use super::run::NO_DEMO;
 use super::startup;
 
 /// Puts the server into the client, or takes it out.
@@ -74,6 +75,7 @@ fn take_out(install: &Install) -> Result<(), String> {
 fn target(server: &Server) -> Result<Target, String> {
     let arguments = match server {
         Server::Url(url) => return Ok(Target::Url(url.clone())),
+        Server::Demo if !cfg!(feature = "demo") => return Err(NO_DEMO.into()),
         Server::Demo => vec!["--demo".to_owned()],
         Server::Program { config } => {
             let path = match location::locate(config.as_deref())? {

@@ -149,6 +149,9 @@ fn expand_option(path: &mut Option<PathBuf>, option: &str) -> Result<(), String>
 
 fn serve(transport: Transport, demo: bool, settings: &Settings) -> Result<ServeEnd, String> {
     descriptors::require()?;
+    if demo && !cfg!(feature = "demo") {
+        return Err(NO_DEMO.into());
+    }
     if demo && transport == Transport::RemoteHttp {
         return Err(NO_REMOTE_DEMO.into());
     }
@@ -341,6 +344,9 @@ fn goes_nowhere(output: impl AsFd) -> bool {
     output.is_ok() && output == rustix::fs::stat("/dev/null").map(of)
 }
 
+/// What is said to `--demo` by a program that has none.
+pub(super) const NO_DEMO: &str = "this program was built without the demo; build it with the feature `demo`, \
+or use a broker of yours: `mcpmqtt --init`";
 const NO_REMOTE_DEMO: &str = "the demo has no API key, so it is served over `stdio` only";
 const KEPT: &str = "the configuration is unchanged";
 const FAILED: u8 = 1;

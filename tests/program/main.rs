@@ -59,6 +59,8 @@ mod large_messages;
 mod memory;
 mod metrics;
 mod mosquitto;
+#[cfg(not(feature = "demo"))]
+mod no_demo;
 #[cfg(not(feature = "tls"))]
 mod no_tls;
 mod operator_halt;
