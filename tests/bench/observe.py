@@ -1,10 +1,11 @@
 """Measures observation, the overview and reactions of one program over stdio, as rows for table.py.
 
-usage: observe.py PORT ROUNDS SCALE TABLE PROGRAM CONFIG
+usage: observe.py PORT ROUNDS SCALE TABLE REACTOR PROGRAM CONFIG
 
 The configuration allows `bench/#`. The plant is 10,000 topics with numbers of 64 bytes, published over a bare socket.
 What observation adds to a message is measured by TABLE, without a broker; beside it stands what a message costs in all,
-with reading, decoding and the tap.
+with reading, decoding and the tap. A raw round trip is a message that a bare socket, REACTOR, answers with another: the
+same way over the same broker as a reaction takes.
 """
 
 import json
@@ -168,25 +169,32 @@ def per_message(port, program, config, messages, observe):
     return used, running
 
 
-def reactions(port, program, config, trips):
-    """Milliseconds from a level to the reaction, and of the same way without the program."""
+def reactions(port, program, config, reactor, trips):
+    """Seconds from a level to the reaction: of the program, of a bare socket in its place, and of the message alone,
+    which passes the broker once."""
     plant_side, valve, running = Bus(port, "plant"), Bus(port, "valve"), Program(program, config)
+    bare = subprocess.Popen([reactor, str(port)], stdout=subprocess.PIPE, text=True)
+    assert bare.stdout.readline() == "ready\n"
     valve.subscribe("bench/valve")
-    raw, react = [], []
+
+    def until_the_valve(topic, payload):
+        start = time.perf_counter()
+        plant_side.publish(topic, payload)
+        valve.packet()
+        return time.perf_counter() - start
+
+    ours, bares, once = [], [], []
+    when = {"topic": "bench/level", "op": ">", "value": 80, "timeout": 60}
     for _ in range(trips):
-        start = time.perf_counter()
-        plant_side.publish("bench/valve", "x")
-        valve.packet()
-        raw.append(time.perf_counter() - start)
-        when = {"topic": "bench/level", "op": ">", "value": 80, "timeout": 60}
+        once.append(until_the_valve("bench/valve", "x"))
+        bares.append(until_the_valve("bench/bare", "81"))
         call = running.begin_call("mqtt_publish", {"topic": "bench/valve", "payload": "close", "when": when})
-        start = time.perf_counter()
-        plant_side.publish("bench/level", "81")
-        valve.packet()
-        react.append(time.perf_counter() - start)
+        ours.append(until_the_valve("bench/level", "81"))
         running.answer(call)
     running.end()
-    return raw, react
+    bare.kill()
+    bare.wait()
+    return ours, bares, once
 
 
 def row(part, figure, unit, ours, peers=None, aims=()):
@@ -198,11 +206,11 @@ def quantile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def main(port, rounds, scale, table, program, config):
+def main(port, rounds, scale, table, reactor, program, config):
     port, rounds, scale = int(port), int(rounds), float(scale)
     messages, trips = int(MESSAGES * scale), max(50, int(TRIPS * scale))
     floor, observed, overviews, idle, full = [], [], [], [], []
-    raw, react = [], []
+    trips_of = ([], [], [])
     for number in range(1, rounds + 1):
         print(f"observation: round {number} of {rounds}", file=sys.stderr)
         floor.append(per_message(port, program, config, messages, False)[0])
@@ -219,9 +227,8 @@ def main(port, rounds, scale, table, program, config):
             overviews.append(time.perf_counter() - start)
         assert seen["topics"] == TOPICS, seen["topics"]
         running.end()
-        some = reactions(port, program, config, trips)
-        raw.extend(some[0])
-        react.extend(some[1])
+        for all_rounds, some in zip(trips_of, reactions(port, program, config, reactor, trips), strict=True):
+            all_rounds.extend(seconds * 1e6 for seconds in some)
     part = "Observation: 10,000 topics, 10,000 messages of 64 bytes a second"
     alone = json.loads(subprocess.run([table], capture_output=True, text=True, check=True).stdout)
     row(part, "processor time that the table adds to a message", "us", alone["message_us"],
@@ -233,10 +240,10 @@ def main(port, rounds, scale, table, program, config):
     row(part, "`mqtt_topics` over all of them", "us", statistics.median(overviews) * 1e6,
         aims=[{"at_most": 20_000, "why": ""}])
     part = "A reaction: from the message that meets the condition to the message that is published"
-    raw, react = ([seconds * 1e6 for seconds in times] for times in (raw, react))
-    trip = statistics.median(raw)
-    row(part, "p50", "us", statistics.median(react), {"bare socket": trip}, [{"at_most": 2 * trip, "why": "2 × bare socket"}])
-    row(part, "p99", "us", quantile(react, 0.99), {"bare socket": quantile(raw, 0.99)})
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        ours, bare, once = (quantile(some, share) for some in trips_of)
+        aims = [{"at_most": 2 * bare, "why": "2 × the bare socket"}] if name == "p50" else []
+        row(part, name, "us", ours, {"bare socket in its place": bare, "the message alone": once}, aims)
 
 
 main(*sys.argv[1:])

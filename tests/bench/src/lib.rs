@@ -1,5 +1,6 @@
 //! What the measuring programs share. Each of them prints rows, which `table.py` makes a table of.
 
+pub mod bare;
 pub mod histogram;
 pub mod mqtt;
 pub mod process;

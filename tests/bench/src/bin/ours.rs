@@ -4,12 +4,12 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use mcpmqtt::mqtt::Target;
 use mcpmqtt::mqtt::{self, Arrival, Client, Inbox, InboxLimits};
 use mcpmqtt::protocol::QoS;
 use mcpmqtt::protocol::client::{Listen, Options, Outcome};
 use mcpmqtt::protocol::message::Message;
 use mcpmqtt::protocol::topic::{SubscribeFilter, TopicName};
-use mcpmqtt::mqtt::Target;
 use mcpmqtt_bench::histogram::Histogram;
 use mcpmqtt_bench::mqtt::{PAYLOAD, Stopwatch, Task, WINDOW};
 use smol::LocalExecutor;

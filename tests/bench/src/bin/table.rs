@@ -16,7 +16,14 @@ fn main() {
         bytes: 4 << 20,
     };
     let topics: Vec<String> = (0..TOPICS)
-        .map(|n| format!("bench/line{}/motor{}/value{}", n / 1000, n / 10 % 100, n % 10))
+        .map(|n| {
+            format!(
+                "bench/line{}/motor{}/value{}",
+                n / 1000,
+                n / 10 % 100,
+                n % 10
+            )
+        })
         .collect();
     let mut table = Table::new(limits);
     let mut now = Instant::now();
@@ -34,7 +41,8 @@ fn main() {
             table.message(now, &topics[*n], payload.as_bytes(), false, false);
         }
         let after = clock_gettime(ClockId::ThreadCPUTime);
-        let nanoseconds = (after.tv_sec - before.tv_sec) * 1_000_000_000 + (after.tv_nsec - before.tv_nsec);
+        let nanoseconds =
+            (after.tv_sec - before.tv_sec) * 1_000_000_000 + (after.tv_nsec - before.tv_nsec);
         // The first round makes the rows.
         if round > 0 {
             used.push(nanoseconds as f64 / 1000.0 / TOPICS as f64);

@@ -33,7 +33,10 @@ fn profiles() -> Profiles {
     });
     let named: serde_json::Map<String, Value> = names.collect();
     let file = json!({"mqtt": {"host": "localhost"}, "topics": [], "profiles": named});
-    Config::parse(&file.to_string()).expect("a configuration").0.profiles
+    Config::parse(&file.to_string())
+        .expect("a configuration")
+        .0
+        .profiles
 }
 
 /// The median of the microseconds that a verdict takes.
@@ -65,8 +68,14 @@ fn main() {
         measure(|| {
             for (profile, topic, _) in &topics {
                 let policy = &profiles.get(profile).expect("a profile").policy;
-                let attempt = Attempt { topic, payload: payload.as_bytes(), retain: false };
-                let verdict = policy.judge(&attempt).map(|_| policy.write_rules(topic).len());
+                let attempt = Attempt {
+                    topic,
+                    payload: payload.as_bytes(),
+                    retain: false,
+                };
+                let verdict = policy
+                    .judge(&attempt)
+                    .map(|_| policy.write_rules(topic).len());
                 let _ = std::hint::black_box(verdict);
             }
             topics.len()
@@ -81,8 +90,18 @@ fn main() {
         topics.len()
     });
     let part = "Permission: 100 profiles, 10,000 patterns, 1,000 with limits, 1,000 with rules";
-    Row::new("a publish, permitted", Unit::Micros, permitted).at_most(5.0, "").print(part);
-    Row::new("a publish, one in ten refused by its limit", Unit::Micros, refused).at_most(5.0, "").print(part);
-    Row::new("a subscription", Unit::Micros, subscribe).at_most(5.0, "").print(part);
+    Row::new("a publish, permitted", Unit::Micros, permitted)
+        .at_most(5.0, "")
+        .print(part);
+    Row::new(
+        "a publish, one in ten refused by its limit",
+        Unit::Micros,
+        refused,
+    )
+    .at_most(5.0, "")
+    .print(part);
+    Row::new("a subscription", Unit::Micros, subscribe)
+        .at_most(5.0, "")
+        .print(part);
     Row::new("resident memory", Unit::Bytes, held).print(part);
 }

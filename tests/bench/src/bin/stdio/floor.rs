@@ -1,9 +1,9 @@
 //! The floor: what the same bytes cost with nothing in between, and what rumqttc makes of it.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::io::Write;
+use std::time::Instant;
 
+use mcpmqtt_bench::bare::{connect, read};
 use mcpmqtt_bench::histogram::Histogram;
 use rumqttc::{Client, Connection, Event, MqttOptions, NetworkOptions, Outgoing, Packet, QoS};
 
@@ -128,29 +128,7 @@ fn rumqttc_client(port: u16, id: &str) -> (Client, Connection) {
     (client, connection)
 }
 
-fn connect(port: u16, id: &[u8; 3]) -> TcpStream {
-    let mut socket = TcpStream::connect(("127.0.0.1", port)).expect("a broker");
-    socket.set_nodelay(true).expect("a TCP socket");
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("a TCP socket");
-    let connect = [
-        b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03".as_slice(),
-        id,
-    ]
-    .concat();
-    socket.write_all(&connect).expect("a broker that reads");
-    assert_eq!(read::<4>(&mut socket), *b"\x20\x02\x00\x00");
-    socket
-}
-
 fn publish_qos1(id: u16) -> Vec<u8> {
     let id = id.to_be_bytes();
     [b"\x32\x11\x00\x09bench/raw".as_slice(), &id, b"21.5"].concat()
-}
-
-fn read<const N: usize>(socket: &mut TcpStream) -> [u8; N] {
-    let mut bytes = [0; N];
-    socket.read_exact(&mut bytes).expect("an answer");
-    bytes
 }
