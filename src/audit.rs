@@ -148,11 +148,12 @@ impl Audit {
 
     /// Logs an anchor every hour in which a line was written.
     pub async fn tell_hourly(self) {
-        let mut told = None;
+        // The start told the one of then.
+        let number = || self.0.writer.borrow().anchor().map(|(_, head)| head.n);
+        let mut told = number();
         loop {
             time::after(HOUR).await;
-            let anchor = self.0.writer.borrow().anchor();
-            if anchor.map(|(_, head)| head.n) != told {
+            if number() != told {
                 told = self.0.tell_anchor();
             }
         }

@@ -8,6 +8,7 @@ use mcpmqtt_protocol::topic::{Shown, TopicError, TopicFilter, TopicName};
 use serde_json::Value;
 
 use crate::finding::Report;
+use crate::mqtt::Mqtt;
 use crate::observe::Observe;
 use crate::policy::{Attempt, Grant};
 use crate::profile::Profiles;
@@ -73,7 +74,13 @@ impl Operator {
     }
 
     /// Reports what the rest of the file says about the operator's topics, where it has no effect or could not work.
-    pub(crate) fn judge(&self, profiles: &Profiles, observe: &Observe, report: &Report) {
+    pub(crate) fn judge(
+        &self,
+        mqtt: &Mqtt,
+        profiles: &Profiles,
+        observe: &Observe,
+        report: &Report,
+    ) {
         for (index, safe) in self.safe.iter().enumerate() {
             let attempt = Attempt {
                 topic: &safe.topic,
@@ -86,6 +93,16 @@ impl Operator {
             }
         }
         let Some(topic) = &self.topic else { return };
+        for (path, message) in [("mqtt.birth", &mqtt.birth), ("mqtt.will", &mqtt.will)] {
+            if message
+                .as_ref()
+                .is_some_and(|it| topic.all.matches(it.topic.as_str()))
+            {
+                let text = "is the operator's (`operator.topic`), and would be taken for what the operator says; choose \
+                     another topic";
+                report.problem(format!("{path}.topic"), text);
+            }
+        }
         for (index, filter) in observe.always.iter().enumerate() {
             if topic.all.covers(filter) {
                 let text = "is the operator's (`operator.topic`) and is not observed";

@@ -126,12 +126,13 @@ impl Config {
         }
         root.finish();
         let Self {
+            mqtt,
             operator,
             profiles,
             observe,
             ..
         } = &config;
-        operator.judge(profiles, observe, report);
+        operator.judge(mqtt, profiles, observe, report);
         lint::values(value, report);
         if let Some(audit) = &config.audit {
             audit.beside(&config.logging, &config.operator, report);

@@ -125,6 +125,9 @@ fn the_operator_allows_or_denies_with_mosquitto_pub() {
     let (number, _, result) = told(&broker, "", || open(&mut other));
     answer(&broker, &number, &["-m", "deny"]);
     assert!(words(result).contains("did not agree"));
+    let (_, log) = other.finish();
+    let line = "4 bytes to `plant/valve`: refused: the operator did not agree";
+    assert!(log.contains(line), "{log}");
 }
 
 #[test]

@@ -217,7 +217,7 @@ fn of(denied: &Denied) -> State {
         Denied::Rule(_) => (WriteOutcome::Refused, "refused: a rule on writes"),
         Denied::Halted(_) => (WriteOutcome::Refused, "refused: an operator halted writing"),
         Denied::Unrecorded(_) => (WriteOutcome::Refused, "refused: it cannot be recorded"),
-        Denied::Consent(_) => (WriteOutcome::Refused, "refused: nobody agreed"),
+        Denied::Consent(unagreed) => (WriteOutcome::Refused, unagreed.for_log()),
         Denied::Listeners(_) | Denied::Broker(_) => (WriteOutcome::NotSent, "not sent"),
         Denied::Withdrawn(_) => (
             WriteOutcome::Unknown,

@@ -44,6 +44,31 @@ pub(in crate::tools) enum Unagreed {
 }
 
 impl Unagreed {
+    /// For the log, which quotes nobody.
+    pub(in crate::tools::access) fn for_log(&self) -> &'static str {
+        match self {
+            Unagreed::Declined => "refused: the person at the client did not agree",
+            Unagreed::OperatorDenied(_) => "refused: the operator did not agree",
+            Unagreed::Dismissed => "refused: the person at the client closed the question",
+            Unagreed::TimedOut(_) | Unagreed::Client(AskError::TimedOut(_)) => {
+                "refused: nobody answered the question in time"
+            }
+            Unagreed::Client(AskError::Refused(_) | AskError::Malformed(_)) => {
+                "refused: the client did not answer the question"
+            }
+            Unagreed::NotOpen => "refused: the answer was to no open question",
+            Unagreed::Left => "refused: the client left before somebody agreed",
+            Unagreed::ClientUnable(_)
+            | Unagreed::Client(_)
+            | Unagreed::Operator(_)
+            | Unagreed::Nobody(..)
+            | Unagreed::NoRandom(_) => "refused: nobody could be asked to agree",
+            Unagreed::NoRoom(_) | Unagreed::TooMany(_) => "refused: too many questions for consent",
+            Unagreed::Withdrawn(_) => "refused: the permission was withdrawn",
+            Unagreed::Another => "refused: nobody agreed",
+        }
+    }
+
     /// For the operator's record, where somebody said no.
     pub(in crate::tools::access) fn for_record(&self) -> Option<audit::Consent> {
         let (of, by) = match self {
