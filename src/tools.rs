@@ -8,6 +8,7 @@
 mod access;
 mod arguments;
 mod call_log;
+mod condition_result;
 mod condition_wait;
 mod consent;
 mod deadline;

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use crate::clock;
 use crate::observe::reading::Reading;
+use crate::observe::watcher::Seen;
 
 /// A value of a topic, as it was seen.
 #[derive(Debug, Serialize)]
@@ -26,6 +27,10 @@ pub(super) struct Sighting {
 }
 
 impl Sighting {
+    pub(super) fn of(seen: &Seen) -> Sighting {
+        Sighting::new(&seen.reading, seen.at, seen.retained)
+    }
+
     pub(super) fn new(reading: &Reading, at: Instant, retained: bool) -> Sighting {
         let shown = reading.to_json(VALUE_BYTES);
         Sighting {
@@ -56,6 +61,11 @@ pub(super) fn seconds(duration: std::time::Duration) -> f64 {
 /// Milliseconds to the microsecond, for results.
 pub(super) fn milliseconds(duration: std::time::Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// For members of a result that are left out at zero.
+pub(super) fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The most bytes of a text in a sighting.

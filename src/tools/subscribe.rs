@@ -21,7 +21,7 @@ use super::access::{Denied, Reader, Wording};
 use super::arguments::Arguments;
 use super::deadline::{Deadline, Waited};
 use super::message::{self, Fit, ReceivedMessage, ResultBudget};
-use super::wait::is_zero;
+use super::sighting::is_zero;
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mqtt::{Inbox, TooLarge};
 use crate::observe::path::Path;

@@ -3,7 +3,7 @@
 mod also;
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
@@ -13,33 +13,18 @@ use self::also::{AlsoFilter, AlsoRow, AlsoValues};
 use super::Context;
 use super::access::{Access, Denied, Follow, Wording};
 use super::arguments::Arguments;
+use super::condition_result::ConditionResult;
 use super::condition_wait::{ConditionWait, WaitEnd};
 use super::deadline::Deadline;
-use super::sighting::{Sighting, seconds};
+use super::sighting::is_zero;
 use crate::local::time;
 use crate::mcp::catalog::{ToolCall, ToolResult};
-use crate::observe::watcher::{ConditionWatch, Live, Met};
+use crate::observe::watcher::{ConditionWatch, Live};
 
-#[derive(Default, Serialize)]
+#[derive(Serialize)]
 struct WaitResult {
-    met: bool,
-    /// The condition held when the call began, by a retained value.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    already: bool,
-    /// The topic of the message that met the condition, or of the last one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    topic: Option<String>,
-    /// The value that met the condition, or the last one.
     #[serde(flatten)]
-    value: Option<Sighting>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    before: Option<Sighting>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    held_s: Option<f64>,
-    waited_s: f64,
-    messages: u64,
-    #[serde(flatten)]
-    unjudged: Unjudged,
+    condition: ConditionResult,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     also: Vec<AlsoRow>,
     #[serde(skip_serializing_if = "is_zero")]
@@ -48,20 +33,6 @@ struct WaitResult {
     ended_by: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-}
-
-/// What was not judged, and why: messages that came and say nothing on the condition.
-#[derive(Default, Serialize)]
-pub(super) struct Unjudged {
-    #[serde(skip_serializing_if = "is_zero")]
-    without_field: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    no_number: u64,
-    #[serde(skip_serializing_if = "is_zero")]
-    lost: u64,
-    /// The connection was lost meanwhile, so messages may be missing.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    interrupted: bool,
 }
 
 pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolResult, String> {
@@ -82,15 +53,28 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     let begun = ConditionWait::begin(access, &deadline, topic.clone(), watch, on_met).await;
     let waiting = begun.map_err(in_words)?;
     let end = waiting.end(&deadline).await.map_err(in_words)?;
-    let mut result = told(&waiting, &end, start);
+    let condition = ConditionResult::of(&waiting, &end, start);
+    let (mut also_rows, mut also_left_out) = (Vec::new(), 0);
     if let (WaitEnd::Met(met), false) = (&end, also.is_empty()) {
         let complete = values.complete(&also, &topic, &met.topic);
         future::or(complete, async {
             time::after(AFTERWARDS).await;
         })
         .await;
-        (result.also, result.also_left_out) = values.rows(&also, &topic, &met.topic);
+        (also_rows, also_left_out) = values.rows(&also, &topic, &met.topic);
     }
+    let (ended_by, reason) = match end {
+        WaitEnd::Met(_) => (None, None),
+        WaitEnd::NotMet => (Some("timeout"), None),
+        WaitEnd::Lost(reason) => (Some("subscription_lost"), Some(reason)),
+    };
+    let result = WaitResult {
+        condition,
+        also: also_rows,
+        also_left_out,
+        ended_by,
+        reason,
+    };
     Ok(ToolResult::structured(&result))
 }
 
@@ -122,60 +106,6 @@ async fn follow_also(
         followed.push(following);
     }
     Ok(followed)
-}
-
-fn told(waiting: &ConditionWait, end: &WaitEnd, start: Instant) -> WaitResult {
-    let watch = waiting.watch();
-    let mut result = WaitResult {
-        waited_s: seconds(time::now().saturating_duration_since(start)),
-        messages: watch.counts().messages,
-        unjudged: Unjudged::of(waiting),
-        ..WaitResult::default()
-    };
-    match end {
-        WaitEnd::Met(met) => {
-            result.met = true;
-            result.already = met.already;
-            result.topic = Some(met.topic.clone());
-            result.value = Some(Sighting::new(&met.reading, met.at, met.retained));
-            result.before = before(met);
-            result.held_s = (!met.held.is_zero()).then(|| seconds(met.held));
-        }
-        WaitEnd::NotMet | WaitEnd::Lost(_) => {
-            result.ended_by = Some("timeout");
-            if let Some((topic, last)) = watch.last() {
-                result.topic = Some(topic.to_owned());
-                result.value = Some(Sighting::new(&last.reading, last.at, last.retained));
-            }
-        }
-    }
-    if let WaitEnd::Lost(reason) = end {
-        result.ended_by = Some("subscription_lost");
-        result.reason = Some(reason.clone());
-    }
-    result
-}
-
-pub(super) fn before(met: &Met) -> Option<Sighting> {
-    let before = met.before.as_ref()?;
-    Some(Sighting::new(&before.reading, before.at, before.retained))
-}
-
-impl Unjudged {
-    pub(super) fn of(waiting: &ConditionWait) -> Unjudged {
-        let watch = waiting.watch();
-        let counts = watch.counts();
-        Unjudged {
-            without_field: counts.no_json + counts.no_field,
-            no_number: counts.no_number + counts.wrong_kind,
-            lost: waiting.too_large() + counts.no_room,
-            interrupted: waiting.interruptions() > 0,
-        }
-    }
-}
-
-pub(super) fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 const NOT_WAITED: Wording = Wording {

@@ -12,11 +12,11 @@ use crate::observe::condition::{Condition, Op};
 use crate::observe::watcher::{ConditionWatch, Live};
 use crate::tools::access::Access;
 use crate::tools::arguments::Arguments;
+use crate::tools::condition_result::Unjudged;
 use crate::tools::condition_wait::{ConditionWait, WaitEnd};
 use crate::tools::deadline::Deadline;
 use crate::tools::effects::{Confirmed, EffectsShown};
 use crate::tools::sighting::{Sighting, milliseconds};
-use crate::tools::wait::{Unjudged, before};
 
 pub(super) struct Confirm {
     filter: SubscribeFilter,
@@ -172,12 +172,9 @@ impl ConfirmingFirst {
         let watch = self.waiting.watch();
         let counts = watch.counts();
         let live = counts.messages - counts.retained;
-        let sighting = |seen: &crate::observe::watcher::Seen| {
-            Sighting::new(&seen.reading, seen.at, seen.retained)
-        };
         let mut seen = Seen {
             topic: None,
-            before: watch.earlier().map(|(_, seen)| sighting(seen)),
+            before: watch.earlier().map(|(_, seen)| Sighting::of(seen)),
             after: None,
             after_ms: None,
             messages: live,
@@ -187,8 +184,8 @@ impl ConfirmingFirst {
         let confirmed = match end {
             WaitEnd::Met(met) => {
                 seen.topic = Some(met.topic.clone());
-                if met.before.is_some() {
-                    seen.before = before(&met);
+                if let Some(before) = &met.before {
+                    seen.before = Some(Sighting::of(before));
                 }
                 seen.after = Some(Sighting::new(&met.reading, met.at, false));
                 let after = met.at.saturating_duration_since(sent);
@@ -201,7 +198,7 @@ impl ConfirmingFirst {
                 }
                 if live > 0 {
                     seen.topic = watch.last().map(|(topic, _)| topic.to_owned());
-                    seen.after = watch.last().map(|(_, last)| sighting(last));
+                    seen.after = watch.last().map(|(_, last)| Sighting::of(last));
                     Confirmed::No
                 } else {
                     Confirmed::NothingCame

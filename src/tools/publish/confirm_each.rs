@@ -18,7 +18,7 @@ use crate::observe::each::EachTopic;
 use crate::tools::access::{Access, Follow};
 use crate::tools::deadline::Deadline;
 use crate::tools::effects::Confirmed;
-use crate::tools::sighting::milliseconds;
+use crate::tools::sighting::{is_zero, milliseconds};
 
 /// The topics that are being waited for. Dropping it ends the subscription.
 pub(super) struct ConfirmingEach {
@@ -53,7 +53,7 @@ pub(super) struct SeenEach {
     #[serde(skip_serializing_if = "Option::is_none")]
     after_ms: Option<f64>,
     messages: u64,
-    #[serde(skip_serializing_if = "crate::tools::wait::is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     lost: u64,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     interrupted: bool,

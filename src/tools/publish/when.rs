@@ -14,10 +14,10 @@ use crate::observe::condition::Condition;
 use crate::observe::watcher::{ConditionWatch, Live, Met};
 use crate::tools::access::Access;
 use crate::tools::arguments::Arguments;
+use crate::tools::condition_result::ConditionResult;
 use crate::tools::condition_wait::{ConditionWait, WaitEnd};
 use crate::tools::deadline::Deadline;
-use crate::tools::sighting::{Sighting, milliseconds, seconds};
-use crate::tools::wait::{Unjudged, before};
+use crate::tools::sighting::milliseconds;
 
 pub(super) struct When {
     filter: SubscribeFilter,
@@ -36,23 +36,8 @@ pub(super) enum Reaction {
 /// The condition's part of the result.
 #[derive(Serialize)]
 pub(super) struct WhenResult {
-    met: bool,
-    /// The value that met the condition came as a retained message.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    already: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    topic: Option<String>,
-    /// The value that met the condition, or the last one.
     #[serde(flatten)]
-    value: Option<Sighting>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    before: Option<Sighting>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    held_s: Option<f64>,
-    waited_s: f64,
-    messages: u64,
-    #[serde(flatten)]
-    unjudged: Unjudged,
+    condition: ConditionResult,
     /// From the moment when the condition was met until the message was handed to the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     reaction_ms: Option<f64>,
@@ -121,17 +106,18 @@ impl When {
         let ended = future::or(gone, async { Some(waiting.end(&deadline).await) }).await;
         let ended = ended.ok_or("not published: the client has left. Nothing was sent.")?;
         let end = ended.map_err(|denied| denied.tell(&NOT_YET))?;
-        let mut result = WhenResult::of(&waiting, now);
+        let result = WhenResult {
+            condition: ConditionResult::of(&waiting, &end, now),
+            reaction_ms: None,
+            reason: None,
+        };
         Ok(match end {
-            WaitEnd::Met(met) => {
-                result.tell_met(&met);
-                Reaction::Met(met, result, Box::new(waiting))
-            }
+            WaitEnd::Met(met) => Reaction::Met(met, result, Box::new(waiting)),
             WaitEnd::NotMet => Reaction::NotMet(result),
-            WaitEnd::Lost(reason) => {
-                result.reason = Some(reason);
-                Reaction::NotMet(result)
-            }
+            WaitEnd::Lost(reason) => Reaction::NotMet(WhenResult {
+                reason: Some(reason),
+                ..result
+            }),
         })
     }
 }
@@ -149,34 +135,5 @@ impl Reaction {
             }
             Reaction::NotMet(result) => result,
         }
-    }
-}
-
-impl WhenResult {
-    fn of(waiting: &ConditionWait, since: Instant) -> WhenResult {
-        let watch = waiting.watch();
-        let last = watch.last();
-        WhenResult {
-            met: false,
-            already: false,
-            topic: last.map(|(topic, _)| topic.to_owned()),
-            value: last.map(|(_, last)| Sighting::new(&last.reading, last.at, last.retained)),
-            before: None,
-            held_s: None,
-            waited_s: seconds(time::now().saturating_duration_since(since)),
-            messages: watch.counts().messages,
-            unjudged: Unjudged::of(waiting),
-            reaction_ms: None,
-            reason: None,
-        }
-    }
-
-    fn tell_met(&mut self, met: &Met) {
-        self.met = true;
-        self.already = met.already;
-        self.topic = Some(met.topic.clone());
-        self.value = Some(Sighting::new(&met.reading, met.at, met.retained));
-        self.before = before(met);
-        self.held_s = (!met.held.is_zero()).then(|| seconds(met.held));
     }
 }

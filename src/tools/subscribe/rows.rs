@@ -10,8 +10,7 @@ use serde_json::{Map, Value};
 use crate::mqtt::Inbox;
 use crate::observe::path::Path;
 use crate::observe::reading::Reading;
-use crate::tools::sighting::time_of_day;
-use crate::tools::wait::is_zero;
+use crate::tools::sighting::{is_zero, time_of_day};
 
 /// The rows of one call.
 pub(super) struct Rows {

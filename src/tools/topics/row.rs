@@ -15,6 +15,7 @@ use crate::observe::reading::Reading;
 use crate::observe::record::Row;
 use crate::observe::rhythm::Silence;
 use crate::tools::describe::cut;
+use crate::tools::sighting::is_zero;
 
 /// What came on one topic.
 #[derive(Serialize)]
@@ -29,7 +30,7 @@ pub(super) struct TopicRow {
     #[serde(skip_serializing_if = "Option::is_none")]
     rate: Option<f64>,
     /// The messages that came live.
-    #[serde(skip_serializing_if = "crate::tools::wait::is_zero")]
+    #[serde(skip_serializing_if = "is_zero")]
     n: u64,
     /// It had a rhythm and came no more for so long.
     #[serde(skip_serializing_if = "Option::is_none")]
