@@ -78,33 +78,35 @@ made_from() {
   cp "$file" "$directory/.made-from"
 }
 
+# python_with NAME REQUIREMENTS: prints a Python that has these packages, in $cache/NAME.
+python_with() {
+  local directory=$cache/$1 requirements=$2
+  make_venv() {
+    python3 -m venv "$directory" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
+    "$directory/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
+  }
+  made_from "$requirements" "$directory" make_venv
+  echo "$directory/bin/python"
+}
+
 # Installs the Python program that this one is measured against, into $cache/original.
 install_original() {
-  make_original() {
-    python3 -m venv "$cache/original" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
-    "$cache/original/bin/pip" install --quiet --disable-pip-version-check -r tests/bench/original.txt
-  }
-  made_from tests/bench/original.txt "$cache/original" make_original
+  python_with original tests/bench/original.txt >/dev/null
 }
 
 # Prints the Python that has the SDK.
 sdk_python() {
-  make_venv() {
-    python3 -m venv "$cache/sdk-python" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
-    "$cache/sdk-python/bin/pip" install --quiet --disable-pip-version-check -r tests/sdk/requirements.txt
-  }
-  made_from tests/sdk/requirements.txt "$cache/sdk-python" make_venv
-  echo "$cache/sdk-python/bin/python"
+  python_with sdk-python tests/sdk/requirements.txt
 }
 
 # Prints the Python that has the SDKs of those who offer models.
 converters_python() {
-  make_converters() {
-    python3 -m venv "$cache/converters" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
-    "$cache/converters/bin/pip" install --quiet --disable-pip-version-check -r tests/sdk/converters.txt
-  }
-  made_from tests/sdk/converters.txt "$cache/converters" make_converters
-  echo "$cache/converters/bin/python"
+  python_with converters tests/sdk/converters.txt
+}
+
+# Prints the Python that has the tools for what the program is made of.
+supply_chain_python() {
+  python_with supply-chain scripts/package/requirements.txt
 }
 
 # Prints the directory in which the TypeScript SDKs are installed.
@@ -115,16 +117,6 @@ sdk_node() {
   }
   made_from tests/sdk/package-lock.json "$cache/sdk-node" make_modules
   echo "$cache/sdk-node"
-}
-
-# Prints the Python that has the tools for what the program is made of.
-supply_chain_python() {
-  make_supply_chain() {
-    python3 -m venv "$cache/supply-chain" || die "python3 cannot make a venv; on Debian: apt-get install python3-venv"
-    "$cache/supply-chain/bin/pip" install --quiet --disable-pip-version-check -r scripts/package/requirements.txt
-  }
-  made_from scripts/package/requirements.txt "$cache/supply-chain" make_supply_chain
-  echo "$cache/supply-chain/bin/python"
 }
 
 # Prints the client made of the Rust SDK. It is a package of its own, which the product's lints and
