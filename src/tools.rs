@@ -16,6 +16,7 @@ mod describe;
 mod effects;
 mod message;
 mod observation;
+mod own_reply;
 mod publish;
 mod query;
 mod query_queue;

@@ -217,7 +217,10 @@ impl Condition {
     pub fn judge(&self, payload: &[u8], previous: Option<&Reading>) -> Judged {
         match Reading::of(payload, self.field()) {
             Ok(reading) => Judged {
-                verdict: self.test.judge(&reading, previous),
+                verdict: match self.test.judge(&reading, previous) {
+                    Verdict::NotMet if self.is_written_in(payload, &reading) => Verdict::Met,
+                    verdict => verdict,
+                },
                 reading: Some(reading),
             },
             Err(error) => Judged {
@@ -228,6 +231,18 @@ impl Condition {
                 reading: None,
             },
         }
+    }
+}
+
+impl Condition {
+    /// Whether a whole payload contains the operand as it was written: a document may be spaced, and a number may have
+    /// digits, that its reading does not keep. An array is searched for an element and not as a text.
+    fn is_written_in(&self, payload: &[u8], reading: &Reading) -> bool {
+        let Test::Contains(operand) = &self.test else {
+            return false;
+        };
+        let is_text = self.field.is_none() && !matches!(reading, Reading::Json(Value::Array(_)));
+        is_text && std::str::from_utf8(payload).is_ok_and(|text| operand.is_part_of(text))
     }
 }
 

@@ -14,6 +14,8 @@ pub const KEPT_BYTES: usize = 256;
 pub enum Reading {
     /// A finite JSON number.
     Number(f64),
+    /// A whole number beyond 2⁵³, of which an `f64` keeps not every digit: an id, or a time in nanoseconds.
+    Large(Number),
     /// `true` or `false`.
     Bool(bool),
     /// The text of a JSON string, or a payload that is text and no JSON, without white space around it.
@@ -83,6 +85,7 @@ impl Reading {
     /// Reads a JSON value.
     pub fn of_value(value: &Value) -> Self {
         match value {
+            Value::Number(number) if is_large(number) => Self::Large(number.clone()),
             Value::Number(number) => number
                 .as_f64()
                 .filter(|it| it.is_finite())
@@ -96,7 +99,9 @@ impl Reading {
     /// Reads a text. The first byte tells what to try, so that a number costs no document.
     fn of_text(text: &str) -> Self {
         let json = match text.as_bytes().first() {
-            Some(b'-' | b'0'..=b'9') => json_number(text).map(Self::Number),
+            Some(b'-' | b'0'..=b'9') => {
+                large_number(text).or_else(|| json_number(text).map(Self::Number))
+            }
             Some(b't' | b'f') => text.parse().ok().map(Self::Bool),
             Some(b'"' | b'{' | b'[' | b'n') => serde_json::from_str(text)
                 .ok()
@@ -111,8 +116,21 @@ impl Reading {
     pub fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
+            Self::Large(number) => number.as_f64(),
             Self::Text(text) => plain_number(text),
             Self::Kept(kept) => plain_number(kept.whole()?),
+            _ => None,
+        }
+    }
+
+    /// The whole number that this reading is, exactly.
+    pub(crate) fn whole_number(&self) -> Option<i128> {
+        match self {
+            Self::Number(number) if number.fract() == 0.0 && number.abs() <= EXACT => {
+                Some(*number as i128)
+            }
+            Self::Large(number) => number.to_string().parse().ok(),
+            Self::Text(text) => text.parse().ok(),
             _ => None,
         }
     }
@@ -121,6 +139,7 @@ impl Reading {
     pub fn text(&self) -> Option<String> {
         match self {
             Self::Number(number) => Some(json_of(*number).to_string()),
+            Self::Large(number) => Some(number.to_string()),
             Self::Bool(flag) => Some(flag.to_string()),
             Self::Text(text) => Some(text.clone()),
             Self::Json(Value::Null) | Self::Binary { .. } => None,
@@ -131,6 +150,9 @@ impl Reading {
 
     /// Whether both say the same. Numbers are compared as numbers, even where one is written as text.
     pub fn same(&self, other: &Self) -> bool {
+        if let (Some(a), Some(b)) = (self.whole_number(), other.whole_number()) {
+            return a == b;
+        }
         if let (Some(a), Some(b)) = (self.number(), other.number()) {
             return a == b;
         }
@@ -157,6 +179,7 @@ impl Reading {
     pub fn to_json(&self, most: usize) -> Shown {
         match self {
             Self::Number(number) => Shown::whole(json_of(*number)),
+            Self::Large(number) => Shown::whole(Value::Number(number.clone())),
             Self::Bool(flag) => Shown::whole(Value::Bool(*flag)),
             Self::Text(text) => Shown::text(text, text.len(), most),
             Self::Json(value) => Shown::json(value, most),
@@ -271,10 +294,31 @@ fn json_number(text: &str) -> Option<f64> {
         .filter(|it: &f64| it.is_finite())
 }
 
+/// The whole number beyond 2⁵³ that `text` is, if 64 bits hold it.
+fn large_number(text: &str) -> Option<Reading> {
+    // The shortest of them has 16 digits; most numbers are done with here.
+    if text.len() < 16 {
+        return None;
+    }
+    let number: Number = match text.strip_prefix('-') {
+        Some(_) => text.parse::<i64>().ok()?.into(),
+        None if text.starts_with('0') => return None,
+        None => text.parse::<u64>().ok()?.into(),
+    };
+    is_large(&number).then_some(Reading::Large(number))
+}
+
+/// Whether it is a whole number beyond 2⁵³.
+pub(crate) fn is_large(number: &Number) -> bool {
+    let magnitude = number.as_u64().or(number.as_i64().map(i64::unsigned_abs));
+    magnitude.is_some_and(|it| it > EXACT as u64)
+}
+
+/// 2⁵³: up to here every whole number is exact.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 /// Whole numbers are shown without a fraction.
 fn json_of(number: f64) -> Value {
-    /// 2⁵³: up to here every whole number is exact.
-    const EXACT: f64 = 9_007_199_254_740_992.0;
     if number.fract() == 0.0 && number.abs() < EXACT {
         return Value::from(number as i64);
     }
@@ -284,6 +328,7 @@ fn json_of(number: f64) -> Value {
 /// Whether two documents say the same: `1` is `1.0`, and the order of members does not count.
 fn same_json(a: &Value, b: &Value) -> bool {
     match (a, b) {
+        (Value::Number(a), Value::Number(b)) if is_large(a) && is_large(b) => a == b,
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_json(a, b))
@@ -382,6 +427,37 @@ mod tests {
             };
             assert_eq!(bytes, payload.len());
         }
+    }
+
+    #[test]
+    fn large_whole_numbers_keep_their_digits() {
+        let path = Path::parse("a").ok();
+        for digits in [
+            "9007199254740993",
+            "-9007199254740993",
+            "18446744073709551615",
+        ] {
+            let plain = whole(digits.as_bytes());
+            let field = Reading::of(format!("{{\"a\":{digits}}}").as_bytes(), path.as_ref());
+            assert_eq!(field.as_ref(), Ok(&plain), "{digits}");
+            assert_eq!(plain.to_json(0).value.to_string(), digits);
+            assert_eq!(plain.text().as_deref(), Some(digits));
+            assert!(plain.same(&text(digits)));
+            assert!(plain.clone().kept().same(&plain));
+        }
+        let same = |a: &str, b: &str| whole(a.as_bytes()).same(&whole(b.as_bytes()));
+        assert!(!same("9007199254740993", "9007199254740992"));
+        assert!(!same("9007199254740993", "9007199254740994"));
+        assert!(!same(
+            "{\"a\":9007199254740993}",
+            "{\"a\":9007199254740995}"
+        ));
+        assert!(same("9007199254740992", "9007199254740992.0"));
+        assert_eq!(
+            whole(b"9007199254740993").number(),
+            Some(9007199254740992.0)
+        );
+        assert_eq!(whole(b"0009007199254740993"), text("0009007199254740993"));
     }
 
     #[test]

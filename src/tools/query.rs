@@ -10,7 +10,6 @@ use mcpmqtt_protocol::client::Listen;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
-use serde_json::Value;
 use smol::future;
 
 use super::Context;
@@ -22,11 +21,11 @@ use super::consent::Attempt;
 use super::deadline::{Deadline, Waited};
 use super::effects::{Confirmed, EffectRow, EffectsShown};
 use super::message::{Fit, ReceivedMessage, ResultBudget};
+use super::own_reply::OwnReply;
 use super::query_queue::QueryTurn;
 use super::subscribe::{missed, shown};
 use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mcp::{AnswerRoom, Caller};
-use crate::observe::condition::{Condition, RawCondition, Verdict};
 
 #[derive(Serialize)]
 struct QueryResult {
@@ -45,12 +44,18 @@ struct QueryResult {
 struct Query {
     request: Message,
     response: SubscribeFilter,
-    /// What the reply says, where several callers' replies come on one topic: the caller's own is the one that meets
-    /// this.
-    own: Option<Condition>,
+    /// What tells the caller's own reply from others on the same topic.
+    own: Option<OwnReply>,
     wait: Deadline,
     caller: Caller,
     room: AnswerRoom,
+}
+
+/// The messages that came and are not the reply.
+#[derive(Default)]
+struct Others {
+    without_value: Cell<u64>,
+    too_large: Cell<u64>,
 }
 
 /// What is known of the request message.
@@ -62,7 +67,7 @@ enum RequestFate {
 
 pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolResult, String> {
     let mut arguments = Arguments::new(call.arguments);
-    let own = own_reply(&mut arguments)?;
+    let own = OwnReply::parse(&mut arguments)?;
     let mut query = Query {
         own,
         caller: call.client.caller().clone(),
@@ -163,21 +168,32 @@ impl Query {
     }
 
     /// Waits for the caller's own reply, and counts the others.
-    async fn own_reply(&self, reader: &mut Reader, others: &Cell<u64>) -> Result<Waited, Denied> {
+    async fn own_reply(&self, reader: &mut Reader, others: &Others) -> Result<Waited, Denied> {
+        // The request comes back where the reply may have its topic.
+        let mut comes_back = self.response.filter().matches(self.request.topic.as_str());
         loop {
             let next = self
                 .wait
                 .next(reader, || "request sent, no reply yet".into());
             let next = next.await?;
             match (&self.own, &next) {
-                (Some(own), Waited::Message(message))
-                    if own.judge(&message.payload, None).verdict != Verdict::Met =>
-                {
-                    others.set(others.get() + 1);
+                (_, Waited::Message(message)) if comes_back && self.is_request(message) => {
+                    comes_back = false;
+                }
+                (Some(own), Waited::Message(message)) if !own.is(&message.payload) => {
+                    others.without_value.set(others.without_value.get() + 1);
+                }
+                // It may be another's.
+                (Some(_), Waited::TooLarge(_)) => {
+                    others.too_large.set(others.too_large.get() + 1);
                 }
                 _ => return Ok(next),
             }
         }
+    }
+
+    fn is_request(&self, message: &Message) -> bool {
+        message.topic == self.request.topic && message.payload == self.request.payload
     }
 
     async fn ask(
@@ -202,7 +218,7 @@ impl Query {
             }
             future::pending().await
         };
-        let others = Cell::new(0);
+        let others = Others::default();
         let replying = self.own_reply(reader, &others);
         let ended = future::or(sending, replying).await;
         match ended.map_err(|denied| denied.tell(&NO_REQUEST))? {
@@ -214,44 +230,28 @@ impl Query {
             }
             Waited::TooLarge(large) => Err(format!("no reply: {large}; {}", request.tell())),
             Waited::Ended(why) => Err(format!("no reply: {why}; {}", request.tell())),
-            Waited::Timeout => Err(self.no_reply(&request, reader, others.get())),
+            Waited::Timeout => Err(self.no_reply(&request, reader, &others)),
         }
     }
 
-    fn no_reply(&self, request: &RequestFate, reader: &Reader, others: u64) -> String {
+    fn no_reply(&self, request: &RequestFate, reader: &Reader, others: &Others) -> String {
         let mut text = format!(
             "no reply on {} within {} s; {}",
             shown(&self.response),
             self.wait.seconds(),
             request.tell()
         );
-        if others > 0 {
-            text.push_str(&format!(
-                "; messages that came without the value asked for: {others}"
-            ));
+        for (count, what) in [
+            (&others.without_value, "came without the value asked for"),
+            (&others.too_large, "were larger than `limits.packet_bytes`"),
+        ] {
+            if count.get() > 0 {
+                text.push_str(&format!("; messages that {what}: {}", count.get()));
+            }
         }
         text.push_str(&missed(reader.inbox()));
         text
     }
-}
-
-/// The condition that tells the caller's own reply, by `field` and `value`.
-fn own_reply(arguments: &mut Arguments) -> Result<Option<Condition>, String> {
-    let (field, value) = (
-        arguments.optional_text("field")?,
-        arguments.optional_text("value")?,
-    );
-    if field.is_none() && value.is_none() {
-        return Ok(None);
-    }
-    let value =
-        value.ok_or("`field` names the field of the reply that holds `value`, which is missing")?;
-    Condition::parse(RawCondition {
-        field,
-        value: Some(Value::String(value)),
-        ..RawCondition::default()
-    })
-    .map(Some)
 }
 
 impl RequestFate {

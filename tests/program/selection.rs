@@ -178,3 +178,57 @@ fn a_query_finds_its_own_reply_by_an_id_and_waits_for_no_other() {
     let why = agent.tool("mqtt_query", call).error();
     assert!(why.contains("`field`") && why.contains("`value`"), "{why}");
 }
+
+/// Ids are compared digit for digit; neither the request itself nor a message that is too large is the reply.
+#[test]
+fn a_query_takes_nothing_else_for_its_own_reply() {
+    let broker = Mosquitto::start();
+    let mut agent = Agent::start(&json!({
+        "mqtt": {"host": "127.0.0.1", "port": broker.port},
+        "topics": [{"pattern": "t/#", "permissions": ["read", "write"]}],
+        "limits": {"packet_bytes": 1024},
+    }));
+    let id = 1_764_403_200_123_456_789_u64;
+    let query = json!({
+        "request_topic": "t/request", "response_topic": "t/+", "payload": json!({"id": id}).to_string(),
+        "field": "id", "value": id, "timeout": 30,
+    });
+    let asked = agent.listening("mqtt_query", query.clone());
+    broker.publish(&["-t", "t/other", "-m", &json!({"id": id - 9}).to_string()]);
+    broker.publish(&["-t", "t/other", "-m", &"x".repeat(2000)]);
+    broker.publish(&["-t", "t/own", "-m", &json!({"id": id}).to_string()]);
+    assert_eq!(asked.structured()["topic"], "t/own");
+    let mut short = query;
+    short["timeout"] = 1.into();
+    let none = agent.listening("mqtt_query", short);
+    broker.publish(&["-t", "t/other", "-m", &"x".repeat(2000)]);
+    let why = none.error();
+    assert!(
+        why.contains("larger than `limits.packet_bytes`: 1"),
+        "{why}"
+    );
+    let call =
+        json!({"request_topic": "t/e", "response_topic": "t/+", "payload": "hello", "timeout": 30});
+    let asked = agent.listening("mqtt_query", call);
+    broker.publish(&["-t", "t/f", "-m", "hello"]);
+    assert_eq!(asked.structured()["topic"], "t/f");
+}
+
+#[test]
+fn selected_fields_are_exact_or_say_that_they_are_cut() {
+    let broker = Mosquitto::start();
+    let mut agent = agent(&broker);
+    let payload =
+        r#"{"state": "offline-pending", "sn": 9007199254740993, "err": {"code": 7}, "ok": true}"#;
+    broker.publish(&["-r", "-t", "t/a", "-m", payload]);
+    let mut call =
+        json!({"topic": "t/a", "fields": ["state", "sn", "err", "ok"], "retained": "only"});
+    let row = agent.tool("mqtt_subscribe", call.clone()).structured()["rows"][0].clone();
+    let whole = json!({"state": "offline-pending", "sn": 9_007_199_254_740_993_u64, "err": {"code": 7}, "ok": true});
+    assert_eq!((&row["fields"], row.get("cut")), (&whole, None), "{row}");
+    call["max_payload_bytes"] = 4.into();
+    let row = agent.tool("mqtt_subscribe", call).structured()["rows"][0].clone();
+    assert_eq!(row["fields"]["state"], "offl", "{row}");
+    assert_eq!(row["fields"]["sn"], 9_007_199_254_740_993_u64, "{row}");
+    assert_eq!(row["cut"], json!(["state", "err"]), "{row}");
+}

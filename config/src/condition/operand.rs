@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::Verdict;
-use crate::reading::{Reading, is_json_text, plain_number};
+use crate::reading::{Reading, is_json_text, is_large, plain_number};
 
 /// The value of a condition.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,6 +24,8 @@ impl Operand {
             Value::Null => return Ok(None),
             Value::Bool(flag) => Self::Bool(*flag),
             Value::String(text) => Self::Text(text.trim().into()),
+            // Its digits count: as a number it would lose some.
+            Value::Number(number) if is_large(number) => Self::Text(number.to_string()),
             Value::Number(number) => Self::Number(
                 number
                     .as_f64()
@@ -65,10 +67,14 @@ impl Operand {
             return Ok(elements.any(|element| self.equals(&element) == Ok(true)));
         }
         let text = reading.text().ok_or(Verdict::WrongKind)?;
-        Ok(match self {
+        Ok(self.is_part_of(&text))
+    }
+
+    pub(super) fn is_part_of(&self, text: &str) -> bool {
+        match self {
             Self::Text(part) => text.contains(part.as_str()),
             part => text.contains(&part.to_string()),
-        })
+        }
     }
 }
 
@@ -90,6 +96,9 @@ pub(super) fn number(reading: &Reading) -> Result<f64, Verdict> {
 /// Whether a reading equals a text. A text that is a number equals the number; a text that is a document equals the
 /// document, however either is spaced.
 fn text_equals(value: &str, reading: &Reading) -> Result<bool, Verdict> {
+    if let (Ok(value), Some(number)) = (value.parse::<i128>(), reading.whole_number()) {
+        return Ok(value == number);
+    }
     if let (Some(value), Some(number)) = (plain_number(value), reading.number()) {
         return Ok(value == number);
     }
@@ -98,6 +107,6 @@ fn text_equals(value: &str, reading: &Reading) -> Result<bool, Verdict> {
         Reading::Bool(flag) => Ok(value == if *flag { "true" } else { "false" }),
         Reading::Json(document) if !document.is_null() => Ok(is_json_text(value, document)),
         Reading::Json(_) | Reading::Binary { .. } => Err(Verdict::WrongKind),
-        Reading::Number(_) | Reading::Kept(_) => Ok(false),
+        Reading::Number(_) | Reading::Large(_) | Reading::Kept(_) => Ok(false),
     }
 }

@@ -127,7 +127,12 @@ fn one_comparison_of_one_value() {
         (
             "=",
             json!(u64::MAX),
-            &[("18446744073709551615", Met), ("1", NotMet)],
+            &[
+                ("18446744073709551615", Met),
+                ("18446744073709551614", NotMet),
+                ("\"18446744073709551615\"", Met),
+                ("1", NotMet),
+            ],
         ),
         (
             "!=",
@@ -216,6 +221,7 @@ fn one_comparison_of_one_value() {
                 ("\"err\"", Met),
                 ("fine", NotMet),
                 ("{\"state\":\"error\"}", Met),
+                ("{\"state\": \"error\"}", Met),
                 ("[\"err\"]", Met),
                 ("[\"error\"]", NotMet),
                 ("[[\"err\"]]", NotMet),
@@ -297,6 +303,22 @@ fn one_comparison_of_one_value() {
     assert_eq!(binary(json!({"op": "contains", "value": "x"})), WrongKind);
     assert_eq!(binary(json!({"field": "a"})), NoJson);
     assert_eq!(binary(json!({})), Met);
+}
+
+#[test]
+fn a_payload_contains_what_stands_in_it() {
+    use Verdict::{Met, NotMet};
+    for (part, payload, expected) in [
+        (json!("\"state\": \"ALARM\""), r#"{"state": "ALARM"}"#, Met),
+        (json!("\"state\":\"ALARM\""), r#"{"state": "ALARM"}"#, Met),
+        (json!("21.50"), "21.50", Met),
+        (json!("21.51"), "21.50", NotMet),
+        (json!("1, 2"), "[1, 2]", NotMet),
+    ] {
+        let condition = condition(&json!({"op": "contains", "value": part}));
+        let judged = condition.judge(payload.as_bytes(), None);
+        assert_eq!(judged.verdict, expected, "{part} in {payload}");
+    }
 }
 
 #[test]

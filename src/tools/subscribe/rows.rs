@@ -40,6 +40,9 @@ struct Row {
     value_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     fields: Option<Map<String, Value>>,
+    /// The fields whose values are cut.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cut: Vec<String>,
     /// A retained message has no time: it was sent at an unknown time before.
     #[serde(skip_serializing_if = "Option::is_none")]
     at: Option<String>,
@@ -162,6 +165,7 @@ impl Rows {
             value: None,
             value_bytes: None,
             fields: None,
+            cut: Vec::new(),
             at: (!message.retain).then(|| time_of_day(Instant::now())),
             retained: message.retain && !self.all_retained,
             n: 1,
@@ -174,11 +178,15 @@ impl Rows {
                 row.value_bytes = shown.whole_bytes;
             }
         } else {
-            let fields = self.fields.iter().filter_map(|field| {
-                let reading = Reading::of(&message.payload, Some(field)).ok()?;
-                Some((field.to_string(), reading.to_json(self.value_bytes).value))
-            });
-            row.fields = Some(fields.collect());
+            let mut fields = Map::new();
+            for field in &self.fields {
+                if let Ok(reading) = Reading::of(&message.payload, Some(field)) {
+                    let shown = reading.to_json(self.value_bytes);
+                    fields.insert(field.to_string(), shown.value);
+                    row.cut.extend(shown.whole_bytes.map(|_| field.to_string()));
+                }
+            }
+            row.fields = Some(fields);
         }
         row.size = serde_json::to_string(&row).map_or(0, |text| text.len());
         row
