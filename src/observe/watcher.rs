@@ -121,7 +121,7 @@ pub struct Counts {
     /// Messages with a value of another kind than the compared one.
     pub wrong_kind: u64,
     /// Messages that could not be judged because their topic found no room: it could begin no hold, or had no value
-    /// before to compare with.
+    /// before to compare with or to be another than.
     pub no_room: u64,
     /// How often the watch was interrupted.
     pub interruptions: u64,
@@ -204,6 +204,12 @@ impl ConditionWatch {
             self.holds.remove(topic);
         }
         // A document without the field says nothing of it: a hold goes on.
+    }
+
+    /// Notes a message that came and could not be read: it may have said that the condition does not hold.
+    pub fn unread(&mut self, now: Instant, topic: &str) {
+        self.settle(now);
+        self.holds.remove(topic);
     }
 
     /// Notes a gap: messages may have been missed before `now`. Every hold begins anew with the next message.
@@ -377,7 +383,7 @@ impl ConditionWatch {
                 was_not_met: verdict == Verdict::NotMet && !seen.retained,
             };
             self.known.insert(topic.into(), known);
-        } else if op == Op::Changed {
+        } else if op == Op::Changed || self.live == Live::AfterNotMet {
             self.counts.no_room += 1;
         }
     }

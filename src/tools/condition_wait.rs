@@ -115,7 +115,10 @@ impl WaitState {
                 let mut watch = self.watch.borrow_mut();
                 watch.message(now, topic, &message.payload, message.retain);
             }
-            Tapped::TooLarge(_) => self.too_large.set(self.too_large.get() + 1),
+            Tapped::TooLarge(large) => {
+                self.too_large.set(self.too_large.get() + 1);
+                self.watch.borrow_mut().unread(now, large.topic.as_str());
+            }
             Tapped::Interrupted => {
                 self.interruptions.set(self.interruptions.get() + 1);
                 self.watch.borrow_mut().interrupted(now);

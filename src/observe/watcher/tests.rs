@@ -768,3 +768,28 @@ mod simulation {
         }
     }
 }
+
+#[test]
+fn a_message_that_could_not_be_read_ends_the_hold_of_its_topic() {
+    let mut scene = Scene::new(condition(None, ">", Some(5.0), 10.0), Live::Required, 60);
+    scene.live(1, "a", "9");
+    scene.live(2, "b", "9");
+    scene.watch.unread(scene.at(4), "a");
+    scene.waits(4, 12);
+    scene.live(5, "a", "9");
+    assert_eq!(scene.met(12).topic, "b");
+}
+
+#[test]
+fn a_level_that_cannot_be_known_to_be_crossed_is_counted() {
+    let mut scene = Scene::new(condition(None, ">", Some(5.0), 0.0), Live::AfterNotMet, 60);
+    for n in 0..=MAX_TOPICS {
+        scene.live(1, &n.to_string(), "1");
+    }
+    assert_eq!(scene.watch.counts().no_room, 1);
+    let last = MAX_TOPICS.to_string();
+    scene.live(2, &last, "9");
+    assert_eq!(scene.watch.counts().no_room, 2);
+    scene.live(2, "0", "9");
+    assert_eq!(scene.met(2).topic, "0");
+}
