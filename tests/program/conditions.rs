@@ -510,3 +510,24 @@ fn each_topic_of_a_filter_may_have_to_confirm() {
     assert_eq!(done["confirmation"]["met"], 2);
     assert!(done["confirmation"].get("not_met").is_none());
 }
+
+#[test]
+fn the_value_before_is_one_of_the_same_topic() {
+    let mut site = Site::new();
+    site.retain("t/lamp/a", "off");
+    let publish = |timeout: u64| {
+        json!({
+            "topic": "in/set", "payload": "on",
+            "confirm": {"topic": "t/lamp/+", "value": "on", "timeout": timeout},
+        })
+    };
+    for (timeout, value, confirmed) in [(30, "on", true), (1, "dim", false)] {
+        let waiting = site.listening("mqtt_publish", publish(timeout));
+        site.send("t/lamp/b", value);
+        let done = waiting.structured();
+        assert_eq!(done["confirmed"], confirmed, "{done}");
+        let seen = &done["confirmation"];
+        assert_eq!(seen["topic"], "t/lamp/b", "{done}");
+        assert_ne!(seen["before"]["value"], "off", "{done}");
+    }
+}

@@ -172,9 +172,14 @@ impl ConfirmingFirst {
         let watch = self.waiting.watch();
         let counts = watch.counts();
         let live = counts.messages - counts.retained;
+        // The value before, where it was seen on this topic.
+        let earlier = |topic: &str| {
+            let earlier = watch.earlier().filter(|(of, _)| *of == topic);
+            earlier.map(|(_, seen)| Sighting::of(seen))
+        };
         let mut seen = Seen {
             topic: None,
-            before: watch.earlier().map(|(_, seen)| Sighting::of(seen)),
+            before: None,
             after: None,
             after_ms: None,
             messages: live,
@@ -184,9 +189,8 @@ impl ConfirmingFirst {
         let confirmed = match end {
             WaitEnd::Met(met) => {
                 seen.topic = Some(met.topic.clone());
-                if let Some(before) = &met.before {
-                    seen.before = Some(Sighting::of(before));
-                }
+                let before = met.before.as_ref().map(Sighting::of);
+                seen.before = before.or_else(|| earlier(&met.topic));
                 seen.after = Some(Sighting::new(&met.reading, met.at, false));
                 let after = met.at.saturating_duration_since(sent);
                 seen.after_ms = Some(milliseconds(after));
@@ -196,12 +200,17 @@ impl ConfirmingFirst {
                 if let WaitEnd::Lost(reason) = end {
                     seen.reason = Some(reason);
                 }
-                if live > 0 {
-                    seen.topic = watch.last().map(|(topic, _)| topic.to_owned());
-                    seen.after = watch.last().map(|(_, last)| Sighting::of(last));
-                    Confirmed::No
-                } else {
-                    Confirmed::NothingCame
+                if let Some((topic, last)) = watch.last() {
+                    seen.topic = Some(topic.to_owned());
+                    seen.before = earlier(topic);
+                    seen.after = Some(Sighting::of(last));
+                } else if let (Some((topic, before)), 0) = (watch.earlier(), live) {
+                    seen.topic = Some(topic.to_owned());
+                    seen.before = Some(Sighting::of(before));
+                }
+                match live {
+                    0 => Confirmed::NothingCame,
+                    _ => Confirmed::No,
                 }
             }
         };

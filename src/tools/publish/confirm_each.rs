@@ -143,7 +143,9 @@ impl EachState {
                 let topic = message.topic.as_str();
                 let mut topics = self.topics.borrow_mut();
                 topics.message(topic, &message.payload, message.retain);
-                self.last.set(Some(now));
+                if !message.retain {
+                    self.last.set(Some(now));
+                }
             }
             Tapped::TooLarge(_) => self.too_large.set(self.too_large.get() + 1),
             Tapped::Interrupted => self.interrupted.set(true),

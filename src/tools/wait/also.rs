@@ -92,8 +92,11 @@ impl AlsoFilter {
         &self.subscribed
     }
 
-    /// Whether `topic` belongs to an event on `event_topic`.
+    /// Whether `topic` belongs to an event on `event_topic`, which the result tells of itself.
     fn belongs(&self, topic: &str, event: &SubscribeFilter, event_topic: &str) -> bool {
+        if topic == event_topic {
+            return false;
+        }
         let matched = matched(event, event_topic);
         let levels = self.text.split('/').map(|level| {
             let found = place(level).and_then(|n| matched.get(n));
@@ -265,6 +268,15 @@ mod tests {
             ("a/#", "a/b/c", "z/{1}", "z/#", "z/b/c", "z/b"),
             ("a/#", "a", "z/{1}/t", "z/#/t", "", ""),
             ("a", "a", "b/+", "b/+", "b/c", "a"),
+            // The event itself is no value beside it.
+            (
+                "l/+/alarm",
+                "l/1/alarm",
+                "l/{1}/#",
+                "l/+/#",
+                "l/1/level",
+                "l/1/alarm",
+            ),
         ];
         for (event, topic, other, subscribed, yes, no) in table {
             let event = filter(event);
