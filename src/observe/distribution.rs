@@ -1,6 +1,7 @@
 //! How often each value came: for words, states and units, where statistics of numbers say nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher as _, RandomState};
 
 use super::path::Path;
 use super::reading::Reading;
@@ -11,6 +12,9 @@ pub const MAX_VALUES: usize = 1_000;
 /// The most bytes of one value that are told apart.
 pub const VALUE_BYTES: usize = 100;
 
+/// The most topics whose value is known again when the broker sends its retained copy once more.
+pub const MAX_TOPICS: usize = 20_000;
+
 /// The distinct values of the whole payloads, or of a field.
 #[derive(Debug)]
 pub struct Distribution {
@@ -18,6 +22,10 @@ pub struct Distribution {
     values: BTreeMap<String, Occurrences>,
     without_field: u64,
     left_out: u64,
+    /// The hash of each topic with that of the value counted last.
+    last: HashMap<u64, u64>,
+    hashes: RandomState,
+    may_be_copies: bool,
 }
 
 /// How often a value came.
@@ -37,11 +45,18 @@ impl Distribution {
             values: BTreeMap::new(),
             without_field: 0,
             left_out: 0,
+            last: HashMap::new(),
+            hashes: RandomState::new(),
+            may_be_copies: false,
         }
     }
 
-    /// Takes a message.
-    pub fn message(&mut self, topic: &str, payload: &[u8]) {
+    /// Takes a message. A retained one that says what its topic said last is a copy, which the broker sends again at each
+    /// subscription, and does not count.
+    pub fn message(&mut self, topic: &str, payload: &[u8], retained: bool) {
+        if self.is_repeated(topic, payload) && retained {
+            return;
+        }
         let Ok(reading) = Reading::of(payload, self.field.as_ref()) else {
             self.without_field += 1;
             return;
@@ -68,6 +83,21 @@ impl Distribution {
         } else {
             self.left_out += 1;
         }
+    }
+
+    /// Whether the topic said the same last; from now on it said this.
+    fn is_repeated(&mut self, topic: &str, payload: &[u8]) -> bool {
+        let (topic, value) = (self.hashes.hash_one(topic), self.hashes.hash_one(payload));
+        if self.last.len() >= MAX_TOPICS && !self.last.contains_key(&topic) {
+            self.may_be_copies = true;
+            return false;
+        }
+        self.last.insert(topic, value) == Some(value)
+    }
+
+    /// Whether there were too many topics to know all copies, so that counts are upper bounds.
+    pub fn may_be_copies(&self) -> bool {
+        self.may_be_copies
     }
 
     /// The values, in their order as texts.
@@ -111,7 +141,7 @@ mod tests {
             ("d", r#"{"other": 1}"#),
             ("e", "°C"),
         ] {
-            units.message(topic, payload.as_bytes());
+            units.message(topic, payload.as_bytes(), false);
         }
         let seen: Vec<_> = units
             .iter()
@@ -122,10 +152,35 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_a_retained_value_is_not_counted_again() {
+        let mut states = Distribution::new(None);
+        for (topic, payload, retained) in [
+            ("a", "offline", true),
+            ("b", "offline", true),
+            // Another subscription of the client, or a new connection.
+            ("a", "offline", true),
+            // It changed while the connection was lost.
+            ("b", "online", true),
+            ("c", "offline", false),
+            ("c", "offline", true),
+            ("c", "offline", false),
+        ] {
+            states.message(topic, payload.as_bytes(), retained);
+        }
+        let seen: Vec<_> = states.iter().map(|(value, it)| (value, it.count)).collect();
+        assert_eq!(seen, [("offline", 4), ("online", 1)]);
+        assert!(!states.may_be_copies());
+        for n in 0..=MAX_TOPICS {
+            states.message(&n.to_string(), b"x", true);
+        }
+        assert!(states.may_be_copies());
+    }
+
+    #[test]
     fn values_are_bounded_in_number_and_length() {
         let mut values = Distribution::new(None);
         for n in 0..MAX_VALUES + 7 {
-            values.message("t", format!("{n}{}", "é".repeat(200)).as_bytes());
+            values.message("t", format!("{n}{}", "é".repeat(200)).as_bytes(), false);
         }
         assert_eq!((values.len(), values.left_out()), (MAX_VALUES, 7));
         assert!(

@@ -220,13 +220,17 @@ impl Counting {
                 message,
                 may_be_copy,
             } => {
-                if may_be_copy {
-                    self.may_be_copies.set(true);
-                }
                 let topic = message.topic.as_str();
                 if let Some(values) = &self.values {
-                    values.borrow_mut().message(topic, &message.payload);
+                    let mut values = values.borrow_mut();
+                    values.message(topic, &message.payload, message.retain);
+                    let is_unsure = values.may_be_copies() || (may_be_copy && !message.retain);
+                    self.may_be_copies
+                        .set(self.may_be_copies.get() || is_unsure);
                     return;
+                }
+                if may_be_copy {
+                    self.may_be_copies.set(true);
                 }
                 match &self.grouped {
                     Some(grouped) => {
@@ -280,8 +284,8 @@ impl<'a> Row<'a> {
             rate: round(of.rate(length).unwrap_or_default(), 1000.0),
             min: of.min(),
             max: of.max(),
-            mean: of.mean().map(significant),
-            sd: of.standard_deviation().map(significant),
+            mean: mean(of),
+            sd: of.standard_deviation().map(|sd| significant(sd, DIGITS)),
             first: of.first().map(end),
             last: of.last().map(end),
             no_number: of.no_number(),
@@ -313,9 +317,20 @@ fn round(value: f64, parts: f64) -> f64 {
     (value * parts).round() / parts
 }
 
-/// A number to seven significant digits: more is noise for a reader.
-fn significant(value: f64) -> f64 {
-    format!("{value:.6e}").parse().unwrap_or(value)
+/// The mean to as many digits as tell it from the smallest and the largest number: counters and times of day differ in
+/// their last digits only.
+fn mean(of: &Statistics) -> Option<f64> {
+    let (mean, min, max) = (of.mean()?, of.min()?, of.max()?);
+    let mut rounded = (DIGITS..EXACT_DIGITS).map(|digits| significant(mean, digits));
+    let close = (max - min) * 1e-5;
+    let is_close = |rounded: &f64| (rounded - mean).abs() <= close;
+    Some(rounded.find(is_close).unwrap_or(mean).clamp(min, max))
+}
+
+/// A number to this many significant digits.
+fn significant(value: f64, digits: usize) -> f64 {
+    let text = format!("{value:.*e}", digits - 1);
+    text.parse().unwrap_or(value)
 }
 
 pub(super) fn is_none(count: &usize) -> bool {
@@ -328,8 +343,36 @@ const NOT_COUNTED: Wording = Wording {
     withdrawn: "Nothing more is reported.",
 };
 
+/// How many significant digits are shown: more are noise for a reader.
+const DIGITS: usize = 7;
+
+/// So many tell any two numbers apart.
+const EXACT_DIGITS: usize = 17;
+
 /// How long is counted when the caller does not say.
 const DEFAULT_LENGTH: Duration = Duration::from_secs(10);
 
 /// How long the broker has for the subscription.
 const SUBSCRIBING: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_has_as_many_digits_as_tell_it_from_the_ends() {
+        for (numbers, expected) in [
+            (vec![12_345_678.0, 12_345_678.0], 12_345_678.0),
+            (vec![1_764_403_201.0, 1_764_403_202.0], 1_764_403_201.5),
+            (vec![123_456_789.5, 123_456_789.7], 123_456_789.6),
+            (vec![21.0, 22.0, 22.0], 21.66667),
+            (vec![0.0, 1e9], 5e8),
+        ] {
+            let mut statistics = Statistics::default();
+            for number in numbers {
+                statistics.add_number(Instant::now(), number);
+            }
+            assert_eq!(mean(&statistics), Some(expected));
+        }
+    }
+}
