@@ -13,7 +13,7 @@ use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use mcpmqtt_config::{Observe, Policy};
-use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
+use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter, TopicName};
 use smol::{LocalExecutor, Task, future};
 
 use self::flow::Flow;
@@ -43,6 +43,8 @@ struct ObservationState {
     /// The filters that the broker does not allow, with its reason.
     refused: RefCell<Vec<(TopicFilter, String)>>,
     flow: RefCell<Flow>,
+    /// Topics whose messages were too large to be kept, at most [`MOST_TOO_LARGE`].
+    too_large: RefCell<Vec<TopicName>>,
     /// When the connection was last lost.
     interrupted: Cell<Option<Instant>>,
     /// Why observation was stopped, until it is asked for again.
@@ -94,6 +96,7 @@ impl Observation {
             looks: RefCell::default(),
             refused: RefCell::default(),
             flow: RefCell::new(flow),
+            too_large: RefCell::default(),
             interrupted: Cell::new(None),
             stopped: RefCell::default(),
             due: Notify::default(),
@@ -140,15 +143,31 @@ impl Observation {
             .filter(|it| wanted.iter().any(|wanted| it.filter.covers(wanted)));
         watching.since = of_wanted.map(|it| it.since).max();
         drop(watched);
-        let lost = state.interrupted.get();
-        if let Some(at) = lost.filter(|at| watching.since.is_some_and(|since| since < *at)) {
-            watching.notes.push(format!(
-                "the connection to the broker was lost {:.0} s ago; what came until it was there again is missing",
-                time::now().saturating_duration_since(at).as_secs_f64()
-            ));
-        }
         self.tend();
         watching
+    }
+
+    /// What is missing because the connection was lost after `since`, from which all that was asked for was watched.
+    pub(super) fn gap(&self, since: Option<Instant>) -> Option<String> {
+        let lost = self.0.interrupted.get();
+        let at = lost.filter(|at| since.is_some_and(|since| since < *at))?;
+        Some(format!(
+            "the connection to the broker was lost {:.0} s ago; what came until it was there again is missing",
+            time::now().saturating_duration_since(at).as_secs_f64()
+        ))
+    }
+
+    /// Which of the topics for which `is_asked` holds sent messages that were too large to be kept.
+    pub(super) fn too_large(&self, is_asked: impl Fn(&str) -> bool) -> Option<String> {
+        let known = self.0.too_large.borrow();
+        let asked = known.iter().filter(|topic| is_asked(topic.as_str()));
+        let words: Vec<_> = asked
+            .map(|topic| Shown(topic.as_str()).to_string())
+            .collect();
+        (!words.is_empty()).then(|| {
+            let topics = words.join(", ");
+            format!("messages above `limits.packet_bytes` came and are not here: {topics}")
+        })
     }
 
     /// Why the observation was stopped meanwhile.
@@ -285,7 +304,14 @@ impl ObservationState {
                 table.message(now, topic, &message.payload, message.retain, may_be_copy);
                 self.flows(now, message.size());
             }
-            Tapped::TooLarge(large) => self.flows(now, large.payload_bytes),
+            Tapped::TooLarge(large) => {
+                let mut known = self.too_large.borrow_mut();
+                if known.len() < MOST_TOO_LARGE && !known.contains(&large.topic) {
+                    known.push(large.topic.clone());
+                }
+                drop(known);
+                self.flows(now, large.payload_bytes);
+            }
             Tapped::Interrupted => {
                 self.interrupted.set(Some(now));
                 self.table.borrow_mut().interrupted(now);
@@ -412,8 +438,10 @@ impl ObservationState {
     fn forget_unwatched(&self) {
         let (watched, looks) = (self.watched.borrow(), self.looks.borrow());
         let cover = || watched.iter().map(|it| &it.filter).chain(&*looks);
-        let mut table = self.table.borrow_mut();
-        table.retain(|topic| cover().any(|filter| filter.matches(topic)));
+        let is_covered = |topic: &str| cover().any(|filter| filter.matches(topic));
+        self.table.borrow_mut().retain(is_covered);
+        let mut too_large = self.too_large.borrow_mut();
+        too_large.retain(|topic| is_covered(topic.as_str()));
     }
 }
 
@@ -432,6 +460,9 @@ fn readable(policy: &Policy, filter: &TopicFilter) -> Vec<TopicFilter> {
 
 /// The most refused filters that are remembered.
 const MOST_REFUSED: usize = 100;
+
+/// The most topics with messages that were too large that are remembered.
+const MOST_TOO_LARGE: usize = 8;
 
 /// The pause before `observe.always` is tried again.
 const AGAIN: Duration = Duration::from_secs(1);

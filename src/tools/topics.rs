@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mcpmqtt_config::Policy;
-use mcpmqtt_protocol::topic::TopicFilter;
+use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
 use serde::Serialize;
 
 use self::row::{GroupRow, TopicRow, description};
@@ -96,7 +96,11 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     let looked = watching
         .since
         .map(|since| now.saturating_duration_since(since));
+    watching.notes.extend(observation.gap(watching.since));
     watching.notes.extend(notes(&request, looked, &table));
+    watching
+        .notes
+        .extend(observation.too_large(|topic| request.is_seen(topic, &policy)));
     watching.notes.extend(observation.stopped());
     let rows = request.select(&table, &policy, now);
     watching
@@ -173,7 +177,7 @@ impl Request {
     fn select<'t>(&self, table: &'t Table, policy: &Policy, now: Instant) -> Vec<Row<'t>> {
         let mut rows: Vec<_> = table
             .rows()
-            .filter(|row| self.filter.matches(row.topic()) && policy.may_receive(row.topic()))
+            .filter(|row| self.is_seen(row.topic(), policy))
             .filter(|row| self.finds(row, policy))
             .filter(|row| self.detail != Detail::Silent || is_silent(row, now))
             .collect();
@@ -181,13 +185,15 @@ impl Request {
         rows
     }
 
+    /// Whether the caller asked for the topic, and may read it.
+    fn is_seen(&self, topic: &str, policy: &Policy) -> bool {
+        self.filter.matches(topic) && policy.may_receive(topic)
+    }
+
     /// How many topics sent too little to say whether they stopped.
     fn undecided(&self, table: &Table, policy: &Policy, now: Instant) -> Option<String> {
         let rows = table.rows();
-        let asked = rows.filter(|row| {
-            let is_asked = self.filter.matches(row.topic()) && policy.may_receive(row.topic());
-            is_asked && self.finds(row, policy)
-        });
+        let asked = rows.filter(|row| self.is_seen(row.topic(), policy) && self.finds(row, policy));
         let undecided = asked.filter(|row| row.silence(now) == Silence::Unknown);
         let count = undecided.count();
         let is_told = self.detail == Detail::Silent && count > 0;
@@ -232,6 +238,7 @@ impl Request {
         };
         if self.detail == Detail::Groups {
             let (groups, left_out) = self.groups(&rows, policy, now);
+            overview.notes.extend(beyond(&groups, policy));
             overview.groups = Some(groups);
             overview.left_out = left_out;
             return overview;
@@ -298,6 +305,31 @@ impl Sort {
     }
 }
 
+/// Which filters of groups match more than the caller may read, so that the other tools refuse them.
+fn beyond(groups: &[GroupRow], policy: &Policy) -> Option<String> {
+    let is_refused = |filter: &&str| match SubscribeFilter::parse(filter) {
+        Ok(filter) => policy.may_subscribe(&filter).is_err(),
+        Err(_) => true,
+    };
+    let refused: Vec<_> = groups
+        .iter()
+        .map(GroupRow::filter)
+        .filter(is_refused)
+        .collect();
+    let shown = refused
+        .iter()
+        .take(MOST_BEYOND)
+        .map(|it| Shown(it).to_string());
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    let more = match refused.len().saturating_sub(MOST_BEYOND) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!refused.is_empty()).then(|| {
+        format!("may not be read as a whole, so that only mqtt_topics takes it; name single topics elsewhere: {shown}{more}")
+    })
+}
+
 fn is_silent(row: &Row<'_>, now: Instant) -> bool {
     let silence = row.silence(now);
     matches!(silence, Silence::Stopped { .. } | Silence::OnlyRetained)
@@ -305,13 +337,15 @@ fn is_silent(row: &Row<'_>, now: Instant) -> bool {
 
 fn within_budget<T: Serialize>(rows: impl Iterator<Item = T>) -> Vec<T> {
     let mut left = BUDGET;
-    rows.take_while(|row| {
-        let size = size(row);
-        let fits = size <= left;
-        left = left.saturating_sub(size);
-        fits
-    })
-    .collect()
+    // A row that is too long by itself, since its topic is, hides none of the others.
+    rows.filter(|row| size(row) <= BUDGET)
+        .take_while(|row| {
+            let size = size(row);
+            let fits = size <= left;
+            left = left.saturating_sub(size);
+            fits
+        })
+        .collect()
 }
 
 fn size(row: &impl Serialize) -> usize {
@@ -321,6 +355,9 @@ fn size(row: &impl Serialize) -> usize {
 const UPPER_BOUNDS: &str = "another subscription matched some of these topics too, and equal messages came: if the broker \
                             sent one twice, counts and rates are too high";
 
+/// The most filters that are named.
+const MOST_BEYOND: usize = 3;
+
 /// The bytes of rows in an answer: with the rest, 2,000 tokens of four bytes.
 const BUDGET: usize = 7300;
 
@@ -329,3 +366,16 @@ const LENGTH: Duration = Duration::from_secs(2);
 
 /// How long the broker has for the subscriptions.
 const SUBSCRIBING: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_never_fits_hides_no_other() {
+        let rows = ["x".repeat(BUDGET), "a".to_owned(), "b".to_owned()];
+        assert_eq!(within_budget(rows.iter()), ["a", "b"]);
+        let half = "x".repeat(BUDGET / 2);
+        assert_eq!(within_budget([&half, &half, &half].into_iter()).len(), 1);
+    }
+}

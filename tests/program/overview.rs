@@ -359,3 +359,103 @@ fn values_are_counted_with_one_topic_of_each() {
         1
     );
 }
+
+/// What the row of a group says holds for all its members.
+#[test]
+fn a_group_tells_what_holds_for_all_its_members() {
+    let broker = Mosquitto::start();
+    for topic in ["sp/0", "sp/1", "sp/2", "y/1/ok", "y/2/ok"] {
+        broker.publish(&["-r", "-t", topic, "-m", "1"]);
+    }
+    let topics = json!([
+        {"pattern": "sp/+", "permissions": ["read"], "description": "setpoints"},
+        {"pattern": "sp/1", "permissions": ["write"]},
+        {"pattern": "y/1/ok", "permissions": ["read"], "description": "the first"},
+        {"pattern": "y/2/ok", "permissions": ["read"], "description": "the second"},
+    ]);
+    let mut agent = Agent::start(&config(&broker, topics));
+    // Whichever came last is the example.
+    for last in ["sp/1", "sp/2"] {
+        broker.publish(&["-r", "-t", last, "-m", "2"]);
+        let call = json!({"seconds": 0.5});
+        let seen = agent.tool("mqtt_topics", call).structured();
+        let groups = seen["groups"].as_array().unwrap();
+        let group = |filter: &str| {
+            let mut found = groups.iter().filter(|it| it["filter"] == filter);
+            found.next().unwrap_or_else(|| panic!("{seen}"))
+        };
+        let setpoints = group("sp/+");
+        assert_eq!(setpoints["about"], "setpoints", "{seen}");
+        assert!(setpoints.get("write").is_none(), "{seen}");
+        let payload = setpoints["payload"].as_str().unwrap();
+        assert!(payload.starts_with("1 may be published to"), "{seen}");
+        assert!(group("y/+/ok").get("about").is_none(), "{seen}");
+        let notes = seen["notes"].to_string();
+        assert!(
+            notes.contains("only mqtt_topics takes it") && notes.contains("`y/+/ok`"),
+            "{notes}"
+        );
+        assert!(!notes.contains("`sp/+`"), "{notes}");
+    }
+}
+
+#[test]
+fn what_was_too_large_to_be_kept_is_named() {
+    let broker = Mosquitto::start();
+    for topic in ["cam/1", "secret/cam"] {
+        broker.publish(&["-r", "-t", topic, "-m", &"x".repeat(2000)]);
+    }
+    let topics = json!([{"pattern": "cam/#", "permissions": ["read"]}]);
+    let mut config = config(&broker, topics);
+    config["limits"] = json!({"packet_bytes": 1024});
+    let mut agent = Agent::start(&config);
+    let call = json!({"seconds": 0.5});
+    let seen = agent.tool("mqtt_topics", call).structured();
+    let notes = seen["notes"].to_string();
+    assert!(notes.contains("came and are not here: `cam/1`"), "{seen}");
+    assert!(!notes.contains("secret"), "{seen}");
+}
+
+/// A device's state counts once, however often the broker sends its retained copy.
+#[test]
+fn a_retained_value_is_counted_once() {
+    let broker = Mosquitto::start();
+    for n in 0..4 {
+        let state = if n == 0 { "online" } else { "offline" };
+        broker.publish(&["-r", "-t", &format!("d/{n}"), "-m", state]);
+    }
+    let mut agent = Agent::start(&config(&broker, all()));
+    let call = json!({"topic": "d/+", "group_by": "value", "seconds": 2});
+    let counting = agent.listening("mqtt_stats", call);
+    for _ in 0..3 {
+        agent
+            .tool("mqtt_read", json!({"topic": "d/1"}))
+            .structured();
+    }
+    let seen = counting.structured();
+    assert_eq!(
+        seen["values"][0],
+        json!({"value": "offline", "n": 3, "topic": "d/1"}),
+        "{seen}"
+    );
+}
+
+#[test]
+fn a_connection_lost_during_the_look_is_told() {
+    let mut broker = Mosquitto::start();
+    let mut config = config(&broker, all());
+    config["mqtt"]["backoff"] = json!({"initial": 0.05, "max": 0.1});
+    let mut agent = Agent::start(&config);
+    let call = |seconds: u64| json!({"topic": "g/#", "seconds": seconds});
+    // From now on it is watched.
+    agent.tool("mqtt_topics", call(0)).structured();
+    let looking = agent.listening("mqtt_topics", call(4));
+    broker.kill();
+    broker.restart();
+    let seen = looking.structured();
+    let notes = seen["notes"].to_string();
+    assert!(
+        notes.contains("the connection to the broker was lost"),
+        "{seen}"
+    );
+}

@@ -144,6 +144,10 @@ impl GroupRow {
         let rates: Vec<f64> = members.iter().filter_map(|row| row.rate()).collect();
         let filter = group.filter.as_str();
         let is_one = members.len() == 1;
+        let writable = members
+            .iter()
+            .filter(|row| may_write(policy, row.topic()))
+            .count();
         GroupRow {
             filter: (filter != group.pattern).then(|| filter.to_owned()),
             pattern: group.pattern.clone(),
@@ -178,11 +182,13 @@ impl GroupRow {
                     },
                 },
             },
-            write: example.is_some_and(|row| may_write(policy, row.topic())),
-            payload: limits_of_all(policy, &members),
-            about: example
-                .and_then(|row| description(policy, row.topic()))
-                .map(|text| cut(text, ABOUT_BYTES)),
+            write: writable == members.len(),
+            payload: match writable {
+                0 => None,
+                some if some < members.len() => Some(format!("{some} may be published to: {SEE}")),
+                _ => limits_of_all(policy, &members),
+            },
+            about: description_of_all(policy, &members).map(|text| cut(text, ABOUT_BYTES)),
             count: members.iter().map(|row| row.count()).sum(),
             age: example
                 .and_then(Row::last_live)
@@ -207,6 +213,11 @@ impl GroupRow {
                 None => {}
             }
         }
+    }
+
+    /// The filter that matches every topic of the group.
+    pub(super) fn filter(&self) -> &str {
+        self.filter.as_deref().unwrap_or(&self.pattern)
     }
 
     pub(super) fn order(&self, other: &GroupRow, sort: Sort) -> Ordering {
@@ -250,8 +261,20 @@ fn limits_of_all(policy: &Policy, members: &[&Row<'_>]) -> Option<String> {
     let first = each.next()?;
     match each.all(|other| other == first) {
         true => first,
-        false => Some("differs: see resource mcpmqtt://topics/allowed".to_owned()),
+        false => Some(format!("differs: {SEE}")),
     }
+}
+
+/// The operator's description of the first pattern by which all members of a group may be read.
+fn description_of_all<'p>(policy: &'p Policy, members: &[&Row<'_>]) -> Option<&'p str> {
+    let grants = policy.grants().filter(|grant| grant.permissions.read);
+    let described =
+        grants.filter_map(|grant| Some((&grant.pattern, grant.description.as_deref()?)));
+    let mut of_all = described.filter(|(pattern, _)| {
+        let mut topics = members.iter().map(|row| row.topic());
+        topics.all(|topic| pattern.matches(topic))
+    });
+    of_all.next().map(|(_, description)| description)
 }
 
 fn word(row: &Row<'_>) -> &'static str {
@@ -357,6 +380,8 @@ fn rounded(value: f64) -> f64 {
 fn is_one(count: &usize) -> bool {
     *count == 1
 }
+
+const SEE: &str = "see resource mcpmqtt://topics/allowed";
 
 /// The most bytes of a value in a topic's row, and in a group's example.
 const VALUE_BYTES: usize = 200;
