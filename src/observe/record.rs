@@ -361,9 +361,12 @@ impl<'a> Row<'a> {
         self.record.last_live.map(|it| it.instant(self.base))
     }
 
-    /// Live messages a second, over the times without gaps; `None` for fewer than two in one.
-    pub fn rate(&self) -> Option<f64> {
-        self.record.rhythm.rate()
+    /// Live messages a second until `now`, over the times without gaps; `None` for fewer than two in one.
+    pub fn rate(&self, now: Instant) -> Option<f64> {
+        let since = self.listening_since.map(|since| since.instant(self.base));
+        let since = since.max(since.and(self.last_live()));
+        let silence = since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        self.record.rhythm.rate(silence)
     }
 
     /// The usual time between two live messages of late; `None` for fewer than two without a gap between them.

@@ -65,13 +65,16 @@ impl Rhythm {
         self.longest = seconds.max(self.longest * 0.95);
     }
 
-    /// Messages a second, over the time between those that came without a gap between them; `None` for fewer than two.
-    pub(super) fn rate(&self) -> Option<f64> {
+    /// Messages a second, over the time between those that came without a gap between them; `None` for fewer than two. A
+    /// silence since then counts, too, where it is longer than the mean interval: a burst is no rate.
+    pub(super) fn rate(&self, silence: Duration) -> Option<f64> {
         if self.total_micros == 0 {
             return None;
         }
-        let seconds = self.total_micros as f64 / 1e6;
-        Some(f64::from(self.intervals) / seconds)
+        let (seconds, intervals) = (self.total_micros as f64 / 1e6, f64::from(self.intervals));
+        let silence = silence.as_secs_f64();
+        let is_long = silence > seconds / intervals;
+        Some(intervals / (seconds + if is_long { silence } else { 0.0 }))
     }
 
     /// The usual time between two messages; `None` for fewer than two.
@@ -213,9 +216,15 @@ mod tests {
 
     #[test]
     fn the_rate_is_over_all_intervals_and_the_usual_interval_over_the_recent_ones() {
-        assert_eq!(rhythm(&[]).rate(), None);
-        assert_eq!(rhythm(&[0.0]).rate(), None, "no time has passed");
-        assert_eq!(rhythm(&[2.0, 6.0]).rate(), Some(0.25));
+        assert_eq!(rhythm(&[]).rate(Duration::ZERO), None);
+        assert_eq!(
+            rhythm(&[0.0]).rate(Duration::ZERO),
+            None,
+            "no time has passed"
+        );
+        assert_eq!(rhythm(&[2.0, 6.0]).rate(Duration::ZERO), Some(0.25));
+        let after = |seconds| rhythm(&[2.0, 6.0]).rate(Duration::from_secs(seconds));
+        assert_eq!((after(4), after(12)), (Some(0.25), Some(0.1)));
         let slowed = rhythm(&[&[1.0; 50][..], &[10.0; 100]].concat());
         let usual = slowed.usual_interval().unwrap().as_secs_f32();
         assert!((9.9..10.0).contains(&usual), "{usual}");

@@ -281,7 +281,7 @@ impl Request {
     fn order(&self, a: &Row<'_>, b: &Row<'_>, now: Instant) -> Ordering {
         let key = |row: &Row<'_>| match self.sort {
             Sort::Topic => None,
-            Sort::Rate => row.rate(),
+            Sort::Rate => row.rate(now),
             Sort::Count => Some(row.count() as f64),
             Sort::Age => row
                 .last_live()

@@ -92,7 +92,7 @@ fn a_row_has_the_last_value_and_the_times_of_the_live_ones() {
     assert_eq!((row.payload(), row.count()), (&b"19"[..], 0));
     assert!(row.is_retained() && row.retained_seen());
     assert_eq!((row.first_live(), row.last_live()), (None, None));
-    assert_eq!((row.rate(), row.usual_interval()), (None, None));
+    assert_eq!((row.rate(watch.now), row.usual_interval()), (None, None));
     assert_eq!(row.numbers().count(), 0, "of unknown age");
     watch
         .live("a", "20.5")
@@ -106,7 +106,7 @@ fn a_row_has_the_last_value_and_the_times_of_the_live_ones() {
     assert_eq!(row.began(), began);
     assert_eq!(row.first_live(), Some(began + Duration::from_secs(1)));
     assert_eq!(row.last_live(), Some(began + Duration::from_secs(3)));
-    assert_eq!(row.rate(), Some(0.5));
+    assert_eq!(row.rate(watch.now), Some(0.5));
     assert_eq!(row.usual_interval(), Some(Duration::from_secs(2)));
     assert_eq!(row.numbers().collect::<Vec<_>>(), [20.5, 21.0]);
     let Kind::Number(range) = row.kind() else {
@@ -237,12 +237,16 @@ fn gaps_are_no_silence_and_no_interval() {
     assert_eq!(watch.silence("a"), watch.stopped(119.0));
     watch.every(5.0, 1, "a");
     assert_eq!(watch.silence("a"), Live);
-    assert_eq!(watch.row("a").rate(), Some(0.2), "the gap is no interval");
+    assert_eq!(
+        watch.row("a").rate(watch.now),
+        Some(0.2),
+        "the gap is no interval"
+    );
     watch.after(2.0).interrupted().after(50.0).live("b", "1");
     watch.after(4.0);
     assert_eq!(watch.silence("a"), Unknown, "a message ends a gap");
     watch.live("a", "1");
-    assert_eq!(watch.row("a").rate(), Some(0.2));
+    assert_eq!(watch.row("a").rate(watch.now), Some(0.2));
 
     // What had stopped before the gap has stopped.
     let mut watch = Watch::new();
@@ -344,7 +348,7 @@ fn copies_make_counts_upper_bounds_and_no_rhythm() {
     let usual = watch.row("a").usual_interval().unwrap();
     assert!(usual > Duration::from_secs(4), "{usual:?}");
     watch.copy("b", "1").after(0.1).copy("b", "2");
-    assert!(watch.row("b").rate().is_some(), "two values");
+    assert!(watch.row("b").rate(watch.now).is_some(), "two values");
 }
 
 #[test]

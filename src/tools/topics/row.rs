@@ -106,7 +106,7 @@ impl TopicRow {
             topic: row.topic().to_owned(),
             payload: limits(policy, row.topic()),
             last: Last::of(row, now, VALUE_BYTES),
-            rate: row.rate().map(rounded),
+            rate: row.rate(now).map(rounded),
             n: row.count(),
             stopped_s: stopped(row, now),
         }
@@ -141,7 +141,7 @@ impl GroupRow {
         // The one that came last shows best what comes.
         let example = members.iter().copied().max_by_key(|row| row.last_live());
         let live = members.iter().filter(|row| row.count() > 0).count();
-        let rates: Vec<f64> = members.iter().filter_map(|row| row.rate()).collect();
+        let rates: Vec<f64> = members.iter().filter_map(|row| row.rate(now)).collect();
         let filter = group.filter.as_str();
         let is_one = members.len() == 1;
         let writable = members
