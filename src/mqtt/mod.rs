@@ -25,5 +25,5 @@ pub use self::inbox::{Arrival, Inbox, InboxLimits};
 pub use self::state::{StateReceiver, Status};
 pub use self::tap::{Observing, Tap, Tapped};
 pub use self::too_large::TooLarge;
-pub(crate) use self::transport::resolve;
 pub use self::transport::{Target, Tls};
+pub(crate) use self::transport::{place, resolve};

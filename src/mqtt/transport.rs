@@ -36,7 +36,12 @@ pub struct Target {
 impl Target {
     /// The address in messages.
     fn shown(&self) -> String {
-        Shown(&format!("{}:{}", self.host, self.port)).to_string()
+        Shown(&self.place()).to_string()
+    }
+
+    /// The address, for people.
+    pub(crate) fn place(&self) -> String {
+        place(&self.host, self.port)
     }
 
     /// A broker without TLS, with the default timeouts.
@@ -49,6 +54,14 @@ impl Target {
             user_timeout: Duration::from_secs(90),
             connect_timeout: Duration::from_secs(10),
         }
+    }
+}
+
+/// A host and a port as one word. RFC 3986 §3.2.2: an IPv6 address beside a port has brackets.
+pub(crate) fn place(host: &str, port: u16) -> String {
+    match host.contains(':') {
+        true => format!("[{}]:{port}", host.trim_matches(['[', ']'])),
+        false => format!("{host}:{port}"),
     }
 }
 

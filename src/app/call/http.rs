@@ -91,10 +91,7 @@ fn connect(listen: &Listen) -> Result<(String, Box<dyn ServerStream>), Failed> {
                 "::" | "[::]" => "::1",
                 host => host,
             };
-            let place = match host.contains(':') {
-                true => format!("[{}]:{port}", host.trim_matches(['[', ']'])),
-                false => format!("{host}:{port}"),
-            };
+            let place = crate::mqtt::place(host, *port);
             let stream = dial(&place).map_err(|error| absent(&place, &error))?;
             Ok((place, Box::new(stream)))
         }

@@ -58,21 +58,22 @@ async fn visit(
         startup::seed()?,
     );
     let driver = executor.spawn(driver);
-    let place = Shown(&format!("{}:{}", config.mqtt.host, config.mqtt.port)).to_string();
-    let mut reached = reach(&broker, &place, config.mqtt.connect_timeout + GRACE).await;
+    let place = mqtt::place(&config.mqtt.host, config.mqtt.port);
+    let shown = Shown(&place).to_string();
+    let mut reached = reach(&broker, &shown, config.mqtt.connect_timeout + GRACE).await;
     let is_silent = matches!(broker.last_reason(), Reason::ClosedBeforeConnack(_));
     if let (Err(words), true, Some(_)) = (&mut reached, is_silent, &config.mqtt.credentials) {
         words.push_str(SILENT_REFUSAL);
     }
     let mut connection = ConnectionReport {
-        place: format!("{}:{}", config.mqtt.host, config.mqtt.port),
+        place,
         client_id,
         reached,
         tried: Vec::new(),
         left_out: 0,
         publish: None,
     };
-    tell(&connection.arrival(&place))?;
+    tell(&connection.arrival(&shown))?;
     if connection.reached.is_ok() {
         listen_to_all(&broker, config, wanted, &mut connection, tell).await?;
         if let Some(topic) = &wanted.publish {

@@ -108,7 +108,7 @@ fn announce(executor: &LocalExecutor<'static>, service: &Rc<Service>, app: &App,
     let (service, broker) = (Rc::clone(service), app.broker.clone());
     let operator = app.operator.clone();
     let sessions = app.metrics.sessions();
-    let place = format!("{}:{}", config.mqtt.host, config.mqtt.port);
+    let place = crate::mqtt::place(&config.mqtt.host, config.mqtt.port);
     executor
         .spawn(async move {
             service.ready().await;

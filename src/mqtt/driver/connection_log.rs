@@ -25,16 +25,16 @@ impl ConnectionLog {
             ""
         };
         logger::info(format_args!(
-            "connected to the broker at {}:{} over {protocol}{session}",
-            target.host, target.port
+            "connected to the broker at {} over {protocol}{session}",
+            target.place()
         ));
     }
 
     pub(super) fn old_session(&self, target: &Target) {
         logger::info(format_args!(
-            "the broker at {}:{} still had a session of this client id from before this start; it is ended, \
+            "the broker at {} still had a session of this client id from before this start; it is ended, \
              with the messages kept for it",
-            target.host, target.port
+            target.place()
         ));
     }
 
@@ -50,7 +50,7 @@ impl ConnectionLog {
         let place = match reason {
             // The message names the address itself.
             Reason::Transport(_) => String::new(),
-            _ => format!("broker {}:{}: ", target.host, target.port),
+            _ => format!("broker {}: ", target.place()),
         };
         if self.last.as_ref() == Some(reason) {
             logger::debug(format_args!("{place}{reason}; next attempt in {wait:.1} s"));
