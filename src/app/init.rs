@@ -8,6 +8,7 @@ mod choice;
 mod dialog;
 mod draft;
 mod listen;
+mod name;
 mod proposal;
 mod write;
 
@@ -54,14 +55,22 @@ pub(super) fn run(init: &Init) -> Result<(), String> {
     if named {
         refuse_ungranted(&heard)?;
         say(&summary(&heard, None));
+        say_odd(&heard, filters.iter());
     } else {
         filters = choose(&mut draft, &mut heard, time)?;
     }
     draft.topics = filters
         .into_iter()
         .map(|filter| {
-            let about = proposal::about_filter(&heard.table, &filter, heard.looked);
-            (filter, format!("{about} {SEEN}"))
+            let is_unknown = heard.is_lost && !proposal::is_heard(&heard.table, &filter);
+            let description = match is_unknown {
+                true => UNKNOWN.to_owned(),
+                false => {
+                    let about = proposal::about_filter(&heard.table, &filter, heard.looked);
+                    format!("{about} {SEEN}")
+                }
+            };
+            (filter, description)
         })
         .collect();
     let key =
@@ -172,7 +181,7 @@ fn reach(
             let option = match unreached.remedy {
                 Remedy::Login => " (`--username`, `--password-file`)",
                 Remedy::Tls => " (`--tls`)",
-                Remedy::Authority | Remedy::Address => "",
+                Remedy::Authority | Remedy::PasswordFile | Remedy::Address => "",
             };
             return Err(unreached.words + option + "; nothing is written");
         }
@@ -195,21 +204,21 @@ fn mend(draft: &mut Draft, remedy: Remedy) -> Result<(), String> {
             Ok(())
         }
         Remedy::Authority => {
-            let path = ask("File with the authority's certificate (PEM)", "")?;
-            if !path.is_empty() {
-                let path = home::expand(Path::new(&path))?;
-                let path = std::path::absolute(&path).map_err(|error| error.to_string())?;
-                draft.ca_file = Some(path);
+            let before = draft.ca_file.take();
+            draft.ca_file = ask_for_file("File with the authority's certificate (PEM)")?;
+            match before.is_some() || draft.ca_file.is_some() {
+                true => Ok(()),
+                false => ask_for_broker(draft, &draft.address()),
             }
-            Ok(())
         }
-        Remedy::Tls | Remedy::Address => {
-            let place = match draft.port {
-                Some(port) => format!("{}:{port}", draft.host),
-                None => draft.host.clone(),
-            };
-            ask_for_broker(draft, &place)
+        Remedy::PasswordFile => {
+            draft.password_file = ask_for_file("File with the password, or Enter to type it")?;
+            match draft.password_file {
+                Some(_) => Ok(()),
+                None => ask_for_password(draft),
+            }
         }
+        Remedy::Tls | Remedy::Address => ask_for_broker(draft, &draft.address()),
     }
 }
 
@@ -217,6 +226,22 @@ fn ask_for_broker(draft: &mut Draft, default: &str) -> Result<(), String> {
     loop {
         match draft.set_broker(&ask("Broker, as host or host:port", default)?) {
             Ok(()) => return Ok(()),
+            Err(why) => say(&format!("{why}.")),
+        }
+    }
+}
+
+/// `None`: the person named no file.
+fn ask_for_file(question: &str) -> Result<Option<PathBuf>, String> {
+    loop {
+        let path = ask(question, "")?;
+        if path.is_empty() {
+            return Ok(None);
+        }
+        let path = home::expand(Path::new(&path));
+        match path.map(|path| std::path::absolute(&path)) {
+            Ok(Ok(path)) => return Ok(Some(path)),
+            Ok(Err(error)) => say(&format!("{error}.")),
             Err(why) => say(&format!("{why}.")),
         }
     }
@@ -264,6 +289,9 @@ fn choose(
             say(&format!("     {}", proposal.pattern));
         }
         say(&format!("     {}", proposal.about));
+        if proposal.odd > 0 {
+            say(&format!("     This {}", also_odd(proposal.odd)));
+        }
         if filter.starts_with('+') {
             say(&format!("     {WIDE}"));
         }
@@ -284,6 +312,8 @@ fn choose(
                 continue;
             }
         };
+        let is_typed = |it: &&TopicFilter| !proposals.list.iter().any(|known| known.filter == **it);
+        say_odd(heard, filters.iter().filter(is_typed));
         if filters.is_empty() && !agree("Agents may then read nothing. Go on?", false)? {
             continue;
         }
@@ -291,6 +321,21 @@ fn choose(
             return Ok(filters);
         }
     }
+}
+
+/// Says which of the filters permit topics with odd names.
+fn say_odd<'f>(heard: &Heard, filters: impl Iterator<Item = &'f TopicFilter>) {
+    for filter in filters {
+        match proposal::odd_topics(&heard.table, filter) {
+            0 => {}
+            odd => say(&format!("{} {}", Shown(filter.as_str()), also_odd(odd))),
+        }
+    }
+}
+
+fn also_odd(odd: usize) -> String {
+    let noun = if odd == 1 { "topic" } else { "topics" };
+    format!("also permits {odd} {noun} with an odd name, which agents then see.")
 }
 
 /// Listens to filters of which nothing came, which may be wrong, or just not retained.
@@ -344,21 +389,21 @@ fn summary(heard: &Heard, proposals: Option<&Proposals>) -> String {
     }
     let noun = if topics == 1 { "topic" } else { "topics" };
     let mut words = format!("Connected. {topics} {noun} came within {seconds} s");
-    if let Some(why) = heard.cut_short {
+    if let Some(why) = &heard.cut_short {
         words.push_str(&format!("; {why}"));
     }
     words.push('.');
     if let Some(left_out) = heard.table.left_out() {
         let more = left_out.topics_at_least;
         words.push_str(&format!(
-            " There are {more} more or many more; there was no room for them."
+            " There are at least {more} more, for which there was no room."
         ));
     }
     let (odd, left_out) = proposals.map_or((0, 0), |it| (it.odd, it.left_out));
     match odd {
         0 => {}
-        1 => words.push_str(" One has an odd name and is not proposed."),
-        odd => words.push_str(&format!(" {odd} have odd names and are not proposed.")),
+        1 => words.push_str(" One has an odd name and is not counted below."),
+        odd => words.push_str(&format!(" {odd} have odd names and are not counted below.")),
     }
     if left_out > 0 {
         words.push_str(&format!(
@@ -378,4 +423,5 @@ const SILENT: &str = "The broker may have no retained values, or its access list
 const HOW_TO_CHOOSE: &str = "Agents may then read these topics, and write nothing. Answer with all, none, numbers \
     (1 3-5, or -2 for all but 2) or topic filters.";
 const WIDE: &str = "This also permits topics below any other first level.";
+const UNKNOWN: &str = "Not known: the connection to the broker was lost while this file was made.";
 const SEEN: &str = "(Seen when this file was made.)";

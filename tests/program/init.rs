@@ -1,9 +1,12 @@
 //! `--init`: from nothing to a configuration that works, with a person at a terminal and without one.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::thread;
 
 use mcpmqtt_config::Config;
 
@@ -406,6 +409,116 @@ fn a_filter_that_the_broker_does_not_grant_is_told_and_not_written() {
     }
 }
 
+/// A broker that grants two filters, sends `message` after each and ends the connection.
+fn granting_and_cutting(message: &'static [u8]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut head, mut filters) = ([0; 2], 0);
+            while stream.read_exact(&mut head).is_ok() {
+                let mut body = vec![0; head[1].into()];
+                stream.read_exact(&mut body).unwrap();
+                let answer = match head[0] >> 4 {
+                    1 => vec![0x20, 2, 0, 0],
+                    8 => [&[0x90, 3, body[0], body[1], 0], message].concat(),
+                    _ => vec![],
+                };
+                filters += i32::from(head[0] >> 4 == 8);
+                if stream.write_all(&answer).is_err() || filters == 2 {
+                    break;
+                }
+            }
+        }
+    });
+    port
+}
+
+#[test]
+fn a_connection_that_is_lost_is_no_silence() {
+    let home = Scratch::new();
+    let named = |port: u16| {
+        let place = format!("127.0.0.1:{port}");
+        let broker = ["--broker", &place, "--topic", "plant/#", "--topic=odd/x"];
+        let args = [&["--init", "x.json", "--yes", "--seconds=5"], &broker[..]].concat();
+        run(&home, &args)
+    };
+    let nothing = named(granting_and_cutting(b""));
+    let words = said(&nothing);
+    assert_eq!(nothing.status.code(), Some(1), "{words}");
+    let lost = "the connection was lost while listening to `plant/#`, `odd/x`: ";
+    assert!(
+        words.contains(lost) && words.contains("nothing is written"),
+        "{words}"
+    );
+    assert!(!home.path("x.json").exists());
+    // What came before counts, and of the rest nothing is known.
+    let some = named(granting_and_cutting(b"\x30\x0a\0\x07plant/a1"));
+    let words = said(&some);
+    assert_eq!(some.status.code(), Some(0), "{words}");
+    assert!(
+        words.contains("; the connection was lost while listening to "),
+        "{words}"
+    );
+    let text = fs::read_to_string(home.path("x.json")).unwrap();
+    assert!(
+        text.contains("Not known: the connection to the broker was lost"),
+        "{text}"
+    );
+    assert!(!text.contains(" came "), "{text}");
+}
+
+#[test]
+fn a_slip_in_a_file_name_is_asked_for_again() {
+    let scratch = Scratch::new();
+    let broker = guarded(&scratch);
+    let home = Scratch::new();
+    home.file("pw", "s3same\n");
+    let place = format!("127.0.0.1:{}", broker.port);
+    let login = ["--username", "agent", "--password-file", "wp"];
+    let args = [
+        "--init",
+        "x.json",
+        "--topic=a",
+        "--seconds=1",
+        "--broker",
+        &place,
+    ];
+    let mut person = Terminal::start(&mut command(&home, &[&args[..], &login].concat()));
+    person.until("Not connected: mqtt.password_file: cannot use `");
+    person.answer("File with the password, or Enter to type it", "~/pw");
+    person.answer("Make an API key", "n");
+    let (code, screen, _) = person.end();
+    assert_eq!(code, Some(0), "{screen}");
+    let text = fs::read_to_string(home.path("x.json")).unwrap();
+    assert!(text.contains(home.path("pw").to_str().unwrap()), "{text}");
+
+    let args = [
+        "--init",
+        "y.json",
+        "--broker",
+        &place,
+        "--ca-file",
+        "ac.pem",
+    ];
+    let mut person = Terminal::start(&mut command(&home, &args));
+    person.until("Not connected: ");
+    person.answer("File with the authority's certificate (PEM)", "~ada/ca.pem");
+    person.answer(
+        "File with the authority's certificate (PEM)",
+        "also-missing.pem",
+    );
+    person.until("Not connected: ");
+    // With no file there is nothing left of it but the address.
+    person.answer("File with the authority's certificate (PEM)", "");
+    person.until("Connecting to the broker at ");
+    person.until("Not connected: ");
+    person.press(b"\x04");
+    let (code, screen, _) = person.end();
+    assert_eq!(code, Some(1), "{screen}");
+}
+
 /// Devices choose names and payloads, and neither is a word to a model.
 #[test]
 fn nothing_that_a_device_says_gets_into_the_file() {
@@ -422,7 +535,8 @@ fn nothing_that_a_device_says_gets_into_the_file() {
     let place = format!("127.0.0.1:{}", broker.port);
     let args = ["--init", "--seconds", "1", "--broker", &place];
     let mut person = Terminal::start(&mut command(&home, &args));
-    person.until("Connected. 4 topics came within 1 s. 2 have odd names and are not proposed.");
+    person
+        .until("Connected. 4 topics came within 1 s. 2 have odd names and are not counted below.");
     person.answer("What may agents read? [all]", "");
     person.answer("Make an API key", "n");
     let (code, screen, _) = person.end();

@@ -79,6 +79,7 @@ mod tests {
             filter: TopicFilter::parse(filter).unwrap(),
             pattern: String::new(),
             about: String::new(),
+            odd: 0,
         };
         let proposals = ["a/+", "b/+", "c/+", "d"].map(proposal);
         for (answer, filters) in [

@@ -8,6 +8,8 @@ use mcpmqtt_config::{Config, Password, Secret};
 use mcpmqtt_protocol::topic::TopicFilter;
 use serde_json::Value;
 
+use crate::mqtt::place;
+
 /// A configuration in the making.
 #[derive(Debug, Default)]
 pub(super) struct Draft {
@@ -74,10 +76,19 @@ impl Draft {
         self.port.unwrap_or(if self.tls { 8883 } else { 1883 })
     }
 
+    /// The broker as [`Draft::set_broker`] takes it.
+    pub(super) fn address(&self) -> String {
+        match self.port {
+            Some(port) => place(&self.host, port),
+            None => self.host.clone(),
+        }
+    }
+
     /// The broker, for people.
     pub(super) fn place(&self) -> String {
         let tls = if self.tls { " with TLS" } else { "" };
-        format!("`{}:{}`{tls}", self.host.escape_debug(), self.port())
+        let place = place(&self.host, self.port());
+        format!("`{}`{tls}", place.escape_debug())
     }
 
     /// The configuration to connect with.
@@ -169,7 +180,14 @@ mod tests {
             draft.set_broker(text).unwrap();
             let found = (draft.host.as_str(), draft.port(), draft.tls);
             assert_eq!(found, (host, port, tls), "{text}");
+            // The address that is shown means the same.
+            let address = draft.address();
+            draft.set_broker(&address).unwrap();
+            assert_eq!((draft.host.as_str(), draft.port()), (host, port), "{text}");
         }
+        let mut draft = Draft::default();
+        draft.set_broker("::1").unwrap();
+        assert_eq!(draft.place(), "`[::1]:1883`");
         for (text, words) in [
             ("a:0", "`0` is not a port"),
             ("a:b", "`b` is not a port"),

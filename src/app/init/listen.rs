@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
-use mcpmqtt_config::Config;
+use mcpmqtt_config::{Config, Password};
 use mcpmqtt_protocol::client::{Reason, Refusal, Stranger};
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
 use smol::LocalExecutor;
@@ -28,7 +28,9 @@ pub(super) struct Heard {
     /// How long all filters were listened to.
     pub(super) looked: Duration,
     /// Why listening ended before its time.
-    pub(super) cut_short: Option<&'static str>,
+    pub(super) cut_short: Option<String>,
+    /// The connection was lost, so that silence says nothing.
+    pub(super) is_lost: bool,
     /// The filters that the broker did not grant, and why.
     pub(super) refused: Vec<(TopicFilter, String)>,
 }
@@ -49,6 +51,8 @@ pub(super) enum Remedy {
     Tls,
     /// The certificate of the authority that signed the broker's.
     Authority,
+    /// Another file with the password.
+    PasswordFile,
     /// Another address, or a change at the broker.
     Address,
 }
@@ -59,7 +63,7 @@ type Progress<'a> = dyn FnMut(&str) + 'a;
 /// Connects and listens to `filters` for `time`. The configuration becomes that of a temporary client.
 ///
 /// # Errors
-/// There is no connection.
+/// There is no connection, or it was lost before anything came.
 pub(super) fn listen(
     config: &mut Config,
     filters: &[TopicFilter],
@@ -79,22 +83,29 @@ async fn visit(
     time: Duration,
     progress: &mut Progress<'_>,
 ) -> Result<Heard, Unreached> {
-    let unready = |words| Unreached {
-        words,
-        remedy: Remedy::Address,
+    let unready = |words, remedy| Unreached { words, remedy };
+    let password = config.mqtt.credentials.as_ref().map(|it| &it.password);
+    let for_password = match password {
+        Some(Password::File(_)) => Remedy::PasswordFile,
+        _ => Remedy::Address,
     };
-    let mut options = startup::client_options(config).map_err(unready)?;
+    let for_tls = match config.mqtt.tls {
+        Some(_) => Remedy::Authority,
+        None => Remedy::Address,
+    };
+    let options = startup::client_options(config);
+    let mut options = options.map_err(|words| unready(words, for_password))?;
     options.backoff = BACKOFF;
     let (broker, driver) = mqtt::connect(
         options,
-        startup::target(config).map_err(unready)?,
+        startup::target(config).map_err(|words| unready(words, for_tls))?,
         startup::inbox_limits(config),
-        startup::seed().map_err(unready)?,
+        startup::seed().map_err(|words| unready(words, Remedy::Address))?,
     );
     let driver = executor.spawn(driver);
     let reached = visit::reach(&broker, config.mqtt.connect_timeout + GRACE).await;
     let heard = match reached {
-        Ok(()) => Ok(hear(&broker, filters, time, progress).await),
+        Ok(()) => hear(&broker, filters, time, progress).await,
         Err(reason) => Err(unreached(reason, config)),
     };
     broker.shut_down();
@@ -107,6 +118,18 @@ struct Intake {
     table: Table,
     messages: u64,
     bytes: usize,
+    is_interrupted: bool,
+}
+
+impl Intake {
+    fn new() -> Intake {
+        Intake {
+            table: Table::new(TABLE),
+            messages: 0,
+            bytes: 0,
+            is_interrupted: false,
+        }
+    }
 }
 
 async fn hear(
@@ -114,12 +137,8 @@ async fn hear(
     filters: &[TopicFilter],
     time: Duration,
     progress: &mut Progress<'_>,
-) -> Heard {
-    let intake = Rc::new(RefCell::new(Intake {
-        table: Table::new(TABLE),
-        messages: 0,
-        bytes: 0,
-    }));
+) -> Result<Heard, Unreached> {
+    let intake = Rc::new(RefCell::new(Intake::new()));
     let (mut refused, mut observing) = (Vec::new(), Vec::new());
     progress("connected; subscribing");
     for filter in Cover::plan(filters).filters() {
@@ -132,7 +151,7 @@ async fn hear(
         }
     }
     let begin = Instant::now();
-    let mut cut_short = None;
+    let (mut cut_short, mut is_lost) = (None, false);
     while !observing.is_empty() && begin.elapsed() < time && cut_short.is_none() {
         let left = time.saturating_sub(begin.elapsed());
         Timer::after(left.min(SHOWN_EVERY)).await;
@@ -150,25 +169,38 @@ async fn hear(
         );
         progress(&line);
         if intake.bytes > MOST_BYTES {
-            cut_short = Some("64 MiB of messages had come");
+            cut_short = Some("64 MiB of messages had come".to_owned());
         }
-        if !broker.is_connected() {
-            cut_short = Some("the broker ended the connection");
+        if intake.is_interrupted || !broker.is_connected() {
+            is_lost = true;
+            cut_short = Some(lost(filters, &broker.last_reason()));
         }
     }
     let looked = begin.elapsed();
     drop(observing);
-    let empty = Intake {
-        table: Table::new(TABLE),
-        messages: 0,
-        bytes: 0,
-    };
-    Heard {
-        table: intake.replace(empty).table,
-        looked,
-        cut_short,
-        refused,
+    let intake = intake.replace(Intake::new());
+    match cut_short {
+        Some(words) if is_lost && intake.messages == 0 && refused.is_empty() => Err(Unreached {
+            words,
+            remedy: Remedy::Address,
+        }),
+        cut_short => Ok(Heard {
+            table: intake.table,
+            looked,
+            cut_short,
+            is_lost,
+            refused,
+        }),
     }
+}
+
+fn lost(filters: &[TopicFilter], reason: &Reason) -> String {
+    let filters: Vec<_> = filters
+        .iter()
+        .map(|it| Shown(it.as_str()).to_string())
+        .collect();
+    let filters = filters.join(", ");
+    format!("the connection was lost while listening to {filters}: {reason}")
 }
 
 fn tap(intake: &Rc<RefCell<Intake>>) -> Tap {
@@ -189,7 +221,10 @@ fn tap(intake: &Rc<RefCell<Intake>>) -> Tap {
                     .message(now, topic, payload, retained, may_be_copy);
             }
             Tapped::TooLarge(large) => intake.bytes += large.payload_bytes,
-            Tapped::Interrupted | Tapped::Ended(_) => intake.table.interrupted(now),
+            Tapped::Interrupted | Tapped::Ended(_) => {
+                intake.is_interrupted = true;
+                intake.table.interrupted(now);
+            }
         }
     })
 }
