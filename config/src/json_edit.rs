@@ -34,7 +34,8 @@ pub(crate) fn remove(text: &str, path: &[&str]) -> Option<String> {
     let place = match (before, object.members.get(index + 1)) {
         (Some(before), _) => before.value.end..member.value.end,
         (None, Some(after)) => member.begin..after.begin,
-        (None, None) => member.begin..member.value.end,
+        // Nothing is left, so no blanks are.
+        (None, None) => object.begin..skip_blank(text, member.value.end),
     };
     let text = replaced(text, place, "");
     Some(remove(&text, path).unwrap_or(text))
@@ -293,6 +294,7 @@ mod tests {
     fn members_are_removed_with_their_comma() {
         for (before, after) in [
             (r#"{"k": 1}"#, "{}"),
+            ("{\n  \"k\": {\n    \"b\": 1\n  }\n}\n", "{}\n"),
             (r#"{"k": [1, {"k": 2}], "b": 2}"#, r#"{"b": 2}"#),
             (r#"{"b": 2, "k": "a,b"}"#, r#"{"b": 2}"#),
             (
