@@ -182,6 +182,11 @@ fn zsh_completes_every_option_and_value() {
         .map(|part| part.rsplit(']').next().unwrap())
         .collect();
     assert_eq!(options_in(&without_help), options());
+    // The file of `--init` may be left out.
+    assert!(
+        text.lines()
+            .any(|line| line.contains("--init[") && line.contains("]::file:_files"))
+    );
     for option in ["--transport", "--log-level"] {
         let values = format!("({})", values_of(option).join(" "));
         assert!(text.contains(&values), "{option} {values}");
