@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use mcpmqtt_config::{put_entry, take_entry};
+use mcpmqtt_config::{ClientFileError, put_entry, take_entry};
 use mcpmqtt_protocol::topic::{ShownPath, TopicFilter};
 use serde_json::{Value, json};
 
@@ -109,7 +109,7 @@ fn run_command(install: &Install, arguments: &[String], target: &Target) -> Resu
     if !install.uninstall {
         let (shows, key) = (client.shows(), about_key(target));
         words = format!(
-            "Gives {} the server `{name}`; {shows}.{key}\n{words}",
+            "{words}That command of {} adds the server `{name}`; then {shows}.{key}\n",
             client.title()
         );
     }
@@ -151,6 +151,33 @@ fn edit(install: &Install, entry: Option<&Value>, target: &Target) -> Result<(),
     let path = file
         .path
         .ok_or("HOME is not set, so the client's file cannot be found")?;
+    if entry.is_none() && !path.exists() {
+        return print(&format!("{} has no server `{name}`.\n", client.title()));
+    }
+    let before = Before::read(&path).map_err(|error| error.of_client())?;
+    let old = before.bytes().unwrap_or_default();
+    let edited = match entry {
+        Some(entry) => put_entry(old, file.list, name, entry),
+        None => take_entry(old, file.list, name),
+    };
+    let edited = edited.map_err(|error| {
+        let is_taken = matches!(error, ClientFileError::Taken(_));
+        let path = path.clone();
+        let error = KeyfileError::Client { path, error };
+        match entry {
+            Some(entry) if !is_taken => {
+                let snippet = snippet(file.list, name, entry);
+                format!("{error}\nYou can add this there yourself:\n{snippet}")
+            }
+            _ => error.to_string(),
+        }
+    })?;
+    let Some(text) = edited else {
+        return print(&match entry {
+            Some(_) => format!("{} has the server `{name}` already.\n", client.title()),
+            None => format!("{} has no server `{name}`.\n", client.title()),
+        });
+    };
     if install.dry_run {
         return print(&match entry {
             Some(entry) => format!(
@@ -161,45 +188,19 @@ fn edit(install: &Install, entry: Option<&Value>, target: &Target) -> Result<(),
             None => format!("Would take `{name}` out of {}.\n", ShownPath(&path)),
         });
     }
-    if entry.is_none() && !path.exists() {
-        return print(&format!("{} has no server `{name}`.\n", client.title()));
-    }
-    let before = Before::read(&path).map_err(|error| error.to_string())?;
-    let old = before.bytes().unwrap_or_default();
-    let edited = match entry {
-        Some(entry) => put_entry(old, file.list, name, entry),
-        None => take_entry(old, file.list, name),
-    };
-    let edited = edited.map_err(|error| {
-        let path = path.clone();
-        let error = KeyfileError::Client { path, error };
-        match entry {
-            Some(entry) => {
-                let snippet = snippet(file.list, name, entry);
-                format!("{error}\nYou can add this there yourself:\n{snippet}")
-            }
-            None => error.to_string(),
-        }
-    })?;
-    let Some(text) = edited else {
-        return print(&match entry {
-            Some(_) => format!("{} has the server `{name}` already.\n", client.title()),
-            None => format!("{} has no server `{name}`.\n", client.title()),
-        });
-    };
     let mut words = done(install, target);
     let replacement = before
         .replaced_by(text, true)
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| error.of_client())?;
     if !replacement.is_new {
         let copy = replacement
             .keep_copy(COPY)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| error.of_client())?;
         let _ = writeln!(words, "The file before is kept as {}.", ShownPath(&copy));
     }
     replacement
         .put_in_force()
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| error.of_client())?;
     print(&words)
 }
 
@@ -288,7 +289,7 @@ pub(super) fn next_steps(config: Option<&Path>, first: Option<&TopicFilter>, key
     steps.extend(found.map(|client| {
         (
             line(&["--install", client.name()]),
-            format!("adds it to {}", client.title()),
+            format!("{} {}", client.adds(), client.title()),
         )
     }));
     let width = steps

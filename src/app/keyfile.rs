@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use mcpmqtt_config::{ClientFileError, GenkeyError, NamedKeyError, Rotation, Secret, rotate_bytes};
@@ -138,7 +139,8 @@ impl fmt::Display for KeyfileError {
                     ShownPath(path)
                 )?;
                 if error.kind() == ErrorKind::PermissionDenied {
-                    f.write_str("; run it as the user who may write there, such as with `sudo`")?;
+                    let other = "; run it as the user who may write there, such as with `sudo`";
+                    f.write_str(&remedy(path).unwrap_or_else(|| other.to_owned()))?;
                 }
                 Ok(())
             }
@@ -157,7 +159,35 @@ impl fmt::Display for KeyfileError {
     }
 }
 
+/// What lets this user write the file, where its mode alone forbids that.
+fn remedy(path: &Path) -> Option<String> {
+    let found = path.metadata().ok()?;
+    let is_own = found.is_file() && found.uid() == rustix::process::geteuid().as_raw();
+    (is_own && found.mode() & 0o200 == 0).then(|| {
+        let path = ShownPath(path).to_string();
+        format!(
+            "; the file is yours: `chmod u+w {}` permits it",
+            path.trim_matches('`')
+        )
+    })
+}
+
 impl KeyfileError {
+    /// In words, for the file of an MCP client, which is no work for root.
+    pub(super) fn of_client(&self) -> String {
+        match self {
+            Self::File { doing, path, error } if error.kind() == ErrorKind::PermissionDenied => {
+                let other = "; the file and its directory have to be yours";
+                format!(
+                    "cannot {doing} {}: {error}; the file is unchanged{}",
+                    ShownPath(path),
+                    remedy(path).unwrap_or_else(|| other.to_owned())
+                )
+            }
+            other => other.to_string(),
+        }
+    }
+
     /// There are no random bytes to make a key of.
     pub(super) fn no_key(path: &Path, error: io::Error) -> Self {
         Self::File {
@@ -182,6 +212,9 @@ impl std::error::Error for KeyfileError {}
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     #[test]
@@ -203,5 +236,30 @@ mod tests {
             "cannot write `/etc/mcpmqtt/config.json`: no storage space; the file is damaged, and `/etc/mcpmqtt/.config.json.17` \
              has what was in it"
         );
+    }
+
+    /// That is no work for another user.
+    #[test]
+    fn a_file_of_ones_own_that_is_write_protected_has_its_remedy() {
+        let path = std::env::temp_dir().join(format!("mcpmqtt-keyfile-{}", std::process::id()));
+        std::fs::write(&path, "{}").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+        let failed = |path: &Path| KeyfileError::File {
+            doing: "read and write",
+            path: path.to_owned(),
+            error: ErrorKind::PermissionDenied.into(),
+        };
+        let own = failed(&path);
+        let remedy = format!(
+            "; the file is yours: `chmod u+w {}` permits it",
+            path.display()
+        );
+        for words in [own.to_string(), own.of_client()] {
+            assert!(words.ends_with(&remedy), "{words}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        let other = failed(&path);
+        assert!(other.to_string().contains("sudo"));
+        assert!(!other.of_client().contains("sudo"));
     }
 }

@@ -215,7 +215,8 @@ fn a_client_with_a_command_is_told_exactly_this() {
     // What the client's command could not do is not done.
     let (code, said, _) = user.run_with(&["--install", "claude"], &[("FAILS", "3")]);
     assert_eq!(code, 3);
-    assert!(!said.contains("now"), "{said}");
+    assert!(said.starts_with("Running: claude mcp add "), "{said}");
+    assert!(!said.contains("now") && !said.contains("Gives"), "{said}");
 }
 
 #[test]
@@ -259,6 +260,19 @@ fn a_client_that_is_not_there_is_not_set_up_and_its_command_is_shown() {
         (
             &["--install", "codex", "--url", "ws://a"],
             "`--url` cannot be `ws://a`; allowed: an `http://`",
+        ),
+        (
+            &["--install", "codex", "--url", "http://a/mcp?api_key=SECRET"],
+            "address without a login or a key",
+        ),
+        (
+            &[
+                "--install",
+                "codex",
+                "--url",
+                "http://a/mcp?b=1&API%5fkey=SECRET",
+            ],
+            "address without a login or a key",
         ),
         (
             &["--install", "codex", "--url", "http://a", "--demo"],
@@ -328,6 +342,10 @@ fn a_file_of_strict_json_is_edited_and_everything_else_stays() {
         error.contains("it has another server `mqtt` already; choose a name with `--name`"),
         "{error}"
     );
+    assert!(!error.contains("You can add this"), "{error}");
+    // A dry run refuses what the real one does.
+    let dry = user.run(&["--install", "cursor", "--dry-run"]);
+    assert_eq!((dry.0, dry.2), (1, error));
     let (code, said, error) = user.run(&["--uninstall", "cursor"]);
     assert_eq!(code, 0, "{error}");
     assert!(
@@ -335,8 +353,10 @@ fn a_file_of_strict_json_is_edited_and_everything_else_stays() {
         "{said}"
     );
     assert_eq!(user.text(file), before);
-    let (code, said, _) = user.run(&["--uninstall", "cursor"]);
-    assert_eq!((code, said.as_str()), (0, "Cursor has no server `mqtt`.\n"));
+    for dry in [&["--dry-run"][..], &[]] {
+        let (code, said, _) = user.run(&[&["--uninstall", "cursor"], dry].concat());
+        assert_eq!((code, said.as_str()), (0, "Cursor has no server `mqtt`.\n"));
+    }
 
     // What is not strict JSON is for a person.
     let commented = "{\n  // mine\n  \"mcpServers\": {}\n}\n";

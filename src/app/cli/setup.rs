@@ -114,15 +114,21 @@ fn parse_init(words: &mut pico_args::Arguments) -> Result<Init, UsageError> {
 
 fn topics(words: &mut pico_args::Arguments) -> Result<Vec<TopicFilter>, UsageError> {
     let found = values(words, TOPIC)?;
-    let filter = |found: OsString| {
-        let filter = found.to_str().and_then(readable);
-        filter.ok_or(UsageError::BadValue {
-            option: TOPIC,
-            found,
-            allowed: "a topic filter that is not a shared subscription",
-        })
-    };
-    found.into_iter().map(filter).collect()
+    let mut filters = Vec::new();
+    for found in found {
+        match found.to_str().and_then(readable) {
+            Some(filter) if filters.contains(&filter) => {}
+            Some(filter) => filters.push(filter),
+            None => {
+                return Err(UsageError::BadValue {
+                    option: TOPIC,
+                    found,
+                    allowed: "a topic filter that is not a shared subscription",
+                });
+            }
+        }
+    }
+    Ok(filters)
 }
 
 /// The filter that `text` is, if a grant can hold it.
@@ -214,7 +220,12 @@ fn url(text: &str) -> Option<String> {
         .strip_prefix("http://")
         .or_else(|| text.strip_prefix("https://"))?;
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-    (is_plain && !rest.is_empty() && !text.contains(['"', '\\', '@'])).then(|| text.to_owned())
+    let query = text.split_once('?').map_or("", |(_, query)| query);
+    // RFC 3986 §2.1: `_` may be written so.
+    let query = query.to_ascii_lowercase().replace("%5f", "_");
+    let is_secret = text.contains('@') || query.contains("api_key");
+    (is_plain && !is_secret && !rest.is_empty() && !text.contains(['"', '\\']))
+        .then(|| text.to_owned())
 }
 
 /// Every client takes such a name.
@@ -264,6 +275,6 @@ const FOR_INIT: [&str; 8] = [
 ];
 const FOR_INSTALL: [&str; 3] = [NAME, URL, DRY_RUN];
 
-const URLS: &str = "an `http://` or `https://` address without a login";
+const URLS: &str = "an `http://` or `https://` address without a login or a key";
 const NAMES: &str = "letters, digits, `-` and `_`, 64 at most";
 const USUAL_NAME: &str = "mqtt";

@@ -241,8 +241,12 @@ impl Client {
         matches!(self, Client::ClaudeDesktop | Client::Code | Client::Cursor)
     }
 
-    /// Whether it is on this machine: its program, its file, or the directory of its own.
+    /// Whether it is on this machine, so that it can be set up: its command where it has one, and otherwise its file or
+    /// the directory of its own.
     pub(super) fn is_found(self, environment: &Environment) -> bool {
+        if self.has_command() {
+            return super::on_path(self.name()).is_some();
+        }
         let file = self.file(environment).path;
         let exists = |path: &Path| path.exists();
         let is_there = |path: PathBuf| {
@@ -252,7 +256,19 @@ impl Client {
             };
             exists(&path) || path.ancestors().skip(1).take(2).any(is_own)
         };
-        super::on_path(self.name()).is_some() || file.is_some_and(is_there)
+        file.is_some_and(is_there)
+    }
+
+    /// What `--install` does, before the client's title.
+    pub(super) fn adds(self) -> &'static str {
+        match self.has_command() || self.is_edited() {
+            true => "adds it to",
+            false => "shows what to add to",
+        }
+    }
+
+    fn has_command(self) -> bool {
+        !matches!(self, Client::ClaudeDesktop | Client::Cursor | Client::Zed)
     }
 }
 
@@ -266,4 +282,4 @@ fn with<'a>(begin: &[&'a str], program: &'a [String]) -> Vec<&'a str> {
 pub(super) const KEY: &str = "MCPMQTT_KEY";
 /// Milliseconds: a tool may wait up to 300 s.
 const PATIENCE: &str = "310000";
-const OWN_DIRECTORIES: [&str; 6] = [".codex", ".cursor", ".gemini", "Claude", "Code", "zed"];
+const OWN_DIRECTORIES: [&str; 3] = [".cursor", "Claude", "zed"];
