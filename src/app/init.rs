@@ -12,11 +12,11 @@ mod name;
 mod proposal;
 mod write;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mcpmqtt_protocol::topic::{Shown, ShownPath, TopicFilter};
-use rustix::fs::{Access, access};
 
 use self::dialog::{agree, ask, say, show};
 use self::draft::Draft;
@@ -24,7 +24,7 @@ use self::listen::{Heard, Remedy, Unreached};
 use self::proposal::Proposals;
 use super::cli::Init;
 use super::location::Environment;
-use super::{home, install, run};
+use super::{home, install, replacement, run};
 use crate::logger;
 
 /// Makes the file.
@@ -118,11 +118,15 @@ fn refuse_existing(path: &Path) -> Result<(), String> {
 fn refuse_unwritable(path: &Path) -> Result<(), String> {
     let folder = path.ancestors().skip(1).find(|folder| folder.exists());
     let folder = folder.unwrap_or(Path::new("/"));
-    access(folder, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
-        let error = crate::io_error::describe(&error.into());
+    // A permission says too little: no mode tells of `/proc` or of a read-only file system.
+    replacement::try_folder(folder).map_err(|error| {
+        let other = match error.kind() {
+            ErrorKind::PermissionDenied => "run it as the user who may write there, or ",
+            _ => "",
+        };
+        let error = crate::io_error::describe(&error);
         format!(
-            "cannot make {}: {error} in {}; run it as the user who may write there, or name another file: \
-             `mcpmqtt --init PATH`",
+            "cannot make {}: {error} in {}; {other}name another file: `mcpmqtt --init PATH`",
             ShownPath(path),
             ShownPath(folder)
         )

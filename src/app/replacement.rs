@@ -255,6 +255,14 @@ pub(super) fn create(target: &Path, bytes: &[u8]) -> io::Result<()> {
     temporary.place(target)
 }
 
+/// Whether a file can be made in the folder; none stays there.
+///
+/// # Errors
+/// None can.
+pub(super) fn try_folder(folder: &Path) -> io::Result<()> {
+    Temporary::create(folder).map(drop)
+}
+
 /// A copy of the old text, where the system keeps temporary files.
 fn copy(text: &[u8]) -> io::Result<Temporary> {
     let mut copy = Temporary::create(&std::env::temp_dir())?;

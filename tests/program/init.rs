@@ -311,6 +311,20 @@ fn what_the_broker_answers_is_told_and_nothing_is_written() {
         assert!(said(&output).contains(words), "{args:?}: {}", said(&output));
     }
     assert_eq!(names(&home.path("")), ["wrong"]);
+    // Before any question or connection.
+    for (path, words) in [
+        ("wrong/x/y.json", "not a directory in `"),
+        ("/proc/x.json", " in `/proc`; name another file: "),
+    ] {
+        let output = run(
+            &home,
+            &["--init", path, "--yes", "--topic=a", "--broker", &nobody],
+        );
+        let words_said = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{words_said}");
+        assert!(words_said.contains(words), "{words_said}");
+        assert!(!words_said.contains("Connecting"), "{words_said}");
+    }
     for (args, words) in [
         (
             &["--init"][..],
@@ -555,6 +569,9 @@ fn the_next_step_is_named_for_each_client_that_is_found() {
     let client = home.file("bin/codex", "#!/bin/sh\n");
     fs::set_permissions(client, fs::Permissions::from_mode(0o755)).unwrap();
     home.file("bin/gemini", "not a program");
+    // Without its command it could not be set up.
+    fs::create_dir_all(home.path(".config/Code/User")).unwrap();
+    fs::create_dir_all(home.path(".config/zed")).unwrap();
     let place = format!("127.0.0.1:{}", broker.port);
     let made = run(
         &home,
@@ -567,8 +584,11 @@ fn the_next_step_is_named_for_each_client_that_is_found() {
             &place,
             "--topic",
             "a/#",
+            "--topic=a/#",
         ],
     );
+    let text = fs::read_to_string(home.path("my config.json")).unwrap();
+    assert_eq!(text.matches("\"pattern\"").count(), 1, "{text}");
     let said = said(&made);
     let (_, next) = said.split_once("Next:\n").unwrap();
     let config = home.path("my config.json");
@@ -585,6 +605,8 @@ fn the_next_step_is_named_for_each_client_that_is_found() {
             ),
             format!("{PROGRAM} --install codex --config '{}'", config.display()),
             format!("{PROGRAM} --install cursor --config '{}'", config.display()),
+            format!("{PROGRAM} --install zed --config '{}'", config.display()),
         ]
     );
+    assert!(next.contains("  shows what to add to Zed"), "{next}");
 }

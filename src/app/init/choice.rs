@@ -41,6 +41,7 @@ pub(super) fn choose(answer: &str, proposals: &[Proposal]) -> Result<Vec<TopicFi
             "all" | "a" | "yes" | "y" => chosen.fill(true),
             "none" | "no" | "n" => chosen.fill(false),
             _ => match readable(part) {
+                Some(filter) if further.contains(&filter) => {}
                 Some(filter) => further.push(filter),
                 None => {
                     return Err(format!(
@@ -94,6 +95,7 @@ mod tests {
             ("1 b/kitchen", "a/+ b/kitchen"),
             ("x/# 4", "d x/#"),
             ("1 a/+", "a/+"),
+            ("x/# x/#", "x/#"),
             ("2 none", ""),
         ] {
             let chosen = choose(answer, &proposals).unwrap();
