@@ -93,6 +93,11 @@ impl Audit {
                  the line; `always` is what holds",
             );
         }
+        let feeds_payloads = audit.feed.as_ref().is_some_and(|feed| feed.payload);
+        if feeds_payloads && audit.payload == AuditPayload::None {
+            let why = "has no effect, since `audit.payload` is `none`";
+            section.report().warning("audit.feed.payload", why);
+        }
         section.finish_strictly();
         Some(audit)
     }
@@ -156,7 +161,8 @@ impl fmt::Display for Audit {
         let Some(feed) = &self.feed else {
             return Ok(());
         };
-        let payload = if feed.payload { "with" } else { "without" };
+        let has_payloads = feed.payload && self.payload != AuditPayload::None;
+        let payload = if has_payloads { "with" } else { "without" };
         let most = feed.per_second;
         write!(
             f,

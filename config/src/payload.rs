@@ -24,6 +24,8 @@ use self::decimal::Decimal;
 pub(crate) use self::fault::{PayloadFault, strictest};
 pub(crate) use self::logic::{can_be_met, includes};
 pub(crate) use self::read::read;
+use crate::path::Path;
+use crate::reading::plain_number;
 
 /// The payloads that a rule of the file lets through to a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,27 @@ pub struct PayloadRule {
     kind: Kind,
     /// A payload that the rule lets through, for models: the text of a payload, or of a JSON value in a field.
     example: Option<String>,
+}
+
+impl PayloadRule {
+    /// Whether a payload that the rule lets through can be a number, or can have one in this field.
+    pub(crate) fn may_be_number(&self, field: Option<&Path>) -> bool {
+        let is_number = |text: &str| plain_number(text).is_some();
+        match (&self.kind, field) {
+            (Kind::Object(fields), Some(path)) => {
+                let name = path.to_string();
+                let found = fields.iter().find(|field| field.name == name);
+                found.is_none_or(|field| field.rule.may_be_number(None))
+            }
+            (Kind::Object(_), None) => false,
+            (Kind::Number(_) | Kind::Text { .. }, _) => true,
+            (Kind::Boolean(words), _) => words.iter().flatten().any(|word| is_number(word)),
+            (Kind::Enum(choices), _) => choices.iter().any(|choice| match choice {
+                Choice::Text(text) => is_number(text),
+                Choice::Whole(_) => true,
+            }),
+        }
+    }
 }
 
 /// The type of a payload, or of a field in a JSON object, with its limits.

@@ -13,7 +13,7 @@ use crate::operator::{self, OperatorTopic};
 use crate::payload::{self, PayloadRule};
 use crate::policy::{Grant, Permissions};
 use crate::section::{Section, found};
-use crate::write_rule;
+use crate::write_rule::{self, WriteLimit};
 
 /// Reads the list under `topics` of the file or of a profile. Entries with the same pattern become one grant, unless one of
 /// them has limits, rules on writes or `consent`: these hold for what the entry itself permits. What is wholly the
@@ -64,6 +64,14 @@ fn read_entry(section: Section<'_>, index: usize) -> Option<Entry> {
             "consent",
             "has no effect, since `permissions` has no `write`",
         );
+    }
+    if let (Some(payload), Some(write)) = (&payload, &write) {
+        let is_unmet = |limit: &WriteLimit| matches!(limit, WriteLimit::MaxChange(it) if !payload.may_be_number(it.field.as_ref()));
+        if write.limits.iter().any(is_unmet) {
+            let place = section.path_of("write") + ".max_change";
+            let why = "nothing can be published here: `payload` permits no number, and only a number has a change";
+            section.report().warning(place, why);
+        }
     }
     section.finish();
     let grant = Grant {

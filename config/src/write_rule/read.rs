@@ -139,7 +139,12 @@ fn max_change(
             false
         }
     };
-    let value = section.value("max_change")?;
+    let Some(value) = section.value("max_change") else {
+        if section.value("if_unknown").is_some() {
+            section.warn("if_unknown", "is used by `max_change`, which is not given");
+        }
+        return None;
+    };
     let Some(most) = value.as_f64().filter(|most| *most > 0.0) else {
         section.refuse("max_change", value, "a number above 0");
         return None;
