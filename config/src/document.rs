@@ -6,7 +6,7 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::finding::Report;
-use crate::section::join;
+use crate::section::{holds_agents, join};
 use crate::{encoding, json_fault};
 
 /// The longest configuration file that is read, in bytes. 10,000 topic patterns with descriptions fit.
@@ -109,10 +109,17 @@ impl<'de> Visitor<'de> for ValuePath<'_> {
         while let Some(key) = entries.next_key::<String>()? {
             let path = join(&self.path, &key);
             if map.contains_key(&key) {
-                self.report.warning(
-                    &path,
-                    "the key is given more than once, the last value is used",
-                );
+                // The last one could take away what the first one says.
+                match holds_agents(&path) {
+                    true => self.report.problem(
+                        &path,
+                        "the key is given more than once; what holds agents back is given once",
+                    ),
+                    false => self.report.warning(
+                        &path,
+                        "the key is given more than once, the last value is used",
+                    ),
+                }
             }
             let value = entries.next_value_seed(ValuePath {
                 path,

@@ -96,9 +96,17 @@ fn near(key: &str, name: &str) -> bool {
     differs_by(key, name, if name.len() > 4 { 2 } else { 1 })
 }
 
-/// The same with one different letter at most, so that another word (`site` beside `write`) is none.
-pub(crate) fn is_slip(key: &str, name: &str) -> bool {
-    differs_by(key, name, 1)
+/// The same with one different letter at most, so that another word (`site` beside `write`) is none; of a name of several
+/// words, with two.
+fn is_slip(key: &str, name: &str) -> bool {
+    differs_by(key, name, if name.contains('_') { 2 } else { 1 })
+}
+
+/// Whether the key that holds agents back is meant by a slip, or by another name that means nothing else.
+pub(crate) fn stands_for(key: &str, name: &str) -> bool {
+    let bare = bare(key);
+    let is_other_name = |(alias, names): &(&str, &[&str])| *alias == bare && *names == [name];
+    is_slip(key, name) || (name == "expires" && ALIASES.iter().any(is_other_name))
 }
 
 fn differs_by(key: &str, name: &str, allowed: usize) -> bool {
@@ -136,7 +144,7 @@ fn edits(a: &str, b: &str) -> usize {
 }
 
 /// Names of keys in other programs (without case and marks), and the keys here that they may stand for.
-const ALIASES: [(&str, &[&str]); 91] = [
+const ALIASES: [(&str, &[&str]); 97] = [
     ("user", &["username"]),
     ("login", &["username"]),
     ("account", &["username"]),
@@ -228,6 +236,12 @@ const ALIASES: [(&str, &[&str]); 91] = [
     ("members", &["fields"]),
     ("mandatory", &["required"]),
     ("sample", &["example"]),
+    ("expiry", &["expires"]),
+    ("expiresat", &["expires"]),
+    ("expireson", &["expires"]),
+    ("expiration", &["expires"]),
+    ("validuntil", &["expires"]),
+    ("notafter", &["expires"]),
 ];
 
 /// The keys of the sections, for a key in the wrong section.

@@ -19,9 +19,55 @@ use crate::secret::Secret;
 
 /// The keys that hold agents back, of sections in which another unknown key is a warning, since files of the Python program
 /// may have it. Misspelt they would let through what was meant to be refused.
-const HOLD_AGENTS: [&str; 7] = [
-    "audit", "consent", "expires", "operator", "payload", "profiles", "write",
+const HOLD_AGENTS: [&str; 9] = [
+    "audit",
+    "consent",
+    "expires",
+    "operator",
+    "payload",
+    "profiles",
+    "publishes_per_minute",
+    "publishes_per_second",
+    "write",
 ];
+
+/// Keys that hold agents back and stand a level too high: where they are found, and where they belong.
+const TOO_HIGH: [(Level, &str, &[&str]); 4] = [
+    (Level::File, "topics[]", &["consent", "payload", "write"]),
+    (Level::File, "operator", &["safe"]),
+    (Level::Topic, "payload", &["max", "min", "values"]),
+    (
+        Level::Topic,
+        "write",
+        &["max_change", "max_per_minute", "min_interval", "requires"],
+    ),
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    File,
+    Topic,
+}
+
+/// The place that the unknown `key` of the section at `path` is probably meant for, if it would hold agents back there.
+fn place_below(path: &str, key: &str) -> Option<String> {
+    let level = match path.rsplit('.').next().unwrap_or_default() {
+        "" => Level::File,
+        last if last.starts_with("topics[") => Level::Topic,
+        _ => return None,
+    };
+    let above = if path.is_empty() { "" } else { "." };
+    TOO_HIGH.iter().find_map(|(at, below, keys)| {
+        let name = keys.iter().find(|name| name.eq_ignore_ascii_case(key))?;
+        (*at == level).then(|| format!("{path}{above}{below}.{name}"))
+    })
+}
+
+/// Whether the key at `path` holds agents back. The messages of the connection have a `payload`, too.
+pub(crate) fn holds_agents(path: &str) -> bool {
+    let mut names = path.split(['.', '[']);
+    !path.starts_with("mqtt.") && names.any(|name| HOLD_AGENTS.contains(&name))
+}
 
 fn not_held(hint: &str) -> String {
     format!("unknown key; the intended limit would not hold{hint}")
@@ -63,10 +109,14 @@ impl<'a> Section<'a> {
             if known.contains(&key.as_str()) {
                 continue;
             }
-            let hint = hint::of_key(key, &self.path, &known);
+            let below = place_below(&self.path, key);
+            let hint = match &below {
+                Some(below) => format!("; did you mean `{below}`?"),
+                None => hint::of_key(key, &self.path, &known),
+            };
             let place = join(&self.path, key);
             let mut holding = known.iter().filter(|name| HOLD_AGENTS.contains(name));
-            match holding.any(|name| hint::is_slip(key, name)) {
+            match below.is_some() || holding.any(|name| hint::stands_for(key, name)) {
                 true => self.report.problem(place, not_held(&hint)),
                 false => {
                     let text = format!("unknown key, ignored{hint}");
