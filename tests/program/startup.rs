@@ -546,7 +546,7 @@ fn nobody_who_listens_is_told_with_the_place() {
     let mut config = open_config(port);
     config["mqtt"]["host"] = json!("::1");
     let said = refusal(&config);
-    let words = format!("cannot connect to the broker at `::1:{port}`: ");
+    let words = format!("cannot connect to the broker at `[::1]:{port}`: ");
     assert!(said.contains(&words), "{said}");
     // Without IPv6 there is another reason.
     let refused = said.contains("connection refused");
