@@ -4,7 +4,7 @@
 //!   and does what is asked.
 //! * [`serve`] runs the server over stdio or HTTP; `service` tells systemd how it goes.
 //! * `check`, `explain`, `call`, `verify_audit`, [`keyfile`] and `named_keys` are the commands that do not serve: `--check`,
-//!   `--explain`, `--call`, `--verify-audit`, `--genkey`, `--revoke` and `--keys`; `replacement` changes a file.
+//!   `--explain`, `--call`, `--verify-audit`, `--genkey`, `--revoke` and `--keys`; `replacement` changes a file, under a `lock`.
 //! * `init` makes the first configuration; [`install`] puts the program into an MCP client; `visit` is the connection
 //!   of a command that looks at the broker and leaves again.
 //! * `execute` runs the executor of a command.
@@ -24,6 +24,7 @@ mod init;
 pub mod install;
 pub mod keyfile;
 pub mod location;
+mod lock;
 mod named_keys;
 mod peers;
 mod replacement;

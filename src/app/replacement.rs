@@ -1,9 +1,10 @@
 //! Puts another text into a configuration file.
 //!
 //! Promises: nothing changes before [`Replacement::put_in_force`], and the file is then replaced in one step where its
-//! folder allows that, and written in place after a copy is safe where not; a symlink stays and its target is
-//! replaced; mode, owner and group are kept, or nothing is done; no one but the owner can read the new text before
-//! it is in place; no temporary file stays behind, unless it is all that is left of the old text.
+//! folder allows that, and written in place after a copy is safe where not; what another process wrote meanwhile is not
+//! undone; a symlink stays and its target is replaced; mode, owner and group are kept, or nothing is done; no one but the
+//! owner can read the new text before it is in place; no temporary file stays behind, unless it is all that is left of the
+//! old text.
 //!
 //! Access control lists and extended attributes are carried over only where the file is written in place.
 
@@ -11,13 +12,14 @@ use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use mcpmqtt_config::{FIRST_FILE, MAX_FILE_BYTES};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
-use super::exposure;
 use super::keyfile::KeyfileError;
+use super::{exposure, lock};
 
 /// The new text of a file, which is not in force yet.
 #[derive(Debug)]
@@ -33,6 +35,8 @@ pub(super) struct Replacement {
     /// The temporary file that takes the file's place; `None` where the folder takes no new file, or the file has other
     /// names.
     beside: Option<Temporary>,
+    /// Held until the new text is in force.
+    _lock: Option<File>,
 }
 
 /// A file as it is.
@@ -44,30 +48,55 @@ pub(super) struct Before {
     target: PathBuf,
     /// `None`: there is no file.
     found: Option<(Vec<u8>, Metadata)>,
+    /// The file, or the folder of one that is not there yet: no other command of ours edits the file while it is open.
+    lock: Option<File>,
 }
 
 impl Before {
-    /// Reads the file, which has to be one that we may also write.
+    /// Locks and reads the file, which has to be one that we may also write.
     ///
     /// # Errors
-    /// The file system refuses.
+    /// The file system refuses, or another process keeps the file locked.
     pub(super) fn read(path: &Path) -> Result<Before, KeyfileError> {
-        let (target, found) = match path.canonicalize() {
-            Ok(target) => {
-                // It is opened for both, so that may be what is not allowed.
-                let found = read(&target).map_err(|error| failed("read and write", path, error))?;
-                (target, Some(found))
+        loop {
+            let (target, found) = match path.canonicalize() {
+                Ok(target) => {
+                    // It is opened for both, so that may be what is not allowed.
+                    let found =
+                        open(&target).map_err(|error| failed("read and write", path, error))?;
+                    (target, Some(found))
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
+                    (path.to_owned(), None)
+                }
+                Err(error) => return Err(failed("find", path, error)),
+            };
+            let metadata = found.as_ref().map(File::metadata).transpose();
+            let metadata = metadata.map_err(|error| failed("read", path, error))?;
+            // A folder that cannot be opened is not locked: a new file takes nobody's place in any case.
+            let lock = found.or_else(|| File::open(folder_of(&target)).ok());
+            if let Some(lock) = &lock {
+                lock::wait(lock, PATIENCE).map_err(|error| failed("lock", path, error))?;
             }
-            Err(error) if error.kind() == ErrorKind::NotFound && !path.is_symlink() => {
-                (path.to_owned(), None)
+            // The process that had the lock has put another file there.
+            let place = |of: Metadata| (of.dev(), of.ino());
+            if path.metadata().ok().map(place) != metadata.clone().map(place) {
+                continue;
             }
-            Err(error) => return Err(failed("find", path, error)),
-        };
-        Ok(Before {
-            named: path.to_owned(),
-            target,
-            found,
-        })
+            let found = match (&lock, metadata) {
+                (Some(file), Some(metadata)) => {
+                    let text = text_of(file).map_err(|error| failed("read", path, error))?;
+                    Some((text, metadata))
+                }
+                _ => None,
+            };
+            return Ok(Before {
+                named: path.to_owned(),
+                target,
+                found,
+                lock,
+            });
+        }
     }
 
     /// What is in the file, if there is one.
@@ -97,6 +126,7 @@ impl Before {
             named: self.named,
             before: self.found.map(|(bytes, _)| bytes).unwrap_or_default(),
             text,
+            _lock: self.lock,
         })
     }
 }
@@ -156,8 +186,20 @@ impl Replacement {
     pub(super) fn put_in_force(self) -> Result<(), KeyfileError> {
         let named = self.named.clone();
         let failed = |error| failed("write", &named, error);
+        // The lock keeps no editor away, and not every file system has locks.
+        let is_same = self.is_new
+            || crate::file::read(&self.file, MAX_FILE_BYTES + 1)
+                .is_ok_and(|now| now == self.before);
+        if !is_same {
+            let why = "another process has changed it meanwhile; do it again with what it is now";
+            return Err(failed(io::Error::other(why)));
+        }
         if let Some(beside) = self.beside {
-            match beside.rename(&self.file) {
+            let placed = match self.is_new {
+                true => beside.place(&self.file),
+                false => beside.rename(&self.file),
+            };
+            match placed {
                 // A file that is a mount point cannot be replaced.
                 Err(error) if error.kind() == ErrorKind::ResourceBusy => {}
                 other => return other.map_err(failed),
@@ -178,20 +220,22 @@ impl Replacement {
     }
 }
 
-/// The text of a file that we may also write: renaming would get around a write protection that is meant.
-fn read(target: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+/// A file that we may also write: renaming would get around a write protection that is meant.
+fn open(target: &Path) -> io::Result<File> {
     if !target.metadata()?.is_file() {
         return Err(io::Error::new(
             ErrorKind::InvalidInput,
             "not a regular file",
         ));
     }
-    let file = OpenOptions::new().read(true).write(true).open(target)?;
-    let before = file.metadata()?;
+    OpenOptions::new().read(true).write(true).open(target)
+}
+
+fn text_of(file: &File) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     file.take(MAX_FILE_BYTES as u64 + 1)
         .read_to_end(&mut text)?;
-    Ok((text, before))
+    Ok(text)
 }
 
 /// A file with the new text that can take the place of the one at `target`; none where it has to be written in place.
@@ -345,3 +389,6 @@ impl Drop for Temporary {
         }
     }
 }
+
+/// Commands before this one may make a key on a slow machine, which takes seconds.
+const PATIENCE: Duration = Duration::from_secs(30);

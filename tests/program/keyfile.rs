@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mcpmqtt::app::keyfile::{Change, KeyfileError, prepare};
@@ -371,6 +371,63 @@ fn a_key_that_cannot_be_printed_is_not_put_in_force() {
         said.contains("the key before it ends when the server restarts or gets SIGHUP"),
         "{said}"
     );
+}
+
+/// Each begins with what the one before wrote, also where the first of them makes the file.
+#[test]
+fn commands_that_run_at_the_same_time_do_not_undo_each_other() {
+    let folder = Folder::new();
+    let file = folder.0.join("config.json");
+    let names: Vec<String> = (0..8).map(|number| format!("k{number}")).collect();
+    let start = |option: &str, name: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.args([option, name, "--config"]).arg(&file);
+        command.stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    };
+    let all_succeed = |running: Vec<Child>| {
+        for one in running {
+            let ended = one.wait_with_output().unwrap();
+            assert!(ended.status.success(), "{ended:?}");
+        }
+    };
+    let in_file = || {
+        let (config, _) = Config::parse(&fs::read_to_string(&file).unwrap()).unwrap();
+        let keys = config.remote_server.unwrap().keys;
+        let mut names: Vec<_> = keys.into_iter().map(|key| key.name).collect();
+        names.sort();
+        names
+    };
+    all_succeed(names.iter().map(|name| start("--genkey", name)).collect());
+    assert_eq!(in_file(), names);
+    let revoke = names.iter().take(4).map(|name| start("--revoke", name));
+    let more = ["m0", "m1", "m2", "m3"];
+    let make = more.iter().map(|name| start("--genkey", name));
+    all_succeed(revoke.zip(make).flat_map(<[Child; 2]>::from).collect());
+    assert_eq!(in_file(), [&["k4", "k5", "k6", "k7"], &more[..]].concat());
+    assert_eq!(folder.names(), ["config.json"]);
+}
+
+#[test]
+fn what_another_program_wrote_meanwhile_is_not_undone() {
+    let folder = Folder::new();
+    let file = folder.file("config.json", CHEAP, 0o600);
+    let prepared = prepare(&file, false).unwrap();
+    fs::write(&file, "{}").unwrap();
+    let error = prepared.put_in_force().unwrap_err().to_string();
+    assert!(
+        error.contains("another process has changed it meanwhile"),
+        "{error}"
+    );
+    assert_eq!(fs::read_to_string(&file).unwrap(), "{}");
+    let new = folder.0.join("new.json");
+    let prepared = prepare(&new, false).unwrap();
+    fs::write(&new, "{}").unwrap();
+    let error = prepared.put_in_force().unwrap_err().to_string();
+    assert!(error.contains("File exists"), "{error}");
+    assert_eq!(fs::read_to_string(&new).unwrap(), "{}");
+    assert_eq!(folder.names(), ["config.json", "new.json"]);
 }
 
 fn run_as_nobody(test: &str) {
