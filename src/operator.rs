@@ -85,7 +85,7 @@ impl Operator {
             signal,
             topic,
             lifted,
-        } = kept.load();
+        } = kept.load(secret.is_some());
         let mut halting = Vec::new();
         if let Some(halt) = signal {
             halts.halt(Source::Signal, halt);
@@ -113,6 +113,7 @@ impl Operator {
         if let Verdict::Halted(halt) = operator.verdict() {
             logger::warning(format_args!("{halt}; this was so before this start"));
         }
+        operator.0.keep();
         operator.watch();
         operator
     }
@@ -328,7 +329,7 @@ impl State {
             lifted: self.lifted.borrow().clone(),
         };
         if let Err(why) = self.kept.store(&kept) {
-            logger::error(format_args!("the halt is not kept over a restart: {why}"));
+            logger::error(format_args!("{why}"));
         }
     }
 }
@@ -372,6 +373,9 @@ impl fmt::Debug for Operator {
 
 /// The last level of the topic on which an operator halts writing.
 pub const HALT: &str = "halt";
+
+/// The most lifts that are remembered.
+const MOST_LIFTED: usize = 1000;
 
 /// How long a test of what this program's account can write waits for its own message.
 const TEST_TIME: Duration = Duration::from_secs(5);

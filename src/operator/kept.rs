@@ -1,8 +1,13 @@
-//! The halts that outlive the process, in a file of the service's state directory.
+//! The halts that outlive the process, in a directory that several processes may share.
 //!
-//! Promises: the file is whole or as it was; one that cannot be read is a halt, not the lack of one. A lift that was used does
-//! not count again after a restart.
+//! Promises: a file is whole from its first moment and is never changed; one that cannot be read is a halt, not the lack of
+//! one. A lift that was used does not count again after a restart. No process forgets the halt of another that runs.
+//!
+//! Each process keeps its own halts in a file of its own, which it holds locked, and for each change it makes another. A
+//! process that starts takes up what all files say. It removes a file of another process only if that process has ended, which
+//! the lock tells, and only after its own file says the same.
 
+use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -12,15 +17,34 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
 use mcpmqtt_protocol::topic::ShownPath;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::io::Errno;
 use serde_json::{Value, json};
 
+use super::MOST_LIFTED;
 use super::halt::Halt;
 use crate::file;
 use crate::logger;
 
 /// Where halts are kept; without a state directory they are not.
-#[derive(Clone, Debug, Default)]
-pub struct Kept(Option<PathBuf>);
+#[derive(Debug, Default)]
+pub struct Kept(Option<Place>);
+
+#[derive(Debug)]
+struct Place {
+    directory: PathBuf,
+    /// What this process keeps.
+    own: RefCell<Option<Own>>,
+    /// The files of others whose halts this process took up, and its own that are out of date.
+    taken: RefCell<Vec<PathBuf>>,
+}
+
+/// A file of this process, which is locked as long as this is.
+#[derive(Debug)]
+struct Own {
+    path: PathBuf,
+    _lock: File,
+}
 
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,36 +79,159 @@ impl Kept {
     /// In this directory.
     #[must_use]
     pub fn in_directory(directory: Option<PathBuf>) -> Kept {
-        Kept(directory.map(|directory| directory.join("halt.json")))
+        Kept(directory.map(|directory| Place {
+            directory,
+            own: RefCell::default(),
+            taken: RefCell::default(),
+        }))
     }
 
-    /// What was kept by an earlier process.
-    pub(super) fn load(&self) -> KeptHalts {
-        let Some(path) = &self.0 else {
+    /// What other processes keep, those that have ended and those that run. Without `with_topic` the halt of the operator's
+    /// topic is left to them.
+    pub(super) fn load(&self, with_topic: bool) -> KeptHalts {
+        let Some(place) = &self.0 else {
             return KeptHalts::default();
         };
-        let bytes = match file::read(path, MAX_BYTES) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => return KeptHalts::default(),
-            Err(error) => return unreadable(path, &error.to_string()),
-        };
-        match serde_json::from_slice(&bytes).ok().as_ref().and_then(parse) {
-            Some(kept) => kept,
-            None => unreadable(path, "it is not what this program wrote"),
+        loop {
+            if let Some(kept) = place.load(with_topic) {
+                return kept;
+            }
         }
     }
 
-    /// Keeps these halts and no others.
+    /// Keeps these halts and no others for this process, and no longer what it took up of processes that have ended.
     ///
     /// # Errors
-    /// In words; what is kept is as it was.
+    /// In words: what is not kept, or still is.
     pub(super) fn store(&self, kept: &KeptHalts) -> Result<(), String> {
-        let Some(path) = &self.0 else { return Ok(()) };
-        let written = match *kept == KeptHalts::default() {
-            true => remove(path),
-            false => replace(path, told(kept).to_string().as_bytes()),
+        self.0.as_ref().map_or(Ok(()), |place| place.store(kept))
+    }
+}
+
+impl Place {
+    /// `None`: a file went meanwhile, and what it said may be in another one now.
+    fn load(&self, with_topic: bool) -> Option<KeptHalts> {
+        let mut all = KeptHalts::default();
+        let mut taken = Vec::new();
+        let files = match files(&self.directory) {
+            Ok(files) => files,
+            Err(error) => return Some(unreadable(&self.directory, &error.to_string())),
         };
-        written.map_err(|error| format!("{}: {error}", ShownPath(path)))
+        for path in files {
+            let bytes = match file::read(&path, MAX_BYTES) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return None,
+                bytes => bytes.map_err(|error| error.to_string()),
+            };
+            let parsed = bytes.and_then(|bytes| {
+                let value = serde_json::from_slice(&bytes).ok();
+                let parsed = value.as_ref().and_then(parse);
+                parsed.ok_or_else(|| "it is not what this program wrote".to_owned())
+            });
+            let KeptHalts {
+                signal,
+                topic,
+                lifted,
+            } = parsed.unwrap_or_else(|why| unreadable(&path, &why));
+            all.signal = signal.or(all.signal);
+            all.lifted.retain(|tag| !lifted.contains(tag));
+            all.lifted.extend(lifted);
+            match (topic, with_topic) {
+                (Some(_), false) => continue,
+                (topic, _) => all.topic = topic.or(all.topic),
+            }
+            taken.push(path);
+        }
+        let too_many = all.lifted.len().saturating_sub(MOST_LIFTED);
+        all.lifted.drain(..too_many);
+        self.taken.replace(taken);
+        Some(all)
+    }
+
+    fn store(&self, kept: &KeptHalts) -> Result<(), String> {
+        let new = match *kept == KeptHalts::default() {
+            true => None,
+            false => {
+                let new = Own::write(&self.directory, told(kept).to_string().as_bytes());
+                Some(new.map_err(|error| {
+                    let directory = ShownPath(&self.directory);
+                    format!("the halt is not kept over a restart: {directory}: {error}")
+                })?)
+            }
+        };
+        // Only now: a crash in between keeps too much, not too little.
+        let mut taken = self.taken.borrow_mut();
+        taken.extend(self.own.replace(new).map(|old| old.path));
+        let mut removed = Ok(());
+        taken.retain(|path| match remove_of_ended(path) {
+            Ok(is_gone) => !is_gone,
+            Err(error) => {
+                let path = ShownPath(path);
+                removed = Err(format!(
+                    "what was halted once is halted again after a restart, since {path} cannot be removed: {error}"
+                ));
+                true
+            }
+        });
+        removed
+    }
+}
+
+impl Own {
+    /// Makes a file, locked before it has its name, which it gets when it is whole and on the disk.
+    fn write(directory: &Path, bytes: &[u8]) -> io::Result<Own> {
+        let id = getrandom::u64().map_err(io::Error::other)?;
+        let beside = directory.join(format!("halt-{id:016x}.new"));
+        let path = beside.with_extension("json");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&beside)?;
+        // Where the file system has no locks, nobody gets this one and takes this process for one that has ended.
+        let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(error) = written.and_then(|()| fs::rename(&beside, &path)) {
+            let _ = fs::remove_file(&beside);
+            return Err(error);
+        }
+        // A folder that cannot be synced loses at most the rename.
+        let _ = File::open(directory).and_then(|folder| folder.sync_all());
+        Ok(Own { path, _lock: file })
+    }
+}
+
+/// The files that say something, the latest last.
+fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name == ONE_FOR_ALL || (name.starts_with("halt-") && name.ends_with(".json")) {
+            let modified = entry.metadata().and_then(|of| of.modified());
+            files.push((modified.unwrap_or(UNIX_EPOCH), entry.path()));
+        }
+    }
+    files.sort();
+    Ok(files.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Removes a file unless its process runs. Whether it is gone.
+fn remove_of_ended(path: &Path) -> io::Result<bool> {
+    if path.file_name() != Some(ONE_FOR_ALL.as_ref()) {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::open(path, flags, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(true),
+            file => file?,
+        };
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) => return Ok(false),
+            locked => locked?,
+        }
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(true),
     }
 }
 
@@ -146,31 +293,8 @@ fn told(kept: &KeptHalts) -> Value {
     json!({"signal": kept.signal.as_ref().map(halt), "topic": topic, "lifted": kept.lifted})
 }
 
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
-
-/// By a file beside it, which takes its place when it is whole and on the disk.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let beside = path.with_extension("json.new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    if let Some(folder) = path.parent() {
-        // A folder that cannot be synced loses at most the rename.
-        let _ = File::open(folder).and_then(|folder| folder.sync_all());
-    }
-    Ok(())
-}
+/// The file of an earlier version, in which all processes kept their halts. No process holds it.
+const ONE_FOR_ALL: &str = "halt.json";
 
 /// Room for the largest message of the operator's that is kept, and what stands around it.
 const MAX_BYTES: usize = 1 << 20;
@@ -184,12 +308,43 @@ mod tests {
         Halt::new(UNIX_EPOCH + Duration::from_secs(seconds), by, "why")
     }
 
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(test: &str) -> Folder {
+            let name = format!("mcpmqtt-kept-{test}-{}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            fs::create_dir(&path).unwrap();
+            Folder(path)
+        }
+
+        /// As a process that starts.
+        fn kept(&self) -> Kept {
+            Kept::in_directory(Some(self.0.clone()))
+        }
+
+        fn count(&self) -> usize {
+            fs::read_dir(&self.0).unwrap().count()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn by_signal(seconds: u64) -> KeptHalts {
+        KeptHalts {
+            signal: Some(halt(seconds, None)),
+            ..KeptHalts::default()
+        }
+    }
+
     #[test]
     fn what_is_kept_is_loaded_and_what_cannot_be_read_is_a_halt() {
-        let directory = std::env::temp_dir().join(format!("mcpmqtt-kept-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        let kept = Kept::in_directory(Some(directory.clone()));
-        assert_eq!(kept.load(), KeptHalts::default());
+        let folder = Folder::new("loaded");
+        assert_eq!(folder.kept().load(true), KeptHalts::default());
         let tags = || vec!["ab".to_owned(), "cd".to_owned()];
         for (signal, topic) in [
             (None, None),
@@ -202,36 +357,88 @@ mod tests {
                 topic,
                 lifted: tags(),
             };
+            let kept = folder.kept();
             kept.store(&halts).unwrap();
-            assert_eq!(kept.load(), halts);
+            drop(kept);
+            let next = folder.kept();
+            assert_eq!(next.load(true), halts);
+            next.store(&KeptHalts::default()).unwrap();
+            assert_eq!(folder.count(), 0);
         }
-        let path = directory.join("halt.json");
-        for broken in [
-            "",
-            "{",
-            "[]",
-            "{}",
-            r#"{"halt": 1}"#,
-            r#"{"signal": null}"#,
-            r#"{"signal": {}, "topic": null}"#,
-            r#"{"signal": null, "topic": {"at": 1}}"#,
-            r#"{"signal": null, "topic": null, "lifted": [1]}"#,
-        ] {
-            fs::write(&path, broken).unwrap();
-            let found = kept.load().signal.map(|halt| halt.reason);
-            assert!(found.unwrap().contains("cannot be read"), "{broken}");
+        for name in ["halt.json", "halt-1.json"] {
+            let path = folder.0.join(name);
+            for broken in [
+                "",
+                "{",
+                "[]",
+                "{}",
+                r#"{"halt": 1}"#,
+                r#"{"signal": null}"#,
+                r#"{"signal": {}, "topic": null}"#,
+                r#"{"signal": null, "topic": {"at": 1}}"#,
+                r#"{"signal": null, "topic": null, "lifted": [1]}"#,
+            ] {
+                fs::write(&path, broken).unwrap();
+                let kept = folder.kept();
+                let found = kept.load(true).signal.map(|halt| halt.reason);
+                assert!(found.unwrap().contains("cannot be read"), "{broken}");
+                kept.store(&KeptHalts::default()).unwrap();
+                assert_eq!(folder.count(), 0);
+            }
         }
-        kept.store(&KeptHalts::default()).unwrap();
+        let kept = folder.kept();
+        drop(folder);
+        assert_eq!(kept.store(&KeptHalts::default()), Ok(()));
+        assert!(kept.store(&by_signal(1)).is_err());
+        assert_eq!(Kept::default().store(&by_signal(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_process_forgets_its_own_halt_and_those_it_took_up_of_processes_that_have_ended() {
+        let folder = Folder::new("shared");
+        let (a, b) = (folder.kept(), folder.kept());
+        a.store(&by_signal(1)).unwrap();
+        b.store(&by_signal(2)).unwrap();
+        b.store(&KeptHalts::default()).unwrap();
+        assert_eq!(folder.kept().load(true), by_signal(1));
+        // One that starts while it runs is halted, too, and its lift is its own.
+        let late = folder.kept();
+        assert_eq!(late.load(true), by_signal(1));
+        late.store(&by_signal(1)).unwrap();
+        late.store(&KeptHalts::default()).unwrap();
+        assert_eq!(folder.kept().load(true), by_signal(1));
+        // What it halts later, the late one has not taken up.
+        a.store(&by_signal(3)).unwrap();
+        drop(a);
+        late.store(&by_signal(4)).unwrap();
+        late.store(&KeptHalts::default()).unwrap();
+        let next = folder.kept();
+        assert_eq!(next.load(true), by_signal(3));
+        next.store(&by_signal(3)).unwrap();
+        assert_eq!(folder.count(), 1);
+        next.store(&KeptHalts::default()).unwrap();
+        assert_eq!(folder.count(), 0);
+    }
+
+    #[test]
+    fn the_file_of_an_earlier_version_is_taken_up_and_a_topic_s_halt_only_by_who_can_lift_it() {
+        let folder = Folder::new("earlier");
+        let path = folder.0.join("halt.json");
+        let text = r#"{"signal": {"at": 5, "by": null, "reason": "why"}, "topic": null}"#;
+        fs::write(&path, text).unwrap();
+        let kept = folder.kept();
+        assert_eq!(kept.load(true), by_signal(5));
+        kept.store(&by_signal(5)).unwrap();
         assert!(!path.exists());
         kept.store(&KeptHalts::default()).unwrap();
-        fs::remove_dir_all(&directory).unwrap();
-        assert!(
-            kept.store(&KeptHalts {
-                signal: Some(halt(1, None)),
-                ..KeptHalts::default()
-            })
-            .is_err()
+        let text = r#"{"signal": null, "topic": {"at": 5, "reason": "why", "payload": ""}}"#;
+        fs::write(&path, text).unwrap();
+        let kept = folder.kept();
+        assert_eq!(kept.load(false), KeptHalts::default());
+        kept.store(&KeptHalts::default()).unwrap();
+        assert_eq!(
+            folder.kept().load(true).topic,
+            Some((halt(5, None), Vec::new()))
         );
-        assert_eq!(Kept::default().store(&KeptHalts::default()), Ok(()));
     }
 }

@@ -12,7 +12,7 @@ use smol::future;
 
 use super::halt::{Halt, Source};
 use super::message::{Said, Signature};
-use super::{HALT, Operator, State, TEST_TIME, TopicFailure};
+use super::{HALT, MOST_LIFTED, Operator, State, TEST_TIME, TopicFailure};
 use crate::local::time;
 use crate::logger;
 use crate::mqtt::{Client, ListenFailure, Status, Tap, Tapped};
@@ -216,9 +216,6 @@ pub(super) async fn can_write(
 
 /// What the tag of a lift is made of: this, the halt topic, the lift's text and the message that halted.
 const LIFT: &[u8] = b"mcpmqtt lift";
-
-/// The most lifts that are remembered.
-const MOST_LIFTED: usize = 1000;
 
 /// The pause before a refused topic is asked for again: the operator may have mended the broker's access list.
 const AGAIN: Duration = Duration::from_secs(30);

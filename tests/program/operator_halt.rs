@@ -428,6 +428,33 @@ fn the_halt_of_a_signal_outlives_the_process_where_there_is_a_state_directory() 
 }
 
 #[test]
+fn a_lift_in_one_process_leaves_the_kept_halt_of_another() {
+    let broker = Mosquitto::start();
+    let scratch = Scratch::new();
+    let config = config(broker.port, json!({}));
+    let state = scratch.path("");
+    let variables = [("STATE_DIRECTORY", state.to_str().unwrap())];
+    let start = || Agent::start_with(&config, &variables);
+    let (mut first, mut second) = (start(), start());
+    publish(&mut second, "x").unwrap();
+    signal(&first, Signal::USR1);
+    let said = refused(&mut first);
+    signal(&second, Signal::USR1);
+    refused(&mut second);
+    signal(&second, Signal::USR2);
+    goes_on(&mut second);
+    drop(first);
+    let mut first = start();
+    assert_eq!(publish(&mut first, "x").unwrap_err(), said);
+    signal(&first, Signal::USR2);
+    goes_on(&mut first);
+    drop(first);
+    publish(&mut start(), "x").unwrap();
+    let (_, log) = second.finish();
+    assert!(!log.contains("restart"), "{log}");
+}
+
+#[test]
 fn where_the_broker_refuses_the_topic_nothing_is_written_and_reading_goes_on() {
     let broker = Mosquitto::refusing(&["plant/op/halt"]);
     let mut agent = Agent::start(&config(broker.port, json!({"topic": "plant/op"})));
