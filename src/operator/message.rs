@@ -21,7 +21,8 @@ pub(super) struct Signature {
 }
 
 impl Said {
-    /// An empty payload lifts, as does an object with `lift` and `mac`. An object may have a `reason` and who says so (`by`); any
+    /// An empty payload lifts, as does an object with `lift` and `mac`, if its signature is right. It never halts: a lift that
+    /// the broker keeps comes again with each connection. Another object may have a `reason` and who says so (`by`); any
     /// other payload is the reason itself. What is not understood halts.
     pub(super) fn parse(payload: &[u8]) -> Said {
         if payload.is_empty() {
