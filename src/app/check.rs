@@ -32,6 +32,8 @@ struct Report {
     /// What the log of the start would say of a configuration that cannot be used.
     unusable: Option<Unusable>,
     warnings: Vec<Finding>,
+    /// Why `--publish` sends nothing, which keeps no program from starting.
+    unpublishable: Option<Finding>,
     connection: Option<ConnectionReport>,
 }
 
@@ -52,7 +54,8 @@ pub(crate) fn run(
     if !json {
         console::print(&text::configuration(&report))?;
     }
-    if let (Some(wanted), true) = (connect, report.faults.is_empty()) {
+    let may_connect = report.faults.is_empty() && report.unpublishable.is_none();
+    if let (Some(wanted), true) = (connect, may_connect) {
         // What the connection has to say is in the report.
         logger::set_level(
             settings
@@ -95,6 +98,7 @@ fn look(transport: Transport, settings: &Settings) -> Report {
         faults: Vec::new(),
         unusable: None,
         warnings: Vec::new(),
+        unpublishable: None,
         connection: None,
     };
     report.fault(descriptors::require());
@@ -172,8 +176,16 @@ impl Report {
             payload: connect::PAYLOAD,
             retain: false,
         };
-        let permitted = loaded.config.policy.judge(&attempt).map(drop);
-        self.fault(permitted.map_err(|refusal| format!("`--publish`: {refusal}")));
+        if let Err(refusal) = loaded.config.policy.judge(&attempt) {
+            // Nothing is sent in the place of a text that no device acts on, also where the limit has an example.
+            let instead = match refusal.is_limit() {
+                true => {
+                    "; the check sends this text alone: name another topic, or send a payload there with `--call mqtt_publish`"
+                }
+                false => "",
+            };
+            self.unpublishable = Some(finding(&format!("`--publish`: {refusal}{instead}")));
+        }
     }
 
     fn fault(&mut self, outcome: Result<(), String>) {
@@ -193,7 +205,9 @@ impl Report {
 
     fn is_well(&self) -> bool {
         let connection = self.connection.as_ref();
-        self.would_start() && connection.is_none_or(ConnectionReport::is_well)
+        self.would_start()
+            && self.unpublishable.is_none()
+            && connection.is_none_or(ConnectionReport::is_well)
     }
 
     /// `ready` or `not ready`, and why.
@@ -206,6 +220,10 @@ impl Report {
             return ("not ready", format!("it would not start over {over}"));
         }
         let started = format!("it would start over {over}");
+        if self.unpublishable.is_some() {
+            let why = "the message of `--publish` is not permitted";
+            return ("not ready", format!("{started}, but {why}"));
+        }
         match &self.connection {
             None => ("ready", started),
             Some(connection) if connection.is_well() => {

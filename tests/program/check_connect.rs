@@ -154,6 +154,33 @@ fn what_the_access_list_refuses_is_named_and_the_rest_is_listened_to() {
 }
 
 #[test]
+fn where_a_limit_forbids_the_test_message_the_verdict_does_not_blame_the_start() {
+    let mut config = config(1, &["t/#"]);
+    config["topics"][0]["permissions"] = json!(["read", "write"]);
+    config["topics"][0]["payload"] = json!({"type": "number", "max": 30, "example": 21.5});
+    let (code, said) = check(&config, &["--publish", "t/x"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(!said.contains("connected to"), "{said}");
+    for words in [
+        "`--publish`: `test message of mcpmqtt --check` is not a number; `t/#` takes ",
+        "; the check sends this text alone: name another topic, or send a payload there with `--call mqtt_publish`",
+        "not ready: it would start over stdio, but the message of `--publish` is not permitted",
+    ] {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    let (code, said) = check_as_json(&config, &["--publish", "t/x"]);
+    assert_eq!((code, &said["verdict"]), (1, &json!("not ready")), "{said}");
+    let text = "it would start over stdio, but the message of `--publish` is not permitted";
+    assert_eq!(said["text"], text, "{said}");
+    let findings = said["findings"].as_array().unwrap().iter();
+    let errors: Vec<_> = findings.filter(|it| it["severity"] == "error").collect();
+    let [error] = errors[..] else {
+        panic!("{said}");
+    };
+    assert!(error["text"].as_str().unwrap().starts_with("`--publish`: "));
+}
+
+#[test]
 fn nothing_is_published_but_what_is_named_and_permitted() {
     let broker = Mosquitto::start();
     let mut config = config(broker.port, &["t/#"]);
@@ -174,6 +201,9 @@ fn nothing_is_published_but_what_is_named_and_permitted() {
             "{said}"
         );
         assert!(!said.contains("connected to"), "{said}");
+        let verdict =
+            "not ready: it would start over stdio, but the message of `--publish` is not permitted";
+        assert!(said.contains(verdict), "{said}");
     });
     assert_eq!(
         heard,

@@ -30,7 +30,8 @@ pub(super) fn report(report: &Report, configuration: Option<Value>) -> String {
         Some(Unusable::Wrong { refused, .. }) => refused,
         _ => &none,
     };
-    let errors = report.faults.iter().chain(&refused.problems);
+    let errors = report.faults.iter().chain(&report.unpublishable);
+    let errors = errors.chain(&refused.problems);
     let warnings = report.warnings.iter().chain(&refused.warnings);
     let findings = errors.map(|found| finding(found, "error"));
     let findings = findings.chain(warnings.map(|found| finding(found, "warning")));

@@ -22,10 +22,11 @@ pub(super) fn configuration(report: &Report) -> String {
     text
 }
 
-/// The faults that prevent the start, with the error messages of the start.
+/// The faults, those that prevent the start with its error messages.
 pub(super) fn faults(report: &Report) -> Vec<String> {
     let unusable = report.unusable.iter().map(ToString::to_string);
-    let faults = report.faults.iter().map(ToString::to_string);
+    let faults = report.faults.iter().chain(&report.unpublishable);
+    let faults = faults.map(ToString::to_string);
     unusable.chain(faults).collect()
 }
 
