@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::SystemTime;
 
 use mcpmqtt_config::{ApiKey, Attempt, Config, Grant, Policy, Profile, Profiles, Quota};
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicName};
@@ -42,6 +43,14 @@ struct Asking<'c> {
     topics: String,
     /// What is named by `--as`, and the profile that it has.
     told: Option<String>,
+    /// Why the server does not let the caller in.
+    expired: Option<String>,
+}
+
+impl Asking<'_> {
+    fn is_let_in(&self) -> Result<(), String> {
+        self.expired.clone().map_or(Ok(()), Err)
+    }
 }
 
 /// Finds who `--as` names: a key, else a profile. Without it, it is a caller of the profile `default`.
@@ -55,10 +64,11 @@ fn asking<'c>(caller: Option<&str>, config: &'c Config) -> Result<Asking<'c>, St
             profile: profiles.default_profile(),
             topics: "topics".into(),
             told: None,
+            expired: None,
         });
     };
-    let key = profile_of_key(name, config)?;
-    let profile_name = key.unwrap_or(name);
+    let key = keys_named(name, config, SystemTime::now())?;
+    let profile_name = key.as_ref().map_or(name, |key| key.profile);
     let profile = profiles.get(profile_name).ok_or_else(|| {
         format!(
             "`--as`: no key and no profile has the name {}; profiles: {}",
@@ -70,32 +80,60 @@ fn asking<'c>(caller: Option<&str>, config: &'c Config) -> Result<Asking<'c>, St
         Profiles::DEFAULT => "topics".into(),
         name => format!("profiles.{name}.topics"),
     };
+    let expired = key.as_ref().and_then(|key| key.expired.clone());
     let told = match key {
-        Some(profile) => format!("key {}, profile {}", Shown(name), Shown(profile)),
+        Some(_) => format!("key {}, profile {}", Shown(name), Shown(profile_name)),
         None => format!("profile {}", Shown(name)),
     };
     Ok(Asking {
         profile,
         topics,
         told: Some(told),
+        expired,
     })
 }
 
-/// The name of the profile that the keys with this name have.
-fn profile_of_key<'c>(name: &str, config: &'c Config) -> Result<Option<&'c str>, String> {
+/// What the keys with this name give their holder.
+struct Held<'c> {
+    profile: &'c str,
+    /// Why the server lets none of them in.
+    expired: Option<String>,
+}
+
+/// The keys with this name. One that has expired counts only where there is no other.
+fn keys_named<'c>(
+    name: &str,
+    config: &'c Config,
+    now: SystemTime,
+) -> Result<Option<Held<'c>>, String> {
     let Some(server) = &config.remote_server else {
         return Ok(None);
     };
-    let named = server.keys.iter().filter(|key| key.name == name);
-    let mut profiles: Vec<&str> = named.map(|key| key.profile.as_str()).collect();
+    let mut profiles: Vec<&str> = Vec::new();
+    let mut over = None;
+    for key in server.keys.iter().filter(|key| key.name == name) {
+        match key.expires.as_ref().filter(|expires| expires.is_over(now)) {
+            None => profiles.push(&key.profile),
+            Some(expires) => {
+                let (name, at) = (Shown(name), Shown(expires.as_str()));
+                over = Some(Held {
+                    profile: &key.profile,
+                    expired: Some(format!("the API key {name} has expired ({at})")),
+                });
+            }
+        }
+    }
     if name == Profiles::DEFAULT && !matches!(server.api_key, ApiKey::None) {
         profiles.push(Profiles::DEFAULT);
     }
     sort_by_key(&mut profiles, |profile| *profile);
     profiles.dedup();
     match profiles.as_slice() {
-        [] => Ok(None),
-        [profile] => Ok(Some(profile)),
+        [] => Ok(over),
+        [profile] => Ok(Some(Held {
+            profile,
+            expired: None,
+        })),
         several => Err(format!(
             "`--as`: the keys with the name {} have different profiles; name one of these: {}",
             Shown(name),
@@ -123,8 +161,9 @@ fn publish(asking: &Asking<'_>, config: &Config, topic: &TopicName, payload: &st
         payload: payload.as_bytes(),
         retain,
     };
-    let judged = policy.judge(&attempt(false)).map(drop);
-    let judged = judged.map_err(|refusal| refusal.to_string());
+    let by_policy = policy.judge(&attempt(false)).map(drop);
+    let by_policy = by_policy.map_err(|refusal| refusal.to_string());
+    let judged = asking.is_let_in().and(by_policy);
     let judged = judged.and_then(|()| can_be_sent(config, topic, payload));
     let judged = judged.and_then(|()| has_a_tool(asking.profile));
     let (permitted, mut text) = verdict(judged, || {
@@ -209,8 +248,9 @@ fn rates(quota: Quota) -> String {
 
 fn subscribe(asking: &Asking<'_>, filter: &SubscribeFilter) -> Explanation {
     let policy: &Policy = &asking.profile.policy;
-    let judged = policy.may_subscribe(filter);
-    let judged = judged.map_err(|refusal| refusal.to_string());
+    let by_policy = policy.may_subscribe(filter);
+    let by_policy = by_policy.map_err(|refusal| refusal.to_string());
+    let judged = asking.is_let_in().and(by_policy);
     let (permitted, mut text) = verdict(judged, || Shown(filter.as_str()).to_string());
     let grants = policy.grants();
     let overlapping = grants.filter(|grant| grant.pattern.overlaps(filter.filter()));

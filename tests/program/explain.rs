@@ -300,6 +300,40 @@ fn the_caller_is_a_key_or_a_profile() {
 }
 
 #[test]
+fn who_has_nothing_but_a_key_that_has_expired_is_refused() {
+    let folder = Scratch::new();
+    let key = |name: &str, profile: &str, digit: &str, expires: &str| {
+        let hash = format!("blake2b-256:{}=", digit.repeat(42) + "A");
+        json!({"name": name, "hash": hash, "profile": profile, "expires": expires})
+    };
+    let (past, future) = ("2001-09-08", "9999-12-31");
+    let rule = json!([{"pattern": "all", "permissions": ["read", "write"]}]);
+    let config = json!({
+        "topics": [],
+        "profiles": {"line3": {"topics": rule}},
+        "remote_server": {"keys": [
+            key("old", "line3", "A", past), key("two", "default", "B", past), key("two", "line3", "C", future),
+        ]},
+    });
+    for question in [&["publish", "all", "5"][..], &["subscribe", "all"]] {
+        let (code, text, _) = explain(&folder, &config, &[question, &["--as", "old"]].concat());
+        assert_eq!(code, Some(1), "{text}");
+        let words = "refused: the API key `old` has expired (`2001-09-08`)\n  profiles.line3.topics[0] `all`: read, write";
+        assert!(text.starts_with(words), "{text}");
+        assert!(
+            text.contains("  as: key `old`, profile `line3`\n"),
+            "{text}"
+        );
+        let (code, text, _) = explain(&folder, &config, &[question, &["--as", "two"]].concat());
+        assert_eq!(code, Some(0), "{text}");
+        assert!(
+            text.contains("  as: key `two`, profile `line3`\n"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn who_has_no_tool_that_publishes_is_refused() {
     let folder = Scratch::new();
     let watch =
