@@ -520,8 +520,13 @@ fn a_key_ends_with_all_that_it_opened_when_it_expires() {
     assert_eq!(expired.status, 401);
     let words = "the API key has expired; ask the operator for a new one";
     assert_eq!(expired.sentence(), words);
+    let mut waits = house.client();
+    let call = json!({"topic": "alpha/none", "timeout": 60});
+    waits.send(&call_post(&house.ann, JSON, "mqtt_read", call));
     let (mut stream, _) = house.listen(&house.ann, json!(["mqtt://topic/alpha/t"]));
     assert_eq!(stream.rest(), b"", "it ends by itself");
+    let ended = waits.answer();
+    assert_eq!((ended.status, ended.sentence().as_str()), (401, words));
     assert!(SystemTime::now() + Duration::from_secs(1) > soon);
     let expired = house.ask(&initialize_post(&house.ann, "2025-11-25"));
     assert_eq!((expired.status, expired.sentence().as_str()), (401, words));

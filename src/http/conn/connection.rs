@@ -17,7 +17,7 @@ use super::server_state::ServerState;
 use super::slots::{Interrupted, Slot, Stage};
 use super::upload;
 use crate::http::guard::accept::Accepts;
-use crate::http::guard::auth::{self, Gate};
+use crate::http::guard::auth::Gate;
 use crate::http::guard::budget::Share;
 use crate::http::guard::cors::{self, AnswerReader};
 use crate::http::guard::routes::{self, Aim, Route, Side};
@@ -261,7 +261,7 @@ impl Connection {
         let server_state = &self.exchange.server_state;
         let gate = server_state.gate();
         if !Rc::ptr_eq(&caller.gate, &gate) && !gate.admits(&caller.principal) {
-            return Some(refused(auth::replaced(), last));
+            return Some(refused(gate.refusal_since(&caller.principal), last));
         }
         let endpoint = &server_state.endpoint;
         Some(Judged {

@@ -14,7 +14,6 @@ use super::left_calls::LeftCall;
 use super::slots::Interrupted;
 use super::streamed_call::{Event, StreamedCall, beat, put, put_heartbeat};
 use crate::http::guard::accept::Accepts;
-use crate::http::guard::auth;
 use crate::http::h1::encode;
 use crate::http::h1::refusal::Refusal;
 use crate::http::streamable::endpoint::RunningCall;
@@ -91,7 +90,11 @@ pub(in crate::http) async fn call(
         }
         Ok(Event::Dismissed) => {
             drop(telling);
-            let refused = Box::pin(exchange.refuse(Method::Post, auth::replaced(), true));
+            let Some(principal) = exchange.slot.dismissed() else {
+                return Begun::Over(Next::Gone);
+            };
+            let refusal = exchange.server_state.gate().refusal_since(&principal);
+            let refused = Box::pin(exchange.refuse(Method::Post, refusal, true));
             return Begun::Over(refused.await);
         }
         // A proxy between server and client takes a connection without a byte for dead after a while.

@@ -135,8 +135,7 @@ impl ConnectionSlots {
         for place in self.taken.borrow().values().filter_map(Weak::upgrade) {
             let is_concerned = place.principal.borrow().as_deref().is_some_and(&whose);
             if is_concerned {
-                place.principal.take();
-                place.dismissed.set(true);
+                place.dismissed.replace(place.principal.take());
                 place.dismissal.notify();
             }
         }
@@ -286,7 +285,7 @@ impl Slot {
     pub(in crate::http) fn is_served(&self) {
         self.place.stage.set(Stage::Served);
         self.place.has_asked.set(true);
-        self.place.dismissed.set(false);
+        self.place.dismissed.take();
     }
 
     /// Notes that the client listens to an event stream.
@@ -302,6 +301,11 @@ impl Slot {
     /// The signal that the exchange has to end.
     pub(in crate::http) fn dismissal(&self) -> Dismissal {
         Dismissal(Rc::clone(&self.place))
+    }
+
+    /// Whose key or place counts no longer since the exchange began.
+    pub(in crate::http) fn dismissed(&self) -> Option<Rc<Principal>> {
+        self.place.dismissed.borrow().clone()
     }
 
     /// For the task that is to have it.
@@ -335,7 +339,8 @@ impl Dismissal {
     /// Waits until the key counts no longer, or another connection has the slot.
     pub(in crate::http) async fn comes(&self) {
         let place = &self.0;
-        let is_over = || place.dismissed.get() || place.called.get() == Some(Interrupted::Evicted);
+        let is_dismissed = || place.dismissed.borrow().is_some();
+        let is_over = || is_dismissed() || place.called.get() == Some(Interrupted::Evicted);
         place.dismissal.until(is_over).await;
     }
 }

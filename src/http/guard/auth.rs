@@ -137,6 +137,15 @@ impl Gate {
         self.principals.has(principal, SystemTime::now())
     }
 
+    /// What somebody is told who was let in when the request began, and is not any more.
+    pub(in crate::http) fn refusal_since(&self, principal: &Principal) -> Refusal {
+        // One that is still known lets nobody in because it has expired.
+        match self.principals.named().any(|it| **it == *principal) {
+            true => expired(),
+            false => replaced(),
+        }
+    }
+
     /// The names of the principals that this gate lets in and `next` does not, but for the single key.
     pub(in crate::http) fn names_without(&self, next: &Gate) -> Vec<Rc<str>> {
         let gone = self.principals.named().filter(|it| !next.admits(it));
@@ -327,8 +336,7 @@ impl Drop for Charge<'_> {
     }
 }
 
-/// The key was right when the request began, and is not any more.
-pub(in crate::http) fn replaced() -> Refusal {
+fn replaced() -> Refusal {
     unauthorized(
         "the API key was replaced; ask the operator for the new one",
         r#"Bearer realm="mcpmqtt", error="invalid_token""#,

@@ -57,8 +57,8 @@ pub(super) struct SlotState {
     pub(super) interrupted: Notify,
     /// Who the client is, once it has shown a key or needs none.
     pub(super) principal: RefCell<Option<Rc<Principal>>>,
-    /// Whether the exchange has to end because the client's key counts no longer.
-    pub(super) dismissed: Cell<bool>,
+    /// Who the client was whose exchange has to end because the key counts no longer.
+    pub(super) dismissed: RefCell<Option<Rc<Principal>>>,
     pub(super) dismissal: Notify,
 }
 
@@ -74,7 +74,7 @@ impl SlotState {
             called: Cell::default(),
             interrupted: Notify::default(),
             principal: RefCell::default(),
-            dismissed: Cell::new(false),
+            dismissed: RefCell::default(),
             dismissal: Notify::default(),
         }
     }
