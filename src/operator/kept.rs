@@ -99,6 +99,27 @@ impl Kept {
         }
     }
 
+    /// Takes up, of processes that have ended, the halts by a message whose lift is signed: they go with the next change. The
+    /// tags of lifts that are kept with them.
+    pub(super) fn take_lifted(&self, halting: &[u8]) -> Vec<String> {
+        let mut tags = Vec::new();
+        let Some(place) = &self.0 else { return tags };
+        for path in files(&place.directory).unwrap_or_default() {
+            match read(&path) {
+                Some(Ok(KeptHalts {
+                    signal: None,
+                    topic: Some((_, payload)),
+                    lifted,
+                })) if payload == halting && has_ended(&path).unwrap_or(false) => {
+                    tags.extend(lifted);
+                    place.taken.borrow_mut().push(path);
+                }
+                _ => {}
+            }
+        }
+        tags
+    }
+
     /// Keeps these halts and no others for this process, and no longer what it took up of processes that have ended.
     ///
     /// # Errors
@@ -118,20 +139,11 @@ impl Place {
             Err(error) => return Some(unreadable(&self.directory, &error.to_string())),
         };
         for path in files {
-            let bytes = match file::read(&path, MAX_BYTES) {
-                Err(error) if error.kind() == ErrorKind::NotFound => return None,
-                bytes => bytes.map_err(|error| error.to_string()),
-            };
-            let parsed = bytes.and_then(|bytes| {
-                let value = serde_json::from_slice(&bytes).ok();
-                let parsed = value.as_ref().and_then(parse);
-                parsed.ok_or_else(|| "it is not what this program wrote".to_owned())
-            });
             let KeptHalts {
                 signal,
                 topic,
                 lifted,
-            } = parsed.unwrap_or_else(|why| unreadable(&path, &why));
+            } = read(&path)?.unwrap_or_else(|why| unreadable(&path, &why));
             all.signal = signal.or(all.signal);
             all.lifted.retain(|tag| !lifted.contains(tag));
             all.lifted.extend(lifted);
@@ -216,18 +228,38 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
+/// What a file says, or why that is not known. `None`: it is gone.
+fn read(path: &Path) -> Option<Result<KeptHalts, String>> {
+    let bytes = match file::read(path, MAX_BYTES) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        Err(error) => return Some(Err(error.to_string())),
+    };
+    let value = serde_json::from_slice(&bytes).ok();
+    let parsed = value.as_ref().and_then(parse);
+    Some(parsed.ok_or_else(|| "it is not what this program wrote".to_owned()))
+}
+
+/// Whether the process of a file runs no longer.
+fn has_ended(path: &Path) -> io::Result<bool> {
+    if path.file_name() == Some(ONE_FOR_ALL.as_ref()) {
+        return Ok(true);
+    }
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => return Ok(true),
+        file => file?,
+    };
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        locked => Ok(locked.map(|()| true)?),
+    }
+}
+
 /// Removes a file unless its process runs. Whether it is gone.
 fn remove_of_ended(path: &Path) -> io::Result<bool> {
-    if path.file_name() != Some(ONE_FOR_ALL.as_ref()) {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::open(path, flags, Mode::empty()) {
-            Err(Errno::NOENT) => return Ok(true),
-            file => file?,
-        };
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK) => return Ok(false),
-            locked => locked?,
-        }
+    if !has_ended(path)? {
+        return Ok(false);
     }
     match fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
@@ -418,6 +450,34 @@ mod tests {
         assert_eq!(folder.count(), 1);
         next.store(&KeptHalts::default()).unwrap();
         assert_eq!(folder.count(), 0);
+    }
+
+    #[test]
+    fn a_signed_lift_ends_the_same_halt_of_processes_that_have_ended() {
+        let folder = Folder::new("lifted");
+        let halted = |payload: &[u8], tag: &str| KeptHalts {
+            signal: None,
+            topic: Some((halt(1, None), payload.to_vec())),
+            lifted: vec![tag.to_owned()],
+        };
+        let [running, ended, other, own] = [(); 4].map(|()| folder.kept());
+        running.store(&halted(b"fire", "a")).unwrap();
+        ended.store(&halted(b"fire", "b")).unwrap();
+        other.store(&halted(b"water", "c")).unwrap();
+        let both = KeptHalts {
+            signal: Some(halt(2, None)),
+            ..halted(b"fire", "d")
+        };
+        folder.kept().store(&both).unwrap();
+        drop((ended, other));
+        own.store(&halted(b"fire", "e")).unwrap();
+        assert_eq!(own.take_lifted(b"fire"), ["b"]);
+        own.store(&KeptHalts::default()).unwrap();
+        let left = files(&folder.0).unwrap();
+        let left = left.iter().map(|path| read(path).unwrap().unwrap().lifted);
+        let mut left: Vec<_> = left.flatten().collect();
+        left.sort();
+        assert_eq!(left, ["a", "c", "d"]);
     }
 
     #[test]

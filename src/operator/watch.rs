@@ -115,18 +115,20 @@ impl State {
                 let parts: [&[u8]; 4] =
                     [LIFT, topic.as_bytes(), nonce.as_bytes(), halting.as_slice()];
                 let is_signed = !nonce.contains('\n') && secret.verifies(&parts, tag);
-                drop(halting);
                 let tag = tag.to_ascii_lowercase();
                 if !is_signed {
                     self.ignore("its signature is not that of a lift of this halt");
                 } else if self.lifted.borrow().contains(&tag) {
                     self.ignore("it has lifted a halt before");
                 } else {
+                    let of_ended = self.kept.take_lifted(&halting);
+                    drop(halting);
                     let mut lifted = self.lifted.borrow_mut();
-                    if lifted.len() == MOST_LIFTED {
-                        lifted.remove(0);
-                    }
+                    lifted.retain(|it| !of_ended.contains(it));
+                    lifted.splice(0..0, of_ended);
                     lifted.push(tag);
+                    let too_many = lifted.len().saturating_sub(MOST_LIFTED);
+                    lifted.drain(..too_many);
                     drop(lifted);
                     self.lift(Source::Topic);
                 }

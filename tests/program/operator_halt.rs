@@ -235,11 +235,26 @@ fn without_a_secret_only_an_empty_message_lifts() {
     publish(&mut Agent::start(&config), "x").unwrap();
 }
 
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// A lift that is signed with the secret.
+fn lift(topic: &str, nonce: &str, halting: &str) -> String {
+    let parts: [&[u8]; 4] = [
+        b"mcpmqtt lift",
+        topic.as_bytes(),
+        nonce.as_bytes(),
+        halting.as_bytes(),
+    ];
+    let tag = Secret::of_file(SECRET.as_bytes()).unwrap().tag(&parts);
+    let tag: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
+    json!({"lift": nonce, "mac": tag}).to_string()
+}
+
 #[test]
 fn with_a_secret_only_a_signed_message_lifts_and_only_once() {
     let broker = Mosquitto::start();
     let scratch = Scratch::new();
-    let secret = scratch.file("secret", "0123456789abcdef0123456789abcdef\n");
+    let secret = scratch.file("secret", &format!("{SECRET}\n"));
     let state = scratch.path("state");
     std::fs::create_dir(&state).unwrap();
     let config = config(
@@ -251,18 +266,6 @@ fn with_a_secret_only_a_signed_message_lifts_and_only_once() {
     publish(&mut agent, "x").unwrap();
     let halt = |broker: &Mosquitto, reason: &str| {
         broker.publish(&["-r", "-t", "plant/op/halt", "-m", reason]);
-    };
-    let secret = Secret::of_file(b"0123456789abcdef0123456789abcdef").unwrap();
-    let lift = |topic: &str, nonce: &str, halting: &str| {
-        let parts: [&[u8]; 4] = [
-            b"mcpmqtt lift",
-            topic.as_bytes(),
-            nonce.as_bytes(),
-            halting.as_bytes(),
-        ];
-        let tag = secret.tag(&parts);
-        let tag: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
-        json!({"lift": nonce, "mac": tag}).to_string()
     };
     halt(&broker, "fire");
     assert!(refused(&mut agent).contains("fire"));
@@ -455,6 +458,29 @@ fn a_lift_in_one_process_leaves_the_kept_halt_of_another() {
     publish(&mut start(), "x").unwrap();
     let (_, log) = second.finish();
     assert!(!log.contains("restart"), "{log}");
+}
+
+#[test]
+fn a_signed_lift_ends_what_a_process_kept_that_has_ended() {
+    let broker = Mosquitto::start();
+    let scratch = Scratch::new();
+    let secret = scratch.file("secret", SECRET);
+    let state = scratch.path("state");
+    std::fs::create_dir(&state).unwrap();
+    let operator = json!({"topic": "plant/op", "secret_file": secret});
+    let config = config(broker.port, operator);
+    let variables = [("STATE_DIRECTORY", state.to_str().unwrap())];
+    let start = || Agent::start_with(&config, &variables);
+    let (mut first, mut second) = (start(), start());
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", "fire"]);
+    for agent in [&mut first, &mut second] {
+        assert!(refused(agent).contains("fire"));
+    }
+    drop(first);
+    let right = lift("plant/op/halt", "n1", "fire");
+    broker.publish(&["-r", "-t", "plant/op/halt", "-m", &right]);
+    goes_on(&mut second);
+    publish(&mut start(), "x").unwrap();
 }
 
 #[test]
