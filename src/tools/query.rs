@@ -169,8 +169,10 @@ impl Query {
 
     /// Waits for the caller's own reply, and counts the others.
     async fn own_reply(&self, reader: &mut Reader, others: &Others) -> Result<Waited, Denied> {
-        // The request comes back where the reply may have its topic.
-        let mut comes_back = self.response.filter().matches(self.request.topic.as_str());
+        let request_topic = self.request.topic.as_str();
+        // The request comes back. Who names its topic as that of the reply, and no id, asks for just that.
+        let is_asked_for = self.own.is_none() && self.response.as_str() == request_topic;
+        let mut comes_back = self.response.filter().matches(request_topic) && !is_asked_for;
         loop {
             let next = self
                 .wait

@@ -212,6 +212,13 @@ fn a_query_takes_nothing_else_for_its_own_reply() {
     let asked = agent.listening("mqtt_query", call);
     broker.publish(&["-t", "t/f", "-m", "hello"]);
     assert_eq!(asked.structured()["topic"], "t/f");
+    // Asked for in so many words, it comes back: so the way to the broker is tried.
+    let call = json!({"request_topic": "t/e", "response_topic": "t/e", "payload": "hello"});
+    let echo = agent.tool("mqtt_query", call).structured();
+    assert_eq!(
+        (&echo["topic"], &echo["payload"]),
+        (&json!("t/e"), &json!("hello"))
+    );
 }
 
 #[test]
