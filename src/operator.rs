@@ -171,6 +171,14 @@ impl Operator {
         settings.is_safe(&message.topic, &message.payload)
     }
 
+    /// Whether such a message to `topic` may be written although writing is halted; `is_payload` knows its payload.
+    #[must_use]
+    pub fn has_safe(&self, topic: &TopicName, is_payload: impl Fn(&[u8]) -> bool) -> bool {
+        let settings = self.0.settings.borrow();
+        let mut safe = settings.safe.iter();
+        safe.any(|it| it.topic == *topic && is_payload(&it.payload))
+    }
+
     /// Halts writing, for one source. `by` is who says so, where that is known.
     pub fn halt(&self, source: Source, by: Option<&str>, reason: &str) {
         self.0

@@ -164,7 +164,7 @@ pub fn described() -> Vec<Tool> {
 /// Builds the catalog that the engine serves.
 #[must_use]
 pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
-    let offering = Rc::clone(context);
+    let (offering, dismissing) = (Rc::clone(context), Rc::clone(context));
     Catalog {
         tools: vec![
             tool(context, describe::publish(), publish::call),
@@ -182,6 +182,7 @@ pub fn catalog(context: &Rc<Context>, broker: BrokerInfo) -> Catalog {
         offers: Some(Box::new(move |caller, tool| {
             offering.access.offers(caller, tool)
         })),
+        dismiss: Some(Box::new(move |whose| dismissing.access.dismiss(whose))),
         ..Catalog::default()
     }
 }

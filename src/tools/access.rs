@@ -87,8 +87,9 @@ impl Access {
         reserve(&client, &profiles);
         let policy = LivePolicy::new(profiles);
         let looking = policy.clone();
-        operator.on_change(move || looking.look_again());
         let consents = Consents::new(&client, &operator, metrics, executor.clone());
+        consents.judge_at_changes(&operator, &policy);
+        operator.on_change(move || looking.look_again());
         consents.replace_profiles(&policy.profiles());
         consents.prepare(&client, &policy.profiles());
         Access {
@@ -311,6 +312,12 @@ impl Access {
         reserve(&self.client, &profiles);
         self.consents.replace_profiles(&profiles);
         self.policy.replace(profiles);
+        self.consents.judge(&self.policy);
+    }
+
+    /// Ends what is kept between the calls of these callers, who are not let in any more.
+    pub(super) fn dismiss(&self, whose: &dyn Fn(&Caller) -> bool) {
+        self.consents.dismiss(whose);
     }
 
     /// Waits until no work continues that the policy in force does not permit.

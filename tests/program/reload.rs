@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 
 use crate::calls::{JSON, call_post};
 use crate::common::http_client::{Answer, Client};
+use crate::common::messages::modern;
 use crate::common::mosquitto::Mosquitto;
 use crate::common::ports::free_port;
 use crate::common::program::{PROGRAM, Program};
 use crate::common::requests::{
-    BOTH, initialize_post, modern_post, session_delete, session_get, session_post,
+    BOTH, initialize_post, modern_post, post_as, session_delete, session_get, session_post,
 };
 use crate::common::scratch::Scratch;
 use crate::common::waiting::eventually;
@@ -333,6 +334,52 @@ fn another_key_ends_all_that_the_old_one_opened() {
         404
     );
     assert_eq!(ask(&mut house.client(), &initialize("second")).status, 200);
+}
+
+/// A publish of a client that can ask a person, with these members of an answer.
+fn consented(more: Value) -> Vec<u8> {
+    let arguments = json!({"topic": "t/valve", "payload": "open", "qos": 1});
+    let mut params = json!({"name": "mqtt_publish", "arguments": arguments});
+    for (name, value) in more.as_object().unwrap() {
+        params[name] = value.clone();
+    }
+    let mut body = modern(1, "tools/call", params);
+    body["params"]["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+        json!({"elicitation": {}});
+    let fields =
+        "mcp-protocol-version: 2026-07-28\r\nmcp-method: tools/call\r\nmcp-name: mqtt_publish\r\n";
+    post_as("first", JSON, fields, &body)
+}
+
+#[test]
+fn a_question_that_no_call_waits_for_ends_with_its_key() {
+    let broker = Mosquitto::start();
+    let mut house = House::new(broker.port);
+    house.connected();
+    let with_consent = json!([{
+        "pattern": "t/#", "permissions": ["read", "write"], "description": "A valve.", "consent": "client",
+    }]);
+    house.reload(|config| config["topics"] = with_consent, RELOADED);
+    let mut client = house.client();
+    for (key, is_same) in [("second", false), ("first", true)] {
+        let asked = ask(&mut client, &consented(json!({}))).json();
+        let result = &asked["result"];
+        let question = result["inputRequests"].as_object().unwrap().keys().next();
+        let answer = json!({"action": "accept", "content": {"agree": true}});
+        let answer = json!({
+            "inputResponses": {question.unwrap(): answer}, "requestState": result["requestState"],
+        });
+        for key in [key, "first"] {
+            house.reload(
+                |config| config["remote_server"]["api_key"] = key.into(),
+                RELOADED,
+            );
+        }
+        let answered = ask(&mut client, &consented(answer)).json();
+        assert_eq!(is_error(&answered), !is_same, "{answered}");
+        let withdrawn = text(&answered).contains("it was used or withdrawn");
+        assert_eq!(withdrawn, !is_same, "{answered}");
+    }
 }
 
 #[test]

@@ -84,9 +84,10 @@ impl Endpoint {
         self.sessions.end_streams();
     }
 
-    /// Ends the sessions of these principals because what they were opened with is no longer right.
+    /// Ends the sessions of these principals, and what is kept between their calls, because what they were opened with is no longer right.
     pub(in crate::http) fn end_sessions(&self, whose: impl Fn(&Principal) -> bool) {
-        self.sessions.end_of(whose);
+        self.sessions.end_of(&whose);
+        self.engine.dismiss(whose);
     }
 
     /// Serves a request whose head was admitted.

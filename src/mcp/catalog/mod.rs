@@ -50,10 +50,15 @@ pub struct Catalog {
     /// Decides by name which tools each caller is offered; `None` offers every tool. A tool that is not offered is
     /// unknown to that caller.
     pub offers: Option<Offers>,
+    /// Ends what handlers keep between the calls of some callers.
+    pub dismiss: Option<Dismiss>,
 }
 
 /// Whether the caller is offered the tool with this name.
 pub type Offers = Box<dyn Fn(&Caller, &str) -> bool>;
+
+/// Called when callers are not let in any more; its argument tells which.
+pub type Dismiss = Box<dyn Fn(&dyn Fn(&Caller) -> bool)>;
 
 /// Advice to the model that depends on the caller, where no single tool's description can give it; an empty text stands
 /// for no advice. Cheap to clone.

@@ -94,6 +94,10 @@ impl Caller {
         }
     }
 
+    pub(in crate::mcp) fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
     /// The name of the principal: [`Principal::name`].
     #[must_use]
     pub fn name(&self) -> &str {

@@ -12,6 +12,7 @@ use super::batch;
 use super::call::{Call, Part, Received, Reply};
 use super::methods::{CatalogError, Methods};
 use crate::mcp::catalog::{Catalog, ServerInfo};
+use crate::mcp::client::caller::Principal;
 use crate::mcp::client::session::Session;
 use crate::mcp::client::sink::ClientSink;
 use crate::mcp::jsonrpc::message::{
@@ -75,6 +76,13 @@ impl Engine {
     /// Ends every `subscriptions/listen` request with its result; called when the program stops.
     pub fn end_listening(&self) {
         self.0.catalog.notifier.close();
+    }
+
+    /// Ends what is kept between the calls of these principals, who are not let in any more.
+    pub fn dismiss(&self, whose: impl Fn(&Principal) -> bool) {
+        if let Some(dismiss) = &self.0.catalog.dismiss {
+            dismiss(&|caller| whose(caller.principal()));
+        }
     }
 
     /// The arguments of a tool that an HTTP client repeats in `Mcp-Param-…` header fields, each

@@ -1,8 +1,8 @@
 //! Consent (`topics[].consent`): somebody agrees to exactly one attempt to write, before it is made, within a time.
 //!
 //! Promises: an agreement is used once, for the message that was asked about, by the caller that asked, under the limits
-//! and the consent that the question named; a question ends with its call, its time, its permission, or the departure of
-//! its client. Where nobody has to agree, nothing of this runs.
+//! and the consent that the question named; a question ends with its call, its time, its permission, the departure of its
+//! client, or a halt, also where no call waits for its answer. Where nobody has to agree, nothing of this runs.
 //! Does not: decide whether the message may be sent; everything is judged again when it is.
 
 mod answer;
@@ -13,6 +13,7 @@ mod operator;
 mod question_text;
 mod questions;
 mod unagreed;
+mod withdraw;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};

@@ -188,7 +188,7 @@ impl Asking<'_> {
     fn open_anew(&self) -> Result<Open, Unagreed> {
         let caller = self.request.client.caller();
         let consents = &self.access.consents;
-        consents.open(caller, self.attempt, self.policy)
+        consents.open(caller, self.attempt, self.request.message, self.policy)
     }
 }
 

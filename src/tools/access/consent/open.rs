@@ -16,6 +16,7 @@ use super::{AgreedBy, Consents, Request, Unagreed, question_text, random};
 use crate::local::time;
 use crate::mcp::{Caller, Question};
 use mcpmqtt_config::{Consent, Policy};
+use mcpmqtt_protocol::message::Message;
 
 /// A question that is open until this is dropped.
 pub(super) struct Open {
@@ -57,6 +58,7 @@ impl Consents {
         &self,
         caller: &Caller,
         attempt: Digest,
+        message: &Message,
         policy: &Rc<Policy>,
     ) -> Result<Open, Unagreed> {
         let (state, now) = (&self.0, time::now());
@@ -64,7 +66,7 @@ impl Consents {
         has_room.map_err(Unagreed::TooMany)?;
         let random = random().map_err(Unagreed::NoRandom)?;
         let mut questions = state.questions.borrow_mut();
-        let opened = questions.open(caller, attempt, policy, now, random);
+        let opened = questions.open(caller, attempt, message, policy, now, random);
         let asked = opened.map_err(Unagreed::NoRoom)?;
         state.asked.take(caller.name(), MOST_PER_MINUTE, now);
         Ok(self.opened(asked))
@@ -223,8 +225,14 @@ impl Open {
             self.close(Closing::Expired);
             Err(Unagreed::TimedOut(need))
         };
+        let state = &self.consents.0;
+        let gone = async {
+            let is_open = || state.questions.borrow().until(self.asked.number).is_some();
+            state.came.find(|| (!is_open()).then_some(())).await;
+            Err(Unagreed::NotOpen)
+        };
         // The end of its time counts before an answer of the same moment.
-        future::or(late, answer).await
+        future::or(late, future::or(gone, answer)).await
     }
 
     /// Ends the question at its time, also when nobody waits for it then.
@@ -249,7 +257,8 @@ impl Open {
 }
 
 impl Consents {
-    fn close(&self, asked: Asked, closing: &Closing) -> bool {
+    /// Ends a question. False when it has ended before.
+    pub(super) fn close(&self, asked: Asked, closing: &Closing) -> bool {
         let state = &self.0;
         let (was_open, asks_operator) = {
             let mut questions = state.questions.borrow_mut();
@@ -264,6 +273,8 @@ impl Consents {
             };
             executor.spawn(telling).detach();
         }
+        // Another call may wait for the same answer.
+        state.came.notify_all();
         was_open
     }
 }

@@ -78,6 +78,11 @@ impl Channel {
         }
     }
 
+    /// The operator at the other end.
+    pub(super) fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
     /// Subscribes to the answers, and makes sure that they can be trusted.
     ///
     /// # Errors

@@ -9,9 +9,11 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mcpmqtt_config::Policy;
+use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::TopicName;
 
 use super::digest::Digest;
-use crate::mcp::{Caller, CallerId};
+use crate::mcp::Caller;
 
 /// Names a question: a random number that nobody can guess.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,12 +24,16 @@ pub(super) struct Number([u8; 16]);
 pub(super) struct Questions(Vec<Question>);
 
 #[derive(Debug)]
-struct Question {
+pub(super) struct Question {
     asked: Asked,
-    caller: CallerId,
+    pub(super) caller: Caller,
     attempt: Digest,
+    pub(super) topic: TopicName,
+    pub(super) retain: bool,
+    /// Of the payload, which may be long.
+    pub(super) payload: Digest,
     /// The policy under which it is asked.
-    policy: Rc<Policy>,
+    pub(super) policy: Rc<Policy>,
     until: Instant,
     operator: Operator,
 }
@@ -81,6 +87,7 @@ impl Questions {
         &mut self,
         caller: &Caller,
         attempt: Digest,
+        message: &Message,
         policy: &Rc<Policy>,
         now: Instant,
         random: [u8; 32],
@@ -89,7 +96,7 @@ impl Questions {
         if self.0.len() >= MOST_OPEN {
             return Err(NoRoom::All);
         }
-        let own = self.0.iter().filter(|it| it.caller == *caller.id());
+        let own = self.0.iter().filter(|it| it.caller.id() == caller.id());
         if own.count() >= MOST_OPEN / 2 {
             return Err(NoRoom::Caller);
         }
@@ -97,8 +104,11 @@ impl Questions {
         let asked = Asked { number, key };
         self.0.push(Question {
             asked,
-            caller: caller.id().clone(),
+            caller: caller.clone(),
             attempt,
+            topic: message.topic.clone(),
+            retain: message.retain,
+            payload: Digest::of(&[&message.payload]),
             policy: Rc::clone(policy),
             until: now + OPEN_FOR,
             operator: Operator::NotAsked,
@@ -170,6 +180,12 @@ impl Questions {
     pub(super) fn attempt(&self, number: Number) -> Option<Digest> {
         let question = self.0.iter().find(|it| it.asked.number == number);
         question.map(|question| question.attempt)
+    }
+
+    /// The questions that `ends` picks.
+    pub(super) fn of(&self, ends: impl Fn(&Question) -> bool) -> Vec<Asked> {
+        let picked = self.0.iter().filter(|question| ends(question));
+        picked.map(|question| question.asked).collect()
     }
 
     /// Ends a question: no answer to it counts any more. False when it has ended before.

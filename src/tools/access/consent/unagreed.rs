@@ -100,8 +100,8 @@ impl fmt::Display for Unagreed {
             Unagreed::Client(why) => write!(f, "the person at the client was not asked: {why}"),
             Unagreed::NotOpen => write!(
                 f,
-                "the answer is to no open question about exactly this call: it was used, came after {seconds} s, or the call \
-                 has changed. Call again without it to ask anew"
+                "the answer is to no open question about exactly this call: it was used or withdrawn, came after {seconds} s, or \
+                 the call has changed. Call again without it to ask anew"
             ),
             Unagreed::Left => f.write_str("the client has left before somebody agreed"),
             Unagreed::OperatorDenied(None) => f.write_str("the operator did not agree"),

@@ -57,6 +57,12 @@ struct Seen {
     is_forbidden: bool,
     /// The operator had said no to the question when this call had its first turn.
     was_denied: bool,
+    /// A halt or a reload ended the question that this call ended with.
+    is_void: bool,
+    /// That was so when this call, which brings the answer, had its first turn.
+    was_void: bool,
+    /// Some tasks, perhaps this call's, have had a turn since it began.
+    may_have_begun: bool,
     is_reaction: bool,
     /// It ended with a question to its client, and sends nothing.
     has_asked: bool,
@@ -164,7 +170,7 @@ impl Seen {
             "" => true,
             "operator" => operator(&self.said) == Some(Said::OperatorYes),
             // A client's answer is to the rule that it was asked about, and is used once.
-            _ if question.sent => false,
+            _ if question.sent || self.was_void => false,
             _ if !question.rules.iter().any(is_asked) => false,
             "client" => client == Some(&Said::ClientYes),
             "both" => {
@@ -204,9 +210,12 @@ impl Judge {
             said.find(operator) == Some(&Said::OperatorNo)
         });
         let denied: Vec<u64> = denied.map(|(id, _)| *id).collect();
+        let void = self.calls.iter().filter(|(_, call)| call.is_void);
+        let void: Vec<u64> = void.map(|(id, _)| *id).collect();
         for call in self.calls.values_mut() {
             let question = call.answers.filter(|_| call.opened.is_none());
             call.was_denied |= question.is_some_and(|id| denied.contains(&id));
+            call.was_void |= !call.may_have_begun && question.is_some_and(|id| void.contains(&id));
             call.opened.get_or_insert(now);
             if let Some(settled) = &mut call.ended {
                 *settled = true;
@@ -219,6 +228,15 @@ impl Judge {
                 false => call.withdrawn || forbidden || !same,
             };
             call.is_forbidden |= forbidden;
+        }
+    }
+
+    /// A halt or a reload ends the questions of calls that have ended with them, for good.
+    fn ends_questions(&mut self, world: &World) {
+        for (id, call) in &mut self.calls {
+            let may_write = !self.is_halted && self.rule.permits(&call.payload);
+            let may_still = may_write && call.rules.iter().any(|it| it.asks_as(self.rule));
+            call.is_void |= !may_still && world.outcome(*id) == "input_required";
         }
     }
 
@@ -376,6 +394,9 @@ impl Schedule {
             withdrawn: false,
             is_forbidden: false,
             was_denied: false,
+            is_void: false,
+            was_void: false,
+            may_have_begun: false,
             is_reaction,
             has_asked: false,
             sent: false,
@@ -486,6 +507,7 @@ impl Schedule {
         for call in calls.filter(|call| call.opened.is_none()) {
             call.rules.push(rule);
         }
+        self.judge.ends_questions(&self.world);
     }
 
     fn halt(&mut self) {
@@ -495,6 +517,7 @@ impl Schedule {
             true => self.world.operator.halt(Source::Signal, None, "a test"),
             false => self.world.operator.lift(Source::Signal),
         }
+        self.judge.ends_questions(&self.world);
     }
 
     fn end(&mut self) {
@@ -580,6 +603,9 @@ impl Schedule {
             }
             35 => {
                 self.world.executor.try_tick();
+                for call in self.judge.calls.values_mut() {
+                    call.may_have_begun = true;
+                }
             }
             39 => self.fire(),
             _ => self.run(),

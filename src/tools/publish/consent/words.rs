@@ -6,6 +6,9 @@ use super::*;
 use crate::operator::Source;
 use crate::tools::publish::simulation::{folder, record_in};
 
+const NOT_OPEN: &str = "not published: the answer is to no open question about exactly this call: it was used or withdrawn, \
+                        came after 120 s, or the call has changed. Call again without it to ask anew. Nothing was sent.";
+
 /// Calls, and lets everybody do what there is to do.
 fn called(world: &mut World, version: &'static str) -> u64 {
     let id = world.call(version, open());
@@ -148,8 +151,7 @@ fn a_client_that_cannot_ask_is_told_the_way_out() {
 
 #[test]
 fn an_answer_is_used_once_for_the_call_that_was_asked_about_and_in_time() {
-    let refused = "not published: the answer is to no open question about exactly this call: it was used, came after 120 s, or \
-                   the call has changed. Call again without it to ask anew. Nothing was sent.";
+    let refused = NOT_OPEN;
     let mut world = World::with_consent("client");
     let id = called(&mut world, MODERN);
     for expected in ["sent", refused, refused] {
@@ -853,4 +855,104 @@ fn without_payloads_the_record_quotes_none_of_what_a_reload_forbade() {
         assert!(text.contains("\"event\":\"outcome\""), "{text}");
         assert!(!text.contains("a-secret"), "{text}");
     }
+}
+
+/// In MCP 2026-07-28 no call waits for the answer: the question is withdrawn all the same.
+#[test]
+fn a_question_without_a_waiting_call_ends_with_a_halt_its_permission_and_its_caller() {
+    type Change = fn(&World, &'static str);
+    let halted: Change = |world, _| {
+        world.operator.halt(Source::Signal, None, "a leak");
+        world.operator.lift(Source::Signal);
+    };
+    let forbidden: Change = |world, consent| {
+        let access = &world.context.access;
+        access.replace_profiles(profiles(consent, &json!({"permissions": ["read"]})));
+        access.replace_profiles(profiles(consent, &json!({})));
+    };
+    let limited: Change = |world, consent| {
+        let access = &world.context.access;
+        access.replace_profiles(profiles(
+            consent,
+            &json!({"payload": {"type": "enum", "values": ["open"]}}),
+        ));
+        access.replace_profiles(profiles(consent, &json!({})));
+    };
+    let dismissed: Change = |world, _| world.engine.dismiss(|caller| &*caller.name == "stdio");
+    for consent in ["client", "either"] {
+        for change in [halted, forbidden, limited, dismissed] {
+            let mut world = World::with_consent(consent);
+            let id = called(&mut world, MODERN);
+            change(&world, consent);
+            world.settle();
+            for number in world.asked() {
+                let closed = world.closed(&number);
+                assert_eq!(closed, Some(json!({"outcome": "withdrawn"})), "{consent}");
+            }
+            let answered = world.client_says(id, yes());
+            world.settle();
+            assert_eq!(world.outcome(answered), NOT_OPEN, "{consent}");
+            assert_eq!(world.sent.len(), 0);
+        }
+        // What leaves the write as it was asked leaves its question.
+        let mut world = World::with_consent(consent);
+        let id = called(&mut world, MODERN);
+        world
+            .context
+            .access
+            .replace_profiles(profiles(consent, &json!({"description": "another"})));
+        world.engine.dismiss(|caller| &*caller.name == "another");
+        let answered = world.client_says(id, yes());
+        world.settle();
+        assert_eq!(world.outcome(answered), "sent", "{consent}");
+    }
+}
+
+#[test]
+fn an_answer_that_a_halt_refused_is_used_up() {
+    for consent in ["client", "either"] {
+        let mut world = World::with_consent(consent);
+        let id = called(&mut world, MODERN);
+        world.operator.halt(Source::Signal, None, "a leak");
+        let answered = world.client_says(id, yes());
+        world.settle();
+        let outcome = world.outcome(answered);
+        assert!(outcome.contains("halted writing"), "{outcome}");
+        world.operator.lift(Source::Signal);
+        let answered = world.client_says(id, yes());
+        world.settle();
+        assert_eq!(world.outcome(answered), NOT_OPEN);
+        assert_eq!(world.sent.len(), 0);
+    }
+}
+
+#[test]
+fn a_halt_leaves_the_question_about_a_safe_message() {
+    let mut world = World::with_consent("client");
+    let topic = TopicName::parse("site/valve/set").unwrap();
+    let safe = mcpmqtt_config::SafeMessage {
+        topic,
+        payload: b"open".to_vec(),
+    };
+    let settings = Settings {
+        topic: Some(OperatorTopic::parse("operator").unwrap()),
+        safe: vec![safe],
+        ..Settings::default()
+    };
+    world.operator.replace(settings, None);
+    let close = json!({"topic": "site/valve/set", "payload": "close"});
+    let (safe, other) = (
+        called(&mut world, MODERN),
+        world.call(MODERN, close.clone()),
+    );
+    world.settle();
+    world.operator.halt(Source::Signal, None, "a leak");
+    let answered = world.client_says(safe, yes());
+    world.settle();
+    assert_eq!(world.outcome(answered), "sent");
+    world.operator.lift(Source::Signal);
+    let answered = world.client_says(other, yes());
+    world.settle();
+    assert_eq!(world.outcome(answered), NOT_OPEN);
+    assert_eq!(world.sent, ["open"]);
 }
