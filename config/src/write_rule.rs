@@ -163,6 +163,8 @@ impl Expected {
     /// What a message on the state says, and whether it is what is expected. None when it says nothing of it.
     pub fn judge(&self, payload: &[u8]) -> Option<(Reading, bool)> {
         match self {
+            // A value that was deleted: `!=` would take it for another one.
+            Self::Meets(_) if payload.is_empty() => None,
             Self::Meets(condition) => {
                 let judged = condition.judge(payload, None);
                 let met = judged.verdict == crate::condition::Verdict::Met;

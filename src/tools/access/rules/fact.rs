@@ -1,7 +1,7 @@
 //! What is known of one topic that a rule on writes names.
 //!
 //! Promises: a value counts only if it came while the topic was watched without a gap; a retained value never takes the
-//! place of a live one. Reads no clock.
+//! place of a live one; an empty message, with which a retained value is deleted, is no value. Reads no clock.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -63,6 +63,7 @@ struct Value {
 enum Missing {
     NothingCame,
     ConnectionLost,
+    Empty,
     TooLarge(usize),
 }
 
@@ -87,6 +88,8 @@ pub(in crate::tools) enum Unknown {
     TooOld { age: Duration, most: Duration },
     /// The connection was lost, and nothing came since it is there again.
     ConnectionLost,
+    /// The last message was empty.
+    Empty,
     /// The last message had so many bytes and was not kept.
     TooLarge(usize),
 }
@@ -191,7 +194,8 @@ impl Fact {
         let is_older = retained && value.as_ref().is_ok_and(|value| !value.retained);
         if !is_older {
             *value = match payload.len() {
-                0..=MOST_BYTES => Ok(Value {
+                0 => Err(Missing::Empty),
+                1..=MOST_BYTES => Ok(Value {
                     payload: Arc::clone(payload),
                     at: now,
                     retained,
@@ -228,6 +232,7 @@ impl Fact {
                 Unknown::NothingCame(now.saturating_duration_since(self.since.get()))
             }
             Missing::ConnectionLost => Unknown::ConnectionLost,
+            Missing::Empty => Unknown::Empty,
             Missing::TooLarge(bytes) => Unknown::TooLarge(*bytes),
         })?;
         let age = now.saturating_duration_since(value.at);
@@ -293,6 +298,10 @@ impl fmt::Display for About<'_> {
                     "the connection to the broker was lost, and nothing came on {topic} since"
                 )
             }
+            Unknown::Empty => write!(
+                f,
+                "the last message on {topic} was empty, which is no value"
+            ),
             Unknown::TooLarge(bytes) => {
                 write!(
                     f,

@@ -1,6 +1,6 @@
 //! What each rule says at its edges.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{World, profiles};
 
@@ -253,6 +253,66 @@ fn a_condition_on_another_topic_has_to_hold() {
         )
     );
     assert_eq!(world.sent, ["on", "off"]);
+}
+
+#[test]
+fn a_value_that_was_deleted_is_unknown() {
+    let requires = |condition: Value| {
+        let mut mode = json!({"topic": "site/{1}/mode", "retained": true});
+        for (key, value) in condition.as_object().unwrap() {
+            mode[key] = value.clone();
+        }
+        json!({"requires": [mode]})
+    };
+    let state = json!({"topic": "site/{1}/mode", "retained": true});
+    for rule in [
+        requires(json!({"op": "!=", "value": "stop"})),
+        requires(json!({"value": ""})),
+        requires(json!({})),
+        json!({"max_change": 5, "state": state}),
+    ] {
+        let mut world = World::new(profiles(&rule));
+        let first = world.call(json!({"topic": "site/m1/cmd", "payload": "1"}));
+        world.settle();
+        world.retained("site/m1/mode", "stop");
+        world.pass(5_000);
+        let _ = world.outcome(first);
+        world.live("site/m1/mode", "");
+        world.sent.clear();
+        let outcome = world.publish("1");
+        let unknown = "the last message on `site/m1/mode` was empty, which is no value";
+        assert!(outcome.contains(unknown), "{rule}: {outcome}");
+        assert_eq!(world.sent.len(), 0, "{rule}");
+        world.live("site/m1/mode", "3");
+        let is_equal_to_nothing = rule["requires"][0]["value"] == "";
+        assert_eq!(world.publish("1") == "sent", !is_equal_to_nothing, "{rule}");
+    }
+}
+
+#[test]
+fn a_deleted_value_takes_back_what_waits_and_shows_no_effect() {
+    let mode = json!({"topic": "site/{1}/mode", "op": "!=", "value": "stop", "retained": true});
+    let mut world = World::new(profiles(&json!({"requires": [mode]})));
+    let first = world.call(json!({"topic": "site/m1/cmd", "payload": "1"}));
+    world.run();
+    world.driver_turn();
+    world.driver.grant();
+    world.deliver("site/m1/mode", "run", true);
+    world.run();
+    assert!(world.driver.has_messages(), "handed over, and not sent yet");
+    world.live("site/m1/mode", "");
+    let outcome = world.outcome(first);
+    assert!(outcome.contains("was empty"), "{outcome}");
+    assert_eq!(world.sent.len(), 0);
+
+    let confirm = json!({"within": 3, "op": "!=", "value": "stop"});
+    let rule = json!({"confirm": confirm, "state": {"topic": "site/{1}/mode"}});
+    let mut world = World::new(profiles(&rule));
+    let id = world.call(json!({"topic": "site/m1/cmd", "payload": "1"}));
+    world.settle();
+    world.live("site/m1/mode", "");
+    world.pass(3_001);
+    assert_eq!(world.result(id)["confirmed"], false);
 }
 
 #[test]
