@@ -82,7 +82,7 @@ mod topic_template;
 mod topics;
 mod write_rule;
 
-pub use ambiguous::is_ambiguous;
+pub use ambiguous::{is_ambiguous, is_ambiguous_at};
 pub use audit::{Audit, AuditFeed, AuditPayload, AuditSync};
 pub use callers::{CertificateRule, NamedKey, PeerRule, PeerUser};
 pub use client_file::{ClientFileError, put_entry, take_entry};

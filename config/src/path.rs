@@ -59,6 +59,15 @@ impl Path {
             .or_else(|| root.get(&self.text))
             .or_else(|| root.get(self.text.strip_prefix("$.")?))
     }
+
+    /// Whether several values are at this place, so that another reader may take another one than
+    /// [`select`](Self::select).
+    pub(crate) fn is_ambiguous(&self, root: &Value) -> bool {
+        let selected = self.select(root);
+        let flat = [Some(self.text.as_str()), self.text.strip_prefix("$.")];
+        let mut flat = flat.into_iter().flatten().filter_map(|name| root.get(name));
+        flat.any(|value| !selected.is_some_and(|it| std::ptr::eq(it, value)))
+    }
 }
 
 impl fmt::Display for Path {

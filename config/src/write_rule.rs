@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use mcpmqtt_protocol::topic::Shown;
 
+use crate::ambiguous::is_ambiguous_at;
 use crate::condition::{Condition, is_near};
 use crate::path::Path;
 use crate::policy::Policy;
@@ -162,7 +163,12 @@ pub enum Expected {
 impl Expected {
     /// What a message on the state says, and whether it is what is expected. None when it says nothing of it.
     pub fn judge(&self, payload: &[u8]) -> Option<(Reading, bool)> {
+        let field = match self {
+            Self::Meets(condition) => condition.field(),
+            Self::Written { field, .. } => field.as_ref(),
+        };
         match self {
+            _ if is_ambiguous_at(payload, field) => None,
             // A value that was deleted: `!=` would take it for another one.
             Self::Meets(_) if payload.is_empty() => None,
             Self::Meets(condition) => {

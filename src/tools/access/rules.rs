@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt_config::{
     Counts, Effect, MaxChange, Policy, Requirement, TopicTemplate, WriteLimit, WriteRule,
-    is_ambiguous,
+    is_ambiguous_at,
 };
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::TopicName;
@@ -176,6 +176,7 @@ impl WriteRules {
     fn judge_requirement(&self, it: &Requirement, write: Write<'_>) -> Result<(), Broken> {
         let topic = filled(&it.source.topic, write)?;
         let known = self.known(&topic, it.source.counts, write.now);
+        let known = known.and_then(|known| known.at(it.condition.field()));
         let known = known.map_err(|why| {
             let named = Named::new(&topic, write.policy);
             Broken::requires_unknown(it, named, why)
@@ -196,7 +197,8 @@ impl WriteRules {
     fn judge_change(&self, it: &MaxChange, write: Write<'_>) -> Result<(), Broken> {
         let number = number_of(&write.message.payload, it)?;
         let topic = filled(&it.state.topic, write)?;
-        let known = match self.known(&topic, it.state.counts, write.now) {
+        let known = self.known(&topic, it.state.counts, write.now);
+        let known = match known.and_then(|known| known.at(it.state_field.as_ref())) {
             Ok(known) => known,
             Err(_) if it.may_be_unknown => return Ok(()),
             Err(why) => {
@@ -239,6 +241,9 @@ impl WriteRules {
         if !fact.is_watched() {
             let known = fact.known(Counts::Last, write.now);
             return Err(unseen(known.err().unwrap_or(Unknown::NotWatched(None))));
+        }
+        if is_ambiguous_at(&write.message.payload, effect.shows.field()) {
+            return Err(Broken::Ambiguous);
         }
         let expected = effect.shows.expected(&write.message.payload);
         let expected = expected.ok_or_else(|| Broken::NoValue {
@@ -314,7 +319,7 @@ fn filled(template: &TopicTemplate, write: Write<'_>) -> Result<TopicName, Broke
 }
 
 fn number_of(payload: &[u8], change: &MaxChange) -> Result<f64, Broken> {
-    if change.field.is_some() && is_ambiguous(payload) {
+    if is_ambiguous_at(payload, change.field.as_ref()) {
         return Err(Broken::Ambiguous);
     }
     let reading = Reading::of(payload, change.field.as_ref()).ok();

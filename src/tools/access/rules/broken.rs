@@ -43,7 +43,7 @@ pub(in crate::tools) enum Broken {
     StateNoNumber { topic: Named, most: f64 },
     /// The payload holds no number to compare.
     NoNumber { field: Option<String> },
-    /// The payload names a member twice, and receivers differ in which of them counts.
+    /// The payload has its value at two places, and receivers differ in which of them counts.
     Ambiguous,
     /// The topic was written to less than the interval ago.
     Interval { least: Duration, soon: TooSoon },
@@ -204,8 +204,8 @@ impl fmt::Display for Broken {
                 )
             }
             Broken::Ambiguous => f.write_str(
-                "the payload names a member of an object twice, so that the limit on \
-                its change cannot be checked",
+                "the payload can be read in two ways (a member named twice, or `a.b` beside a `b` in `a`), so that the \
+                 rule on its value cannot be checked",
             ),
             Broken::Interval { least, soon } => write!(
                 f,

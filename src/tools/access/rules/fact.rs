@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-use mcpmqtt_config::Counts;
+use mcpmqtt_config::path::Path;
+use mcpmqtt_config::{Counts, is_ambiguous_at};
 use mcpmqtt_protocol::topic::TopicName;
 
 use super::broken::Named;
@@ -92,6 +93,18 @@ pub(in crate::tools) enum Unknown {
     Empty,
     /// The last message had so many bytes and was not kept.
     TooLarge(usize),
+    /// Readers may find different values in the last message.
+    Ambiguous,
+}
+
+impl Known {
+    /// This value, if all who read it at `field` find the same.
+    pub(super) fn at(self, field: Option<&Path>) -> Result<Known, Unknown> {
+        match is_ambiguous_at(&self.payload, field) {
+            true => Err(Unknown::Ambiguous),
+            false => Ok(self),
+        }
+    }
 }
 
 impl Fact {
@@ -298,6 +311,7 @@ impl fmt::Display for About<'_> {
                     "the connection to the broker was lost, and nothing came on {topic} since"
                 )
             }
+            Unknown::Ambiguous => write!(f, "the last message on {topic} can be read in two ways"),
             Unknown::Empty => write!(
                 f,
                 "the last message on {topic} was empty, which is no value"

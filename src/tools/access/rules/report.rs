@@ -85,10 +85,14 @@ impl WriteRules {
         if !write.policy.may_receive(topic.as_str()) {
             return None;
         }
-        let known = match self.known(&topic, source.counts, write.now) {
+        let known = |counts| {
+            let known = self.known(&topic, counts, write.now);
+            known.and_then(|known| known.at(field))
+        };
+        let known = match known(source.counts) {
             Ok(known) => known,
             // A value that does not count is still the last one.
-            Err(why) => match self.known(&topic, Counts::Last, write.now) {
+            Err(why) => match known(Counts::Last) {
                 Ok(known) => known,
                 Err(_) => return Some(About(&Named::new(&topic, write.policy), &why).to_string()),
             },

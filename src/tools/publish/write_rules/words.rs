@@ -153,7 +153,8 @@ fn a_retained_value_counts_where_the_operator_says_so() {
     assert_eq!(
         world.publish(r#"{"rpm": 3000, "rpm": 20}"#),
         refused(
-            "the payload names a member of an object twice, so that the limit on its change cannot be checked"
+            "the payload can be read in two ways (a member named twice, or `a.b` beside a `b` in `a`), so that the rule on \
+             its value cannot be checked"
         )
     );
     world.live("site/m1/state", r#"{"rpm": {"is": 25}}"#);
@@ -253,6 +254,52 @@ fn a_condition_on_another_topic_has_to_hold() {
         )
     );
     assert_eq!(world.sent, ["on", "off"]);
+}
+
+#[test]
+fn what_readers_may_find_at_two_places_is_refused_and_unknown() {
+    let both = r#"{"a.b": 900, "a": {"b": 12}}"#;
+    let state = json!({"topic": "site/{1}/st", "field": "a.b", "retained": true});
+    let change = json!({"state": state, "field": "a.b", "max_change": 5});
+    let confirm = json!({"state": state, "field": "a.b", "confirm": {}});
+    for rule in [&change, &confirm] {
+        let mut world = World::new(profiles(rule));
+        let _ = world.publish("1");
+        world.live("site/m1/st", r#"{"a.b": 10}"#);
+        assert_eq!(
+            world.publish(both),
+            refused(
+                "the payload can be read in two ways (a member named twice, or `a.b` beside a `b` in `a`), so that the \
+                 rule on its value cannot be checked"
+            ),
+        );
+        assert_eq!(world.sent.len(), 0);
+        for one in [r#"{"a.b": 12}"#, r#"{"a": {"b": 12}}"#] {
+            world.publish(one);
+            assert_eq!(world.sent.pop().as_deref(), Some(one));
+        }
+    }
+    let mode = json!({"topic": "site/{1}/st", "field": "a.b", "value": 12, "retained": true});
+    let unknown = "the last message on `site/m1/st` can be read in two ways";
+    for rule in [&change, &json!({"requires": [mode]})] {
+        let mut world = World::new(profiles(rule));
+        let _ = world.publish("1");
+        world.live("site/m1/st", both);
+        let outcome = world.publish(r#"{"a.b": 12}"#);
+        assert!(outcome.contains(unknown), "{outcome}");
+        let dry = json!({"topic": "site/m1/cmd", "payload": "{}", "dry_run": true});
+        let dry = world.call(dry);
+        world.settle();
+        let now = world.result(dry)["rules"][0]["limits"][0]["now"].clone();
+        assert_eq!(now, unknown);
+    }
+    // Nor does it show an effect.
+    let mut world = World::new(profiles(&confirm));
+    let id = world.call(json!({"topic": "site/m1/cmd", "payload": r#"{"a.b": 12}"#}));
+    world.settle();
+    world.live("site/m1/st", both);
+    world.pass(5_001);
+    assert_eq!(world.result(id)["confirmed"], false);
 }
 
 #[test]
