@@ -170,6 +170,21 @@ impl Audit {
         OpenAttempt::new(self.clone(), number, pending)
     }
 
+    /// Whether an attempt could be recorded, as far as that is known without a line.
+    ///
+    /// # Errors
+    /// It cannot, and the operator requires it.
+    pub fn would_record(&self) -> Result<(), Unrecorded> {
+        let shared = &self.0;
+        let must_sync = shared.settings.sync == AuditSync::Always;
+        let is_unsynced = must_sync && shared.syncs.failed.borrow().is_some();
+        let would_fail = || shared.writer.borrow_mut().would_fail(time::now());
+        match shared.settings.required && (shared.is_stopped.get() || is_unsynced || would_fail()) {
+            true => Err(Unrecorded),
+            false => Ok(()),
+        }
+    }
+
     /// Records that a caller began to read what matches a filter, or was refused, if reads are recorded.
     pub fn read(&self, caller: &Caller, filter: &str, refused: Option<&str>) {
         if !self.0.settings.reads {

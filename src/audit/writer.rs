@@ -13,7 +13,7 @@ use mcpmqtt_protocol::topic::ShownPath;
 use super::chain::Head;
 use super::entry::Key;
 use super::members::Members;
-use super::opened::{Opened, Place, take_place};
+use super::opened::{Opened, Place, doubt, take_place};
 use super::recovery::Rest;
 use crate::logger;
 
@@ -73,6 +73,21 @@ impl Writer {
             self.missing += 1;
         }
         added
+    }
+
+    /// Whether a line would fail now, as far as that is known without one.
+    pub(crate) fn would_fail(&mut self, now: Instant) -> bool {
+        let Some((until, _)) = &self.pause else {
+            return false;
+        };
+        if now < *until || self.opened.is_some() {
+            return true;
+        }
+        if self.place.is_none() {
+            // Another process may write it.
+            self.place = take_place(&self.settings).ok();
+        }
+        self.place.is_none() || doubt(&self.settings).is_some()
     }
 
     fn try_add(

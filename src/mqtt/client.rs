@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use async_channel::{Receiver, Sender, TrySendError};
 use mcpmqtt_protocol::client::{Listen, Outcome, PublishError, Reason, Sending, Traffic};
+use mcpmqtt_protocol::limits::Limits;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::{SubscribeFilter, TopicFilter};
 
@@ -96,6 +97,7 @@ pub(super) struct DriverEnd {
 /// The state that the handle and the driver share.
 pub(super) struct Shared {
     pub(super) limits: InboxLimits,
+    pub(super) publish_limits: Limits,
     pub(super) counts: Cell<Counts>,
     pub(super) state: ConnectionState,
     /// The bytes waiting in all inboxes.
@@ -118,12 +120,13 @@ pub(super) struct CancelGuard {
 
 impl Client {
     /// Creates a handle and the driver's ends.
-    pub(super) fn pair(limits: InboxLimits) -> (Self, DriverEnd) {
+    pub(super) fn pair(limits: InboxLimits, publish_limits: Limits) -> (Self, DriverEnd) {
         let (requests, requests_end) = async_channel::bounded(REQUESTS);
         // Unbounded, because each call is cancelled at most once and the number of calls is bounded.
         let (cancelled, cancelled_end) = async_channel::unbounded();
         let shared = Rc::new(Shared {
             limits,
+            publish_limits,
             counts: Cell::default(),
             state: ConnectionState::new(),
             waiting_bytes: Cell::new(0),
@@ -142,6 +145,14 @@ impl Client {
             shared,
         };
         (handle, end)
+    }
+
+    /// Whether the limits of the connection permit a message, whatever else is published. Nothing is sent.
+    ///
+    /// # Errors
+    /// Why [`publish`](Self::publish) would refuse it.
+    pub fn would_publish(&self, message: &Message) -> Result<(), PublishError> {
+        self.shared.publish_limits.permits(message)
     }
 
     /// Publishes a message and waits for the outcome, until `deadline` at the latest. Dropping the future takes the

@@ -43,7 +43,7 @@ pub fn connect(
     limits: InboxLimits,
     seed: u64,
 ) -> (Client, impl Future<Output = ()>) {
-    let (client, end) = Client::pair(limits);
+    let (client, end) = Client::pair(limits, options.limits.clone());
     (client, run(options, target, end, seed))
 }
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use mcpmqtt_protocol::QoS;
 use mcpmqtt_protocol::client::{ListenError, Outcome, PublishError, Reason, Sending};
+use mcpmqtt_protocol::limits::Limits;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 
@@ -49,7 +50,7 @@ struct Observer {
 impl SimulatedDriver {
     /// A client that is not connected, and its driver.
     pub(crate) fn pair() -> (Client, SimulatedDriver) {
-        let (client, end) = Client::pair(InboxLimits::default());
+        let (client, end) = Client::pair(InboxLimits::default(), Limits::default());
         let driver = SimulatedDriver {
             end,
             taken: VecDeque::new(),
@@ -147,7 +148,9 @@ impl SimulatedDriver {
                     let halted = self.end.shared.sending.halted_since(halts);
                     let halted = halted.or_else(|| self.halted().filter(|_| connected));
                     let halted = halted.filter(|_| !is_exempt);
+                    let permitted = self.end.shared.publish_limits.permits(&message);
                     match halted {
+                        _ if permitted.is_err() => reply.send(permitted.map(|()| Outcome::Sent)),
                         Some(words) => reply.send(Err(PublishError::Halted(words))),
                         None if !connected => {
                             reply.send(Err(PublishError::NotConnected(Reason::NeverConnected)));

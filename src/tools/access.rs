@@ -142,6 +142,15 @@ impl Access {
         Ok(())
     }
 
+    /// Whether one publish would be within the caller's rate and quota; nothing is counted.
+    fn has_share(&self, caller: &Caller) -> Result<(), Denied> {
+        let (quota, now) = (self.quota(caller), time::now());
+        let has_room = self.quotas.check(caller.name(), quota.per_minute, now);
+        has_room.map_err(Denied::Quota)?;
+        let has_room = self.rates.check(caller.id(), quota.per_second, now);
+        has_room.map(drop).map_err(Denied::Rate)
+    }
+
     fn quota(&self, caller: &Caller) -> Quota {
         let profiles = self.policy.profiles();
         let profile = profiles.get(caller.profile());

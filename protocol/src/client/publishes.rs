@@ -62,6 +62,24 @@ struct Writing {
     pid: Option<Pid>,
 }
 
+impl Limits {
+    /// Whether a message may be published, whatever else is.
+    ///
+    /// # Errors
+    /// [`PublishError::Topic`], [`PublishError::AboveLimit`] or [`PublishError::TooLarge`].
+    pub fn permits(&self, message: &Message) -> Result<(), PublishError> {
+        message.topic.sendable().map_err(PublishError::Topic)?;
+        let (bytes, limit) = (message.size(), self.publish_bytes);
+        if bytes > limit {
+            return Err(PublishError::AboveLimit { bytes, limit });
+        }
+        if bytes > MAX_MESSAGE {
+            return Err(PublishError::TooLarge);
+        }
+        Ok(())
+    }
+}
+
 impl Publishes {
     /// Queues a message.
     pub(super) fn accept(
@@ -76,21 +94,12 @@ impl Publishes {
         if let (Sending::Halted(words), false) = (&self.sending, is_exempt) {
             return Err(PublishError::Halted(Arc::clone(words)));
         }
-        message.topic.sendable().map_err(PublishError::Topic)?;
-        if size > limits.publish_bytes {
-            return Err(PublishError::AboveLimit {
-                bytes: size,
-                limit: limits.publish_bytes,
-            });
-        }
+        limits.permits(&message)?;
         if self.unfinished() >= limits.publish_queue {
             return Err(PublishError::QueueFull(limits.publish_queue));
         }
         if self.bytes > 0 && self.bytes + size > limits.publish_queue_bytes {
             return Err(PublishError::QueueBytesFull(limits.publish_queue_bytes));
-        }
-        if size > MAX_MESSAGE {
-            return Err(PublishError::TooLarge);
         }
         self.bytes += size;
         if let Some(at) = deadline {

@@ -148,6 +148,13 @@ impl Consents {
     }
 }
 
+impl Consents {
+    /// Whether the operator can be asked.
+    async fn operator_can_be_asked(&self) -> Result<(), String> {
+        self.0.channel.look().await
+    }
+}
+
 impl Agreed {
     /// Who agreed; None where nobody was asked.
     pub(super) fn by(&self) -> Option<&AgreedBy> {

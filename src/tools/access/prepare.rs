@@ -11,6 +11,7 @@ use super::rules::{Fact, Needed, RuleReport};
 use super::{Access, Denied, cuts_connection, may_publish};
 use crate::local::time;
 use crate::mcp::Caller;
+use crate::operator::Verdict;
 
 impl Access {
     /// Has the topics watched that rules on writes to `topic` need, until `until` at the latest. What is not known when a
@@ -93,10 +94,51 @@ impl Access {
         caller: &Caller,
         message: &Message,
     ) -> Result<(), Denied> {
+        self.would_begin(caller, message)?;
         let policy = self.policy(caller);
-        may_publish(&policy, message).map_err(Denied::Policy)?;
-        self.may_write_now(message)?;
         let judged = self.rules.judge_all(&policy, message, time::now());
         judged.map_err(Denied::Rule)
+    }
+
+    /// Whether a message would be permitted whatever the rules on writes say.
+    ///
+    /// # Errors
+    /// [`Denied::Policy`] or [`Denied::Halted`].
+    pub(in crate::tools) fn would_begin(
+        &self,
+        caller: &Caller,
+        message: &Message,
+    ) -> Result<(), Denied> {
+        may_publish(&self.policy(caller), message).map_err(Denied::Policy)?;
+        self.may_write_now(message)
+    }
+
+    /// Whether a message that is permitted and agreed to would be admitted, recorded and taken by the connection; nothing is
+    /// counted or recorded.
+    ///
+    /// # Errors
+    /// [`Denied::Quota`], [`Denied::Rate`], [`Denied::Unrecorded`] or [`Denied::Broker`].
+    pub(in crate::tools) fn would_admit(
+        &self,
+        caller: &Caller,
+        message: &Message,
+    ) -> Result<(), Denied> {
+        self.has_share(caller)?;
+        if let Some(audit) = &self.audit {
+            audit.would_record().map_err(Denied::Unrecorded)?;
+        }
+        let taken = self.client.would_publish(message);
+        taken.map_err(|error| Denied::publish(&error))
+    }
+
+    /// Waits, as a publish does, for a connection and for the word that nobody has halted writing, until `until` at the
+    /// latest.
+    pub(in crate::tools) async fn ready(&self, until: Instant) {
+        let ready = async {
+            self.connected().await;
+            let verdicts = self.operator.changes();
+            verdicts.until(|verdict| *verdict != Verdict::Waiting).await;
+        };
+        smol::future::or(ready, time::at(until)).await;
     }
 }

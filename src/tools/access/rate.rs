@@ -33,24 +33,41 @@ impl Rates {
         per_second: usize,
         now: Instant,
     ) -> Result<(), TooMany> {
-        let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
-        // The time in which a bucket regains the cost of one publish.
-        let Some(cost) = Duration::from_secs(1).checked_div(per_second) else {
+        let Some(full) = self.check(caller, per_second, now)? else {
             return Ok(());
         };
         let mut buckets = self.0.borrow_mut();
         if !buckets.contains_key(caller) {
             make_room(&mut buckets, now);
         }
-        let full = buckets.entry(caller.clone()).or_insert(now);
+        buckets.insert(caller.clone(), full);
+        Ok(())
+    }
+
+    /// When the caller's bucket would be full again after one publish now; None without a limit. Nothing is taken.
+    ///
+    /// # Errors
+    /// When the bucket is empty.
+    pub(super) fn check(
+        &self,
+        caller: &CallerId,
+        per_second: usize,
+        now: Instant,
+    ) -> Result<Option<Instant>, TooMany> {
+        let per_second = u32::try_from(per_second).unwrap_or(u32::MAX);
+        // The time in which a bucket regains the cost of one publish.
+        let Some(cost) = Duration::from_secs(1).checked_div(per_second) else {
+            return Ok(None);
+        };
+        let buckets = self.0.borrow();
+        let full = buckets.get(caller).unwrap_or(&now);
         let missing = full.saturating_duration_since(now);
         // An empty bucket is full after one second.
         let wait = (missing + cost).saturating_sub(cost * per_second);
         if !wait.is_zero() {
             return Err(TooMany { per_second, wait });
         }
-        *full = now + missing + cost;
-        Ok(())
+        Ok(Some(now + missing + cost))
     }
 }
 
@@ -108,6 +125,19 @@ mod tests {
         (0..tries)
             .filter(|_| rates.take(caller, now).is_ok())
             .count()
+    }
+
+    #[test]
+    fn a_check_says_what_a_publish_would_hear_and_takes_nothing() {
+        let (rates, caller, now) = (Limited::new(2), CallerId::default(), Instant::now());
+        for _ in 0..4 {
+            let checks: Vec<_> = (0..3).map(|_| rates.0.check(&caller, 2, now)).collect();
+            let taken = rates.take(&caller, now);
+            for check in checks {
+                assert_eq!(check.map(drop), taken);
+            }
+        }
+        assert_eq!(rates.0.check(&caller, 0, now), Ok(None), "no limit");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Consent under simulated time: the words of each outcome, and every order of events.
 
+mod dry_run;
 mod races;
 mod words;
 

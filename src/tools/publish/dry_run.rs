@@ -1,12 +1,11 @@
 //! `dry_run`: what a publish would do now, and nothing done.
 
-use mcpmqtt_config::Consent;
 use mcpmqtt_protocol::topic::SubscribeFilter;
 use serde::Serialize;
 
 use super::{Confirm, Publication, When};
 use crate::mcp::catalog::ToolResult;
-use crate::tools::access::RuleReport;
+use crate::tools::access::{Denied, RuleReport};
 
 #[derive(Serialize)]
 struct DryRun<'a> {
@@ -34,48 +33,58 @@ impl Publication<'_> {
         confirm: Option<&Confirm>,
     ) -> ToolResult {
         let access = &self.context.access;
-        let until = self.deadline.until();
         let caller = self.client.caller();
-        let needed = access.prepare(caller, &self.message.topic, until).await;
-        needed.known(until).await;
         let filters = [when.map(When::filter), confirm.map(Confirm::filter)];
+        let filters: Vec<_> = filters.into_iter().flatten().collect();
+        let refused = self.refusal(&filters).await;
         let need = access.consent(caller, &self.message);
-        let refused = self.refusal(filters.into_iter().flatten(), need);
         ToolResult::structured(&DryRun {
             topic: self.message.topic.as_str(),
             qos: self.message.qos as u8,
             retain: self.message.retain,
             bytes: self.message.payload.len(),
             outcome: match refused {
-                Some(_) => "would_refuse",
-                None => "would_send",
+                Err(_) => "would_refuse",
+                Ok(()) => "would_send",
             },
-            reason: refused,
+            reason: refused.err(),
             consent: need.map(|need| format!("{}; nobody was asked now", need.words())),
             rules: access.rule_report(caller, &self.message),
         })
     }
 
-    fn refusal<'a>(
-        &self,
-        filters: impl Iterator<Item = &'a SubscribeFilter>,
-        need: Option<Consent>,
-    ) -> Option<String> {
+    /// Why the message would be refused, in the order of a publish.
+    async fn refusal(&self, filters: &[&SubscribeFilter]) -> Result<(), String> {
         let access = &self.context.access;
-        let caller = self.client.caller();
-        if let Err(denied) = access.would_permit(caller, &self.message) {
-            return Some(denied.to_string());
-        }
+        let (caller, until) = (self.client.caller(), self.deadline.until());
+        let in_words = |denied: Denied| denied.to_string();
+        // What no wait changes is said without one.
+        access
+            .would_begin(caller, &self.message)
+            .map_err(in_words)?;
         let policy = access.policy(caller);
-        for filter in filters {
-            if let Err(refusal) = policy.may_subscribe(filter) {
-                return Some(refusal.to_string());
-            }
+        let mut filters = filters.iter();
+        let readable = filters.try_for_each(|filter| policy.may_subscribe(filter));
+        readable.map_err(|refusal| refusal.to_string())?;
+        access.ready(until).await;
+        let needed = access.prepare(caller, &self.message.topic, until).await;
+        needed.known(until).await;
+        access
+            .would_permit(caller, &self.message)
+            .map_err(in_words)?;
+        if let Some(need) = access.consent(caller, &self.message) {
+            let asked = access.could_ask(self.client, need).await;
+            asked.map_err(|why| why.to_string())?;
         }
-        if let Some(Err(why)) = need.map(|need| access.can_ask(self.client, need)) {
-            return Some(why.to_string());
+        access
+            .would_admit(caller, &self.message)
+            .map_err(in_words)?;
+        match access.is_connected() {
+            true => Ok(()),
+            false => Err(format!(
+                "not connected to the broker: {}",
+                access.last_reason()
+            )),
         }
-        let is_connected = access.is_connected();
-        (!is_connected).then(|| format!("not connected to the broker: {}", access.last_reason()))
     }
 }

@@ -39,6 +39,27 @@ impl Access {
         }
     }
 
+    /// Whether those who have to agree could be asked; nobody is. The way to the operator is prepared where it is not.
+    ///
+    /// # Errors
+    /// [`Unagreed::ClientUnable`], [`Unagreed::Operator`] or [`Unagreed::Nobody`].
+    pub(in crate::tools) async fn could_ask(
+        &self,
+        client: &Peer,
+        need: Consent,
+    ) -> Result<(), Unagreed> {
+        self.can_ask(client, need)?;
+        let unable = unable(client);
+        if need == Consent::Client || need == Consent::Either && unable.is_none() {
+            return Ok(());
+        }
+        let prepared = self.consents.operator_can_be_asked().await;
+        prepared.map_err(|why| match (need, unable) {
+            (Consent::Either, Some(client)) => Unagreed::Nobody(client, why),
+            _ => Unagreed::Operator(why),
+        })
+    }
+
     /// Asks whoever has to agree to an attempt, and waits for the answer. In MCP 2026-07-28 the call ends with the question to
     /// the client instead, and the client calls again with the answer.
     ///

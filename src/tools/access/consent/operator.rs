@@ -38,6 +38,8 @@ pub(super) struct Channel {
     listening: RefCell<Option<(OperatorTopic, Observing)>>,
     /// The topic below which this program's own account cannot answer.
     protected: RefCell<Option<OperatorTopic>>,
+    /// The topic below which it could when that was tested last, and what to do about it.
+    open_to_agents: RefCell<Option<(OperatorTopic, String)>>,
     /// Whether somebody prepares it.
     preparing: Watch<bool>,
 }
@@ -74,6 +76,7 @@ impl Channel {
             answers: Rc::new(answers),
             listening: RefCell::default(),
             protected: RefCell::default(),
+            open_to_agents: RefCell::default(),
             preparing: Watch::new(false),
         }
     }
@@ -98,6 +101,24 @@ impl Channel {
         self.connected().await;
         self.listen(&topic).await?;
         self.protect(topic).await
+    }
+
+    /// As [`prepare`](Self::prepare), but an account that could answer is not tested again.
+    ///
+    /// # Errors
+    /// Why the operator cannot be asked.
+    pub(super) async fn look(&self) -> Result<(), String> {
+        let topic = self.operator.topic();
+        let known = self.open_to_agents.borrow().clone();
+        match known.filter(|(open, _)| topic.as_ref() == Some(open) && !self.is_trusted()) {
+            Some((_, why)) => Err(why),
+            None => self.prepare().await,
+        }
+    }
+
+    /// Whether answers count whoever could write them.
+    fn is_trusted(&self) -> bool {
+        self.operator.secret().is_some() || self.operator.is_unprotected()
     }
 
     /// Puts a question to the operator.
@@ -145,7 +166,7 @@ impl Channel {
     /// Whether nobody who has this program's account can answer in the operator's place.
     async fn protect(&self, topic: OperatorTopic) -> Result<(), String> {
         let is_known = || self.protected.borrow().as_ref() == Some(&topic);
-        if self.operator.secret().is_some() || self.operator.is_unprotected() || is_known() {
+        if self.is_trusted() || is_known() {
             return Ok(());
         }
         let levels = format!("answer/{}", Number::first(&random()?));
@@ -171,12 +192,15 @@ impl Channel {
         };
         if can_answer {
             let answers = format!("{}/answer/#", topic.as_str());
-            return Err(format!(
+            let why = format!(
                 "this program's own account may publish to {}, so that an answer proves nothing. Forbid it on the broker, set \
                  `operator.secret_file`, or accept it with `operator.unprotected`",
                 Shown(&answers)
-            ));
+            );
+            self.open_to_agents.replace(Some((topic, why.clone())));
+            return Err(why);
         }
+        self.open_to_agents.take();
         self.protected.replace(Some(topic));
         Ok(())
     }

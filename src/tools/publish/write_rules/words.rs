@@ -523,6 +523,10 @@ fn a_dry_run_tells_the_rules_and_sends_nothing() {
         .access
         .replace_profiles(profiles(&json!(null)));
     let id = dry(&mut world, "site/m1/cmd", "1");
+    // As a publish, it waits for a connection.
+    world.pass(9_999);
+    assert_eq!(world.outcome(id), "pending");
+    world.pass(2);
     let reason = world.result(id)["reason"].as_str().unwrap().to_owned();
     assert!(
         reason.starts_with("not connected to the broker: "),
