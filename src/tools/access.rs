@@ -16,13 +16,14 @@ mod rate;
 mod reader;
 mod recent_topics;
 mod rules;
+mod share;
 mod write_record;
 
 use std::cell::Cell;
 use std::future::Future;
 use std::rc::{Rc, Weak};
 
-use mcpmqtt_config::{Attempt, Permit, Policy, Profiles, Quota, Refusal};
+use mcpmqtt_config::{Attempt, Permit, Policy, Profiles, Refusal};
 use mcpmqtt_protocol::client::{Listen, ListenError, Reason};
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::SubscribeFilter;
@@ -42,7 +43,6 @@ use self::rules::WriteRules;
 pub(super) use self::rules::{Awaited, Effects, Needed, RuleReport};
 use self::write_record::WriteRecord;
 use crate::audit::Audit;
-use crate::local::time;
 use crate::mcp::{Caller, Places};
 use crate::metrics::Metrics;
 use crate::mqtt::{self, ListenFailure, Observing, Tap, Tapped};
@@ -128,33 +128,6 @@ impl Access {
             message,
             agreed,
         }
-    }
-
-    /// Counts one publish against the caller's rate and quota, or neither.
-    fn take_share(&self, caller: &Caller) -> Result<(), Denied> {
-        let now = time::now();
-        let quota = self.quota(caller);
-        let has_room = self.quotas.check(caller.name(), quota.per_minute, now);
-        has_room.map_err(Denied::Quota)?;
-        let counted = self.rates.take(caller.id(), quota.per_second, now);
-        counted.map_err(Denied::Rate)?;
-        self.quotas.take(caller.name(), quota.per_minute, now);
-        Ok(())
-    }
-
-    /// Whether one publish would be within the caller's rate and quota; nothing is counted.
-    fn has_share(&self, caller: &Caller) -> Result<(), Denied> {
-        let (quota, now) = (self.quota(caller), time::now());
-        let has_room = self.quotas.check(caller.name(), quota.per_minute, now);
-        has_room.map_err(Denied::Quota)?;
-        let has_room = self.rates.check(caller.id(), quota.per_second, now);
-        has_room.map(drop).map_err(Denied::Rate)
-    }
-
-    fn quota(&self, caller: &Caller) -> Quota {
-        let profiles = self.policy.profiles();
-        let profile = profiles.get(caller.profile());
-        profile.map(|profile| profile.quota).unwrap_or_default()
     }
 
     /// Whether a person at a client may have to be asked, as the profiles in force say.

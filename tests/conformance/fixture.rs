@@ -61,6 +61,7 @@ fn catalog() -> Catalog {
         templates: contents::templates(),
         prompts: contents::prompts(),
         notifier,
+        dismiss: None,
         offers: None,
         lists_change: true,
         asks: Rc::new(Cell::new(true)),
