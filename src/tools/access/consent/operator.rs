@@ -108,6 +108,7 @@ impl Channel {
     /// # Errors
     /// Why the operator cannot be asked.
     pub(super) async fn look(&self) -> Result<(), String> {
+        self.preparing.until(|preparing| !preparing).await;
         let topic = self.operator.topic();
         let known = self.open_to_agents.borrow().clone();
         match known.filter(|(open, _)| topic.as_ref() == Some(open) && !self.is_trusted()) {
