@@ -56,7 +56,7 @@ impl Before {
     /// Locks and reads the file, which has to be one that we may also write.
     ///
     /// # Errors
-    /// The file system refuses, or another process keeps the file locked.
+    /// The file system refuses.
     pub(super) fn read(path: &Path) -> Result<Before, KeyfileError> {
         loop {
             let (target, found) = match path.canonicalize() {
@@ -76,7 +76,7 @@ impl Before {
             // A folder that cannot be opened is not locked: a new file takes nobody's place in any case.
             let lock = found.or_else(|| File::open(folder_of(&target)).ok());
             if let Some(lock) = &lock {
-                lock::wait(lock, PATIENCE).map_err(|error| failed("lock", path, error))?;
+                lock::wait(lock, PATIENCE);
             }
             // The process that had the lock has put another file there.
             let place = |of: Metadata| (of.dev(), of.ino());

@@ -16,6 +16,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD as BASE64;
+use mcpmqtt_protocol::sort::sort_by_key;
 use mcpmqtt_protocol::topic::ShownPath;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
@@ -92,11 +93,11 @@ impl Kept {
         let Some(place) = &self.0 else {
             return KeptHalts::default();
         };
-        loop {
-            if let Some(kept) = place.load(with_topic) {
-                return kept;
-            }
-        }
+        let mut rounds = (0..ROUNDS).filter_map(|_| place.load(with_topic));
+        // What is listed and never there is no file of a process that has ended: a link that leads nowhere.
+        rounds
+            .next()
+            .unwrap_or_else(|| unreadable(&place.directory, "what it names is not there"))
     }
 
     /// Takes up, of processes that have ended, the halts by a message whose lift is signed: they go with the next change. The
@@ -224,7 +225,7 @@ fn files(directory: &Path) -> io::Result<Vec<PathBuf>> {
             files.push((modified.unwrap_or(UNIX_EPOCH), entry.path()));
         }
     }
-    files.sort();
+    sort_by_key(&mut files, |file| file.0);
     Ok(files.into_iter().map(|(_, path)| path).collect())
 }
 
@@ -325,6 +326,9 @@ fn told(kept: &KeptHalts) -> Value {
     json!({"signal": kept.signal.as_ref().map(halt), "topic": topic, "lifted": kept.lifted})
 }
 
+/// How often the directory is read again because a file went meanwhile.
+const ROUNDS: usize = 100;
+
 /// The file of an earlier version, in which all processes kept their halts. No process holds it.
 const ONE_FOR_ALL: &str = "halt.json";
 
@@ -423,6 +427,14 @@ mod tests {
         assert_eq!(kept.store(&KeptHalts::default()), Ok(()));
         assert!(kept.store(&by_signal(1)).is_err());
         assert_eq!(Kept::default().store(&by_signal(1)), Ok(()));
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_a_halt_and_no_endless_wait() {
+        let folder = Folder::new("link");
+        std::os::unix::fs::symlink("/nonexistent", folder.0.join("halt-1.json")).unwrap();
+        let found = folder.kept().load(true).signal.map(|halt| halt.reason);
+        assert!(found.unwrap().contains("cannot be read"));
     }
 
     #[test]
