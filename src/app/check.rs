@@ -12,7 +12,8 @@ mod text;
 
 use std::time::SystemTime;
 
-use mcpmqtt_config::{Attempt, Config, Finding};
+use mcpmqtt_config::{Attempt, Config, Finding, Permit};
+use mcpmqtt_protocol::topic::Shown;
 
 use self::outcome::ConnectionReport;
 use super::cli::{Connect, Settings, Transport};
@@ -176,7 +177,18 @@ impl Report {
             payload: connect::PAYLOAD,
             retain: false,
         };
-        if let Err(refusal) = loaded.config.policy.judge(&attempt) {
+        let policy = &loaded.config.policy;
+        let judged = policy.judge(&attempt);
+        let is_ruled = |permit: &Permit<'_>| permit.grants().any(|grant| !grant.write.is_empty());
+        if policy.consent(topic).is_some() || judged.as_ref().is_ok_and(is_ruled) {
+            let named = Shown(topic.as_str());
+            let why = format!(
+                "`--publish`: {named} has rules on writes or consent, which the check does not try; name another topic, or use \
+                 `--call mqtt_publish`"
+            );
+            self.unpublishable = Some(finding(&why));
+        }
+        if let Err(refusal) = judged {
             // Nothing is sent in the place of a text that no device acts on, also where the limit has an example.
             let instead = match refusal.is_limit() {
                 true => {

@@ -180,6 +180,36 @@ fn where_a_limit_forbids_the_test_message_the_verdict_does_not_blame_the_start()
     assert!(error["text"].as_str().unwrap().starts_with("`--publish`: "));
 }
 
+/// What holds for agents holds for the check.
+#[test]
+fn the_test_message_gets_past_no_rule_no_consent_and_no_halt() {
+    let broker = Mosquitto::start();
+    let mut config = config(broker.port, &["t/#"]);
+    config["operator"] = json!({"topic": "op", "unprotected": true});
+    config["topics"] = json!([
+        {"pattern": "t/+", "permissions": ["read", "write"]},
+        {"pattern": "r/a", "permissions": ["write"], "write": {"min_interval": 1}},
+        {"pattern": "c/a", "permissions": ["write"], "consent": "operator"},
+    ]);
+    for topic in ["r/a", "c/a"] {
+        let (code, said) = check(&config, &["--publish", topic]);
+        assert_eq!(code, 1, "{said}");
+        let words = format!("`--publish`: `{topic}` has rules on writes or consent");
+        assert!(
+            said.contains(&words) && !said.contains("\npublished to"),
+            "{said}"
+        );
+    }
+    broker.publish(&["-r", "-t", "op/halt", "-m", "stop"]);
+    let (code, said) = check(&config, &["--publish", "t/x"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(
+        said.contains("not sent: writing is halted on `op/halt`"),
+        "{said}"
+    );
+    assert!(!said.contains("\npublished to"), "{said}");
+}
+
 #[test]
 fn nothing_is_published_but_what_is_named_and_permitted() {
     let broker = Mosquitto::start();

@@ -77,7 +77,13 @@ async fn visit(
     if connection.reached.is_ok() {
         listen_to_all(&broker, config, wanted, &mut connection, tell).await?;
         if let Some(topic) = &wanted.publish {
-            let published = publish(&broker, topic).await;
+            let published = match halted(config, &connection.tried) {
+                Some(why) => Publish {
+                    topic: topic.as_str().to_owned(),
+                    outcome: Err(why),
+                },
+                None => publish(&broker, topic).await,
+            };
             tell(&published.line())?;
             connection.publish = Some(published);
         }
@@ -207,6 +213,19 @@ async fn hear(mut inbox: Inbox, window: Duration) -> ConnectOutcome {
         times => ConnectOutcome::Failed(format!(
             "the broker granted it, and the connection was lost {times} times while listening"
         )),
+    }
+}
+
+/// Why nothing may be published: something came on the topic by which an operator halts all writes.
+fn halted(config: &Config, tried: &[Tried]) -> Option<String> {
+    let halt = config.operator.topic.as_ref()?.below("halt").ok()?;
+    let of_halt = tried.iter().find(|it| it.pattern == halt.as_str())?;
+    match &of_halt.outcome {
+        ConnectOutcome::Granted(heard) if heard.retained + heard.messages > 0 => Some(format!(
+            "not sent: writing is halted on {}",
+            Shown(halt.as_str())
+        )),
+        _ => None,
     }
 }
 
