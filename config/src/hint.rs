@@ -106,8 +106,13 @@ fn is_slip(key: &str, name: &str) -> bool {
 pub(crate) fn stands_for(key: &str, name: &str) -> bool {
     let bare = bare(key);
     let is_other_name = |(alias, names): &(&str, &[&str])| *alias == bare && *names == [name];
-    is_slip(key, name) || (name == "expires" && ALIASES.iter().any(is_other_name))
+    let is_slip = is_slip(key, name) || bare == self::bare(name);
+    (is_slip && !ORDINARY.contains(&key))
+        || (name == "expires" && ALIASES.iter().any(is_other_name))
 }
+
+/// Words that people write beside the keys of this program, and that differ in one letter from one of them.
+const ORDINARY: [&str; 4] = ["audio", "content", "white", "writer"];
 
 fn differs_by(key: &str, name: &str, allowed: usize) -> bool {
     // Checked first, so that a hostile key costs nothing.

@@ -32,7 +32,12 @@ const HOLD_AGENTS: [&str; 9] = [
 ];
 
 /// Keys that hold agents back and stand a level too high: where they are found, and where they belong.
-const TOO_HIGH: [(Level, &str, &[&str]); 4] = [
+const TOO_HIGH: [(Level, &str, &[&str]); 5] = [
+    (
+        Level::File,
+        "limits",
+        &["publishes_per_minute", "publishes_per_second"],
+    ),
     (Level::File, "topics[]", &["consent", "payload", "write"]),
     (Level::File, "operator", &["safe"]),
     (Level::Topic, "payload", &["max", "min", "values"]),
@@ -58,15 +63,26 @@ fn place_below(path: &str, key: &str) -> Option<String> {
     };
     let above = if path.is_empty() { "" } else { "." };
     TOO_HIGH.iter().find_map(|(at, below, keys)| {
-        let name = keys.iter().find(|name| name.eq_ignore_ascii_case(key))?;
+        // A short name is a word that may stand there for something else.
+        let is_meant = |name: &&&str| match name.contains('_') {
+            true => hint::stands_for(key, name),
+            false => name.eq_ignore_ascii_case(key),
+        };
+        let name = keys.iter().find(is_meant)?;
         (*at == level).then(|| format!("{path}{above}{below}.{name}"))
     })
 }
 
-/// Whether the key at `path` holds agents back. The messages of the connection have a `payload`, too.
+/// Whether the key at `path` holds agents back: in the sections that do, not in those that are unknown here.
 pub(crate) fn holds_agents(path: &str) -> bool {
-    let mut names = path.split(['.', '[']);
-    !path.starts_with("mqtt.") && names.any(|name| HOLD_AGENTS.contains(&name))
+    let first = path.split(['.', '[']).next().unwrap_or_default();
+    let is_section =
+        HOLD_AGENTS.contains(&first) || ["limits", "remote_server", "topics"].contains(&first);
+    path == "limits"
+        || is_section
+            && path
+                .split(['.', '['])
+                .any(|name| HOLD_AGENTS.contains(&name))
 }
 
 fn not_held(hint: &str) -> String {
@@ -105,7 +121,7 @@ impl<'a> Section<'a> {
     /// Warns of every key that was not read. One that looks like a key that holds agents back is a fault.
     pub(crate) fn finish(self) {
         let known = self.known.borrow();
-        for key in self.keys.into_iter().flat_map(Map::keys) {
+        for (key, value) in self.keys.into_iter().flatten() {
             if known.contains(&key.as_str()) {
                 continue;
             }
@@ -116,7 +132,8 @@ impl<'a> Section<'a> {
             };
             let place = join(&self.path, key);
             let mut holding = known.iter().filter(|name| HOLD_AGENTS.contains(name));
-            match below.is_some() || holding.any(|name| hint::stands_for(key, name)) {
+            let holds = below.is_some() || holding.any(|name| hint::stands_for(key, name));
+            match holds && !value.is_null() {
                 true => self.report.problem(place, not_held(&hint)),
                 false => {
                     let text = format!("unknown key, ignored{hint}");
