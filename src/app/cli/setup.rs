@@ -220,10 +220,9 @@ fn url(text: &str) -> Option<String> {
         .strip_prefix("http://")
         .or_else(|| text.strip_prefix("https://"))?;
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-    let query = text.split_once('?').map_or("", |(_, query)| query);
     // RFC 3986 §2.1: `_` may be written so.
-    let query = query.to_ascii_lowercase().replace("%5f", "_");
-    let is_secret = text.contains('@') || query.contains("api_key");
+    let spelt = text.to_ascii_lowercase().replace("%5f", "_");
+    let is_secret = text.contains('@') || spelt.contains("api_key");
     (is_plain && !is_secret && !rest.is_empty() && !text.contains(['"', '\\']))
         .then(|| text.to_owned())
 }
