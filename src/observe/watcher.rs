@@ -46,6 +46,9 @@ pub struct ConditionWatch {
     /// The last value before a prepared watch was started. A retained value is one, whenever it comes.
     earlier: Option<(String, Seen)>,
     was_prepared: bool,
+    /// When a prepared watch was started; and the value of before on the topic of the last message since.
+    started: Option<Instant>,
+    before_last: Option<Seen>,
     counts: Counts,
 }
 
@@ -152,6 +155,8 @@ impl ConditionWatch {
             last: None,
             earlier: None,
             was_prepared: false,
+            started: None,
+            before_last: None,
             counts: Counts::default(),
         }
     }
@@ -171,7 +176,17 @@ impl ConditionWatch {
         self.deadline = deadline.max(now);
         self.state = State::Watching;
         self.counts = Counts::default();
+        self.started = Some(now);
         self.earlier = self.last.take().or_else(|| self.earlier.take());
+    }
+
+    /// The value before a prepared watch was started on the topic of the last one since, where it is known.
+    pub fn before_last(&self) -> Option<&Seen> {
+        let earlier = self.earlier().zip(self.last());
+        let of_same = earlier.filter(|((topic, _), (last, _))| topic == last);
+        self.before_last
+            .as_ref()
+            .or(of_same.map(|((_, seen), _)| seen))
     }
 
     /// The last value that came before a prepared watch was started, and its topic.
@@ -316,6 +331,9 @@ impl ConditionWatch {
             reading: seen.reading.kept(),
             ..seen
         };
+        if self.started.is_some() && !seen.retained {
+            self.note_before(topic);
+        }
         self.remember(topic, &seen, verdict);
         let place = match self.was_prepared && seen.retained {
             true => &mut self.earlier,
@@ -328,6 +346,17 @@ impl ConditionWatch {
                 *last = seen;
             }
             None => *place = Some((topic.into(), seen)),
+        }
+    }
+
+    /// Keeps what the topic of this message said before the start; while it goes on, what is kept stays.
+    fn note_before(&mut self, topic: &str) {
+        let known = self.known.get(topic).map(|known| &known.last);
+        let is_before = |seen: &&Seen| seen.retained || self.started.is_some_and(|at| seen.at < at);
+        match known.filter(is_before) {
+            Some(before) => self.before_last = Some(before.clone()),
+            None if self.last().is_some_and(|(last, _)| last == topic) => {}
+            None => self.before_last = None,
         }
     }
 

@@ -172,11 +172,6 @@ impl ConfirmingFirst {
         let watch = self.waiting.watch();
         let counts = watch.counts();
         let live = counts.messages - counts.retained;
-        // The value before, where it was seen on this topic.
-        let earlier = |topic: &str| {
-            let earlier = watch.earlier().filter(|(of, _)| *of == topic);
-            earlier.map(|(_, seen)| Sighting::of(seen))
-        };
         let mut seen = Seen {
             topic: None,
             before: None,
@@ -189,8 +184,8 @@ impl ConfirmingFirst {
         let confirmed = match end {
             WaitEnd::Met(met) => {
                 seen.topic = Some(met.topic.clone());
-                let before = met.before.as_ref().map(Sighting::of);
-                seen.before = before.or_else(|| earlier(&met.topic));
+                let before = met.before.as_ref().or(watch.before_last());
+                seen.before = before.map(Sighting::of);
                 seen.after = Some(Sighting::new(&met.reading, met.at, false));
                 let after = met.at.saturating_duration_since(sent);
                 seen.after_ms = Some(milliseconds(after));
@@ -202,7 +197,7 @@ impl ConfirmingFirst {
                 }
                 if let Some((topic, last)) = watch.last() {
                     seen.topic = Some(topic.to_owned());
-                    seen.before = earlier(topic);
+                    seen.before = watch.before_last().map(Sighting::of);
                     seen.after = Some(Sighting::of(last));
                 } else if let (Some((topic, before)), 0) = (watch.earlier(), live) {
                     seen.topic = Some(topic.to_owned());
