@@ -319,7 +319,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// Whole numbers are shown without a fraction.
 fn json_of(number: f64) -> Value {
-    if number.fract() == 0.0 && number.abs() < EXACT {
+    if number.fract() == 0.0 && number.abs() <= EXACT {
         return Value::from(number as i64);
     }
     Number::from_f64(number).map_or(Value::Null, Value::Number)
@@ -453,6 +453,10 @@ mod tests {
             "{\"a\":9007199254740995}"
         ));
         assert!(same("9007199254740992", "9007199254740992.0"));
+        assert_eq!(
+            whole(b"9007199254740992").text().as_deref(),
+            Some("9007199254740992")
+        );
         assert_eq!(
             whole(b"9007199254740993").number(),
             Some(9007199254740992.0)

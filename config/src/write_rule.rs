@@ -182,10 +182,11 @@ impl Expected {
                 tolerance,
             } => {
                 let reading = Reading::of(payload, field.as_ref()).ok()?;
-                let shows = match (reading.number(), written.number()) {
-                    (Some(shown), Some(written)) => is_near(shown, written, *tolerance),
-                    _ => reading.same(written),
+                let is_near = |tolerance: f64| match (reading.number(), written.number()) {
+                    (Some(shown), Some(written)) => is_near(shown, written, tolerance),
+                    _ => false,
                 };
+                let shows = reading.same(written) || (*tolerance > 0.0 && is_near(*tolerance));
                 Some((reading, shows))
             }
         }

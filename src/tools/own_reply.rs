@@ -58,11 +58,21 @@ impl OwnReply {
         };
         match value {
             Some(Value::String(text)) => text.trim() == self.value,
-            Some(Value::Number(number)) => self.is_number(number),
+            Some(Value::Number(number)) => self.is_number(number) && self.is_written_in(text),
             Some(Value::Bool(flag)) => flag.to_string() == self.value,
             Some(document) => is_json_text(&self.value, document),
             None => false,
         }
+    }
+
+    /// Of a whole number that 64 bits do not hold, the document keeps no digits; so they have to stand in its text.
+    fn is_written_in(&self, text: &str) -> bool {
+        self.value.parse::<i64>().is_ok()
+            || self.value.parse::<u64>().is_ok()
+            || !self.value.bytes().skip(1).all(|byte| byte.is_ascii_digit())
+            || text
+                .split(|c: char| !c.is_ascii_digit() && c != '-')
+                .any(|number| number == self.value)
     }
 
     /// Devices may write a fraction where there is none: 5 is 5.0. But `71e2` is an id in hexadecimal digits.

@@ -169,16 +169,18 @@ impl Query {
 
     /// Waits for the caller's own reply, and counts the others.
     async fn own_reply(&self, reader: &mut Reader, others: &Others) -> Result<Waited, Denied> {
-        let request_topic = self.request.topic.as_str();
-        // The request comes back. Who names its topic as that of the reply, and no id, asks for just that.
-        let is_asked_for = self.own.is_none() && self.response.as_str() == request_topic;
-        let mut comes_back = self.response.filter().matches(request_topic) && !is_asked_for;
+        let has_its_topic = self.response.as_str() == self.request.topic.as_str();
+        // The request comes back, once. Who names its topic as that of the reply, and no id, asks for just that.
+        let mut comes_back = has_its_topic && self.own.is_some();
         loop {
             let next = self
                 .wait
                 .next(reader, || "request sent, no reply yet".into());
             let next = next.await?;
             match (&self.own, &next) {
+                // Under a wider filter, what comes on the topic of requests is one, this caller's or another's.
+                (_, Waited::Message(message))
+                    if !has_its_topic && message.topic == self.request.topic => {}
                 (_, Waited::Message(message)) if comes_back && self.is_request(message) => {
                     comes_back = false;
                 }
@@ -251,7 +253,7 @@ impl Query {
                 text.push_str(&format!("; messages that {what}: {}", count.get()));
             }
         }
-        text.push_str(&missed(reader.inbox()));
+        text.push_str(&missed(reader.inbox(), others.too_large.get()));
         text
     }
 }

@@ -69,7 +69,7 @@ fn first(mut message: ReceivedMessage, truncated: bool, room: &AnswerRoom) -> To
 /// Reports only what was observed: a broker's access list hides messages without an error.
 fn nothing(topic: &SubscribeFilter, retained: bool, wait: &Deadline, inbox: &Inbox) -> String {
     let text = format!("no message on {} within {} s", shown(topic), wait.seconds());
-    let missed = missed(inbox);
+    let missed = missed(inbox, 0);
     if inbox.lost() > 0 {
         return format!("{text} that could be given out{missed}");
     }

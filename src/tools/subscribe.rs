@@ -270,10 +270,11 @@ impl Collecting<'_> {
 }
 
 /// Why there may have been more messages than the result contains.
-pub(super) fn missed(inbox: &Inbox) -> String {
+/// The text does not count those that are told as `too_large` already.
+pub(super) fn missed(inbox: &Inbox, too_large: u64) -> String {
     let mut text = String::new();
-    if inbox.lost() > 0 {
-        let lost = inbox.lost();
+    let lost = inbox.lost().saturating_sub(too_large);
+    if lost > 0 {
         text =
             format!("; messages that came and found no room here: {lost} (`limits.waiting_bytes`)");
     }

@@ -98,7 +98,7 @@ async fn read(context: Rc<Context>, call: ReadCall) -> Result<Vec<Contents>, Rea
              for a topic that is published now and then use mqtt_read with a longer timeout",
             shown(&filter),
             wait.seconds(),
-            missed(reader.inbox())
+            missed(reader.inbox(), 0)
         ))),
     }
 }
