@@ -80,8 +80,12 @@ impl Writer {
         let Some((until, _)) = &self.pause else {
             return false;
         };
-        if now < *until || self.opened.is_some() {
+        if now < *until {
             return true;
+        }
+        if self.opened.is_some() {
+            // The next line tries again.
+            return false;
         }
         if self.place.is_none() {
             // Another process may write it.

@@ -43,7 +43,7 @@ struct ObservationState {
     /// The filters that the broker does not allow, with its reason.
     refused: RefCell<Vec<(TopicFilter, String)>>,
     flow: RefCell<Flow>,
-    /// Topics whose messages were too large to be kept, at most [`MOST_TOO_LARGE`].
+    /// The last topics whose messages were too large to be kept, at most [`MOST_TOO_LARGE`].
     too_large: RefCell<Vec<TopicName>>,
     /// When the connection was last lost.
     interrupted: Cell<Option<Instant>>,
@@ -164,9 +164,14 @@ impl Observation {
         let words: Vec<_> = asked
             .map(|topic| Shown(topic.as_str()).to_string())
             .collect();
-        (!words.is_empty()).then(|| {
-            let topics = words.join(", ");
-            format!("messages above `limits.packet_bytes` came and are not here: {topics}")
+        let shown = words.get(..words.len().min(SHOWN_TOO_LARGE))?;
+        let more = match words.len() - shown.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        (!shown.is_empty()).then(|| {
+            let topics = shown.join(", ");
+            format!("messages above `limits.packet_bytes` came and are not here: {topics}{more}")
         })
     }
 
@@ -306,9 +311,11 @@ impl ObservationState {
             }
             Tapped::TooLarge(large) => {
                 let mut known = self.too_large.borrow_mut();
-                if known.len() < MOST_TOO_LARGE && !known.contains(&large.topic) {
-                    known.push(large.topic.clone());
+                known.retain(|topic| *topic != large.topic);
+                if known.len() >= MOST_TOO_LARGE {
+                    known.remove(0);
                 }
+                known.push(large.topic.clone());
                 drop(known);
                 self.flows(now, large.payload_bytes);
             }
@@ -462,7 +469,9 @@ fn readable(policy: &Policy, filter: &TopicFilter) -> Vec<TopicFilter> {
 const MOST_REFUSED: usize = 100;
 
 /// The most topics with messages that were too large that are remembered.
-const MOST_TOO_LARGE: usize = 8;
+const MOST_TOO_LARGE: usize = 64;
+/// The most of them that are named.
+const SHOWN_TOO_LARGE: usize = 5;
 
 /// The pause before `observe.always` is tried again.
 const AGAIN: Duration = Duration::from_secs(1);

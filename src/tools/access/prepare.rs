@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use mcpmqtt_config::Policy;
+use mcpmqtt_protocol::client::Reason;
 use mcpmqtt_protocol::message::Message;
 use mcpmqtt_protocol::topic::{SubscribeFilter, TopicName};
 
@@ -114,7 +115,7 @@ impl Access {
     }
 
     /// Whether a message that is permitted and agreed to would be admitted, recorded and taken by the connection; nothing is
-    /// counted or recorded.
+    /// counted or recorded. One that is not sent `now` has its share of the rate later.
     ///
     /// # Errors
     /// [`Denied::Quota`], [`Denied::Rate`], [`Denied::Unrecorded`] or [`Denied::Broker`].
@@ -122,8 +123,11 @@ impl Access {
         &self,
         caller: &Caller,
         message: &Message,
+        now: bool,
     ) -> Result<(), Denied> {
-        self.has_share(caller)?;
+        if now {
+            self.has_share(caller)?;
+        }
         if let Some(audit) = &self.audit {
             audit.would_record().map_err(Denied::Unrecorded)?;
         }
@@ -131,11 +135,17 @@ impl Access {
         taken.map_err(|error| Denied::publish(&error))
     }
 
-    /// Waits, as a publish does, for a connection and for the word that nobody has halted writing, until `until` at the
-    /// latest.
+    /// Waits, as a publish does, for the first attempt to connect and for the word that nobody has halted writing, until
+    /// `until` at the latest.
     pub(in crate::tools) async fn ready(&self, until: Instant) {
         let ready = async {
-            self.connected().await;
+            let mut changes = self.client.changes();
+            while matches!(self.last_reason(), Reason::NeverConnected) && !self.is_connected() {
+                changes.next().await;
+            }
+            if !self.is_connected() {
+                return;
+            }
             let verdicts = self.operator.changes();
             verdicts.until(|verdict| *verdict != Verdict::Waiting).await;
         };

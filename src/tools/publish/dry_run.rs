@@ -36,7 +36,7 @@ impl Publication<'_> {
         let caller = self.client.caller();
         let filters = [when.map(When::filter), confirm.map(Confirm::filter)];
         let filters: Vec<_> = filters.into_iter().flatten().collect();
-        let refused = self.refusal(&filters).await;
+        let refused = self.refusal(&filters, when.is_none()).await;
         let need = access.consent(caller, &self.message);
         ToolResult::structured(&DryRun {
             topic: self.message.topic.as_str(),
@@ -54,7 +54,7 @@ impl Publication<'_> {
     }
 
     /// Why the message would be refused, in the order of a publish.
-    async fn refusal(&self, filters: &[&SubscribeFilter]) -> Result<(), String> {
+    async fn refusal(&self, filters: &[&SubscribeFilter], now: bool) -> Result<(), String> {
         let access = &self.context.access;
         let (caller, until) = (self.client.caller(), self.deadline.until());
         let in_words = |denied: Denied| denied.to_string();
@@ -77,7 +77,7 @@ impl Publication<'_> {
             asked.map_err(|why| why.to_string())?;
         }
         access
-            .would_admit(caller, &self.message)
+            .would_admit(caller, &self.message, now)
             .map_err(in_words)?;
         match access.is_connected() {
             true => Ok(()),

@@ -49,6 +49,7 @@ impl Access {
         need: Consent,
     ) -> Result<(), Unagreed> {
         self.can_ask(client, need)?;
+        self.consents.may_ask(client.caller())?;
         let unable = unable(client);
         if need == Consent::Client || need == Consent::Either && unable.is_none() {
             return Ok(());

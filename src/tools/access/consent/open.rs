@@ -62,14 +62,25 @@ impl Consents {
         policy: &Rc<Policy>,
     ) -> Result<Open, Unagreed> {
         let (state, now) = (&self.0, time::now());
-        let has_room = state.asked.check(caller.name(), MOST_PER_MINUTE, now);
-        has_room.map_err(Unagreed::TooMany)?;
+        self.may_ask(caller)?;
         let random = random().map_err(Unagreed::NoRandom)?;
         let mut questions = state.questions.borrow_mut();
         let opened = questions.open(caller, attempt, message, policy, now, random);
         let asked = opened.map_err(Unagreed::NoRoom)?;
         state.asked.take(caller.name(), MOST_PER_MINUTE, now);
         Ok(self.opened(asked))
+    }
+
+    /// Whether one more question may be asked for this caller now.
+    ///
+    /// # Errors
+    /// Too many were asked in the last minute.
+    pub(super) fn may_ask(&self, caller: &Caller) -> Result<(), Unagreed> {
+        let has_room = self
+            .0
+            .asked
+            .check(caller.name(), MOST_PER_MINUTE, time::now());
+        has_room.map_err(Unagreed::TooMany)
     }
 
     /// The question that the client answers with this call, if it answers one.
