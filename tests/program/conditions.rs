@@ -521,7 +521,7 @@ fn the_value_before_is_one_of_the_same_topic() {
             "confirm": {"topic": "t/lamp/+", "value": "on", "timeout": timeout},
         })
     };
-    for (timeout, value, confirmed) in [(30, "on", true), (1, "dim", false)] {
+    for (timeout, value, confirmed) in [(30, "on", true), (3, "dim", false)] {
         let waiting = site.listening("mqtt_publish", publish(timeout));
         site.send("t/lamp/b", value);
         let done = waiting.structured();

@@ -199,7 +199,7 @@ fn a_query_takes_nothing_else_for_its_own_reply() {
     broker.publish(&["-t", "t/own", "-m", &json!({"id": id}).to_string()]);
     assert_eq!(asked.structured()["topic"], "t/own");
     let mut short = query;
-    short["timeout"] = 1.into();
+    short["timeout"] = 3.into();
     let none = agent.listening("mqtt_query", short);
     broker.publish(&["-t", "t/other", "-m", &"x".repeat(2000)]);
     let why = none.error();
