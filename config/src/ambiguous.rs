@@ -120,6 +120,7 @@ mod tests {
         }
         assert!(!is_ambiguous(b"\xff"));
     }
+
     #[test]
     fn a_path_that_is_found_at_two_places_is_ambiguous() {
         for (payload, field, expected) in [

@@ -232,9 +232,7 @@ impl Condition {
             },
         }
     }
-}
 
-impl Condition {
     /// Whether a whole payload contains the operand as it was written: a document may be spaced, and a number may have
     /// digits, that its reading does not keep. An array is searched for an element and not as a text.
     fn is_written_in(&self, payload: &[u8], reading: &Reading) -> bool {

@@ -104,9 +104,9 @@ fn is_slip(key: &str, name: &str) -> bool {
 
 /// Whether the key that holds agents back is meant by a slip, or by another name that means nothing else.
 pub(crate) fn stands_for(key: &str, name: &str) -> bool {
-    let bare = bare(key);
-    let is_other_name = |(alias, names): &(&str, &[&str])| *alias == bare && *names == [name];
-    let is_slip = is_slip(key, name) || bare == self::bare(name);
+    let spelt = bare(key);
+    let is_other_name = |(alias, names): &(&str, &[&str])| *alias == spelt && *names == [name];
+    let is_slip = is_slip(key, name) || spelt == bare(name);
     (is_slip && !ORDINARY.contains(&key))
         || (name == "expires" && ALIASES.iter().any(is_other_name))
 }

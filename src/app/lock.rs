@@ -11,9 +11,8 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 /// Waits until no other process holds the lock of this file or folder, and takes it; it is held until `file` is closed.
-/// After `patience`, and where the file system has no locks, it is not taken.
-pub(super) fn wait(file: &File, patience: Duration) {
-    let until = Instant::now() + patience;
+/// After `until`, and where the file system has no locks, it is not taken.
+pub(super) fn wait(file: &File, until: Instant) {
     loop {
         match flock(file, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::WOULDBLOCK) if Instant::now() < until => thread::sleep(PAUSE),
@@ -35,12 +34,12 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("mcpmqtt-lock-{}", std::process::id()));
         std::fs::create_dir(&folder).unwrap();
         let [first, second] = [(); 2].map(|()| File::open(&folder).unwrap());
-        wait(&first, Duration::ZERO);
-        wait(&second, Duration::ZERO);
+        wait(&first, Instant::now());
+        wait(&second, Instant::now());
         let is_free = || flock(&second, FlockOperation::NonBlockingLockExclusive).is_ok();
         assert!(!is_free());
         drop(first);
-        wait(&second, Duration::from_secs(60));
+        wait(&second, Instant::now() + Duration::from_secs(60));
         assert!(is_free());
         std::fs::remove_dir(&folder).unwrap();
     }

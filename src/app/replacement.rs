@@ -12,7 +12,7 @@ use std::fs::{DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mcpmqtt_config::{FIRST_FILE, MAX_FILE_BYTES};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -58,6 +58,7 @@ impl Before {
     /// # Errors
     /// The file system refuses.
     pub(super) fn read(path: &Path) -> Result<Before, KeyfileError> {
+        let until = Instant::now() + PATIENCE;
         loop {
             let (target, found) = match path.canonicalize() {
                 Ok(target) => {
@@ -76,11 +77,13 @@ impl Before {
             // A folder that cannot be opened is not locked: a new file takes nobody's place in any case.
             let lock = found.or_else(|| File::open(folder_of(&target)).ok());
             if let Some(lock) = &lock {
-                lock::wait(lock, PATIENCE);
+                lock::wait(lock, until);
             }
-            // The process that had the lock has put another file there.
+            // The process that had the lock has put another file there. Some file systems number a file twice, so that this
+            // is asked for no longer than the lock; what comes after it finds a change.
             let place = |of: Metadata| (of.dev(), of.ino());
-            if path.metadata().ok().map(place) != metadata.clone().map(place) {
+            let is_other = path.metadata().ok().map(place) != metadata.clone().map(place);
+            if is_other && Instant::now() < until {
                 continue;
             }
             let found = match (&lock, metadata) {

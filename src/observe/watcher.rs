@@ -7,9 +7,12 @@
 //! gap in what was received ([`ConditionWatch::interrupted`]). Each message comes with the time of its arrival, so a
 //! hold that ended before a message is met even if nobody asked in between.
 
+mod holds;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use self::holds::Holds;
 use super::condition::{Condition, Judged, Op, Verdict};
 use super::reading::{KEPT_BYTES, Reading};
 
@@ -421,73 +424,6 @@ impl ConditionWatch {
 /// The bytes that a topic is counted with: its name twice, two kept values, and what the containers take.
 fn room(topic: &str) -> usize {
     2 * topic.len() + 2 * KEPT_BYTES + 256
-}
-
-/// The topics in a hold, in the order in which the holds began. All holds last equally long, so the first in order
-/// ends first.
-#[derive(Debug, Default)]
-struct Holds {
-    in_order: BTreeMap<u64, (Box<str>, Hold)>,
-    places: BTreeMap<Box<str>, u64>,
-    next_place: u64,
-    bytes: usize,
-}
-
-/// A topic whose values meet the condition.
-#[derive(Debug)]
-struct Hold {
-    since: Instant,
-    reading: Reading,
-    retained: bool,
-    before: Option<Seen>,
-    already: bool,
-}
-
-impl Holds {
-    /// Begins or continues the hold of a topic; returns false if there is no room for it.
-    fn put(&mut self, topic: &str, seen: &Seen, before: Option<&Seen>, already: bool) -> bool {
-        let reading = seen.reading.clone().kept();
-        let place = self.places.get(topic);
-        if let Some((_, hold)) = place.and_then(|place| self.in_order.get_mut(place)) {
-            hold.reading = reading;
-            hold.retained = seen.retained;
-            return true;
-        }
-        if self.places.len() >= MAX_TOPICS || self.bytes + room(topic) > MAX_TOPIC_BYTES {
-            return false;
-        }
-        let hold = Hold {
-            since: seen.at,
-            reading,
-            retained: seen.retained,
-            before: before.cloned(),
-            already,
-        };
-        self.bytes += room(topic);
-        self.places.insert(topic.into(), self.next_place);
-        self.in_order.insert(self.next_place, (topic.into(), hold));
-        self.next_place += 1;
-        true
-    }
-
-    fn remove(&mut self, topic: &str) {
-        if let Some(place) = self.places.remove(topic) {
-            self.in_order.remove(&place);
-            self.bytes -= room(topic);
-        }
-    }
-
-    fn first_end(&self, hold: Duration) -> Option<Instant> {
-        let (_, (_, first)) = self.in_order.first_key_value()?;
-        Some(first.since + hold)
-    }
-
-    fn take_first(&mut self) -> Option<(Box<str>, Hold)> {
-        let (_, (topic, hold)) = self.in_order.pop_first()?;
-        self.places.remove(&topic);
-        self.bytes -= room(&topic);
-        Some((topic, hold))
-    }
 }
 
 #[cfg(test)]

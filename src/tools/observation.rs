@@ -7,17 +7,19 @@
 
 mod flow;
 mod look;
+mod too_large;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use mcpmqtt_config::{Observe, Policy};
-use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter, TopicName};
+use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
 use smol::{LocalExecutor, Task, future};
 
 use self::flow::Flow;
 use self::look::Look;
+use self::too_large::TooLargeTopics;
 use super::access::{Access, NotObserved};
 use super::deadline::Deadline;
 use crate::local::notify::Notify;
@@ -43,8 +45,7 @@ struct ObservationState {
     /// The filters that the broker does not allow, with its reason.
     refused: RefCell<Vec<(TopicFilter, String)>>,
     flow: RefCell<Flow>,
-    /// The last topics whose messages were too large to be kept, at most [`MOST_TOO_LARGE`].
-    too_large: RefCell<Vec<TopicName>>,
+    too_large: RefCell<TooLargeTopics>,
     /// When the connection was last lost.
     interrupted: Cell<Option<Instant>>,
     /// Why observation was stopped, until it is asked for again.
@@ -159,20 +160,7 @@ impl Observation {
 
     /// Which of the topics for which `is_asked` holds sent messages that were too large to be kept.
     pub(super) fn too_large(&self, is_asked: impl Fn(&str) -> bool) -> Option<String> {
-        let known = self.0.too_large.borrow();
-        let asked = known.iter().filter(|topic| is_asked(topic.as_str()));
-        let words: Vec<_> = asked
-            .map(|topic| Shown(topic.as_str()).to_string())
-            .collect();
-        let shown = words.get(..words.len().min(SHOWN_TOO_LARGE))?;
-        let more = match words.len() - shown.len() {
-            0 => String::new(),
-            more => format!(" and {more} more"),
-        };
-        (!shown.is_empty()).then(|| {
-            let topics = shown.join(", ");
-            format!("messages above `limits.packet_bytes` came and are not here: {topics}{more}")
-        })
+        self.0.too_large.borrow().told(is_asked)
     }
 
     /// Why the observation was stopped meanwhile.
@@ -310,13 +298,7 @@ impl ObservationState {
                 self.flows(now, message.size());
             }
             Tapped::TooLarge(large) => {
-                let mut known = self.too_large.borrow_mut();
-                known.retain(|topic| *topic != large.topic);
-                if known.len() >= MOST_TOO_LARGE {
-                    known.remove(0);
-                }
-                known.push(large.topic.clone());
-                drop(known);
+                self.too_large.borrow_mut().note(&large.topic);
                 self.flows(now, large.payload_bytes);
             }
             Tapped::Interrupted => {
@@ -447,8 +429,7 @@ impl ObservationState {
         let cover = || watched.iter().map(|it| &it.filter).chain(&*looks);
         let is_covered = |topic: &str| cover().any(|filter| filter.matches(topic));
         self.table.borrow_mut().retain(is_covered);
-        let mut too_large = self.too_large.borrow_mut();
-        too_large.retain(|topic| is_covered(topic.as_str()));
+        self.too_large.borrow_mut().retain(is_covered);
     }
 }
 
@@ -467,11 +448,6 @@ fn readable(policy: &Policy, filter: &TopicFilter) -> Vec<TopicFilter> {
 
 /// The most refused filters that are remembered.
 const MOST_REFUSED: usize = 100;
-
-/// The most topics with messages that were too large that are remembered.
-const MOST_TOO_LARGE: usize = 64;
-/// The most of them that are named.
-const SHOWN_TOO_LARGE: usize = 5;
 
 /// The pause before `observe.always` is tried again.
 const AGAIN: Duration = Duration::from_secs(1);

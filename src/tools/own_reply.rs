@@ -58,31 +58,31 @@ impl OwnReply {
         };
         match value {
             Some(Value::String(text)) => text.trim() == self.value,
-            Some(Value::Number(number)) => self.is_number(number) && self.is_written_in(text),
+            Some(Value::Number(number)) => self.is_number(number, text),
             Some(Value::Bool(flag)) => flag.to_string() == self.value,
             Some(document) => is_json_text(&self.value, document),
             None => false,
         }
     }
 
-    /// Of a whole number that 64 bits do not hold, the document keeps no digits; so they have to stand in its text.
-    fn is_written_in(&self, text: &str) -> bool {
-        self.value.parse::<i64>().is_ok()
-            || self.value.parse::<u64>().is_ok()
-            || !self.value.bytes().skip(1).all(|byte| byte.is_ascii_digit())
-            || text
-                .split(|c: char| !c.is_ascii_digit() && c != '-')
-                .any(|number| number == self.value)
-    }
-
     /// Devices may write a fraction where there is none: 5 is 5.0. But `71e2` is an id in hexadecimal digits.
-    fn is_number(&self, number: &Number) -> bool {
+    fn is_number(&self, number: &Number, text: &str) -> bool {
         let may_have_fraction = number.is_f64() || self.value.contains('.');
         let is_decimal = may_have_fraction && !self.value.contains(['e', 'E']);
-        number.to_string() == self.value
-            || (is_decimal && plain_number(&self.value) == number.as_f64())
+        let is_near = is_decimal && plain_number(&self.value) == number.as_f64();
+        number.to_string() == self.value || is_near && self.is_exact(text)
+    }
+
+    /// Whether the document keeps all digits of such a number, or they stand in its text.
+    fn is_exact(&self, text: &str) -> bool {
+        let is_of_number = |c: char| c.is_ascii_digit() || c == '-' || c == '.';
+        let mut numbers = text.split(|c| !is_of_number(c));
+        self.value.len() <= EXACT_DIGITS || numbers.any(|number| number == self.value)
     }
 }
+
+/// An `f64` tells any two numbers of so many digits apart.
+const EXACT_DIGITS: usize = 15;
 
 #[cfg(test)]
 mod tests {
@@ -107,6 +107,28 @@ mod tests {
             ("71e2", r#"{"id": "7100"}"#, false),
             ("71e2", r#"{"id": 7100}"#, false),
             ("0e1", r#"{"id": "0e99"}"#, false),
+            ("21.50", r#"{"id": 21.5}"#, true),
+            (
+                "18446744073709551616",
+                r#"{"id": 18446744073709551616}"#,
+                true,
+            ),
+            (
+                "18446744073709551616",
+                r#"{"id": 18446744073709551617}"#,
+                false,
+            ),
+            (
+                "-9223372036854775809",
+                r#"{"id": -9223372036854775809}"#,
+                true,
+            ),
+            (
+                "-9223372036854775809",
+                r#"{"id": -9223372036854775810}"#,
+                false,
+            ),
+            ("9007199254740993", r#"{"id": 9007199254740992.0}"#, false),
             (
                 "1764403200123456789",
                 r#"{"id": 1764403200123456789}"#,

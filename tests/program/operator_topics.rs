@@ -222,7 +222,8 @@ fn a_reload_takes_them_from_everybody() {
     let before = call("mqtt_topics", listed.clone());
     assert!(before.to_string().contains("plant/op/note"), "{before}");
     let mut waiting = Client::unix(&folder.path("socket"));
-    let arguments = json!({"topic": "plant/op/#", "timeout": 60});
+    // What is retained there would end the call before the reload comes.
+    let arguments = json!({"topic": "plant/op/#", "timeout": 60, "retained": "none"});
     waiting.send(&call_post("k", JSON, "mqtt_subscribe", arguments));
 
     config["operator"] = operator.unwrap();

@@ -9,8 +9,9 @@ use crate::mcp::Caller;
 impl Access {
     /// Counts one publish against the caller's rate and quota, or neither.
     pub(super) fn take_share(&self, caller: &Caller) -> Result<(), Denied> {
-        self.has_share(caller)?;
         let (quota, now) = (self.quota(caller), time::now());
+        let has_room = self.quotas.check(caller.name(), quota.per_minute, now);
+        has_room.map_err(Denied::Quota)?;
         let counted = self.rates.take(caller.id(), quota.per_second, now);
         counted.map_err(Denied::Rate)?;
         self.quotas.take(caller.name(), quota.per_minute, now);
