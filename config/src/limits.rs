@@ -200,7 +200,7 @@ pub const LIMITS: [Limit; 21] = [
         unit: "calls",
         meaning: "calls that wait for messages at the same time",
         at_limit: "the call is refused at once; over HTTP a client that has as many as are still \
-        free gets no more",
+        free gets no more, and all clients of one name together get at most fifteen sixteenths",
         field: |limits| &mut limits.listeners,
     },
     Limit {
@@ -283,7 +283,8 @@ pub const LIMITS: [Limit; 21] = [
         at_limit: "a new connection replaces one that waits for no answer: one that has its last \
         answer or reads none, then one without a key, then the one idle for longest; if there is \
         none, the new one is answered 503. Three quarters of the connections can wait for the end \
-        of a call; a caller whose calls hold as many of those as are free gets no more",
+        of a call; a caller whose calls hold as many of those as are free gets no more, and \
+        all callers of one name together get at most fifteen sixteenths",
         field: |limits| &mut limits.connections,
     },
     Limit {
@@ -323,8 +324,8 @@ pub const LIMITS: [Limit; 21] = [
         max: 65_535,
         unit: "sessions",
         meaning: "HTTP sessions of protocol versions before 2026-07-28",
-        at_limit: "a new session replaces the one unused for longest; if all are in use, the \
-        request is answered 503",
+        at_limit: "a new session replaces, of the name that has most, the one unused for longest; \
+        if all are in use, the request is answered 503",
         field: |limits| &mut limits.sessions,
     },
 ];

@@ -14,7 +14,7 @@ use mcpmqtt::http::{
 };
 use mcpmqtt::mcp::catalog::Catalog;
 use mcpmqtt::metrics::Metrics;
-use mcpmqtt_config::{ApiKey, Config, Host, Origin, Secret};
+use mcpmqtt_config::{ApiKey, Config, Host, KeyRequest, Origin, Secret, add_key};
 use serde_json::{Value, json};
 use smol::LocalExecutor;
 
@@ -90,6 +90,30 @@ impl Default for Wanted {
             host: "127.0.0.1",
         }
     }
+}
+
+/// `count` keys, each with a name of its own, and their texts.
+pub fn named(count: u8) -> (NamedCallers, Vec<String>) {
+    let mut file = String::from("{}");
+    let mut texts = Vec::new();
+    for number in 0..count {
+        let name = format!("key-{number}");
+        let request = KeyRequest {
+            name: &name,
+            profile: "default",
+            today: "2026-11-28",
+        };
+        let made = add_key(file.as_bytes(), [number; 32], request, None).unwrap();
+        file = made.text;
+        texts.push(made.key.expose().to_owned());
+    }
+    let server = Config::parse(&file).unwrap().0.remote_server.unwrap();
+    let callers = NamedCallers {
+        keys: server.keys,
+        is_complete: true,
+        ..NamedCallers::default()
+    };
+    (callers, texts)
 }
 
 /// A server; dropping it stops it and waits for its end.

@@ -21,5 +21,6 @@ mod cases;
 mod front;
 mod guard;
 mod mcp;
+mod names;
 mod pages;
 mod streams;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use mcpmqtt_config::{KeyRequest, add_key};
 use serde_json::{Value, json};
 
 use crate::common::config::open_config;
@@ -12,10 +13,18 @@ use crate::common::scratch::Scratch;
 
 /// The key of its agents.
 pub const KEY: &str = "first";
+/// The C library keeps large blocks that were freed, for the next that are as large, unless it is told a size from which
+/// it gives them back. What is measured is what the program holds.
+const MALLOC: [(&str, &str); 2] = [
+    ("MALLOC_MMAP_THRESHOLD_", "65536"),
+    ("MALLOC_TRIM_THRESHOLD_", "65536"),
+];
 
 pub struct House {
     folder: Scratch,
     program: Program,
+    /// The key of an agent with another name.
+    pub other_key: String,
 }
 
 impl House {
@@ -25,10 +34,20 @@ impl House {
         let mut config = open_config(broker.port);
         config["remote_server"] = json!({"uds": folder.path("socket"), "api_key": KEY});
         config["limits"] = limits;
-        let path = folder.file("config.json", &config.to_string());
-        let mut program = Program::over(&path);
+        let other = KeyRequest {
+            name: "other",
+            profile: "default",
+            today: "2026-11-29",
+        };
+        let made = add_key(config.to_string().as_bytes(), [7; 32], other, None).unwrap();
+        let path = folder.file("config.json", &made.text);
+        let mut program = Program::over_with(&path, &MALLOC);
         program.until("connected to the broker");
-        House { folder, program }
+        House {
+            folder,
+            program,
+            other_key: made.key.expose().to_owned(),
+        }
     }
 
     pub fn socket(&self) -> PathBuf {

@@ -33,18 +33,18 @@ impl Place {
         Client::unix(&self.0)
     }
 
-    /// Begins a session.
-    fn session(&self, version: &str) -> (Client, String) {
+    /// Begins a session with this key.
+    fn session(&self, key: &str, version: &str) -> (Client, String) {
         let mut client = self.connect();
-        assert!(client.send(&initialize_post(KEY, version)));
+        assert!(client.send(&initialize_post(key, version)));
         let id = client.answer().field("mcp-session-id").unwrap().to_owned();
         (client, format!("mcp-session-id: {id}\r\n"))
     }
 }
 
 /// For an answer in one piece.
-fn post(fields: &str, body: &str) -> Vec<u8> {
-    let usual = format!("x-api-key: {KEY}\r\naccept: {JSON}\r\n");
+fn post(key: &str, fields: &str, body: &str) -> Vec<u8> {
+    let usual = format!("x-api-key: {key}\r\naccept: {JSON}\r\n");
     post_with(&format!("{usual}{fields}"), body)
 }
 
@@ -89,9 +89,10 @@ fn nothing_that_clients_of_http_do_at_once_makes_the_program_hold_much() {
     retain(&broker, "t/batch", payload / 4);
     broker.publish(&["-r", "-t", "t/calm", "-m", "21.5"]);
     let house = House::new(&broker, limits);
-    let (mut calm, session) = Place(house.socket()).session("2025-11-25");
+    let key = house.other_key.as_str();
+    let (mut calm, session) = Place(house.socket()).session(key, "2025-11-25");
     let mut calmly = |id: u64| {
-        assert!(calm.send(&post(&session, &read(id, "t/calm", 20).to_string())));
+        assert!(calm.send(&post(key, &session, &read(id, "t/calm", 20).to_string())));
         let answer = calm.answer().json();
         assert_eq!(
             answer["result"]["structuredContent"]["payload"], "21.5",
@@ -104,10 +105,10 @@ fn nothing_that_clients_of_http_do_at_once_makes_the_program_hold_much() {
     // Each has a session of its own: as many callers.
     let place = Place(house.socket());
     let unread = in_background(move || {
-        let sessions = (0..readers).map(|_| place.session("2025-11-25"));
+        let sessions = (0..readers).map(|_| place.session(KEY, "2025-11-25"));
         let mut clients: Vec<_> = sessions.collect();
         for (client, session) in &mut clients {
-            client.send(&post(session, &read(1, "t/large", 20).to_string()));
+            client.send(&post(KEY, session, &read(1, "t/large", 20).to_string()));
         }
         clients
     });
@@ -116,17 +117,18 @@ fn nothing_that_clients_of_http_do_at_once_makes_the_program_hold_much() {
         let mut client = place.connect();
         let body = many_values(values_bytes);
         (0..2).for_each(|_| {
-            assert!(client.send(&post("", &body)));
+            assert!(client.send(&post(KEY, "", &body)));
             let answer = client.answer();
             let said = answer.sentence();
             assert!(said.contains("more than 20000 JSON values"), "{said}");
         });
     });
-    let place = Place(house.socket());
+    // Its calls have room beside those of another name.
+    let (place, key) = (Place(house.socket()), house.other_key.clone());
     let batch = in_background(move || {
-        let (mut client, session) = place.session("2025-03-26");
+        let (mut client, session) = place.session(&key, "2025-03-26");
         let batch: Vec<_> = (0..100).map(|id| read(id, "t/batch", 2)).collect();
-        assert!(client.send(&post(&session, &Value::from(batch).to_string())));
+        assert!(client.send(&post(&key, &session, &Value::from(batch).to_string())));
         let answer = client.answer().json();
         let answers = answer.as_array().unwrap();
         assert_eq!(answers.len(), 100);

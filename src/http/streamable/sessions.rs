@@ -5,6 +5,7 @@
 //! too.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -167,14 +168,14 @@ impl Sessions {
         self.count.set(self.table.borrow().len());
     }
 
+    /// Ends what has expired, or else one session, as [`Sessions::least_missed`] says.
     fn make_room(&self, now: Instant) -> Result<(), Refusal> {
         if self.table.borrow().len() < self.limit {
             return Ok(());
         }
         let mut leaving = self.ids(|entry| entry.is_expired(self.idle, now));
         if leaving.is_empty() {
-            leaving = self.ids(|entry| !entry.is_busy());
-            leaving.truncate(1);
+            leaving.extend(self.least_missed());
         }
         if leaving.is_empty() {
             return Err(Refusal::overloaded("too many sessions"));
@@ -183,6 +184,24 @@ impl Sessions {
             self.end(&id, "there was no room for it any more");
         }
         Ok(())
+    }
+
+    /// The session that has been unused the longest among those of the name that has most. A client that begins sessions
+    /// without end so takes the place of its own name's.
+    fn least_missed(&self) -> Option<String> {
+        let table = self.table.borrow();
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for entry in table.values() {
+            *counts.entry(&entry.principal.name).or_default() += 1;
+        }
+        let idle = table.iter().filter(|(_, entry)| !entry.is_busy());
+        let next = idle.max_by_key(|(_, entry)| {
+            (
+                counts.get(&*entry.principal.name),
+                Reverse(entry.used.get()),
+            )
+        });
+        next.map(|(id, _)| id.clone())
     }
 
     /// The ids of the sessions that `which` selects, longest unused first.

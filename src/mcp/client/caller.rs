@@ -38,7 +38,15 @@ pub struct Caller {
 /// Identifies one client, as far as clients can be told apart: every limit per caller is counted under this id. Cheap
 /// to clone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum CallerId {
+pub struct CallerId {
+    /// The name of the principal: [`Principal::name`].
+    name: Rc<str>,
+    client: ClientId,
+}
+
+/// What distinguishes the clients of one name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum ClientId {
     /// The client of one session: the process at standard input and output, or an HTTP session.
     Session(u64),
     /// In the era without sessions: a client with one key at one address.
@@ -124,16 +132,32 @@ impl Caller {
 }
 
 impl CallerId {
+    /// The id of a new session of `principal`, unique in the process.
+    pub(in crate::mcp) fn session(principal: &Principal) -> CallerId {
+        CallerId {
+            name: Rc::clone(&principal.name),
+            client: ClientId::Session(LAST.fetch_add(1, Ordering::Relaxed)),
+        }
+    }
+
     /// The id of a client with the key of `principal` at the address `peer`.
     pub(in crate::mcp) fn at(principal: &Principal, peer: &[u8]) -> CallerId {
-        CallerId::Place([&*principal.proof, peer].concat().into())
+        CallerId {
+            name: Rc::clone(&principal.name),
+            client: ClientId::Place([&*principal.proof, peer].concat().into()),
+        }
+    }
+
+    /// The name that several clients may share.
+    pub(in crate::mcp) fn name(&self) -> &Rc<str> {
+        &self.name
     }
 }
 
-/// A new id, unique in the process.
+/// A new session over stdio.
 impl Default for CallerId {
     fn default() -> CallerId {
-        CallerId::Session(LAST.fetch_add(1, Ordering::Relaxed))
+        CallerId::session(&Principal::default())
     }
 }
 

@@ -103,6 +103,7 @@ impl Session {
     #[must_use]
     pub fn of(principal: Rc<Principal>) -> Rc<Session> {
         Rc::new(Session {
+            caller: CallerId::session(&principal),
             principal,
             ..Session::default()
         })

@@ -1,0 +1,90 @@
+//! Clients of one name, however many sessions they begin, leave room for those of the next name.
+
+use mcpmqtt::http::Limits;
+use mcpmqtt_config::ApiKey;
+use serde_json::json;
+
+use crate::common::http_client::Client;
+use crate::common::http_server::{Server, Wanted, named};
+use crate::common::messages::request;
+use crate::common::requests::{initialize_post, session_post};
+
+/// A server for two keys, and their texts.
+fn server(limits: Limits) -> (Server, Vec<String>) {
+    let (callers, keys) = named(2);
+    let server = Server::with(Wanted {
+        key: ApiKey::None,
+        callers,
+        limits,
+        ..Wanted::default()
+    });
+    (server, keys)
+}
+
+/// Begins a session and returns its id.
+fn begin(client: &mut Client, key: &str) -> String {
+    client.send(&initialize_post(key, "2025-11-25"));
+    let answer = client.answer();
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    answer.field("mcp-session-id").unwrap().to_owned()
+}
+
+fn ping(client: &mut Client, key: &str, session: &str) -> u16 {
+    client.send(&session_post(key, session, &request(1, "ping", json!({}))));
+    client.answer().status
+}
+
+#[test]
+fn sessions_that_one_name_begins_without_end_replace_its_own() {
+    let (server, keys) = server(Limits {
+        sessions: 6,
+        ..Limits::default()
+    });
+    let [greedy, calm] = [&keys[0], &keys[1]];
+    let mut client = server.connect();
+    let kept: Vec<_> = (0..2).map(|_| begin(&mut client, calm)).collect();
+    let begun: Vec<_> = (0..20).map(|_| begin(&mut client, greedy)).collect();
+    for session in &kept {
+        assert_eq!(ping(&mut client, calm, session), 200);
+    }
+    for (number, session) in begun.iter().enumerate() {
+        let status = if number < 16 { 404 } else { 200 };
+        assert_eq!(ping(&mut client, greedy, session), status, "{number}");
+    }
+}
+
+#[test]
+fn calls_that_wait_in_the_sessions_of_one_name_leave_room_for_the_next() {
+    let (server, keys) = server(Limits {
+        connections: 64,
+        ..Limits::default()
+    });
+    let [greedy, calm] = [&keys[0], &keys[1]];
+    let wait = request(1, "tools/call", json!({"name": "wait", "arguments": {}}));
+    let mut waiting = Vec::new();
+    // Of 48 that can wait for the end of a call, as many as are fifteen sixteenths.
+    for number in 0..46 {
+        let mut client = server.connect();
+        let session = begin(&mut client, greedy);
+        client.send(&session_post(greedy, &session, &wait));
+        if number < 45 {
+            waiting.push(client);
+            continue;
+        }
+        let told = client.answer().json();
+        let words = told["error"]["message"].as_str().unwrap();
+        assert!(
+            words.contains("45 of 48 are in use, 45 of them by clients with this client's name"),
+            "{told}"
+        );
+    }
+    let mut client = server.connect();
+    let session = begin(&mut client, calm);
+    client.send(&session_post(calm, &session, &wait));
+    assert!(server.connect().is_served());
+    for _ in 0..=waiting.len() {
+        server.gate.send_blocking(()).unwrap();
+    }
+    let told = client.answer().json();
+    assert_eq!(told["result"]["structuredContent"]["waited"], true);
+}
