@@ -124,7 +124,7 @@ impl Reading {
     }
 
     /// The whole number that this reading is, exactly.
-    pub(crate) fn whole_number(&self) -> Option<i128> {
+    pub fn whole_number(&self) -> Option<i128> {
         match self {
             Self::Number(number) if number.fract() == 0.0 && number.abs() <= EXACT => {
                 Some(*number as i128)

@@ -21,7 +21,7 @@ use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mqtt::{Tap, Tapped};
 use crate::observe::distribution::Distribution;
 use crate::observe::path::Path;
-use crate::observe::statistics::{Sample, Statistics, StatisticsByTopic};
+use crate::observe::statistics::{Exact, Sample, Statistics, StatisticsByTopic};
 use mcpmqtt_protocol::sort::sort_by;
 
 #[derive(Serialize)]
@@ -66,11 +66,11 @@ struct Row<'a> {
     /// Messages a second.
     rate: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    min: Option<f64>,
+    min: Option<Exact>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    max: Option<f64>,
+    max: Option<Exact>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    mean: Option<f64>,
+    mean: Option<Exact>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sd: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -95,7 +95,7 @@ struct ValueRow<'a> {
 
 #[derive(Serialize)]
 struct End {
-    value: f64,
+    value: Exact,
     at: String,
 }
 
@@ -296,17 +296,17 @@ impl<'a> Row<'a> {
     /// The order of rows: the largest first; what has no number comes last.
     fn compare(&self, other: &Row<'_>, by: &str) -> Ordering {
         let key = |row: &Row<'_>| match by {
-            "rate" | "n" => Some(row.rate),
+            "rate" | "n" => Some(row.rate.into()),
             "min" => row.min,
             "max" => row.max,
             "mean" => row.mean,
-            "sd" => row.sd,
+            "sd" => row.sd.map(Exact::from),
             "last" => row.last.as_ref().map(|last| last.value),
             _ => None,
         };
         let (mine, theirs) = (key(self), key(other));
         let by_key = match (mine, theirs) {
-            (Some(mine), Some(theirs)) => theirs.total_cmp(&mine),
+            (Some(mine), Some(theirs)) => theirs.compare(&mine),
             (mine, theirs) => theirs.is_some().cmp(&mine.is_some()),
         };
         by_key.then_with(|| self.topic.cmp(&other.topic))
@@ -319,12 +319,17 @@ fn round(value: f64, parts: f64) -> f64 {
 
 /// The mean to as many digits as tell it from the smallest and the largest number: counters and times of day differ in
 /// their last digits only.
-fn mean(of: &Statistics) -> Option<f64> {
+fn mean(of: &Statistics) -> Option<Exact> {
     let (mean, min, max) = (of.mean()?, of.min()?, of.max()?);
+    if mean.whole().is_some() {
+        return Some(mean);
+    }
+    let mean = mean.nearest();
     let mut rounded = (DIGITS..EXACT_DIGITS).map(|digits| significant(mean, digits));
-    let close = (max - min) * 1e-5;
+    let close = (max.nearest() - min.nearest()) * 1e-5;
     let is_close = |rounded: &f64| (rounded - mean).abs() <= close;
-    Some(rounded.find(is_close).unwrap_or(mean).clamp(min, max))
+    let shown = rounded.find(is_close).unwrap_or(mean);
+    Some(Exact::from(shown).clamp(min, max))
 }
 
 /// A number to this many significant digits.
@@ -372,7 +377,13 @@ mod tests {
             for number in numbers {
                 statistics.add_number(Instant::now(), number);
             }
-            assert_eq!(mean(&statistics), Some(expected));
+            assert_eq!(mean(&statistics), Some(Exact::from(expected)));
         }
+        let mut equal = Statistics::default();
+        for _ in 0..3 {
+            equal.add(Instant::now(), b"9007199254740993", None);
+        }
+        let shown = serde_json::to_string(&mean(&equal)).unwrap_or_default();
+        assert_eq!(shown, "9007199254740993", "not below the smallest");
     }
 }
