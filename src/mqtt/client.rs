@@ -9,6 +9,7 @@ use std::fmt;
 use std::future::{Future as _, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
@@ -189,6 +190,16 @@ impl Client {
         self.shared.sending.say(sending);
         // A driver whose channel is full is awake.
         let _ = self.requests.try_send(ClientRequest::Sending);
+    }
+
+    /// The number of halts so far.
+    pub fn halts(&self) -> u64 {
+        self.shared.sending.halts()
+    }
+
+    /// The words of the last halt, if it came after so many halts; also if it is lifted.
+    pub fn halted_since(&self, halts: u64) -> Option<Arc<str>> {
+        self.shared.sending.halted_since(halts)
     }
 
     /// Like [`publish`](Self::publish), and takes the message back when `holds` returns false before it was sent: the

@@ -127,6 +127,7 @@ impl Access {
             policy,
             message,
             agreed,
+            halts: self.client.halts(),
         }
     }
 

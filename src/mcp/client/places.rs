@@ -3,7 +3,7 @@
 //! Promises: a place is free again when its [`Place`] is dropped. Where several callers share the places, a caller that
 //! holds as many places as are still free gets no more: one caller alone gets half of the places, and some are always
 //! left for the next caller. All callers of one name together get at most fifteen sixteenths, however many sessions they
-//! begin, and some are always left for the next name.
+//! begin, and of 16 places or more one at least is left for the next name.
 //! Does not: wait for a place.
 
 use std::cell::{Cell, RefCell};

@@ -28,6 +28,8 @@ pub(in crate::tools) struct Begun<'a> {
     pub(super) message: &'a Message,
     pub(super) agreed: Agreed,
     pub(super) record: WriteRecord<'a>,
+    /// The number of halts when it began: one that comes later ends it.
+    pub(super) halts: u64,
 }
 
 /// A message that passed the checks of [`Begun::admit`].
@@ -38,6 +40,7 @@ pub(in crate::tools) struct Admitted<'a> {
     /// Taken when the message is handed over: an agreement is to one message.
     pub(super) agreed: Cell<Option<Agreed>>,
     pub(super) record: WriteRecord<'a>,
+    pub(super) halts: u64,
 }
 
 /// A message that was handed to the connection, and its outcome.
@@ -62,10 +65,11 @@ impl<'a> Begun<'a> {
             message,
             agreed,
             record,
+            halts,
         } = self;
         let now = policy.current();
         let permitted = may_publish(&now, message).map_err(Denied::Policy);
-        let permitted = permitted.and_then(|()| access.may_write_now(message));
+        let permitted = permitted.and_then(|()| access.may_write_since(halts, message));
         let agreed_to = || agreed.permits(&now, message).map_err(Denied::Consent);
         let counted = permitted.and_then(|()| agreed_to());
         let counted = counted.and_then(|()| access.take_share(caller));
@@ -76,6 +80,7 @@ impl<'a> Begun<'a> {
                 message,
                 agreed: Cell::new(Some(agreed)),
                 record,
+                halts,
             }),
             Err(denied) => {
                 record.refused(&denied);
@@ -117,11 +122,13 @@ impl Admitted<'_> {
             message,
             agreed,
             record,
+            halts,
         } = self;
         let permitted = |policy: &Policy| may_publish(policy, message);
         let rules = &access.rules;
         let sending = async {
             record.synced(deadline).await?;
+            access.may_write_since(*halts, message)?;
             let policy = own.current();
             let agreed = agreed.take().ok_or(Denied::Consent(Unagreed::Another))?;
             agreed.permits(&policy, message).map_err(Denied::Consent)?;

@@ -23,7 +23,22 @@ impl Access {
         }
     }
 
-    /// Runs `work` as long as an operator lets this message be written. To be run within
+    /// As [`may_write_now`](Self::may_write_now), for an attempt that began after so many halts: one that came since ends
+    /// it, also when it is lifted.
+    ///
+    /// # Errors
+    /// [`Denied::Halted`].
+    pub(super) fn may_write_since(&self, halts: u64, message: &Message) -> Result<(), Denied> {
+        self.may_write_now(message)?;
+        match self.client.halted_since(halts) {
+            Some(words) if !self.operator.is_safe(message) => {
+                Err(Denied::Halted(words.to_string()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs `work` until an operator halts writing, unless this message is safe. To be run within
     /// [`while_permitted`](Self::while_permitted), which is what has it look again after a change.
     ///
     /// # Errors
@@ -33,8 +48,8 @@ impl Access {
         message: &Message,
         work: impl Future<Output = T>,
     ) -> Result<T, Denied> {
-        let mut work = pin!(work);
-        poll_fn(|context| match self.may_write_now(message) {
+        let (mut work, halts) = (pin!(work), self.client.halts());
+        poll_fn(|context| match self.may_write_since(halts, message) {
             Ok(()) => work.as_mut().poll(context).map(Ok),
             Err(halted) => Poll::Ready(Err(halted)),
         })

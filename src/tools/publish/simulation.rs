@@ -91,6 +91,8 @@ struct Judge {
     topic_granted: bool,
     /// Writing was halted at some moment of the call.
     was_halted: bool,
+    /// The program heard of a halt after the call had begun.
+    halted_meanwhile: bool,
     sent: usize,
 }
 
@@ -257,6 +259,10 @@ impl Judge {
             !self.is_halted() || self.plan.is_safe,
             "it fired while writing was halted"
         );
+        assert!(
+            !self.halted_meanwhile || self.plan.is_safe,
+            "it fired after a halt, which was lifted"
+        );
         if let Some((ended, true)) = self.ended {
             panic!("it fired after its end by {ended:?}");
         }
@@ -352,6 +358,7 @@ impl World {
                 halt_message: false,
                 topic_granted: false,
                 was_halted: false,
+                halted_meanwhile: false,
                 sent: 0,
             },
         }
@@ -497,16 +504,26 @@ impl World {
             qos: QoS::AtMostOnce,
             retain,
         };
-        self.driver.deliver(self.now, &message);
+        let heard = self.driver.deliver(self.now, &message);
+        self.judge.halted_meanwhile |= heard && !payload.is_empty() && self.judge.begin.is_some();
     }
 
     fn halt(&mut self, rng: &mut Rng) {
         let is_halted = rng.bool();
+        self.say_halt(rng, is_halted);
+        // Lifted before anything else has its turn.
+        if is_halted && rng.u8(..4) == 0 {
+            self.say_halt(rng, false);
+        }
+    }
+
+    fn say_halt(&mut self, rng: &mut Rng, is_halted: bool) {
         if self.judge.plan.has_topic && rng.bool() {
             return self.publish_halt(is_halted);
         }
         self.judge.trace(self.now, &("signal", is_halted));
         self.judge.signalled = is_halted;
+        self.judge.halted_meanwhile |= is_halted && self.judge.begin.is_some();
         self.judge.was_halted |= is_halted;
         match is_halted {
             true => self.operator.halt(Source::Signal, None, "SIGUSR1"),
