@@ -3,7 +3,7 @@
 //! Promises: an id is compared as it is written, not as the number that it may be: `0123` is not `123`, and no digit of a
 //! long id is lost.
 
-use mcpmqtt_config::reading::{is_json_text, plain_number};
+use mcpmqtt_config::reading::is_json_text;
 use serde_json::{Number, Value};
 
 use super::arguments::Arguments;
@@ -65,21 +65,41 @@ impl OwnReply {
         }
     }
 
-    /// Devices may write a fraction where there is none: 5 is 5.0. But `71e2` is an id in hexadecimal digits.
+    /// Devices may write a fraction where there is none: 5 is 5.0. But `71e2` is an id in hexadecimal digits, and `0123` no
+    /// number of JSON.
     fn is_number(&self, number: &Number, text: &str) -> bool {
-        let may_have_fraction = number.is_f64() || self.value.contains('.');
-        let is_decimal = may_have_fraction && !self.value.contains(['e', 'E']);
-        let is_near = is_decimal && plain_number(&self.value) == number.as_f64();
-        number.to_string() == self.value || is_near && self.is_exact(text)
+        if number.to_string() == self.value {
+            return true;
+        }
+        let own = serde_json::from_str::<Number>(&self.value);
+        let is_near = own.is_ok_and(|own| own.as_f64() == number.as_f64());
+        let is_short = self.value.len() <= EXACT_DIGITS && !self.value.contains(['e', 'E']);
+        is_near && (is_short || self.is_written_so(text))
     }
 
-    /// Whether the document keeps all digits of such a number, or they stand in its text.
-    fn is_exact(&self, text: &str) -> bool {
-        let is_of_number = |c: char| c.is_ascii_digit() || c == '-' || c == '.';
-        let mut numbers = text.split(|c| !is_of_number(c));
-        self.value.len() <= EXACT_DIGITS || numbers.any(|number| number == self.value)
+    /// Whether the number in the field is written as the value is: in its place a string would be in the field.
+    fn is_written_so(&self, text: &str) -> bool {
+        let places = text.match_indices(&self.value).take(MOST_PLACES);
+        let (before, after) = (|at| text.get(..at), |at| text.get(at..));
+        places
+            .filter_map(|(at, own)| {
+                let (before, after) = (before(at)?, after(at + own.len())?);
+                let is_whole = !before.ends_with(OF_NUMBER) && !after.starts_with(OF_NUMBER);
+                is_whole.then(|| format!("{before}\"{own}\"{after}"))
+            })
+            .filter_map(|text| serde_json::from_str::<Value>(&text).ok())
+            .any(|document| {
+                let field = self.field.as_ref();
+                field.is_some_and(|field| field.select(&document).is_some_and(Value::is_string))
+            })
     }
 }
+
+/// A document that has a long number more often than this in other places is not looked through.
+const MOST_PLACES: usize = 16;
+
+/// What may stand in a number of JSON.
+const OF_NUMBER: fn(char) -> bool = |it| it.is_ascii_digit() || "+-.eE".contains(it);
 
 /// An `f64` tells any two numbers of so many digits apart.
 const EXACT_DIGITS: usize = 15;
@@ -106,6 +126,10 @@ mod tests {
             ("0123", r#"{"id": 123}"#, false),
             ("71e2", r#"{"id": "7100"}"#, false),
             ("71e2", r#"{"id": 7100}"#, false),
+            ("71e2", r#"{"id": 71e2}"#, true),
+            ("71e2", r#"{"id": 7.1e3, "ref": 71e2}"#, false),
+            ("0123", r#"{"id": 123.0}"#, false),
+            ("+7", r#"{"id": 7}"#, false),
             ("0e1", r#"{"id": "0e99"}"#, false),
             ("21.50", r#"{"id": 21.5}"#, true),
             (
@@ -117,6 +141,16 @@ mod tests {
                 "18446744073709551616",
                 r#"{"id": 18446744073709551617}"#,
                 false,
+            ),
+            (
+                "18446744073709551616",
+                r#"{"id": 18446744073709551617, "ref": 18446744073709551616}"#,
+                false,
+            ),
+            (
+                "18446744073709551616",
+                r#"{"ref": "18446744073709551616", "id": 18446744073709551616}"#,
+                true,
             ),
             (
                 "-9223372036854775809",

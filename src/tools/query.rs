@@ -170,8 +170,9 @@ impl Query {
     /// Waits for the caller's own reply, and counts the others.
     async fn own_reply(&self, reader: &mut Reader, others: &Others) -> Result<Waited, Denied> {
         let has_its_topic = self.response.as_str() == self.request.topic.as_str();
-        // The request comes back, once. Who names its topic as that of the reply, and no id, asks for just that.
-        let mut comes_back = has_its_topic && self.own.is_some();
+        // The request comes back, in as many copies as the broker sends. Who names its topic as that of the reply, and no
+        // id, asks for just that.
+        let comes_back = has_its_topic && self.own.is_some();
         loop {
             let next = self
                 .wait
@@ -181,9 +182,7 @@ impl Query {
                 // Under a wider filter, what comes on the topic of requests is one, this caller's or another's.
                 (_, Waited::Message(message))
                     if !has_its_topic && message.topic == self.request.topic => {}
-                (_, Waited::Message(message)) if comes_back && self.is_request(message) => {
-                    comes_back = false;
-                }
+                (_, Waited::Message(message)) if comes_back && self.is_request(message) => {}
                 (Some(own), Waited::Message(message)) if !own.is(&message.payload) => {
                     others.without_value.set(others.without_value.get() + 1);
                 }

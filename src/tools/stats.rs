@@ -242,7 +242,10 @@ impl Counting {
                     }
                 }
             }
-            Tapped::TooLarge(_) => self.lost.set(self.lost.get() + 1),
+            Tapped::TooLarge(large) => {
+                let counts = !large.retain || self.values.is_some();
+                self.lost.set(self.lost.get() + u64::from(counts));
+            }
             Tapped::Interrupted => self.interrupted.set(true),
             Tapped::Ended(reason) => {
                 self.ended.replace(Some(reason.to_string()));

@@ -198,6 +198,14 @@ fn a_query_takes_nothing_else_for_its_own_reply() {
     broker.publish(&["-t", "t/other", "-m", &"x".repeat(2000)]);
     broker.publish(&["-t", "t/own", "-m", &json!({"id": id}).to_string()]);
     assert_eq!(asked.structured()["topic"], "t/own");
+    // Another subscription may bring a copy of the request.
+    let mut same = query.clone();
+    same["response_topic"] = "t/request".into();
+    let asked = agent.listening("mqtt_query", same);
+    broker.publish(&["-t", "t/request", "-m", &json!({"id": id}).to_string()]);
+    let reply = json!({"id": id, "ok": true}).to_string();
+    broker.publish(&["-t", "t/request", "-m", &reply]);
+    assert_eq!(asked.structured()["payload"]["ok"], true);
     let mut short = query;
     short["timeout"] = 3.into();
     let none = agent.listening("mqtt_query", short);

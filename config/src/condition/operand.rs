@@ -12,6 +12,8 @@ use crate::reading::{Reading, is_json_text, is_large, plain_number};
 pub enum Operand {
     /// A finite number.
     Number(f64),
+    /// A whole number beyond 2⁵³, of which an `f64` keeps not every digit.
+    Whole(i128),
     /// True or false.
     Bool(bool),
     /// A text, without white space around it.
@@ -24,8 +26,10 @@ impl Operand {
             Value::Null => return Ok(None),
             Value::Bool(flag) => Self::Bool(*flag),
             Value::String(text) => Self::Text(text.trim().into()),
-            // Its digits count: as a number it would lose some.
-            Value::Number(number) if is_large(number) => Self::Text(number.to_string()),
+            Value::Number(number) if is_large(number) => {
+                let whole = number.to_string().parse();
+                Self::Whole(whole.map_err(|_| "`value` is too large for a number")?)
+            }
             Value::Number(number) => Self::Number(
                 number
                     .as_f64()
@@ -41,6 +45,7 @@ impl Operand {
     pub(super) fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number),
+            Self::Whole(number) => Some(*number as f64),
             Self::Bool(_) => None,
             Self::Text(text) => plain_number(text),
         }
@@ -49,6 +54,10 @@ impl Operand {
     pub(super) fn equals(&self, reading: &Reading) -> Result<bool, Verdict> {
         match (self, reading) {
             (Self::Number(value), reading) => Ok(number(reading)? == *value),
+            (Self::Whole(value), reading) => match reading.whole_number() {
+                Some(whole) => Ok(whole == *value),
+                None => Ok(number(reading)? == *value as f64),
+            },
             (Self::Bool(value), Reading::Bool(flag)) => Ok(flag == value),
             (Self::Bool(value), Reading::Text(text)) => match text.as_str() {
                 "true" => Ok(*value),
@@ -82,6 +91,7 @@ impl fmt::Display for Operand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Number(number) => number.fmt(f),
+            Self::Whole(number) => number.fmt(f),
             Self::Bool(flag) => flag.fmt(f),
             Self::Text(text) => write!(f, "{text:?}"),
         }

@@ -31,6 +31,8 @@ pub(in crate::tools::access) struct Fact {
     /// Until when it is watched, if nobody needs it meanwhile.
     pub(super) until: Cell<Instant>,
     value: RefCell<Result<Value, Missing>>,
+    /// A live message came while the topic is watched without a gap; whatever it was, a retained one is older.
+    came_live: Cell<bool>,
     effects: RefCell<Vec<Weak<Awaited>>>,
     changed: NotifyAll,
 }
@@ -116,6 +118,7 @@ impl Fact {
             since: Cell::new(now),
             until: Cell::new(now),
             value: RefCell::new(Err(Missing::NothingCame)),
+            came_live: Cell::new(false),
             effects: RefCell::default(),
             changed: NotifyAll::default(),
         })
@@ -186,15 +189,16 @@ impl Fact {
                 self.message(now, &message.payload, message.retain);
             }
             Tapped::TooLarge(large) => {
-                *self.value.borrow_mut() = Err(Missing::TooLarge(large.payload_bytes));
+                let value = || Err(Missing::TooLarge(large.payload_bytes));
+                self.replace(large.retain, value);
             }
             Tapped::Interrupted => {
                 self.since.set(now);
-                *self.value.borrow_mut() = Err(Missing::ConnectionLost);
+                self.forget(Missing::ConnectionLost);
             }
             Tapped::Ended(reason) => {
                 let (why, is_final) = (reason.to_string(), true);
-                *self.value.borrow_mut() = Err(Missing::NothingCame);
+                self.forget(Missing::NothingCame);
                 self.watch.replace(Watch::Refused { why, is_final });
             }
         }
@@ -202,27 +206,36 @@ impl Fact {
     }
 
     fn message(&self, now: Instant, payload: &Arc<[u8]>, retained: bool) {
-        let mut value = self.value.borrow_mut();
-        // A retained value that comes again, for another subscription, is older than a live one.
-        let is_older = retained && value.as_ref().is_ok_and(|value| !value.retained);
-        if !is_older {
-            *value = match payload.len() {
-                0 => Err(Missing::Empty),
-                1..=MOST_BYTES => Ok(Value {
-                    payload: Arc::clone(payload),
-                    at: now,
-                    retained,
-                }),
-                bytes => Err(Missing::TooLarge(bytes)),
-            };
-        }
-        drop(value);
+        self.replace(retained, || match payload.len() {
+            0 => Err(Missing::Empty),
+            1..=MOST_BYTES => Ok(Value {
+                payload: Arc::clone(payload),
+                at: now,
+                retained,
+            }),
+            bytes => Err(Missing::TooLarge(bytes)),
+        });
         if !retained {
             self.effects.borrow_mut().retain(|awaited| {
                 let awaited = awaited.upgrade();
                 awaited.is_some_and(|awaited| awaited.take(now, payload))
             });
         }
+    }
+
+    /// Takes the place of the last value, unless that came live and this one is retained: a retained value that comes again,
+    /// for another subscription, is older.
+    fn replace(&self, retained: bool, value: impl FnOnce() -> Result<Value, Missing>) {
+        if retained && self.came_live.get() {
+            return;
+        }
+        self.came_live.set(!retained);
+        *self.value.borrow_mut() = value();
+    }
+
+    fn forget(&self, why: Missing) {
+        self.came_live.set(false);
+        *self.value.borrow_mut() = Err(why);
     }
 
     /// Judges each later message of the topic by an effect that is awaited.
@@ -271,7 +284,7 @@ impl Drop for Asking<'_> {
         let Asking(fact) = self;
         fact.asking.set(fact.asking.get() - 1);
         if fact.asking.get() == 0 && !fact.is_watched() {
-            *fact.value.borrow_mut() = Err(Missing::NothingCame);
+            fact.forget(Missing::NothingCame);
         }
     }
 }
