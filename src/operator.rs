@@ -379,6 +379,12 @@ impl fmt::Debug for Operator {
     }
 }
 
+/// Whether this payload halts writing on the operator's halt topic, and does not lift a halt.
+#[must_use]
+pub fn halts(payload: &[u8]) -> bool {
+    matches!(message::Said::parse(payload), message::Said::Halt { .. })
+}
+
 /// The last level of the topic on which an operator halts writing.
 pub const HALT: &str = "halt";
 

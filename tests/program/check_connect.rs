@@ -208,6 +208,22 @@ fn the_test_message_gets_past_no_rule_no_consent_and_no_halt() {
         "{said}"
     );
     assert!(!said.contains("\npublished to"), "{said}");
+    // A lift that the broker keeps halts nothing.
+    let lift = json!({"lift": "n-1", "mac": "00"}).to_string();
+    broker.publish(&["-r", "-t", "op/halt", "-m", &lift]);
+    let (code, said) = check(&config, &["--publish", "t/x"]);
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains("published to `t/x`"), "{said}");
+    // Without that topic nothing would be written.
+    let broker = Mosquitto::refusing(&["op/halt"]);
+    config["mqtt"]["port"] = broker.port.into();
+    let (code, said) = check(&config, &["--publish", "t/x"]);
+    assert_eq!(code, 1, "{said}");
+    let words = "not sent: whether writing is halted on `op/halt` is not known";
+    assert!(
+        said.contains(words) && !said.contains("\npublished to"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -185,6 +185,7 @@ async fn hear(mut inbox: Inbox, window: Duration) -> ConnectOutcome {
         messages: 0,
         lost: 0,
         window,
+        halts: false,
     };
     let mut end = pin!(Timer::after(window));
     loop {
@@ -196,8 +197,14 @@ async fn hear(mut inbox: Inbox, window: Duration) -> ConnectOutcome {
         // The clock first, or a flood would never end.
         let is_retained = match future::or(over, next).await {
             None => break,
-            Some(Arrival::Message(message)) => message.retain,
-            Some(Arrival::TooLarge(large)) => large.retain,
+            Some(Arrival::Message(message)) => {
+                heard.halts = operator::halts(&message.payload);
+                message.retain
+            }
+            Some(Arrival::TooLarge(large)) => {
+                heard.halts = true;
+                large.retain
+            }
             Some(Arrival::Ended(reason)) => {
                 return ConnectOutcome::from(ListenFailure::Broker(reason));
             }
@@ -216,16 +223,17 @@ async fn hear(mut inbox: Inbox, window: Duration) -> ConnectOutcome {
     }
 }
 
-/// Why nothing may be published: something came on the topic by which an operator halts all writes.
+/// Why nothing may be published: the topic on which an operator halts all writes says so, or is not heard.
 fn halted(config: &Config, tried: &[Tried]) -> Option<String> {
-    let halt = config.operator.topic.as_ref()?.below("halt").ok()?;
-    let of_halt = tried.iter().find(|it| it.pattern == halt.as_str())?;
-    match &of_halt.outcome {
-        ConnectOutcome::Granted(heard) if heard.retained + heard.messages > 0 => Some(format!(
-            "not sent: writing is halted on {}",
-            Shown(halt.as_str())
+    let halt = config.operator.topic.as_ref()?.below(operator::HALT).ok()?;
+    let of_halt = tried.iter().find(|it| it.pattern == halt.as_str());
+    let halt = Shown(halt.as_str());
+    match of_halt.map(|it| &it.outcome) {
+        Some(ConnectOutcome::Granted(heard)) if !heard.halts => None,
+        Some(ConnectOutcome::Granted(_)) => Some(format!("not sent: writing is halted on {halt}")),
+        _ => Some(format!(
+            "not sent: whether writing is halted on {halt} is not known"
         )),
-        _ => None,
     }
 }
 

@@ -41,6 +41,8 @@ pub(super) struct Heard {
     pub(super) messages: u64,
     pub(super) lost: u64,
     pub(super) window: Duration,
+    /// The last message would halt writing, if it came on the operator's halt topic.
+    pub(super) halts: bool,
 }
 
 pub(super) struct Publish {
