@@ -5,7 +5,7 @@
 //!
 //! Each process keeps its own halts in a file of its own, which it holds locked, and for each change it makes another. A
 //! process that starts takes up what all files say. It removes a file of another process only if that process has ended, which
-//! the lock tells, and only after its own file says the same.
+//! the lock tells, and only after its own file says the same; what it did not take up it leaves in another file.
 
 use std::cell::RefCell;
 use std::fs::{self, File, OpenOptions};
@@ -37,7 +37,15 @@ struct Place {
     /// What this process keeps.
     own: RefCell<Option<Own>>,
     /// The files of others whose halts this process took up, and its own that are out of date.
-    taken: RefCell<Vec<PathBuf>>,
+    taken: RefCell<Vec<Taken>>,
+}
+
+/// A file that is to go when its process has ended.
+#[derive(Debug)]
+struct Taken {
+    path: PathBuf,
+    /// What it says that this process did not take up. Another file is to say it.
+    rest: Option<KeptHalts>,
 }
 
 /// A file of this process, which is locked as long as this is.
@@ -108,12 +116,17 @@ impl Kept {
         for path in files(&place.directory).unwrap_or_default() {
             match read(&path) {
                 Some(Ok(KeptHalts {
-                    signal: None,
+                    signal,
                     topic: Some((_, payload)),
                     lifted,
                 })) if payload == halting && has_ended(&path).unwrap_or(false) => {
                     tags.extend(lifted);
-                    place.taken.borrow_mut().push(path);
+                    let rest = signal.map(|signal| KeptHalts {
+                        signal: Some(signal),
+                        ..KeptHalts::default()
+                    });
+                    let taken = Taken { path, rest };
+                    place.taken.borrow_mut().push(taken);
                 }
                 _ => {}
             }
@@ -145,14 +158,21 @@ impl Place {
                 topic,
                 lifted,
             } = read(&path)?.unwrap_or_else(|why| unreadable(&path, &why));
-            all.signal = signal.or(all.signal);
             all.lifted.retain(|tag| !lifted.contains(tag));
-            all.lifted.extend(lifted);
-            match (topic, with_topic) {
-                (Some(_), false) => continue,
-                (topic, _) => all.topic = topic.or(all.topic),
+            all.lifted.extend(lifted.iter().cloned());
+            let is_signalled = signal.is_some();
+            all.signal = signal.or(all.signal);
+            if topic.is_none() || with_topic {
+                all.topic = topic.or(all.topic);
+                taken.push(Taken { path, rest: None });
+            } else if is_signalled {
+                let rest = Some(KeptHalts {
+                    signal: None,
+                    topic,
+                    lifted,
+                });
+                taken.push(Taken { path, rest });
             }
-            taken.push(path);
         }
         let too_many = all.lifted.len().saturating_sub(MOST_LIFTED);
         all.lifted.drain(..too_many);
@@ -173,12 +193,13 @@ impl Place {
         };
         // Only now: a crash in between keeps too much, not too little.
         let mut taken = self.taken.borrow_mut();
-        taken.extend(self.own.replace(new).map(|old| old.path));
+        let old = self.own.replace(new).map(|old| old.path);
+        taken.extend(old.map(|path| Taken { path, rest: None }));
         let mut removed = Ok(());
-        taken.retain(|path| match remove_of_ended(path) {
+        taken.retain(|taken| match self.remove_of_ended(taken) {
             Ok(is_gone) => !is_gone,
             Err(error) => {
-                let path = ShownPath(path);
+                let path = ShownPath(&taken.path);
                 removed = Err(format!(
                     "what was halted once is halted again after a restart, since {path} cannot be removed: {error}"
                 ));
@@ -186,6 +207,24 @@ impl Place {
             }
         });
         removed
+    }
+
+    /// Removes a file unless its process runs. Whether it is gone.
+    fn remove_of_ended(&self, Taken { path, rest }: &Taken) -> io::Result<bool> {
+        if !has_ended(path)? {
+            return Ok(false);
+        }
+        if let Some(rest) = rest {
+            // Nobody holds it locked: it is that of a process that has ended.
+            drop(Own::write(
+                &self.directory,
+                told(rest).to_string().as_bytes(),
+            )?);
+        }
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+            _ => Ok(true),
+        }
     }
 }
 
@@ -254,17 +293,6 @@ fn has_ended(path: &Path) -> io::Result<bool> {
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Err(Errno::WOULDBLOCK) => Ok(false),
         locked => Ok(locked.map(|()| true)?),
-    }
-}
-
-/// Removes a file unless its process runs. Whether it is gone.
-fn remove_of_ended(path: &Path) -> io::Result<bool> {
-    if !has_ended(path)? {
-        return Ok(false);
-    }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(true),
     }
 }
 
@@ -483,13 +511,17 @@ mod tests {
         folder.kept().store(&both).unwrap();
         drop((ended, other));
         own.store(&halted(b"fire", "e")).unwrap();
-        assert_eq!(own.take_lifted(b"fire"), ["b"]);
+        let mut tags = own.take_lifted(b"fire");
+        tags.sort();
+        assert_eq!(tags, ["b", "d"]);
         own.store(&KeptHalts::default()).unwrap();
         let left = files(&folder.0).unwrap();
         let left = left.iter().map(|path| read(path).unwrap().unwrap().lifted);
         let mut left: Vec<_> = left.flatten().collect();
         left.sort();
-        assert_eq!(left, ["a", "c", "d"]);
+        assert_eq!(left, ["a", "c"]);
+        // What a signal halted is for a signal to lift.
+        assert_eq!(folder.kept().load(true).signal, both.signal);
     }
 
     #[test]
@@ -512,5 +544,32 @@ mod tests {
             folder.kept().load(true).topic,
             Some((halt(5, None), Vec::new()))
         );
+    }
+
+    #[test]
+    fn a_signal_s_halt_goes_with_its_lift_where_the_topic_s_halt_beside_it_stays() {
+        let folder = Folder::new("both");
+        let both = KeptHalts {
+            topic: Some((halt(4, None), b"fire".to_vec())),
+            lifted: vec!["tag".to_owned()],
+            ..by_signal(5)
+        };
+        let before = folder.kept();
+        before.store(&both).unwrap();
+        drop(before);
+        // This one has no secret.
+        let kept = folder.kept();
+        let taken = kept.load(false);
+        assert_eq!((taken.signal, taken.topic), (both.signal, None));
+        kept.store(&by_signal(5)).unwrap();
+        kept.store(&KeptHalts::default()).unwrap();
+        drop(kept);
+        assert_eq!(folder.kept().load(false).signal, None);
+        let with_secret = folder.kept().load(true);
+        assert_eq!(
+            (with_secret.topic, with_secret.lifted),
+            (both.topic, both.lifted)
+        );
+        assert_eq!(folder.count(), 1);
     }
 }
