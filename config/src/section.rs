@@ -85,6 +85,15 @@ pub(crate) fn holds_agents(path: &str) -> bool {
                 .any(|name| HOLD_AGENTS.contains(&name))
 }
 
+/// Whether it looks like a misspelt section `limits`, with one that holds agents back.
+fn is_limits(key: &str, value: &Value) -> bool {
+    let limits = value.as_object().into_iter().flat_map(Map::keys);
+    hint::stands_for(key, "limits")
+        && limits
+            .into_iter()
+            .any(|limit| HOLD_AGENTS.contains(&limit.as_str()))
+}
+
 fn not_held(hint: &str) -> String {
     format!("unknown key; the intended limit would not hold{hint}")
 }
@@ -132,7 +141,9 @@ impl<'a> Section<'a> {
             };
             let place = join(&self.path, key);
             let mut holding = known.iter().filter(|name| HOLD_AGENTS.contains(name));
-            let holds = below.is_some() || holding.any(|name| hint::stands_for(key, name));
+            let holds = below.is_some()
+                || holding.any(|name| hint::stands_for(key, name))
+                || known.contains(&"limits") && is_limits(key, value);
             match holds && !value.is_null() {
                 true => self.report.problem(place, not_held(&hint)),
                 false => {
