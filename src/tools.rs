@@ -75,6 +75,8 @@ pub struct ToolLimits {
     pub listeners: Places,
     /// The places of topics that are watched for subscribers.
     pub watches: Places,
+    /// The places of filters that are observed because callers ask for an overview; see [`MOST_OBSERVED`].
+    pub observed: Places,
     /// What is observed for the overview of topics.
     pub observe: Observe,
 }
@@ -96,13 +98,14 @@ impl Context {
             result_bytes,
             listeners,
             watches,
+            observed,
             observe,
         } = bounds;
         let executor = Rc::downgrade(executor);
         let own = executor.clone();
         let access = Access::new(client, profiles, listeners, metrics, operator, audit, own);
         Rc::new(Self {
-            observation: Observation::new(access.clone(), observe, executor.clone()),
+            observation: Observation::new(access.clone(), observe, observed, executor.clone()),
             access,
             result_bytes,
             queries: QueryQueue::default(),
@@ -142,10 +145,18 @@ impl Default for ToolLimits {
             result_bytes: 1 << 20,
             listeners: Places::alone(256),
             watches: Places::alone(256),
+            observed: Places::alone(MOST_OBSERVED),
             observe: Observe::default(),
         }
     }
 }
+
+/// The most filters that are observed because callers ask; a caller that may read only some topics needs several.
+pub const MOST_OBSERVED: usize = 1024;
+
+/// What the tools subscribe to beside the places of [`ToolLimits::listeners`] and [`ToolLimits::watches`], at most: for
+/// overviews, for `observe.always`, and for rules on writes.
+pub const MOST_OWN_LISTENERS: usize = MOST_OBSERVED + observation::MOST_ALWAYS + access::MOST_FACTS;
 
 /// The tools' descriptions, with handlers that do nothing.
 #[must_use]

@@ -27,7 +27,7 @@ use crate::mcp::{Engine, Places};
 use crate::metrics::Metrics;
 use crate::mqtt;
 use crate::operator::{Kept, Operator};
-use crate::tools::{self, BrokerInfo, Context, ToolLimits};
+use crate::tools::{self, BrokerInfo, Context, MOST_OBSERVED, ToolLimits};
 use crate::{demo, logger, stdio};
 
 pub use self::admission::{doubts_about_keys, has_key};
@@ -166,6 +166,7 @@ impl App {
             result_bytes: config.limits.result_bytes,
             listeners: places(config.limits.listeners),
             watches: places(config.limits.watches),
+            observed: places(MOST_OBSERVED),
             observe: config.observe.clone(),
         };
         let operator = Operator::new(

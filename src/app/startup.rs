@@ -19,6 +19,7 @@ use super::{exposure, home};
 use crate::file;
 use crate::mqtt::{InboxLimits, Target, Tls};
 use crate::operator;
+use crate::tools::MOST_OWN_LISTENERS;
 
 /// A configuration and where it came from.
 #[derive(Debug)]
@@ -181,7 +182,10 @@ pub fn client_options(config: &Config) -> Result<Options, String> {
         publish_bytes: config.limits.publish_bytes,
         inflight: config.limits.inflight,
         // Each kind has places of its own; together they are never more.
-        listeners: config.limits.listeners + config.limits.watches + OPERATOR_LISTENERS,
+        listeners: config.limits.listeners
+            + config.limits.watches
+            + MOST_OWN_LISTENERS
+            + OPERATOR_LISTENERS,
     };
     Ok(options)
 }

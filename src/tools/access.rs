@@ -40,7 +40,7 @@ use self::rate::Rates;
 pub(super) use self::reader::Reader;
 use self::recent_topics::RecentTopics;
 use self::rules::WriteRules;
-pub(super) use self::rules::{Awaited, Effects, Needed, RuleReport};
+pub(super) use self::rules::{Awaited, Effects, MOST_FACTS, Needed, RuleReport};
 use self::write_record::WriteRecord;
 use crate::audit::Audit;
 use crate::mcp::{Caller, Places};

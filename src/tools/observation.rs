@@ -25,7 +25,7 @@ use super::deadline::Deadline;
 use crate::local::notify::Notify;
 use crate::local::time;
 use crate::logger;
-use crate::mcp::Caller;
+use crate::mcp::{Caller, Place, Places};
 use crate::mqtt::{Observing, Tap, Tapped};
 use crate::observe::cover::Cover;
 use crate::observe::table::{Limits, Table};
@@ -38,6 +38,8 @@ pub(super) struct Observation(Rc<ObservationState>);
 struct ObservationState {
     access: Access,
     settings: Observe,
+    /// Of the filters that are observed because callers ask.
+    places: Places,
     table: RefCell<Table>,
     watched: RefCell<Vec<Watched>>,
     /// What calls look at now.
@@ -65,6 +67,8 @@ struct Watched {
     since: Instant,
     last_used: Instant,
     always: bool,
+    /// Of the caller who asked first; `observe.always` needs none.
+    place: Option<Place>,
     _observing: Observing,
 }
 
@@ -82,6 +86,7 @@ impl Observation {
     pub(super) fn new(
         access: Access,
         settings: Observe,
+        places: Places,
         executor: Weak<LocalExecutor<'static>>,
     ) -> Observation {
         let limits = Limits {
@@ -92,6 +97,7 @@ impl Observation {
         let observation = Observation(Rc::new(ObservationState {
             access,
             settings,
+            places,
             table: RefCell::new(Table::new(limits)),
             watched: RefCell::default(),
             looks: RefCell::default(),
@@ -105,7 +111,7 @@ impl Observation {
             beginning: RefCell::default(),
             executor,
         }));
-        observation.begin_always();
+        observation.begin_always(Duration::ZERO);
         observation
     }
 
@@ -123,7 +129,7 @@ impl Observation {
         let wanted = readable(&state.access.policy(caller), filter);
         watching.look = Some(Look::at(state, wanted.clone()));
         for filter in &wanted {
-            let watch = deadline.until_deadline(state.watch(filter, false));
+            let watch = deadline.until_deadline(state.watch(filter, Some(caller)));
             match watch.await {
                 Some(Ok(())) => {}
                 Some(Err(why)) => watching
@@ -189,17 +195,23 @@ impl Observation {
             table.retain(|topic| !reserved.matches(topic));
         }
         self.0.refused.take();
-        self.begin_always();
+        self.begin_always(Duration::ZERO);
     }
 
-    /// Begins to watch what `observe.always` names and may be read, where it is not watched yet.
-    fn begin_always(&self) {
+    /// Begins, after this time, to watch what `observe.always` names and may be read, where it is not watched yet.
+    fn begin_always(&self, after: Duration) {
         if self.0.settings.always.is_empty() {
             return;
         }
         let observation = self.clone();
         if let Some(executor) = self.0.executor.upgrade() {
-            let beginning = async move { observation.0.watch_always().await };
+            let beginning = async move {
+                if !after.is_zero() {
+                    time::after(after).await;
+                    observation.0.stopped.take();
+                }
+                observation.0.watch_always().await;
+            };
             // Dropping the earlier one cancels it.
             self.0.beginning.replace(Some(executor.spawn(beginning)));
         }
@@ -212,8 +224,7 @@ impl Observation {
         }
         match self.0.executor.upgrade() {
             Some(executor) => {
-                let state = Rc::clone(&self.0);
-                executor.spawn(async move { state.tend().await }).detach();
+                executor.spawn(Rc::clone(&self.0).tend()).detach();
             }
             None => self.0.is_tended.set(false),
         }
@@ -221,14 +232,20 @@ impl Observation {
 }
 
 impl ObservationState {
-    /// Watches a filter, unless a filter that covers it is watched.
-    async fn watch(self: &Rc<Self>, filter: &TopicFilter, always: bool) -> Result<(), String> {
+    /// Watches a filter, unless a filter that covers it is watched: for a caller, or always.
+    async fn watch(
+        self: &Rc<Self>,
+        filter: &TopicFilter,
+        caller: Option<&Caller>,
+    ) -> Result<(), String> {
+        let always = caller.is_none();
         if self.is_covered(filter, always) {
             return Ok(());
         }
         if let Some(why) = self.refusal(filter) {
             return Err(why);
         }
+        let place = self.place(caller)?;
         let subscribed = SubscribeFilter::parse(filter.as_str()).map_err(|why| why.to_string())?;
         let observing = self
             .access
@@ -251,9 +268,26 @@ impl ObservationState {
             since: now,
             last_used: now,
             always,
+            place,
             _observing: observing,
         });
         Ok(())
+    }
+
+    /// The place of one more filter.
+    fn place(&self, caller: Option<&Caller>) -> Result<Option<Place>, String> {
+        match caller {
+            Some(caller) => self.places.enter(caller.id()).map(Some).map_err(|full| {
+                format!("of the filters that can be observed at the same time, {full}; ask for a wider topic, or later")
+            }),
+            None => {
+                let watched = self.watched.borrow();
+                match watched.iter().filter(|it| it.always).count() >= MOST_ALWAYS {
+                    true => Err(format!("{MOST_ALWAYS} filters are observed always")),
+                    false => Ok(None),
+                }
+            }
+        }
     }
 
     /// Whether a filter that covers this one is watched; then it is used now.
@@ -262,7 +296,10 @@ impl ObservationState {
         let covering = watched.iter_mut().find(|it| it.filter.covers(filter));
         covering.is_some_and(|watched| {
             watched.last_used = time::now();
-            watched.always |= always;
+            if always {
+                watched.always = true;
+                watched.place = None;
+            }
             true
         })
     }
@@ -360,7 +397,7 @@ impl ObservationState {
                 return Ok(());
             }
             let look = Look::at(self, vec![filter.clone()]);
-            let watched = self.watch(filter, true).await;
+            let watched = self.watch(filter, None).await;
             drop(look);
             if watched.is_ok() || self.access.is_connected() || self.refusal(filter).is_some() {
                 return watched;
@@ -370,7 +407,7 @@ impl ObservationState {
     }
 
     /// Ends what is idle, until nothing is watched.
-    async fn tend(&self) {
+    async fn tend(self: Rc<Self>) {
         loop {
             let now = time::now();
             let is_stopped = self.stopped.borrow().is_some();
@@ -385,6 +422,7 @@ impl ObservationState {
                     "observation was stopped: more than {} bytes a second came",
                     self.settings.bytes_per_second
                 ));
+                Observation(Rc::clone(&self)).begin_always(STOPPED_FOR);
             }
             let Some(next) = self.next_end(now) else {
                 break;
@@ -448,6 +486,12 @@ fn readable(policy: &Policy, filter: &TopicFilter) -> Vec<TopicFilter> {
 
 /// The most refused filters that are remembered.
 const MOST_REFUSED: usize = 100;
+
+/// The most filters that are observed always.
+pub(super) const MOST_ALWAYS: usize = 1024;
+
+/// So long nothing of `observe.always` is watched after more bytes came than are allowed.
+const STOPPED_FOR: Duration = Duration::from_secs(60);
 
 /// The pause before `observe.always` is tried again.
 const AGAIN: Duration = Duration::from_secs(1);

@@ -35,6 +35,7 @@ pub(in crate::tools) struct Begun<'a> {
 /// A message that passed the checks of [`Begun::admit`].
 pub(in crate::tools) struct Admitted<'a> {
     pub(super) access: &'a Access,
+    pub(super) caller: &'a Caller,
     pub(super) policy: CallerPolicy,
     pub(super) message: &'a Message,
     /// Taken when the message is handed over: an agreement is to one message.
@@ -76,6 +77,7 @@ impl<'a> Begun<'a> {
         match counted.and_then(|()| record.write()) {
             Ok(()) => Ok(Admitted {
                 access,
+                caller,
                 policy,
                 message,
                 agreed: Cell::new(Some(agreed)),
@@ -118,6 +120,7 @@ impl Admitted<'_> {
     pub(in crate::tools) async fn publish(&self, deadline: Instant) -> Result<Sent, Denied> {
         let Admitted {
             access,
+            caller,
             policy: own,
             message,
             agreed,
@@ -132,7 +135,7 @@ impl Admitted<'_> {
             let policy = own.current();
             let agreed = agreed.take().ok_or(Denied::Consent(Unagreed::Another))?;
             agreed.permits(&policy, message).map_err(Denied::Consent)?;
-            let begun = rules.begin(&policy, message, time::now());
+            let begun = rules.begin(caller.name(), &policy, message, time::now());
             let begun = begun.map_err(Denied::Rule)?;
             record.begins();
             let mut pending = Pending::new(policy);

@@ -23,7 +23,9 @@ impl Access {
         topic: &TopicName,
         until: Instant,
     ) -> Needed {
-        let needed = self.rules.needed(&self.policy(caller), topic);
+        let needed = self
+            .rules
+            .needed(caller.name(), &self.policy(caller), topic);
         if !needed.is_empty() {
             // Boxed, because a publish without rules must not pay for it.
             Box::pin(self.watch_needed(&needed, until)).await;
@@ -39,7 +41,8 @@ impl Access {
         message: &Message,
         until: Instant,
     ) -> Needed {
-        let needed = self.rules.needed(&self.policy(caller), &message.topic);
+        let policy = self.policy(caller);
+        let needed = self.rules.needed(caller.name(), &policy, &message.topic);
         if !needed.is_empty() {
             let knowing = async {
                 self.watch_needed(&needed, until).await;

@@ -32,6 +32,7 @@ pub(in crate::tools) use self::effects::{Awaited, Effects};
 pub(super) use self::fact::Fact;
 use self::fact::{Known, Unknown};
 use self::facts::Facts;
+pub(in crate::tools) use self::facts::MOST_TOPICS as MOST_FACTS;
 pub(super) use self::pending::Pending;
 pub(in crate::tools) use self::report::RuleReport;
 use self::writes::{MINUTE, UnderWay, Writes};
@@ -80,8 +81,8 @@ impl WriteRules {
         }
     }
 
-    /// The topics that a write to `topic` needs.
-    pub(super) fn needed(&self, policy: &Policy, topic: &TopicName) -> Needed {
+    /// The topics that a write to `topic` needs, for a caller with this name.
+    pub(super) fn needed(&self, name: &str, policy: &Policy, topic: &TopicName) -> Needed {
         let rules = policy.write_rules(topic);
         let mut needed = Needed::default();
         for limit in rules.iter().flat_map(|rule| &rule.limits) {
@@ -96,7 +97,7 @@ impl WriteRules {
                 _ => Duration::ZERO,
             };
             let named = template.fill(topic);
-            let fact = named.and_then(|it| self.facts.enter(&it, time::now(), for_at_least));
+            let fact = named.and_then(|it| self.facts.enter(name, &it, time::now(), for_at_least));
             // What finds no room is unknown when the write is judged.
             needed
                 .0
@@ -105,9 +106,10 @@ impl WriteRules {
         needed
     }
 
-    /// Judges a write that is sent now, and counts it.
+    /// Judges a write that is sent now for a caller with this name, and counts it.
     pub(super) fn begin(
         &self,
+        name: &str,
         policy: &Policy,
         message: &Message,
         now: Instant,
@@ -129,7 +131,7 @@ impl WriteRules {
             }
         }
         if let Some(counted_for) = counted_for(&rules) {
-            let under_way = Writes::begin(&self.writes, &message.topic, counted_for, now);
+            let under_way = Writes::begin(&self.writes, name, &message.topic, counted_for, now);
             begun.under_way = Some(under_way.ok_or(Broken::NoRoom)?);
         }
         Ok(begun)

@@ -45,7 +45,12 @@ impl Scene {
             ..Observe::default()
         };
         Scene {
-            observation: Observation::new(access.clone(), settings, Rc::downgrade(&executor)),
+            observation: Observation::new(
+                access.clone(),
+                settings,
+                Places::alone(1024),
+                Rc::downgrade(&executor),
+            ),
             executor,
             access,
             driver,

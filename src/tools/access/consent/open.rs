@@ -74,13 +74,13 @@ impl Consents {
     /// Whether one more question may be asked for this caller now.
     ///
     /// # Errors
-    /// Too many were asked in the last minute.
+    /// Too many are open, or were asked in the last minute.
     pub(super) fn may_ask(&self, caller: &Caller) -> Result<(), Unagreed> {
-        let has_room = self
-            .0
-            .asked
-            .check(caller.name(), MOST_PER_MINUTE, time::now());
-        has_room.map_err(Unagreed::TooMany)
+        let (state, now) = (&self.0, time::now());
+        let few = state.asked.check(caller.name(), MOST_PER_MINUTE, now);
+        few.map_err(Unagreed::TooMany)?;
+        let has_room = state.questions.borrow().has_room(caller, now);
+        has_room.map_err(Unagreed::NoRoom)
     }
 
     /// The question that the client answers with this call, if it answers one.

@@ -38,8 +38,8 @@ pub(super) struct Channel {
     listening: RefCell<Option<(OperatorTopic, Observing)>>,
     /// The topic below which this program's own account cannot answer.
     protected: RefCell<Option<OperatorTopic>>,
-    /// The topic below which it could when that was tested last, and what to do about it.
-    open_to_agents: RefCell<Option<(OperatorTopic, String)>>,
+    /// The topic below which it could when that was tested last, what to do about it, and when it was tested.
+    open_to_agents: RefCell<Option<(OperatorTopic, String, Instant)>>,
     /// Whether somebody prepares it.
     preparing: Watch<bool>,
 }
@@ -111,8 +111,12 @@ impl Channel {
         self.preparing.until(|preparing| !preparing).await;
         let topic = self.operator.topic();
         let known = self.open_to_agents.borrow().clone();
-        match known.filter(|(open, _)| topic.as_ref() == Some(open) && !self.is_trusted()) {
-            Some((_, why)) => Err(why),
+        let counts = |(open, _, found): &(OperatorTopic, _, Instant)| {
+            let is_recent = time::now().saturating_duration_since(*found) < COUNTS_FOR;
+            topic.as_ref() == Some(open) && is_recent && !self.is_trusted()
+        };
+        match known.filter(counts) {
+            Some((_, why, _)) => Err(why),
             None => self.prepare().await,
         }
     }
@@ -198,7 +202,8 @@ impl Channel {
                  `operator.secret_file`, or accept it with `operator.unprotected`",
                 Shown(&answers)
             );
-            self.open_to_agents.replace(Some((topic, why.clone())));
+            let found = (topic, why.clone(), time::now());
+            self.open_to_agents.replace(Some(found));
             return Err(why);
         }
         self.open_to_agents.take();
@@ -296,3 +301,5 @@ const NOT_OPEN: &str = "no such question is open";
 const TEST: &[u8] = b"a test of mcpmqtt: whether its own account may answer";
 /// How long the broker has for each step.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// So long a dry run takes the last test for the truth: an operator may forbid it on the broker meanwhile.
+const COUNTS_FOR: Duration = Duration::from_secs(60);

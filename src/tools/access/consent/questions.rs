@@ -1,7 +1,7 @@
 //! The open questions for consent.
 //!
 //! Promises: an answer counts only for a question that is open, before its end, and once; what was answered and used, has
-//! ended or was never asked is not open. Memory is bounded, and no caller has more than half of it.
+//! ended or was never asked is not open. Memory is bounded, and all callers of one name have half of it at most.
 //! Does not: read the clock, draw random numbers, or ask anybody.
 
 use std::fmt;
@@ -93,13 +93,7 @@ impl Questions {
         random: [u8; 32],
     ) -> Result<Asked, NoRoom> {
         self.0.retain(|question| question.until > now);
-        if self.0.len() >= MOST_OPEN {
-            return Err(NoRoom::All);
-        }
-        let own = self.0.iter().filter(|it| it.caller.id() == caller.id());
-        if own.count() >= MOST_OPEN / 2 {
-            return Err(NoRoom::Caller);
-        }
+        self.has_room(caller, now)?;
         let (number, key) = halves(random);
         let asked = Asked { number, key };
         self.0.push(Question {
@@ -114,6 +108,19 @@ impl Questions {
             operator: Operator::NotAsked,
         });
         Ok(asked)
+    }
+
+    /// Whether one more question of this caller may be open.
+    pub(super) fn has_room(&self, caller: &Caller, now: Instant) -> Result<(), NoRoom> {
+        let open = || self.0.iter().filter(|question| question.until > now);
+        if open().count() >= MOST_OPEN {
+            return Err(NoRoom::All);
+        }
+        let own = open().filter(|it| it.caller.id() == caller.id());
+        match own.count() >= MOST_OPEN / 2 {
+            true => Err(NoRoom::Caller),
+            false => Ok(()),
+        }
     }
 
     /// The operator is asked from now on.

@@ -123,7 +123,7 @@ impl fmt::Display for Unagreed {
                 f.write_str("too many questions for consent are open; try again when one has ended")
             }
             Unagreed::NoRoom(NoRoom::Caller) => f.write_str(
-                "too many questions for consent to calls of this client are open; try again when one has ended",
+                "too many questions for consent to calls with this client's name or key are open; try again when one has ended",
             ),
             Unagreed::TooMany(exhausted) => {
                 let most = exhausted.per_minute();

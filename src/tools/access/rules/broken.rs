@@ -246,7 +246,7 @@ impl fmt::Display for Broken {
                 "the operator changed the rules on writes to the topic meanwhile; try again",
             ),
             Broken::NoRoom => f.write_str(
-                "too many topics with limits on writes are in use; try again in a minute",
+                "too many topics with limits on writes are in use; try again when the limits on some have passed",
             ),
         }
     }

@@ -1,9 +1,10 @@
 //! The topics that rules on writes name, as long as they are needed.
 //!
 //! Promises: nothing is watched before a write needs it; a topic is watched on for some time after its last use, so that
-//! the next write knows its value; the table is bounded.
+//! the next write knows its value; the table is bounded. What the callers of one name need leaves room for that of the next.
 
 use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
@@ -16,9 +17,16 @@ use crate::local::time;
 
 #[derive(Debug)]
 pub(super) struct Facts {
-    topics: RefCell<HashMap<TopicName, Rc<Fact>>>,
+    topics: RefCell<HashMap<TopicName, Entry>>,
     is_tended: Cell<bool>,
     executor: Weak<LocalExecutor<'static>>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    fact: Rc<Fact>,
+    /// The name of the callers who needed it first.
+    name: Box<str>,
 }
 
 impl Facts {
@@ -31,25 +39,31 @@ impl Facts {
     }
 
     pub(super) fn find(&self, topic: &TopicName) -> Option<Rc<Fact>> {
-        self.topics.borrow().get(topic).cloned()
+        let topics = self.topics.borrow();
+        topics.get(topic).map(|entry| Rc::clone(&entry.fact))
     }
 
-    /// The fact of a topic, for a use of it now; it stays at least `for_at_least` longer. None when the table is full of
-    /// facts in use.
+    /// The fact of a topic, for a use of it now by a caller with this name; it stays at least `for_at_least` longer. None when
+    /// the table, or the share of the name, is full of facts in use.
     pub(super) fn enter(
         self: &Rc<Self>,
+        name: &str,
         topic: &TopicName,
         now: Instant,
         for_at_least: Duration,
     ) -> Option<Rc<Fact>> {
         let mut topics = self.topics.borrow_mut();
-        let known = topics.get(topic).cloned();
+        let known = topics.get(topic).map(|entry| Rc::clone(&entry.fact));
         let fact = match known {
             Some(fact) => fact,
             None => {
-                make_room(&mut topics)?;
+                make_room(&mut topics, name)?;
                 let fact = Fact::new(topic.clone(), now);
-                topics.insert(topic.clone(), Rc::clone(&fact));
+                let entry = Entry {
+                    fact: Rc::clone(&fact),
+                    name: name.into(),
+                };
+                topics.insert(topic.clone(), entry);
                 fact
             }
         };
@@ -83,13 +97,13 @@ impl Facts {
 
     fn next_end(&self) -> Option<Instant> {
         let topics = self.topics.borrow();
-        topics.values().map(|fact| fact.until.get()).min()
+        topics.values().map(|it| it.fact.until.get()).min()
     }
 
     fn end_unused(&self, now: Instant) {
         let mut ended = Vec::new();
         let mut topics = self.topics.borrow_mut();
-        topics.retain(|_, fact| {
+        topics.retain(|_, Entry { fact, .. }| {
             let is_over = fact.until.get() <= now;
             if is_over && is_in_use(fact) {
                 fact.until.set(now + KEPT);
@@ -106,13 +120,23 @@ fn is_in_use(fact: &Rc<Fact>) -> bool {
     Rc::strong_count(fact) > 1
 }
 
-fn make_room(topics: &mut HashMap<TopicName, Rc<Fact>>) -> Option<()> {
-    if topics.len() < MOST_TOPICS {
+/// Where the table is full, the first to end makes room, of the name that has most; where the share of the newcomer's name is,
+/// the first of that.
+fn make_room(topics: &mut HashMap<TopicName, Entry>, newcomer: &str) -> Option<()> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for entry in topics.values() {
+        *counts.entry(&entry.name).or_default() += 1;
+    }
+    let has_its_share = counts
+        .get(newcomer)
+        .is_some_and(|own| *own >= SHARE_OF_NAME);
+    if topics.len() < MOST_TOPICS && !has_its_share {
         return Some(());
     }
-    let unused = topics.values().filter(|fact| !is_in_use(fact));
-    let first = unused.min_by_key(|fact| fact.until.get())?;
-    let topic = first.topic().clone();
+    let unused = topics.values().filter(|it| !is_in_use(&it.fact));
+    let unused = unused.filter(|it| !has_its_share || *it.name == *newcomer);
+    let first = unused.max_by_key(|it| (counts.get(&*it.name), Reverse(it.fact.until.get())))?;
+    let topic = first.fact.topic().clone();
     topics.remove(&topic);
     Some(())
 }
@@ -121,12 +145,38 @@ fn make_room(topics: &mut HashMap<TopicName, Rc<Fact>>) -> Option<()> {
 pub(super) const KEPT: Duration = Duration::from_secs(600);
 
 /// The most topics that are watched for rules.
-pub(super) const MOST_TOPICS: usize = 500;
+pub(in crate::tools) const MOST_TOPICS: usize = 500;
+
+/// The most of them for callers of one name.
+const SHARE_OF_NAME: usize = MOST_TOPICS * 15 / 16;
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn one_name_leaves_room_and_makes_room_among_its_own() {
+        let facts = Facts::new(Weak::new());
+        let now = Instant::now();
+        let topic = |n: usize| TopicName::parse(&format!("t/{n}")).unwrap();
+        let enter = |name, n| facts.enter(name, &topic(n), now, Duration::ZERO);
+        let calm = enter("calm", 0).unwrap();
+        let mut held: Vec<_> = (1..=SHARE_OF_NAME).filter_map(|n| enter("a", n)).collect();
+        assert_eq!(held.len(), SHARE_OF_NAME);
+        assert!(enter("a", MOST_TOPICS).is_none(), "its share is in use");
+        let mut others: Vec<_> = (600..700).map_while(|n| enter("b", n)).collect();
+        assert_eq!(others.len(), MOST_TOPICS - SHARE_OF_NAME - 1);
+        others.clear();
+        held.clear();
+        drop(calm);
+        for n in 700..2000 {
+            enter("a", n).unwrap();
+        }
+        enter("c", 2000).unwrap();
+        assert!(facts.find(&topic(0)).is_some(), "it was first");
+        assert!(facts.find(&topic(600)).is_some());
+    }
 
     #[test]
     fn of_too_many_topics_the_first_to_end_makes_room_and_none_in_use() {
@@ -135,7 +185,8 @@ mod tests {
         let topic = |n: usize| TopicName::parse(&format!("t/{n}")).unwrap();
         let enter = |n: usize, age: u64| {
             let at = start + Duration::from_secs(n as u64);
-            facts.enter(&topic(n), at, Duration::from_secs(age))
+            let name = if n < MOST_TOPICS / 2 { "a" } else { "b" };
+            facts.enter(name, &topic(n), at, Duration::from_secs(age))
         };
         let mut held: Vec<_> = (0..MOST_TOPICS).map(|n| enter(n, 0).unwrap()).collect();
         assert!(enter(MOST_TOPICS, 0).is_none());

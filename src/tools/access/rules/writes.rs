@@ -27,6 +27,8 @@ struct Times {
     under_way: usize,
     /// For how long limits count a write.
     counted_for: Duration,
+    /// The name of the caller who wrote to it first.
+    name: Box<str>,
 }
 
 /// A write that is under way, until this is dropped. Then it counts as done at that moment, unless it is known not to be.
@@ -105,9 +107,11 @@ impl Writes {
         times.under_way + times.times.iter().filter(counted).count()
     }
 
-    /// Begins a write, which limits count for so long. None when there is no room: then it must not be done.
+    /// Begins a write of a caller with this name, which limits count for so long. None when there is no room: then it must
+    /// not be done.
     pub(super) fn begin(
         writes: &Rc<RefCell<Writes>>,
+        name: &str,
         topic: &TopicName,
         counted_for: Duration,
         now: Instant,
@@ -116,7 +120,7 @@ impl Writes {
         if own.count >= MOST_WRITES || own.topics.len() >= MOST_TOPICS {
             own.forget_uncounted(now);
         }
-        let is_full = own.topics.len() >= MOST_TOPICS && !own.topics.contains_key(topic);
+        let is_full = !own.topics.contains_key(topic) && !own.has_room(name, now);
         if own.count >= MOST_WRITES || is_full {
             return None;
         }
@@ -124,6 +128,7 @@ impl Writes {
             times: VecDeque::new(),
             under_way: 0,
             counted_for,
+            name: name.into(),
         });
         times.counted_for = times.counted_for.max(counted_for);
         times.under_way += 1;
@@ -134,6 +139,16 @@ impl Writes {
             topic: topic.clone(),
             was_not_done: false,
         })
+    }
+
+    /// Whether a topic more can be remembered for callers of this name, who leave some for the next name.
+    fn has_room(&mut self, name: &str, now: Instant) -> bool {
+        if self.topics.len() < SHARE_OF_NAME {
+            return true;
+        }
+        self.forget_uncounted(now);
+        let own = self.topics.values().filter(|times| *times.name == *name);
+        self.topics.len() < MOST_TOPICS && own.count() < SHARE_OF_NAME
     }
 
     fn end(&mut self, topic: &TopicName, done: Option<Instant>) {
@@ -193,6 +208,9 @@ const MOST_WRITES: usize = 100_000;
 /// The most topics whose writes are remembered.
 const MOST_TOPICS: usize = 10_000;
 
+/// The most of them that callers of one name wrote to first.
+const SHARE_OF_NAME: usize = MOST_TOPICS * 15 / 16;
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -211,8 +229,18 @@ mod tests {
 
     /// A write that begins and ends at one moment. False when there is no room.
     fn write(writes: &Shared, topic: &TopicName, counted_for: Duration, now: Instant) -> bool {
+        named_write(writes, "a", topic, counted_for, now)
+    }
+
+    fn named_write(
+        writes: &Shared,
+        name: &str,
+        topic: &TopicName,
+        counted_for: Duration,
+        now: Instant,
+    ) -> bool {
         simulated::set(now);
-        Writes::begin(writes, topic, counted_for, now).is_some()
+        Writes::begin(writes, name, topic, counted_for, now).is_some()
     }
 
     #[test]
@@ -250,7 +278,7 @@ mod tests {
         let a = topic("a");
         let start = Instant::now();
         let writes = Shared::default();
-        let first = Writes::begin(&writes, &a, MINUTE, start).unwrap();
+        let first = Writes::begin(&writes, "a", &a, MINUTE, start).unwrap();
         let later = start + ms(100_000);
         let soon = |wait| {
             Err(TooSoon {
@@ -266,7 +294,7 @@ mod tests {
         assert_eq!(writes.borrow().after(&a, MINUTE, start), Ok(()));
         assert_eq!(writes.borrow().count, 0);
         // It counts from when it was done, not from when it began.
-        let second = Writes::begin(&writes, &a, MINUTE, start);
+        let second = Writes::begin(&writes, "a", &a, MINUTE, start);
         simulated::set(later);
         drop(second);
         let wait = writes.borrow().after(&a, ms(5), later + ms(2));
@@ -315,10 +343,16 @@ mod tests {
     fn what_finds_no_room_is_not_written() {
         let start = Instant::now();
         let writes = Shared::default();
-        for n in 0..MOST_TOPICS {
+        for n in 0..SHARE_OF_NAME {
             assert!(write(&writes, &topic(&n.to_string()), MINUTE, start));
         }
         assert!(!write(&writes, &topic("one more"), MINUTE, start));
+        // The next name has room.
+        for n in SHARE_OF_NAME..MOST_TOPICS {
+            let topic = topic(&n.to_string());
+            assert!(named_write(&writes, "b", &topic, MINUTE, start));
+        }
+        assert!(!named_write(&writes, "b", &topic("more"), MINUTE, start));
         assert!(write(&writes, &topic("7"), MINUTE, start));
         assert!(write(&writes, &topic("one more"), MINUTE, start + MINUTE));
         let writes = writes.borrow();

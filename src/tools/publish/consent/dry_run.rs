@@ -134,6 +134,25 @@ fn an_operator_who_cannot_be_asked_refuses() {
 }
 
 #[test]
+fn an_account_that_was_forbidden_to_answer_meanwhile_is_tested_again() {
+    let mut world = World::new(profiles("operator", &json!({})), Setting::default());
+    world.own_account_answers = true;
+    world.settle();
+    let outcome = |world: &mut World| {
+        let id = dry(world, open());
+        for _ in 0..10 {
+            world.pass(2_000);
+        }
+        world.outcome(id)
+    };
+    assert_eq!(outcome(&mut world), "would_refuse");
+    world.own_account_answers = false;
+    assert_eq!(outcome(&mut world), "would_refuse", "the test counts");
+    world.pass(60_000);
+    assert_eq!(outcome(&mut world), "would_send");
+}
+
+#[test]
 fn the_connection_is_waited_for_as_a_call_does_and_a_halt_behind_it_is_told() {
     for (halts, expected) in [(false, "would_send"), (true, "would_refuse")] {
         let mut world = World::new(profiles("", &json!({})), Setting::default());
