@@ -324,8 +324,8 @@ pub const LIMITS: [Limit; 21] = [
         max: 65_535,
         unit: "sessions",
         meaning: "HTTP sessions of protocol versions before 2026-07-28",
-        at_limit: "a new session replaces, of the name that has most, the one unused for longest; \
-        if all are in use, the request is answered 503",
+        at_limit: "a new session replaces, of the name that has most, the one unused for longest, and \
+        also one in use of another name that has more than half; if there is none, the request is answered 503",
         field: |limits| &mut limits.sessions,
     },
 ];

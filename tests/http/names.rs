@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::common::http_client::Client;
 use crate::common::http_server::{Server, Wanted, named};
 use crate::common::messages::request;
-use crate::common::requests::{initialize_post, session_post};
+use crate::common::requests::{initialize_post, session_get, session_post};
 
 /// A server for two keys, and their texts.
 fn server(limits: Limits) -> (Server, Vec<String>) {
@@ -50,6 +50,32 @@ fn sessions_that_one_name_begins_without_end_replace_its_own() {
     for (number, session) in begun.iter().enumerate() {
         let status = if number < 16 { 404 } else { 200 };
         assert_eq!(ping(&mut client, greedy, session), status, "{number}");
+    }
+}
+
+#[test]
+fn busy_sessions_of_one_name_make_room_for_another_name_and_not_for_their_own() {
+    let (server, keys) = server(Limits {
+        sessions: 6,
+        ..Limits::default()
+    });
+    let [greedy, calm] = [&keys[0], &keys[1]];
+    let mut client = server.connect();
+    let kept = begin(&mut client, calm);
+    let mut streams = Vec::new();
+    for _ in 0..5 {
+        let session = begin(&mut client, greedy);
+        let mut stream = server.connect();
+        stream.send(&session_get(greedy, &session, ""));
+        assert_eq!(stream.head().status, 200);
+        streams.push(stream);
+    }
+    client.send(&initialize_post(greedy, "2025-11-25"));
+    assert_eq!(client.answer().status, 503, "its own are in use");
+    assert_eq!(ping(&mut client, calm, &kept), 200);
+    let second = begin(&mut client, calm);
+    for session in [&kept, &second] {
+        assert_eq!(ping(&mut client, calm, session), 200);
     }
 }
 

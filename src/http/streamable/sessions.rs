@@ -79,7 +79,7 @@ impl Sessions {
         principal: Rc<Principal>,
         now: Instant,
     ) -> Result<String, Refusal> {
-        self.make_room(now)?;
+        self.make_room(&principal.name, now)?;
         let mut random = [0; ID_BYTES];
         getrandom::fill(&mut random)
             .map_err(|_| Refusal::overloaded("no random numbers for a session"))?;
@@ -169,13 +169,13 @@ impl Sessions {
     }
 
     /// Ends what has expired, or else one session, as [`Sessions::least_missed`] says.
-    fn make_room(&self, now: Instant) -> Result<(), Refusal> {
+    fn make_room(&self, newcomer: &str, now: Instant) -> Result<(), Refusal> {
         if self.table.borrow().len() < self.limit {
             return Ok(());
         }
         let mut leaving = self.ids(|entry| entry.is_expired(self.idle, now));
         if leaving.is_empty() {
-            leaving.extend(self.least_missed());
+            leaving.extend(self.least_missed(newcomer));
         }
         if leaving.is_empty() {
             return Err(Refusal::overloaded("too many sessions"));
@@ -186,20 +186,27 @@ impl Sessions {
         Ok(())
     }
 
-    /// The session that has been unused the longest among those of the name that has most. A client that begins sessions
-    /// without end so takes the place of its own name's.
-    fn least_missed(&self) -> Option<String> {
+    /// The session that makes room for one of the name `newcomer`, if any does. A name with more than half of the table
+    /// makes room by itself: for its own sessions with idle ones, for those of others also with busy ones. Otherwise it is
+    /// the idle one that has been unused the longest, of the name that has most.
+    fn least_missed(&self, newcomer: &str) -> Option<String> {
         let table = self.table.borrow();
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for entry in table.values() {
             *counts.entry(&entry.principal.name).or_default() += 1;
         }
-        let idle = table.iter().filter(|(_, entry)| !entry.is_busy());
-        let next = idle.max_by_key(|(_, entry)| {
-            (
-                counts.get(&*entry.principal.name),
-                Reverse(entry.used.get()),
-            )
+        let mut names = counts.iter();
+        let greedy = names.find(|(_, count)| **count > self.limit / 2);
+        let greedy = greedy.map(|(name, _)| *name);
+        let may_leave = |entry: &HttpSession| match greedy {
+            Some(name) if *entry.principal.name != *name => false,
+            Some(name) => !entry.is_busy() || *name != *newcomer,
+            None => !entry.is_busy(),
+        };
+        let leaving = table.iter().filter(|(_, entry)| may_leave(entry));
+        let next = leaving.max_by_key(|(_, entry)| {
+            let count = counts.get(&*entry.principal.name);
+            (!entry.is_busy(), count, Reverse(entry.used.get()))
         });
         next.map(|(id, _)| id.clone())
     }

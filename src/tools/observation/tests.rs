@@ -1,4 +1,7 @@
 use mcpmqtt_config::{Config, Profiles};
+use mcpmqtt_protocol::QoS;
+use mcpmqtt_protocol::message::Message;
+use mcpmqtt_protocol::topic::TopicName;
 use serde_json::json;
 
 use super::*;
@@ -77,6 +80,32 @@ impl Scene {
         simulated::set(self.now);
         self.run();
     }
+}
+
+#[test]
+fn what_is_always_observed_begins_anew_after_a_burst_stopped_it() {
+    let mut scene = Scene::new("line/#", &["line/+"]);
+    scene.driver.connect();
+    scene.run();
+    scene.pass(2);
+    assert_eq!(scene.driver.observed(), 1);
+    let message = Message {
+        topic: TopicName::parse("line/a").unwrap(),
+        payload: vec![b'x'; 1 << 20].into(),
+        qos: QoS::AtMostOnce,
+        retain: false,
+    };
+    for _ in 0..20 {
+        scene.driver.deliver(scene.now, &message);
+    }
+    scene.run();
+    assert_eq!(scene.driver.observed(), 0, "more came than is allowed");
+    assert!(scene.observation.stopped().is_some());
+    scene.pass(59);
+    assert_eq!(scene.driver.observed(), 0);
+    scene.pass(2);
+    assert_eq!(scene.driver.observed(), 1);
+    assert_eq!(scene.observation.stopped(), None);
 }
 
 #[test]
