@@ -325,7 +325,7 @@ impl Shared {
     fn end(self: &Rc<Self>, number: u64, pending: &Pending, ending: &Ending) {
         if pending.line.get().is_none() {
             // What an agent is refused costs it nothing, so it takes little room.
-            let _ = self.begin(number, pending, REFUSED_PAYLOAD_BYTES);
+            let _ = self.begin(number, pending, REFUSED_BYTES);
         }
         let millis = time::now()
             .saturating_duration_since(pending.begun)
@@ -423,5 +423,5 @@ impl std::fmt::Display for Unrecorded {
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
-/// How much is recorded of a payload that was refused.
-const REFUSED_PAYLOAD_BYTES: usize = 1024;
+/// How much is recorded of a topic, and of a payload, that was refused.
+const REFUSED_BYTES: usize = 1024;

@@ -48,6 +48,7 @@ use crate::mcp::catalog::{
 use crate::mcp::{Notifier, Places};
 use crate::metrics::Metrics;
 use crate::mqtt;
+use crate::observe::room::Rooms;
 use crate::operator::Operator;
 
 pub use self::resources::BrokerInfo;
@@ -60,6 +61,7 @@ pub struct Context {
     result_bytes: usize,
     queries: QueryQueue,
     observation: Observation,
+    statistics_rooms: Rooms,
     notifier: Notifier,
     metrics: Metrics,
     /// Runs the tasks that watch topics. Weak, because those tasks hold this context.
@@ -109,6 +111,7 @@ impl Context {
             access,
             result_bytes,
             queries: QueryQueue::default(),
+            statistics_rooms: Rooms::default(),
             notifier: Notifier::new(watches),
             metrics: metrics.clone(),
             executor,

@@ -53,7 +53,7 @@ pub struct Ending {
 }
 
 impl Attempt {
-    /// The members of the line. Of the payload, not more than `most` bytes are recorded.
+    /// The members of the line. Of the topic and the payload, not more than `most` bytes each are recorded.
     pub(crate) fn members(
         &self,
         id: &str,
@@ -70,7 +70,7 @@ impl Attempt {
         let mut members = caller(id, &self.caller, transport);
         members
             .text("tool", self.tool)
-            .text("topic", topic.as_str())
+            .text("topic", start_of(topic.as_str(), most))
             .plain("qos", *qos as u8)
             .plain("retain", retain)
             .plain("bytes", bytes.len());
@@ -81,6 +81,10 @@ impl Attempt {
                 members.text("payload_hash", &hash);
             }
             (AuditPayload::None, _) => {}
+        }
+        let records_payload = payload.0 == AuditPayload::Full;
+        if topic.as_str().len() > most || records_payload && bytes.len() > most {
+            members.plain("cut", true);
         }
         members.list("rule", &self.rule);
         members.list("limits", &self.limits);
@@ -143,9 +147,6 @@ fn full(members: &mut Members, bytes: &[u8], most: usize) {
         Ok(text) => members.text("payload", start_of(text, most)),
         Err(_) => members.text("payload_base64", &BASE64_STANDARD.encode(shown)),
     };
-    if bytes.len() > most {
-        members.plain("cut", true);
-    }
 }
 
 /// As many whole characters of a text as fit in `most` bytes.

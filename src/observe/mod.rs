@@ -10,6 +10,7 @@ mod index;
 pub mod kind;
 pub mod record;
 pub mod rhythm;
+pub mod room;
 pub mod statistics;
 pub mod table;
 pub mod watcher;

@@ -8,12 +8,10 @@ use serde::{Serialize, Serializer};
 
 use super::path::Path;
 use super::reading::{Reading, Unreadable};
+use super::room::Room;
 
 /// The most topics in a [`StatisticsByTopic`].
 pub const MAX_TOPICS: usize = 10_000;
-
-/// The most bytes of a [`StatisticsByTopic`].
-pub const MAX_BYTES: usize = 4 << 20;
 
 /// 2⁵³: from here on an `f64` has not every whole number.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
@@ -267,19 +265,26 @@ impl Sum {
 pub struct StatisticsByTopic {
     field: Option<Path>,
     topics: BTreeMap<Box<str>, Statistics>,
-    bytes: usize,
+    room: Room,
     left_out: u64,
 }
 
 impl StatisticsByTopic {
-    /// No statistics yet, of the whole payloads or of a field.
-    pub fn new(field: Option<Path>) -> Self {
+    /// No statistics yet, of the whole payloads or of a field; they take `room`.
+    pub fn new(field: Option<Path>, room: Room) -> Self {
         Self {
             field,
             topics: BTreeMap::new(),
-            bytes: 0,
+            room,
             left_out: 0,
         }
+    }
+
+    /// Forgets what came.
+    pub fn clear(&mut self) {
+        self.topics.clear();
+        self.room.clear();
+        self.left_out = 0;
     }
 
     /// Takes a message.
@@ -289,11 +294,10 @@ impl StatisticsByTopic {
             return;
         }
         let bytes = topic.len() + ENTRY_BYTES;
-        if self.topics.len() >= MAX_TOPICS || self.bytes + bytes > MAX_BYTES {
+        if self.topics.len() >= MAX_TOPICS || !self.room.take(bytes) {
             self.left_out += 1;
             return;
         }
-        self.bytes += bytes;
         let mut statistics = Statistics::default();
         statistics.add(now, payload, self.field.as_ref());
         self.topics.insert(topic.into(), statistics);
@@ -324,6 +328,7 @@ impl StatisticsByTopic {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::room::{CALL_BYTES, Rooms};
 
     fn of(numbers: &[f64]) -> Statistics {
         let now = Instant::now();
@@ -522,7 +527,7 @@ mod tests {
     #[test]
     fn topics_are_kept_apart_up_to_the_limit() {
         let now = Instant::now();
-        let mut all = StatisticsByTopic::new(None);
+        let mut all = StatisticsByTopic::new(None, Rooms::default().of("a"));
         for round in 0..3 {
             for topic in 0..MAX_TOPICS + 5 {
                 all.message(
@@ -545,11 +550,11 @@ mod tests {
     #[test]
     fn long_topics_are_bounded_in_bytes() {
         let now = Instant::now();
-        let mut all = StatisticsByTopic::new(None);
+        let mut all = StatisticsByTopic::new(None, Rooms::default().of("a"));
         for topic in 0..100 {
             all.message(now, &format!("{topic}/{}", "x".repeat(60_000)), b"1");
         }
-        assert!(all.len() < 70 && all.bytes <= MAX_BYTES);
+        assert!(all.len() < 70 && all.len() * 60_000 <= CALL_BYTES);
         assert_eq!(all.left_out(), 100 - all.len() as u64);
     }
 }

@@ -21,6 +21,7 @@ use crate::mcp::catalog::{ToolCall, ToolResult};
 use crate::mqtt::{Tap, Tapped};
 use crate::observe::distribution::Distribution;
 use crate::observe::path::Path;
+use crate::observe::room::Room;
 use crate::observe::statistics::{Exact, Sample, Statistics, StatisticsByTopic};
 use mcpmqtt_protocol::sort::sort_by;
 
@@ -123,7 +124,8 @@ pub(super) async fn call(context: Rc<Context>, call: ToolCall) -> Result<ToolRes
     let group_by = arguments.text("group_by")?;
     let sort = arguments.text("sort")?;
     let top = arguments.count("top")?;
-    let counting = Rc::new(Counting::new(field, &group_by));
+    let room = context.statistics_rooms.of(call.client.caller().name());
+    let counting = Rc::new(Counting::new(field, &group_by, room));
     let in_words = |denied: Denied| denied.tell(&NOT_COUNTED);
     let deadline = Deadline::new(SUBSCRIBING, call.progress, &call.client);
     let following = deadline.follow(&context.access, filter.clone(), counting.tap());
@@ -186,11 +188,11 @@ fn value_rows(values: &Distribution, top: usize) -> Vec<ValueRow<'_>> {
 }
 
 impl Counting {
-    fn new(field: Option<Path>, group_by: &str) -> Counting {
+    fn new(field: Option<Path>, group_by: &str, room: Room) -> Counting {
         Counting {
             values: (group_by == "value").then(|| RefCell::new(Distribution::new(field.clone()))),
             grouped: (group_by == "topic")
-                .then(|| RefCell::new(StatisticsByTopic::new(field.clone()))),
+                .then(|| RefCell::new(StatisticsByTopic::new(field.clone(), room))),
             field,
             whole: RefCell::default(),
             lost: Cell::new(0),
@@ -204,7 +206,7 @@ impl Counting {
     fn begin(&self) {
         self.whole.take();
         if let Some(grouped) = &self.grouped {
-            *grouped.borrow_mut() = StatisticsByTopic::new(self.field.clone());
+            grouped.borrow_mut().clear();
         }
     }
 

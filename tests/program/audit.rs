@@ -83,6 +83,8 @@ fn each_attempt_has_two_lines_with_what_was_attempted_and_what_came_of_it() {
         json!({"topic": "else", "payload": "x".repeat(3000)}),
     )
     .error();
+    let long = format!("else/{}", "x".repeat(40_000));
+    publish(&mut agent, json!({"topic": long, "payload": "x"})).error();
     publish(
         &mut agent,
         json!({"topic": "t/b", "payload": "longer than 9"}),
@@ -142,6 +144,9 @@ fn each_attempt_has_two_lines_with_what_was_attempted_and_what_came_of_it() {
     assert_eq!(outcome["outcome"], "refused");
     let reason = outcome["reason"].as_str().unwrap();
     assert!(reason.contains("`else` is not writable"), "{reason}");
+    let (attempt, outcome) = on(&long[..1024]);
+    assert_eq!(attempt["cut"], true);
+    assert!(outcome.to_string().len() < 2000, "{outcome}");
     assert_eq!(on("t/b").1["outcome"], "refused");
     let (_, outcome) = on("t/c");
     assert_eq!(
