@@ -72,18 +72,22 @@ impl Before {
                 }
                 Err(error) => return Err(failed("find", path, error)),
             };
-            let metadata = found.as_ref().map(File::metadata).transpose();
-            let metadata = metadata.map_err(|error| failed("read", path, error))?;
+            let is_there = found.is_some();
             // A folder that cannot be opened is not locked: a new file takes nobody's place in any case.
             let lock = found.or_else(|| File::open(folder_of(&target)).ok());
             if let Some(lock) = &lock {
                 lock::wait(lock, until);
             }
+            // Only now: its mode may have been changed while the lock was waited for.
+            let metadata = lock.as_ref().filter(|_| is_there).map(File::metadata);
+            let metadata = metadata.transpose();
+            let metadata = metadata.map_err(|error| failed("read", path, error))?;
             // The process that had the lock has put another file there. Some file systems number a file twice, so that this
             // is asked for no longer than the lock; what comes after it finds a change.
             let place = |of: Metadata| (of.dev(), of.ino());
             let is_other = path.metadata().ok().map(place) != metadata.clone().map(place);
             if is_other && Instant::now() < until {
+                std::thread::sleep(PAUSE);
                 continue;
             }
             let found = match (&lock, metadata) {
@@ -393,5 +397,7 @@ impl Drop for Temporary {
     }
 }
 
+/// Between two looks at a file that another process puts in its place.
+const PAUSE: Duration = Duration::from_millis(20);
 /// Commands before this one may make a key on a slow machine, which takes seconds.
 const PATIENCE: Duration = Duration::from_secs(30);
