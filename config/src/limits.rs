@@ -304,7 +304,8 @@ pub const LIMITS: [Limit; 21] = [
         max: GIB,
         unit: "bytes",
         meaning: "the bodies of all HTTP requests in progress together",
-        at_limit: "the request is answered 503",
+        at_limit: "the request is answered 503; all callers of one name together get at most \
+        fifteen sixteenths",
         field: |limits| &mut limits.bodies_bytes,
     },
     Limit {

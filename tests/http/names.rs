@@ -7,7 +7,8 @@ use serde_json::json;
 use crate::common::http_client::Client;
 use crate::common::http_server::{Server, Wanted, named};
 use crate::common::messages::request;
-use crate::common::requests::{initialize_post, session_get, session_post};
+use crate::common::requests::{BOTH, initialize_post, post_as, session_get, session_post};
+use crate::common::waiting::eventually;
 
 /// A server for two keys, and their texts.
 fn server(limits: Limits) -> (Server, Vec<String>) {
@@ -32,6 +33,12 @@ fn begin(client: &mut Client, key: &str) -> String {
 fn ping(client: &mut Client, key: &str, session: &str) -> u16 {
     client.send(&session_post(key, session, &request(1, "ping", json!({}))));
     client.answer().status
+}
+
+/// A note, which is answered with 202.
+fn note(key: &str) -> Vec<u8> {
+    let note = json!({"jsonrpc": "2.0", "method": "x"});
+    post_as(key, BOTH, "mcp-protocol-version: 2026-07-28\r\n", &note)
 }
 
 #[test]
@@ -113,4 +120,42 @@ fn calls_that_wait_in_the_sessions_of_one_name_leave_room_for_the_next() {
     }
     let told = client.answer().json();
     assert_eq!(told["result"]["structuredContent"]["waited"], true);
+}
+
+#[test]
+fn bodies_that_one_name_never_finishes_leave_room_for_those_of_the_next() {
+    let (server, keys) = server(Limits {
+        bodies_bytes: 1600,
+        ..Limits::default()
+    });
+    let [greedy, calm] = [&keys[0], &keys[1]];
+    let half = format!(
+        "POST /mcp HTTP/1.1\r\nhost: localhost\r\nx-api-key: {greedy}\r\naccept: {BOTH}\r\n\
+         content-type: application/json\r\ncontent-length: 100\r\n\r\n{}",
+        " ".repeat(99)
+    );
+    let open = |_| {
+        let mut client = server.connect();
+        client.send(half.as_bytes());
+        client
+    };
+    let unfinished: Vec<_> = (0..16).map(open).collect();
+    // Not before their bytes are there.
+    let refused = loop {
+        let answer = server.ask(&note(greedy));
+        if answer.status != 202 {
+            break answer;
+        }
+    };
+    assert_eq!(
+        (refused.status, refused.field("retry-after")),
+        (503, Some("1"))
+    );
+    let whose = "by clients with this client's name or key";
+    assert!(refused.sentence().contains(whose), "{}", refused.head);
+    assert_eq!(server.ask(&note(calm)).status, 202);
+    drop(unfinished);
+    eventually("their bytes are free", || {
+        server.ask(&note(greedy)).status == 202
+    });
 }

@@ -251,7 +251,8 @@ impl Connection {
                 return Some(refused(refusal, unread));
             }
         };
-        let (body, share) = match upload::read(&mut self.exchange, &head).await {
+        let reading = upload::read(&mut self.exchange, &head, &caller.principal);
+        let (body, share) = match reading.await {
             Ok(body) => body,
             Err(Broken::Refused(refusal)) => {
                 return Some(refused(refusal, true));

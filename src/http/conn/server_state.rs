@@ -74,7 +74,7 @@ pub struct Limits {
     pub requests_per_connection: usize,
     /// Bytes of one body.
     pub body_bytes: usize,
-    /// Bytes of all bodies that are being received or worked on.
+    /// Bytes of all bodies that are being received or worked on. Those of one name get at most fifteen sixteenths.
     pub bodies_bytes: usize,
     /// Bytes of all answers to calls that clients have not read yet. The connection that has read nothing for the
     /// longest time makes room.

@@ -1,7 +1,7 @@
 //! The body of a request, from its connection.
 //!
-//! Promises: it comes in its time, its bytes are taken from the budget of all bodies as they come, and a client that
-//! waits for `100 Continue` gets it.
+//! Promises: it comes in its time, its bytes are taken from the budget of all bodies as they come, in the name of the
+//! client, and a client that waits for `100 Continue` gets it.
 
 use super::exchange::{Broken, Exchange, late};
 use super::slots::{Interrupted, Stage};
@@ -10,11 +10,13 @@ use crate::http::h1::body::BodyReader;
 use crate::http::h1::head::Head;
 use crate::http::h1::refusal::Refusal;
 use crate::http::net::io::Buffer;
+use crate::mcp::Principal;
 
-/// Reads the body that this head announces, with its share of the budget.
+/// Reads the body that this head of the principal announces, with its share of the budget.
 pub(in crate::http) async fn read(
     exchange: &mut Exchange,
     head: &Head,
+    principal: &Principal,
 ) -> Result<(Vec<u8>, Share), Broken> {
     let Exchange {
         buffer,
@@ -22,7 +24,7 @@ pub(in crate::http) async fn read(
         ..
     } = exchange;
     let mut body = BodyReader::new(head.framing, server_state.limits.body_bytes)?;
-    let mut share = server_state.bodies.share();
+    let mut share = server_state.bodies.share(&principal.name);
     let waits_for_go = head.expects_continue && head.has_body() && buffer.is_empty();
     // Mostly it comes with its head.
     if !take(buffer, &mut body, &mut share)? {
