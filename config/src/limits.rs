@@ -281,8 +281,9 @@ pub const LIMITS: [Limit; 21] = [
         unit: "connections",
         meaning: "HTTP connections at the same time",
         at_limit: "a new connection replaces one that waits for no answer: one that has its last \
-        answer or reads none, then one without a key, then the one idle for longest; if there is \
-        none, the new one is answered 503. Three quarters of the connections can wait for the end \
+        answer or reads none, then one without a key, then, of the name that has most connections, \
+        the one idle for longest, before one with a stream while streams take up to three quarters; \
+        if there is none, the new one is answered 503. Three quarters of the connections can wait for the end \
         of a call; a caller whose calls hold as many of those as are free gets no more, and \
         all callers of one name together get at most fifteen sixteenths",
         field: |limits| &mut limits.connections,

@@ -1,5 +1,7 @@
 //! Clients of one name, however many sessions they begin, leave room for those of the next name.
 
+use std::ops::Range;
+
 use mcpmqtt::http::Limits;
 use mcpmqtt_config::ApiKey;
 use serde_json::json;
@@ -7,8 +9,11 @@ use serde_json::json;
 use crate::common::http_client::Client;
 use crate::common::http_server::{Server, Wanted, named};
 use crate::common::messages::request;
-use crate::common::requests::{BOTH, initialize_post, post_as, session_get, session_post};
+use crate::common::requests::{
+    BOTH, initialize_post, modern_post, post_as, session_get, session_post,
+};
 use crate::common::waiting::eventually;
+use crate::streams;
 
 /// A server for two keys, and their texts.
 fn server(limits: Limits) -> (Server, Vec<String>) {
@@ -17,6 +22,7 @@ fn server(limits: Limits) -> (Server, Vec<String>) {
         key: ApiKey::None,
         callers,
         limits,
+        catalog: streams::catalog,
         ..Wanted::default()
     });
     (server, keys)
@@ -158,4 +164,106 @@ fn bodies_that_one_name_never_finishes_leave_room_for_those_of_the_next() {
     eventually("their bytes are free", || {
         server.ask(&note(greedy)).status == 202
     });
+}
+
+/// Opens a connection for each number, shows the key on it and leaves it idle.
+fn idle(key: &str, numbers: Range<u32>, connect: impl Fn(u32) -> Client) -> Vec<Client> {
+    let open = |number| {
+        let mut client = connect(number);
+        client.send(&note(key));
+        assert_eq!(client.answer().status, 202);
+        client
+    };
+    numbers.map(open).collect()
+}
+
+/// Lets the list of tools change; the answer's status.
+fn change(client: &mut Client, key: &str, session: &str) -> u16 {
+    let params = json!({"name": "change", "arguments": {}});
+    client.send(&session_post(
+        key,
+        session,
+        &request(9, "tools/call", params),
+    ));
+    client.answer().status
+}
+
+#[test]
+fn connections_that_one_name_opens_without_end_replace_its_own() {
+    for elsewhere in [false, true] {
+        let (server, keys) = server(Limits {
+            connections: 16,
+            ..Limits::default()
+        });
+        let [greedy, calm] = [&keys[0], &keys[1]];
+        let mut kept = server.connect();
+        let session = begin(&mut kept, calm);
+        let mut own = server.connect();
+        own.send(&session_get(calm, &session, ""));
+        assert_eq!(own.head().status, 200);
+        let mut listener = server.connect();
+        let wishes = json!({"notifications": {"toolsListChanged": true}});
+        listener.send(&modern_post(calm, BOTH, "subscriptions/listen", wishes));
+        let acknowledged = "notifications/subscriptions/acknowledged";
+        assert_eq!(listener.head().status, 200);
+        assert_eq!(listener.event()["method"], acknowledged);
+        let _idle = idle(greedy, 0..40, |number| match elsewhere {
+            true => server.connect_from(number),
+            false => server.connect(),
+        });
+        assert_eq!(change(&mut kept, calm, &session), 200);
+        for stream in [&mut own, &mut listener] {
+            assert_eq!(stream.event()["method"], "notifications/tools/list_changed");
+        }
+    }
+}
+
+#[test]
+fn connections_of_a_name_whose_calls_hold_most_leave_before_those_of_the_next() {
+    let (server, keys) = server(Limits {
+        connections: 16,
+        ..Limits::default()
+    });
+    let [greedy, calm] = [&keys[0], &keys[1]];
+    let mut kept = idle(calm, 0..4, |_| server.connect());
+    let wait = request(1, "tools/call", json!({"name": "wait", "arguments": {}}));
+    let before = server.gate.receiver_count();
+    // Of 12 that can wait for the end of a call, these have as many as one name gets.
+    let waiting: Vec<_> = (0..11)
+        .map(|_| {
+            let mut client = server.connect();
+            let session = begin(&mut client, greedy);
+            client.send(&session_post(greedy, &session, &wait));
+            client
+        })
+        .collect();
+    eventually("the calls are at work", || {
+        server.gate.receiver_count() == before + waiting.len()
+    });
+    drop(idle(greedy, 0..8, |_| server.connect()));
+    for client in &mut kept {
+        client.send(&note(calm));
+        assert_eq!(client.answer().status, 202);
+    }
+    // The server does not wait for them at its end.
+    for _ in &waiting {
+        server.gate.send_blocking(()).unwrap();
+    }
+}
+
+#[test]
+fn of_one_name_an_idle_connection_leaves_before_a_stream() {
+    let (server, keys) = server(Limits {
+        connections: 16,
+        ..Limits::default()
+    });
+    let key = &keys[0];
+    let session = begin(&mut server.connect(), key);
+    let mut own = server.connect();
+    own.send(&session_get(key, &session, ""));
+    assert_eq!(own.head().status, 200);
+    let mut idle = idle(key, 0..40, |_| server.connect());
+    let newest = idle.last_mut().unwrap();
+    assert_eq!(change(newest, key, &session), 200);
+    assert_eq!(own.event()["method"], "notifications/tools/list_changed");
 }

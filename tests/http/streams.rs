@@ -17,7 +17,7 @@ use crate::common::requests::{KEY, post, session_delete, session_get};
 use crate::common::schema::{check, check_answer, check_notification};
 
 /// Tools that make streams, and a resource that changes.
-fn catalog(catalog: &mut Catalog) {
+pub fn catalog(catalog: &mut Catalog) {
     let notifier = catalog.notifier.clone();
     let change = tool("change", nothing(), move |_| {
         notifier.tools_changed();

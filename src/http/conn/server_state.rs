@@ -68,7 +68,8 @@ pub struct Admission {
 /// Bounds of memory and work.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections at one time. A newcomer takes the slot of a connection that is owed nothing.
+    /// Connections at one time. A newcomer takes the slot of a connection that is owed nothing, of the name that has
+    /// most.
     pub connections: usize,
     /// Requests on one connection; the last one's answer says that it ends.
     pub requests_per_connection: usize,

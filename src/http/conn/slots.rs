@@ -1,7 +1,8 @@
 //! The connections that are served at one time, and the one clock of all their deadlines.
 //!
 //! Promises: never more connections than the limit; a wait that is given a limit ends soon after it; when all slots
-//! are taken, a newcomer gets the slot of a connection that is owed nothing, in the order of [`Rank`].
+//! are taken, a newcomer gets the slot of a connection that is owed nothing, in the order of [`Rank`]; a name with few
+//! connections keeps them while another name has more.
 //! Does not: keep a timer for each connection. A deadline is noted at the price of a store, and one tick looks at
 //! them all.
 
@@ -46,6 +47,13 @@ pub(in crate::http) struct Slot {
     number: u64,
     place: Rc<SlotState>,
     slots: Rc<ConnectionSlots>,
+}
+
+/// A connection that can make room for another.
+struct Candidate {
+    rank: Rank,
+    number: u64,
+    place: Rc<SlotState>,
 }
 
 /// The signal to one connection that its key counts no longer.
@@ -102,7 +110,7 @@ impl ConnectionSlots {
         if !self.is_full() {
             return None;
         }
-        let (rank, _, place) = self.next_to_leave()?;
+        let Candidate { rank, place, .. } = self.next_to_leave()?;
         let stayed = now.saturating_duration_since(place.since.get());
         (rank == Rank::Stranger && stayed < STAY).then(|| STAY - stayed)
     }
@@ -150,15 +158,12 @@ impl ConnectionSlots {
     /// Evicts one connection although there are free slots, because another resource is exhausted: of the connections
     /// that are owed nothing one without a key before others, and the one that waits longest.
     pub(in crate::http) fn let_one_go(&self) {
-        let next = {
-            let taken = self.taken.borrow();
-            let ranked = taken.iter().filter_map(|(number, place)| {
-                let place = place.upgrade()?;
-                Some((place.rank()?, place.since.get(), *number, place))
-            });
-            ranked.min_by_key(|(rank, since, number, _)| (*rank, *since, *number))
-        };
-        if let Some((_, _, number, place)) = next {
+        let mut candidates = self.candidates();
+        let first = candidates.iter().map(|it| it.rank).min();
+        candidates.retain(|it| Some(it.rank) == first);
+        let candidates = self.of_first_name(candidates);
+        let next = candidates.into_iter().min_by_key(Candidate::age);
+        if let Some(Candidate { number, place, .. }) = next {
             place.call(Interrupted::Evicted);
             self.taken.borrow_mut().remove(&number);
         }
@@ -166,32 +171,75 @@ impl ConnectionSlots {
 
     /// Frees a slot; `None` when all are owed an answer.
     fn evict(&self) -> Option<()> {
-        let (_, number, place) = self.next_to_leave()?;
+        let Candidate { number, place, .. } = self.next_to_leave()?;
         place.call(Interrupted::Evicted);
         // Its connection ends in the next turn; the slot counts as free from now on.
         self.taken.borrow_mut().remove(&number);
         Some(())
     }
 
-    /// The connection to evict: among those of the first rank the oldest of the peer that has most of them.
-    fn next_to_leave(&self) -> Option<(Rank, u64, Rc<SlotState>)> {
-        let taken = self.taken.borrow();
-        let ranked = taken.iter().filter_map(|(number, place)| {
-            let place = place.upgrade()?;
-            Some((place.rank()?, *number, place))
-        });
-        let ranked: Vec<_> = ranked.collect();
-        let rank = self.first_rank(ranked.iter().map(|(rank, ..)| *rank))?;
-        let ranked = ranked.iter().filter(|(it, ..)| *it == rank);
+    /// The connection to evict: among those of the first rank, and of the first name, the oldest of the peer that has
+    /// most of them.
+    fn next_to_leave(&self) -> Option<Candidate> {
+        let mut candidates = self.candidates();
+        let rank = self.first_rank(candidates.iter().map(|it| it.rank))?;
+        candidates.retain(|it| it.rank == rank);
+        let candidates = self.of_first_name(candidates);
         let mut of_peer = HashMap::<RemoteAddr, usize>::new();
-        for (_, _, place) in ranked.clone() {
-            *of_peer.entry(place.peer).or_default() += 1;
+        for it in &candidates {
+            *of_peer.entry(it.place.peer).or_default() += 1;
         }
-        let next = ranked.max_by_key(|(_, number, place)| {
-            let same = of_peer.get(&place.peer).copied();
-            (same, Reverse((place.since.get(), *number)))
+        candidates
+            .into_iter()
+            .max_by_key(|it| (of_peer.get(&it.place.peer).copied(), Reverse(it.age())))
+    }
+
+    /// The connections that can make room.
+    fn candidates(&self) -> Vec<Candidate> {
+        let taken = self.taken.borrow();
+        let candidates = taken.iter().filter_map(|(number, place)| {
+            let place = place.upgrade()?;
+            let (rank, number) = (place.rank()?, *number);
+            Some(Candidate {
+                rank,
+                number,
+                place,
+            })
         });
-        next.cloned()
+        candidates.collect()
+    }
+
+    /// Of connections of one rank, those of the name that has most connections, if the rank is that of proven ones.
+    /// Otherwise one caller would push out another by opening connections, from however many addresses.
+    fn of_first_name(&self, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+        if candidates.first().map(|it| it.rank) != Some(Rank::Proven) {
+            return candidates;
+        }
+        // Those that are owed an answer count, too: a name whose calls hold most connections is not the smaller one.
+        let mut of_name = HashMap::<Rc<str>, usize>::new();
+        for place in self.taken.borrow().values().filter_map(Weak::upgrade) {
+            if let Some(name) = place.name() {
+                *of_name.entry(name).or_default() += 1;
+            }
+        }
+        let count = |it: &Candidate| it.place.name().and_then(|name| of_name.get(&name).copied());
+        let first = candidates
+            .iter()
+            .max_by_key(|it| (count(it), Reverse(it.age())))
+            .and_then(|it| it.place.name());
+        candidates.retain(|it| it.place.name() == first);
+        self.without_streams(candidates)
+    }
+
+    /// Those of these connections of one name that have no stream, if there are some: a client loses less with an idle
+    /// connection. Where nearly all have streams, they make room as the others do, because otherwise an agent that
+    /// opens streams without end would leave others of its name no connection from one request to the next.
+    fn without_streams(&self, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+        let streams = candidates.iter().filter(|it| it.is_stream()).count();
+        if streams < candidates.len() && streams <= self.limit - self.limit / STREAMLESS {
+            candidates.retain(|it| !it.is_stream());
+        }
+        candidates
     }
 
     /// The rank that makes room. Some slots are left to clients that have yet to show a key, because otherwise a crowd
@@ -203,6 +251,17 @@ impl ConnectionSlots {
             true => ranks.max(),
             false => Some(first),
         }
+    }
+}
+
+impl Candidate {
+    /// Since when it waits; of two, the lesser waits longer.
+    fn age(&self) -> (Instant, u64) {
+        (self.place.since.get(), self.number)
+    }
+
+    fn is_stream(&self) -> bool {
+        self.place.stage.get() == Stage::Stream
     }
 }
 
@@ -360,3 +419,5 @@ impl Drop for Slot {
 const STAY: Duration = Duration::from_millis(50);
 /// One slot in this many is left to clients that have yet to show a key.
 const STRANGERS: usize = 4;
+/// One slot in this many is left to connections without a stream, as far as they are of the same name.
+const STREAMLESS: usize = 4;

@@ -22,7 +22,7 @@ pub(super) enum Rank {
     Answered,
     /// The client has shown no key, and has yet to send its first request.
     Stranger,
-    /// The client has shown the key; the one that is idle for longest goes first.
+    /// The client has shown the key; of the name that has most connections, the one that is idle for longest goes first.
     Proven,
 }
 
@@ -82,6 +82,12 @@ impl SlotState {
     /// Whether the client has shown a key, or needs none.
     pub(super) fn is_proven(&self) -> bool {
         self.principal.borrow().is_some()
+    }
+
+    /// The name of the principal, once the client has shown a key or needs none.
+    pub(super) fn name(&self) -> Option<Rc<str>> {
+        let principal = self.principal.borrow();
+        principal.as_ref().map(|it| Rc::clone(&it.name))
     }
 
     pub(super) fn enter(&self, stage: Stage, now: Instant) {
