@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use mcpmqtt::http::Limits;
 use mcpmqtt_config::ApiKey;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::http_client::Client;
 use crate::common::http_server::{Server, Wanted, named};
@@ -267,3 +267,61 @@ fn of_one_name_an_idle_connection_leaves_before_a_stream() {
     assert_eq!(change(newest, key, &session), 200);
     assert_eq!(own.event()["method"], "notifications/tools/list_changed");
 }
+
+/// Begins the call `slow` in a session, which tells something before it waits for the gate; the connection, and the id
+/// of that event.
+fn slow(server: &Server, key: &str, session: &str, id: i64) -> (Client, String) {
+    let mut client = server.connect();
+    let params = json!({"name": "slow", "arguments": {}, "_meta": {"progressToken": id}});
+    client.send(&session_post(
+        key,
+        session,
+        &request(id, "tools/call", params),
+    ));
+    assert_eq!(client.head().status, 200);
+    loop {
+        let frame = client.frame().unwrap();
+        if frame.message.is_some() {
+            return (client, frame.id.unwrap());
+        }
+    }
+}
+
+/// What comes next after this event.
+fn resumed(server: &Server, key: &str, session: &str, after: &str) -> Value {
+    let mut client = server.connect();
+    client.send(&session_get(
+        key,
+        session,
+        &format!("last-event-id: {after}\r\n"),
+    ));
+    assert_eq!(client.head().status, 200);
+    client.event()
+}
+
+#[test]
+fn calls_whose_clients_left_in_the_sessions_of_one_name_end_before_those_of_the_next() {
+    let (server, keys) = server(Limits::default());
+    let [greedy, calm] = [&keys[0], &keys[1]];
+    let before = server.gate.receiver_count();
+    let mut client = server.connect();
+    let session = begin(&mut client, calm);
+    let left = [1, 2].map(|id| slow(&server, calm, &session, id).1);
+    for _ in 0..LEFT {
+        let session = begin(&mut client, greedy);
+        drop(slow(&server, greedy, &session, 1));
+    }
+    eventually("the calls that are too many have ended", || {
+        server.gate.receiver_count() == before + LEFT
+    });
+    for _ in 0..LEFT {
+        server.gate.send_blocking(()).unwrap();
+    }
+    for event in left {
+        let answer = resumed(&server, calm, &session, &event);
+        assert_eq!(answer["result"]["structuredContent"]["waited"], true);
+    }
+}
+
+/// As many calls go on whose clients left.
+const LEFT: usize = 128;

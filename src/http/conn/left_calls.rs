@@ -2,11 +2,12 @@
 //! (2025-11-25 basic/transports §Sending Messages to the Server).
 //!
 //! Promises: such a call holds no connection; how many there are is bounded, for each session and over all. At a bound
-//! the oldest ends: of the session itself, or of the one that has most of them.
+//! the oldest ends: of the session itself, or, of the name that has most of them, that of the session that has most.
 //! Does not: end those of a session with it (see [`Session::end_calls`](crate::mcp::Session::end_calls)).
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 
 use smol::Task;
 use smol::future::BoxedLocal;
@@ -15,6 +16,8 @@ use crate::mcp::Ender;
 
 /// A call that goes on after its client has left.
 pub(in crate::http) struct LeftCall {
+    /// The name of the principal that the session belongs to.
+    pub(in crate::http) name: Rc<str>,
     /// The number of the session that the call belongs to.
     pub(in crate::http) session: u64,
     pub(in crate::http) ender: Ender,
@@ -32,6 +35,7 @@ pub(in crate::http) struct LeftCalls {
 
 #[derive(Debug)]
 struct OngoingCall {
+    name: Rc<str>,
     session: u64,
     ender: Ender,
     /// Whether the call was asked to end, which happens in the next turn.
@@ -50,15 +54,17 @@ impl LeftCalls {
     /// Runs a call to its end on the task that this is polled by.
     pub(in crate::http) async fn run(&self, call: LeftCall, task: Option<Task<()>>) {
         let LeftCall {
+            name,
             session,
             ender,
             work,
         } = call;
         ender.client_left();
-        self.make_room(session);
+        self.make_room(&name, session);
         let number = self.last.get() + 1;
         self.last.set(number);
         let entry = OngoingCall {
+            name,
             session,
             ender,
             ending: false,
@@ -83,20 +89,25 @@ impl LeftCalls {
         drop(calls);
     }
 
-    fn make_room(&self, session: u64) {
+    /// Makes room for one more call of this name and session.
+    fn make_room(&self, name: &str, session: u64) {
         let mut calls = self.calls.borrow_mut();
+        let going = calls.values().filter(|entry| !entry.ending);
         let mut of_session = HashMap::<u64, usize>::new();
-        for entry in calls.values().filter(|entry| !entry.ending) {
+        // The one that comes counts for its name, so that no name takes from another that has no more than it.
+        let mut of_name = HashMap::from([(name, 1_usize)]);
+        for entry in going.clone() {
             *of_session.entry(entry.session).or_default() += 1;
+            *of_name.entry(&entry.name).or_default() += 1;
         }
-        let all: usize = of_session.values().sum();
         let own = of_session.get(&session).copied().unwrap_or_default();
         let from = match own >= LEFT_OF_SESSION {
             true => Some(session),
-            false if all >= LEFT => of_session
-                .iter()
-                .max_by_key(|(_, n)| **n)
-                .map(|(it, _)| *it),
+            // Of equals, the last is taken: here the oldest.
+            false if going.clone().count() >= LEFT => going
+                .rev()
+                .max_by_key(|it| (of_name.get(&*it.name), of_session.get(&it.session)))
+                .map(|it| it.session),
             false => None,
         };
         let oldest = calls

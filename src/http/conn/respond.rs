@@ -41,6 +41,7 @@ pub(in crate::http) async fn call(
         accepts,
         era,
         memory,
+        name,
         session,
         place,
     } = running;
@@ -55,6 +56,7 @@ pub(in crate::http) async fn call(
         ends_with_client: era == Era::Stateless,
         memory,
         unsent: Rc::new(exchange.server_state.unread.on(exchange.slot.number())),
+        name,
         session,
         place,
     };
@@ -173,7 +175,8 @@ pub(in crate::http) async fn told(
 ) -> Next {
     // Left in place, it would be held until the end of a call that goes on without its client.
     let _place = telling.place.take();
-    let (session, ender) = (telling.session, telling.ender.clone());
+    let (name, session) = (Rc::clone(&telling.name), telling.session);
+    let ender = telling.ender.clone();
     let ends_with_client = telling.ends_with_client;
     let (feed, mut response) = sse::open();
     exchange.outcome.status = Some(response.status());
@@ -234,6 +237,7 @@ pub(in crate::http) async fn told(
         None if ends_with_client || kept.is_some() => Next::Gone,
         // The drop of the encoder closes the stream's other end, so that the feeder does not wait for it.
         None => Next::Left(LeftCall {
+            name,
             session,
             ender,
             work: async move { drop(feeding.await) }.boxed_local(),

@@ -43,6 +43,8 @@ pub(in crate::http) struct StreamedCall {
     pub(in crate::http) ends_with_client: bool,
     pub(in crate::http) memory: Option<Rc<SessionEvents>>,
     pub(in crate::http) unsent: Rc<Unsent>,
+    /// The name of the caller's principal.
+    pub(in crate::http) name: Rc<str>,
     /// The number of the session; 0 without one.
     pub(in crate::http) session: u64,
     /// The caller's share of the waiting connections, given back when the client has its answer or has left: the code
@@ -89,6 +91,7 @@ impl StreamedCall {
             None
         };
         Next::Left(LeftCall {
+            name: self.name,
             session: self.session,
             ender: self.ender,
             // The client has left: the outcome goes nowhere.

@@ -61,6 +61,8 @@ pub(in crate::http) struct RunningCall {
     pub(in crate::http) era: Era,
     /// Where its stream is remembered, if it is to be.
     pub(in crate::http) memory: Option<Rc<SessionEvents>>,
+    /// The name of its caller's principal.
+    pub(in crate::http) name: Rc<str>,
     /// The session that it belongs to, by its number; 0 without one.
     pub(in crate::http) session: u64,
     /// Of its caller, among those who wait for the end of a call; a stream without end makes room by itself.
@@ -301,6 +303,7 @@ impl RequestContext<'_> {
                         accepts: self.accepts,
                         era,
                         memory: None,
+                        name: Rc::clone(&self.principal.name),
                         session: 0,
                         place,
                     }),
