@@ -325,3 +325,31 @@ fn calls_whose_clients_left_in_the_sessions_of_one_name_end_before_those_of_the_
 
 /// As many calls go on whose clients left.
 const LEFT: usize = 128;
+
+#[test]
+fn events_of_one_name_are_forgotten_before_those_of_the_next() {
+    let (server, keys) = server(Limits {
+        replay_bytes: 3000,
+        ..Limits::default()
+    });
+    let [greedy, calm] = [&keys[0], &keys[1]];
+    let before = server.gate.receiver_count();
+    let mut client = server.connect();
+    let session = begin(&mut client, calm);
+    let (lost, event) = slow(&server, calm, &session, 1);
+    drop(lost);
+    server.gate.send_blocking(()).unwrap();
+    eventually("the answer is there", || {
+        server.gate.receiver_count() == before
+    });
+    for _ in 0..6 {
+        let session = begin(&mut client, greedy);
+        for id in 0..3 {
+            let (mut client, _) = slow(&server, greedy, &session, id);
+            server.gate.send_blocking(()).unwrap();
+            assert_eq!(client.event()["id"], id);
+        }
+    }
+    let answer = resumed(&server, calm, &session, &event);
+    assert_eq!(answer["result"]["structuredContent"]["waited"], true);
+}

@@ -86,9 +86,9 @@ pub struct Limits {
     pub session_replay_events: usize,
     /// Bytes of one session's resumable events; more than the largest event.
     pub session_replay_bytes: usize,
-    /// Events of all sessions together.
+    /// Events of all sessions together; the oldest of the name that has most make room.
     pub replay_events: usize,
-    /// Bytes of the resumable events of all sessions together.
+    /// Bytes of the resumable events of all sessions together; the oldest of the name that has most make room.
     pub replay_bytes: usize,
 }
 

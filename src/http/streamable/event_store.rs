@@ -3,7 +3,7 @@
 //!
 //! Promises: an id is unique within its session and names its stream; no client gets the events of another stream; the
 //! store is bounded in events and bytes, for each session and for all sessions together. At a bound the oldest event is
-//! forgotten, and a client that asks for a forgotten event gets an error.
+//! forgotten, of the session or of the name that holds most, and a client that asks for a forgotten event gets an error.
 //! Does not: send anything (see `resume`).
 
 use std::cell::{Cell, RefCell};
@@ -30,13 +30,24 @@ pub(in crate::http) struct EventStore {
     events: Cell<usize>,
     bytes: Cell<usize>,
     clock: Cell<u64>,
+    /// By the name of the principal.
+    held_by_name: RefCell<HashMap<Rc<str>, Holding>>,
     memories: RefCell<Vec<Weak<SessionEvents>>>,
+}
+
+/// What the sessions of one name hold together.
+#[derive(Clone, Copy, Debug, Default)]
+struct Holding {
+    events: usize,
+    bytes: usize,
 }
 
 /// The stored events of one session.
 #[derive(Debug)]
 pub(in crate::http) struct SessionEvents {
     archive: Rc<EventStore>,
+    /// The name of the principal that the session belongs to.
+    name: Rc<str>,
     /// Whether its streams begin with an event without a message.
     primes: bool,
     /// The events of all streams of the session, oldest first.
@@ -86,14 +97,20 @@ impl EventStore {
             events: Cell::new(0),
             bytes: Cell::new(0),
             clock: Cell::new(0),
+            held_by_name: RefCell::default(),
             memories: RefCell::default(),
         })
     }
 
-    /// The memory of a new session.
-    pub(in crate::http) fn memory(self: &Rc<Self>, primes: bool) -> Rc<SessionEvents> {
+    /// The memory of a new session, which belongs to a principal of this name.
+    pub(in crate::http) fn memory(
+        self: &Rc<Self>,
+        name: &Rc<str>,
+        primes: bool,
+    ) -> Rc<SessionEvents> {
         let memory = Rc::new(SessionEvents {
             archive: Rc::clone(self),
+            name: Rc::clone(name),
             primes,
             events: RefCell::default(),
             bytes: Cell::new(0),
@@ -116,13 +133,18 @@ impl EventStore {
         self.events.get() < self.bounds.events && self.bytes.get() + bytes <= self.bounds.bytes
     }
 
-    /// Forgets the oldest event of all; false when there is none.
-    fn forget(&self) -> bool {
+    /// Forgets the oldest event of the name that holds most, to make room for one of this name and size; false when there
+    /// is none.
+    fn forget(&self, newcomer: &str, size: usize) -> bool {
+        let Some(name) = self.largest_holder(newcomer, size) else {
+            return false;
+        };
         let memories: Vec<_> = self
             .memories
             .borrow()
             .iter()
             .filter_map(Weak::upgrade)
+            .filter(|memory| memory.name == name)
             .collect();
         let oldest = memories.iter().filter_map(|memory| {
             let at = memory.events.borrow().front()?.at;
@@ -131,6 +153,46 @@ impl EventStore {
         match oldest.min_by_key(|(at, _)| *at) {
             Some((_, memory)) => memory.forget(),
             None => false,
+        }
+    }
+
+    /// The name that holds most of what has run out: of events, or of bytes. Otherwise many small events would push out
+    /// a large one of another name. The event that comes counts for its name, so that no name takes from another that
+    /// has no more than it.
+    fn largest_holder(&self, newcomer: &str, size: usize) -> Option<Rc<str>> {
+        let is_out_of_events = self.events.get() >= self.bounds.events;
+        let held_by_name = self.held_by_name.borrow();
+        let largest = held_by_name.iter().max_by_key(|(name, held)| {
+            let comes = usize::from(***name == *newcomer);
+            let held = match is_out_of_events {
+                true => held.events + comes,
+                false => held.bytes + comes * size,
+            };
+            (held, comes)
+        });
+        largest.map(|(name, _)| Rc::clone(name))
+    }
+
+    fn add(&self, name: &Rc<str>, size: usize) {
+        self.events.set(self.events.get() + 1);
+        self.bytes.set(self.bytes.get() + size);
+        let mut held_by_name = self.held_by_name.borrow_mut();
+        let held = held_by_name.entry(Rc::clone(name)).or_default();
+        held.events += 1;
+        held.bytes += size;
+    }
+
+    fn release(&self, name: &Rc<str>, size: usize) {
+        self.events.set(self.events.get() - 1);
+        self.bytes.set(self.bytes.get() - size);
+        let mut held_by_name = self.held_by_name.borrow_mut();
+        let Some(held) = held_by_name.get_mut(name) else {
+            return;
+        };
+        held.events -= 1;
+        held.bytes -= size;
+        if held.events == 0 {
+            held_by_name.remove(name);
         }
     }
 }
@@ -315,15 +377,14 @@ impl SessionEvents {
                 || memory.bytes.get() + size > bounds.session_bytes
         };
         while fits && full(self) && self.forget() {}
-        while fits && !self.archive.has_room(size) && self.archive.forget() {}
+        while fits && !self.archive.has_room(size) && self.archive.forget(&self.name, size) {}
         if !fits || full(self) || !self.archive.has_room(size) {
             self.with(stream, |it| it.forgotten = number);
             return;
         }
         let at = self.archive.clock.get();
         self.archive.clock.set(at + 1);
-        self.archive.events.set(self.archive.events.get() + 1);
-        self.archive.bytes.set(self.archive.bytes.get() + size);
+        self.archive.add(&self.name, size);
         self.bytes.set(self.bytes.get() + size);
         self.events.borrow_mut().push_back(StoredEvent {
             at,
@@ -340,8 +401,7 @@ impl SessionEvents {
         };
         let size = event.text.len() + EVENT_OVERHEAD;
         self.bytes.set(self.bytes.get() - size);
-        self.archive.events.set(self.archive.events.get() - 1);
-        self.archive.bytes.set(self.archive.bytes.get() - size);
+        self.archive.release(&self.name, size);
         let ended = self.with(event.stream, |stream| {
             stream.forgotten = event.number;
             stream.ended
@@ -381,6 +441,11 @@ mod tests {
         bytes: 1500,
     };
 
+    /// The memory of a session whose name matters nothing.
+    fn memory_in(archive: &Rc<EventStore>, primes: bool) -> Rc<SessionEvents> {
+        archive.memory(&"a".into(), primes)
+    }
+
     fn texts(memory: &SessionEvents, stream: u64, number: u64) -> Vec<String> {
         let after = memory.after(EventId { stream, number });
         let texts = after
@@ -391,7 +456,7 @@ mod tests {
 
     #[test]
     fn only_the_events_of_one_stream_after_one_place_come_back() {
-        let memory = EventStore::new(BOUNDS).memory(true);
+        let memory = memory_in(&EventStore::new(BOUNDS), true);
         let (one, two) = (memory.open(), memory.open());
         memory.keep(one, b"1");
         memory.keep(two, b"2");
@@ -409,7 +474,7 @@ mod tests {
 
     #[test]
     fn ids_that_were_not_given_out_are_refused() {
-        let memory = EventStore::new(BOUNDS).memory(true);
+        let memory = memory_in(&EventStore::new(BOUNDS), true);
         let stream = memory.open();
         memory.keep(stream, b"1");
         for id in ["1.0", "1.1", "0.0"] {
@@ -433,7 +498,7 @@ mod tests {
 
     #[test]
     fn a_stream_that_has_ended_can_be_resumed_while_something_follows() {
-        let memory = EventStore::new(BOUNDS).memory(true);
+        let memory = memory_in(&EventStore::new(BOUNDS), true);
         let stream = memory.open();
         memory.keep(stream, b"1");
         memory.end(stream);
@@ -444,7 +509,7 @@ mod tests {
     #[test]
     fn a_session_forgets_its_oldest_events_and_says_so() {
         let archive = EventStore::new(BOUNDS);
-        let memory = archive.memory(true);
+        let memory = memory_in(&archive, true);
         let (one, two) = (memory.open(), memory.open());
         memory.keep(one, b"x");
         memory.end(one);
@@ -466,7 +531,7 @@ mod tests {
     #[test]
     fn all_sessions_together_forget_the_oldest_events_of_all() {
         let archive = EventStore::new(BOUNDS);
-        let memories: Vec<_> = (0..3).map(|_| archive.memory(true)).collect();
+        let memories: Vec<_> = (0..3).map(|_| memory_in(&archive, true)).collect();
         for memory in &memories {
             for _ in 0..3 {
                 memory.keep(OWN, b"x");
@@ -482,9 +547,32 @@ mod tests {
     }
 
     #[test]
+    fn what_runs_out_is_taken_from_the_name_that_holds_most_of_it() {
+        let archive = EventStore::new(BOUNDS);
+        let (large, small) = (&"large".into(), &"small".into());
+        let calm = archive.memory(large, true);
+        calm.keep(OWN, &[b'x'; 500]);
+        let greedy: Vec<_> = (0..3).map(|_| archive.memory(small, true)).collect();
+        for memory in &greedy {
+            for _ in 0..4 {
+                memory.keep(OWN, b"x");
+            }
+        }
+        let left = || -> Vec<_> { greedy.iter().map(|it| texts(it, OWN, 0).len()).collect() };
+        assert_eq!((texts(&calm, OWN, 0).len(), left()), (1, vec![0, 1, 4]));
+        // Now it is bytes that run out.
+        greedy[0].keep(OWN, &[b'x'; 500]);
+        greedy[1].keep(OWN, &[b'x'; 500]);
+        assert_eq!((texts(&calm, OWN, 0).len(), left()), (1, vec![0, 1, 0]));
+        assert!(archive.bytes.get() <= BOUNDS.bytes);
+        drop((calm, greedy));
+        assert!(archive.held_by_name.borrow().is_empty());
+    }
+
+    #[test]
     fn what_ends_frees_its_memory() {
         let archive = EventStore::new(BOUNDS);
-        let (one, two) = (archive.memory(true), archive.memory(true));
+        let (one, two) = (memory_in(&archive, true), memory_in(&archive, true));
         one.keep(OWN, b"x");
         two.keep(OWN, b"x");
         one.close();
@@ -496,8 +584,8 @@ mod tests {
     #[test]
     fn versions_without_priming_are_not_primed() {
         let archive = EventStore::new(BOUNDS);
-        assert_eq!(archive.memory(false).prime(OWN), None);
-        let primed = archive.memory(true).prime(OWN).unwrap();
+        assert_eq!(memory_in(&archive, false).prime(OWN), None);
+        let primed = memory_in(&archive, true).prime(OWN).unwrap();
         assert_eq!(
             String::from_utf8(primed).unwrap(),
             "id: 0.1\nretry: 1000\ndata:\n\n"

@@ -85,9 +85,8 @@ impl Sessions {
             .map_err(|_| Refusal::overloaded("no random numbers for a session"))?;
         let id = URL_SAFE_NO_PAD.encode(random);
         let version = session.version();
-        let memory = self
-            .archive
-            .memory(version.is_some_and(|version| version.shape().primes));
+        let primes = version.is_some_and(|version| version.shape().primes);
+        let memory = self.archive.memory(&principal.name, primes);
         let number = self.begun.get() + 1;
         self.begun.set(number);
         logger::debug(format_args!(
