@@ -1,7 +1,7 @@
 //! Bytes that all connections together may hold.
 //!
-//! Promises: all holders of one name together get at most fifteen sixteenths of what other names leave, so that small
-//! requests of the next name find room, however many connections the others have.
+//! Promises: all holders of one name together, if they are more than one, get at most fifteen sixteenths of what other names
+//! leave, so that small requests of the next name find room, however many connections the others have.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -62,7 +62,9 @@ impl Share {
         };
         let mut held_by_name = self.budget.held_by_name.borrow_mut();
         let of_name = held_by_name.get(&self.name).copied().unwrap_or_default() + bytes;
-        if of_name > left.saturating_mul(SHARE_OF_NAME) {
+        // The only body of a name may take all that there is.
+        let is_only_one = of_name == self.held + bytes;
+        if !is_only_one && of_name > left.saturating_mul(SHARE_OF_NAME) {
             return Err(Refusal::overloaded(
                 "too many bytes of requests by clients with this client's name or key are in progress; try again",
             ));
@@ -132,6 +134,8 @@ mod tests {
         budget.share(&"b".into()).grow(41).unwrap_err();
         let mut other = budget.share(&"b".into());
         other.grow(37).unwrap();
+        budget.share(&"a".into()).grow(1).unwrap_err();
+        share.grow(3).unwrap();
         share.grow(1).unwrap_err();
         // Nothing more is always to be had.
         share.grow(0).unwrap();
