@@ -87,11 +87,9 @@ pub(crate) fn holds_agents(path: &str) -> bool {
 
 /// Whether it looks like a misspelt section `limits`, with one that holds agents back.
 fn is_limits(key: &str, value: &Value) -> bool {
-    let limits = value.as_object().into_iter().flat_map(Map::keys);
-    hint::stands_for(key, "limits")
-        && limits
-            .into_iter()
-            .any(|limit| HOLD_AGENTS.contains(&limit.as_str()))
+    let holds =
+        |limits: &Map<String, Value>| limits.keys().any(|it| HOLD_AGENTS.contains(&it.as_str()));
+    hint::stands_for(key, "limits") && value.as_object().is_some_and(holds)
 }
 
 fn not_held(hint: &str) -> String {

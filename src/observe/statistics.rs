@@ -233,10 +233,10 @@ impl PartialEq for Exact {
 /// A number of JSON: a whole number beyond 2⁵³ with all its digits.
 impl Serialize for Exact {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let whole = self
-            .rest
-            .map(|rest| self.nearest as i128 + i128::from(rest));
-        match whole.map(|whole| (i64::try_from(whole), u64::try_from(whole))) {
+        match self
+            .whole()
+            .map(|whole| (i64::try_from(whole), u64::try_from(whole)))
+        {
             Some((Ok(whole), _)) => serializer.serialize_i64(whole),
             Some((_, Ok(whole))) => serializer.serialize_u64(whole),
             _ => serializer.serialize_f64(self.nearest),

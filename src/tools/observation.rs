@@ -5,6 +5,7 @@
 //! bytes. A filter for which the broker ended a connection is not requested again, and callers are told.
 //! Does not: judge what a caller may see of the table.
 
+mod always;
 mod flow;
 mod look;
 mod too_large;
@@ -17,6 +18,8 @@ use mcpmqtt_config::{Observe, Policy};
 use mcpmqtt_protocol::topic::{Shown, SubscribeFilter, TopicFilter};
 use smol::{LocalExecutor, Task, future};
 
+pub(super) use self::always::MOST_ALWAYS;
+use self::always::STOPPED_FOR;
 use self::flow::Flow;
 use self::look::Look;
 use self::too_large::TooLargeTopics;
@@ -198,25 +201,6 @@ impl Observation {
         self.begin_always(Duration::ZERO);
     }
 
-    /// Begins, after this time, to watch what `observe.always` names and may be read, where it is not watched yet.
-    fn begin_always(&self, after: Duration) {
-        if self.0.settings.always.is_empty() {
-            return;
-        }
-        let observation = self.clone();
-        if let Some(executor) = self.0.executor.upgrade() {
-            let beginning = async move {
-                if !after.is_zero() {
-                    time::after(after).await;
-                    observation.0.stopped.take();
-                }
-                observation.0.watch_always().await;
-            };
-            // Dropping the earlier one cancels it.
-            self.0.beginning.replace(Some(executor.spawn(beginning)));
-        }
-    }
-
     /// Starts the task that ends what is idle, unless it runs.
     fn tend(&self) {
         if self.0.watched.borrow().is_empty() || self.0.is_tended.replace(true) {
@@ -268,7 +252,7 @@ impl ObservationState {
             since: now,
             last_used: now,
             always,
-            place,
+            place: place.filter(|_| !always),
             _observing: observing,
         });
         Ok(())
@@ -376,36 +360,6 @@ impl ObservationState {
         self.due.notify();
     }
 
-    async fn watch_always(self: &Rc<Self>) {
-        for filter in &self.settings.always {
-            for filter in readable(&self.access.policy_of_anyone(), filter) {
-                if let Err(why) = self.watch_for_good(&filter).await {
-                    logger::warning(format_args!(
-                        "observe.always: {} is not watched: {why}",
-                        Shown(filter.as_str())
-                    ));
-                }
-            }
-        }
-        Observation(Rc::clone(self)).tend();
-    }
-
-    /// Watches a filter of `observe.always`; tries again when the connection is lost before the broker has answered.
-    async fn watch_for_good(self: &Rc<Self>, filter: &TopicFilter) -> Result<(), String> {
-        loop {
-            if !self.access.connected().await {
-                return Ok(());
-            }
-            let look = Look::at(self, vec![filter.clone()]);
-            let watched = self.watch(filter, None).await;
-            drop(look);
-            if watched.is_ok() || self.access.is_connected() || self.refusal(filter).is_some() {
-                return watched;
-            }
-            time::after(AGAIN).await;
-        }
-    }
-
     /// Ends what is idle, until nothing is watched.
     async fn tend(self: Rc<Self>) {
         loop {
@@ -486,15 +440,6 @@ fn readable(policy: &Policy, filter: &TopicFilter) -> Vec<TopicFilter> {
 
 /// The most refused filters that are remembered.
 const MOST_REFUSED: usize = 100;
-
-/// The most filters that are observed always.
-pub(super) const MOST_ALWAYS: usize = 1024;
-
-/// So long nothing of `observe.always` is watched after more bytes came than are allowed.
-const STOPPED_FOR: Duration = Duration::from_secs(60);
-
-/// The pause before `observe.always` is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
 
 const A_DAY: Duration = Duration::from_secs(86_400);
 

@@ -493,6 +493,22 @@ fn rfc3339(time: SystemTime) -> String {
 }
 
 #[test]
+fn what_one_name_observes_takes_no_place_of_calls_that_wait() {
+    let house = House::new(|config| config["limits"] = json!({"listeners": 4, "watches": 4}));
+    house.broker.publish(&["-r", "-t", "beta/kept", "-m", "21"]);
+    for number in 0..40 {
+        let look = json!({"topic": format!("alpha/{number}/#"), "seconds": 0});
+        let seen = house.call(&house.ann, "mqtt_topics", look);
+        assert!(!seen.to_string().contains("is not watched"), "{seen}");
+    }
+    let read = house.call(&house.bob, "mqtt_read", json!({"topic": "beta/kept"}));
+    assert_eq!(
+        read["result"]["structuredContent"]["payload"], "21",
+        "{read}"
+    );
+}
+
+#[test]
 fn a_start_tells_which_keys_have_expired() {
     let House {
         broker: _broker,
